@@ -1,0 +1,44 @@
+# `make run` and `make test` are all a new machine needs; each sets up what it lacks.
+PYTHON ?= python3
+BIN := .venv/bin
+PY := $(BIN)/python
+SOURCES := $(shell find _ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+
+.PHONY: run install test bench lint sanitize soak clean
+run: install
+	$(PY) -m engine
+
+install: build/.compiled
+
+build/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), "Python 3.11 to 3.13 is needed: make PYTHON=python3.12"'
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+	SPIKE_BUILD=none $(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@mkdir -p build && touch $@
+
+build/.compiled: build/.installed setup.py $(SOURCES)
+	$(PY) setup.py --quiet build_ext --inplace -j2
+	@touch $@
+
+test: install
+	$(PY) -m pytest -q
+
+bench: install
+	$(PY) -m pytest -q bench -p benchmark --benchmark-disable-gc --benchmark-json=build/benchmark.json
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/cython-lint _ext
+	$(PY) bench/hints.py
+
+sanitize: build/.installed
+	SPIKE_BUILD=sanitize $(PY) setup.py --quiet build_ext --build-lib build/sanitize --build-temp build/sanitize-temp --force
+	$(PY) bench/sanitize.py
+
+soak: install
+	$(PY) -m pytest -q -m slow tests
+
+clean:
+	rm -rf build dist .venv *.egg-info && find _ext -name '*.so' -delete -o -name '*.c' -delete

@@ -1,0 +1,1 @@
+"""The compiled path of a tick: core, feed, market, signals, trade, trail, in that order. No asyncio, no clock."""
