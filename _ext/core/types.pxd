@@ -90,3 +90,286 @@ ctypedef struct StatusEntry:  # one entry of market_info
     int32_t text_len
     char name[24]             # segment, cut at 24 bytes (the longest known is 9)
     char text[24]             # status word of kinds 1 and 2, likewise
+
+# ---- the record stream ----------------------------------------------------------------------------------------------
+# Everything the core decides on arrives as one of the inputs; everything it decides leaves as one of the decisions.
+# `replay` strips the decisions, feeds the inputs back and compares. Telemetry is outside the digest.
+cdef enum RecordType:
+    # inputs
+    REC_START = 1             # JSON: configuration, seed, engine id, boot nonce, trade date
+    REC_INSTRUMENTS = 2       # Instrument[]
+    REC_PROFILE = 3           # double[2][SESSION_MINUTES]: a (|return|), v (volume), mean 1
+    REC_BARS = 4              # WarmBar[]: history, oldest first
+    REC_FRAME = 5             # bytes of one feed frame
+    REC_TIMER = 6             # no payload
+    REC_LINK = 7              # Link: feed or order stream up or down
+    REC_REPLY = 8             # Reply: outcome of an order request
+    REC_ORDER_UPDATE = 9      # OrderUpdate: portfolio stream, order book look-up
+    REC_FUNDS = 10            # Funds
+    REC_OPERATOR = 11         # OperatorChange
+    REC_MODEL = 12            # ModelChange: from this record on another model scores
+    REC_BOOT = 13             # JSON: a restart; what is unresolved must be looked up before anything is sent
+    REC_STOP = 14             # no payload: the run ends; pending candidates are closed
+    # decisions
+    REC_CANDIDATE = 64        # Candidate at the tick that made it
+    REC_VERDICT = 65          # Candidate once decided
+    REC_GATE = 66             # GateDecision: every entry asked for and every budget used
+    REC_INTENT = 67           # Intent: journaled before its bytes leave
+    REC_FILL = 68             # Fill
+    REC_POSITION = 69         # PositionChange
+    REC_STATE = 70            # StateChange
+    # telemetry
+    REC_TIMING = 128          # Timing
+    REC_CLOSED = 129          # Closing: the writer's last record, counts and digest
+
+cdef enum:
+    SESSION_MINUTES = 390     # 09:15 .. 15:44 IST; F&O trades to 15:40
+
+cdef enum InstrumentKind:
+    KIND_EQUITY = 0
+    KIND_FUTURE = 1
+    KIND_OPTION = 2
+    KIND_INDEX = 3
+
+ctypedef struct Instrument:   # static for the day
+    char key[KEY_MAX]
+    char symbol[32]
+    int64_t tick              # price step, paise
+    int64_t lot
+    int64_t freeze            # largest quantity of one order
+    int64_t lower_band        # 0: unknown
+    int64_t upper_band
+    int32_t kind              # InstrumentKind
+    int32_t tradable          # 0: watched, never traded
+    int32_t close_minute      # last continuous minute + 1, minutes after 09:15 (360 = 15:15, 375 = 15:30, 385 = 15:40)
+    int32_t cas               # closing-auction name: earlier last entry and square-off
+
+ctypedef struct WarmBar:      # history of one closed minute
+    uint32_t inst
+    int32_t flags
+    int64_t minute            # start, minutes since 1970 UTC
+    int64_t open
+    int64_t high
+    int64_t low
+    int64_t close
+    int64_t volume
+
+ctypedef struct Link:
+    int32_t which             # 0 feed, 1 order stream
+    int32_t up
+    int32_t code              # close code or HTTP status
+    int32_t pad
+
+cdef enum Outcome:            # of an order request
+    OUTCOME_DONE = 1          # accepted by the API (not yet by the exchange)
+    OUTCOME_REFUSED = 2       # definite: the order does not exist
+    OUTCOME_RETRY = 3         # definite: not accepted now (throttle)
+    OUTCOME_AMBIGUOUS = 4     # time-out, 5xx, cut line: it may exist
+    OUTCOME_HALT = 5          # environment: token, static IP, algo registration; stop sending
+    OUTCOME_NOT_FOUND = 6     # looked up by tag, several times: it does not exist
+
+ctypedef struct Reply:
+    uint64_t intent
+    int32_t outcome           # Outcome
+    int32_t code              # HTTP status
+    int64_t latency           # ns, request to answer
+    char order_id[32]
+    char error[16]            # broker's code, e.g. UDAPI1154
+
+cdef enum OrderStatus:        # the broker's 17 words in five states
+    STATUS_PENDING = 1
+    STATUS_OPEN = 2           # working, also a stop waiting for its trigger
+    STATUS_COMPLETE = 3
+    STATUS_CANCELLED = 4
+    STATUS_REJECTED = 5
+
+ctypedef struct OrderUpdate:
+    uint64_t intent           # from our tag; 0: not ours
+    int32_t status            # OrderStatus
+    int32_t is_look_up        # 1: from history or book after an ambiguous outcome
+    int64_t filled            # cumulative
+    int64_t value             # paise x quantity of all fills
+    int64_t quantity
+    char order_id[32]
+
+ctypedef struct Funds:
+    int64_t available         # paise
+    int64_t at_day_start      # paise
+
+cdef enum OperatorState:
+    OP_RUN = 0
+    OP_PAUSE = 1              # no entries
+    OP_REDUCE = 2             # no entries, exits only
+    OP_KILL = 3               # cancel and flatten
+
+ctypedef struct OperatorChange:
+    int32_t state
+    int32_t source            # 0 status file, 1 engine start, 2 launcher silence, 3 journal full
+
+ctypedef struct ModelChange:
+    char sha256[64]
+    double threshold          # smallest score that passes
+
+cdef enum Reason:             # why something was or was not done; text in core/records.pyx, in this order
+    PASS = 0
+    OPERATOR
+    NOT_RUNNING
+    OUTSIDE_SESSION
+    NOT_TRADABLE
+    STALE_QUOTE
+    NO_QUOTE
+    OFF_TICK
+    OFF_LOT
+    OVER_FREEZE
+    OUTSIDE_BAND
+    MAX_POSITIONS
+    ALREADY_IN
+    SIZE_BELOW_LOT
+    OVER_NOTIONAL
+    OVER_LEVERAGE
+    DAILY_LOSS
+    SYMBOL_GAP
+    MINUTE_BUDGET
+    HOUR_BUDGET
+    DAY_BUDGET
+    BROKER_BUDGET
+    UNKNOWN_NUMBER
+    WEAK
+    LOW_VOLUME
+    AGAINST_TREND
+    NOT_ALIGNED
+    OPPOSING_SIGNAL
+    WIDE_SPREAD
+    NOISE
+    NO_SCORE
+    LATE_TICK
+    NOT_CONFIRMED
+    PENDING
+    FEED_DOWN
+    N_REASONS
+
+ctypedef struct Candidate:
+    uint64_t id
+    uint32_t inst
+    int16_t direction         # +1 up, -1 down
+    int16_t level             # 0 reached the emit threshold, 1 the trade threshold
+    int64_t now
+    int64_t ltt               # ms
+    int64_t price
+    int64_t last_close
+    int64_t bid
+    int64_t ask
+    double strength
+    double z20
+    double z50
+    double rz
+    double volume_ratio
+    double u                  # the minute's move, time-of-day corrected log return
+    double s1m                # sd of the last 20 one-minute moves, log, at this minute
+    double expected           # volume expected of this minute
+    float feature[N_FEATURES] # at the tick (CANDIDATE) or at the decision (VERDICT)
+    float score               # P(real) at the tick, NaN: not scored
+    float score_next          # at the next trade update
+    int32_t reason            # Reason
+    int32_t updates           # trade updates waited for
+    double measured           # what the failing rule saw
+    double limit              # and what it allows
+    uint64_t tick_seq         # journal sequence of the tick
+    int64_t decided           # now of the decision
+    char model[16]            # head of the model's sha256
+
+cdef enum IntentKind:
+    INTENT_PLACE = 1
+    INTENT_MODIFY = 2
+    INTENT_CANCEL = 3
+
+cdef enum Role:
+    ROLE_ENTRY = 1
+    ROLE_EXIT = 2
+
+cdef enum OrderType:
+    TYPE_LIMIT = 1
+    TYPE_SL = 2               # stop with a limit: rests at the exchange
+
+cdef enum Why:                # why an exit order is what it is
+    WHY_ENTRY = 0
+    WHY_PROTECT = 1
+    WHY_TARGET = 2
+    WHY_TIME = 3
+    WHY_SQUARE_OFF = 4
+    WHY_OPERATOR = 5
+    WHY_REPRICE = 6
+    WHY_STALE_ENTRY = 7
+    WHY_GROW = 8
+
+ctypedef struct Intent:
+    uint64_t id               # of the order: a modify or cancel carries the id of the place it is about
+    uint64_t serial           # of this request
+    uint64_t candidate
+    uint32_t inst
+    int16_t kind              # IntentKind
+    int16_t role              # Role
+    int16_t side              # +1 buy, -1 sell
+    int16_t order_type        # OrderType
+    int32_t why               # Why
+    int64_t quantity
+    int64_t price
+    int64_t trigger           # 0: none
+    char order_id[32]         # the broker's, for modify and cancel
+
+ctypedef struct GateDecision:
+    uint64_t candidate
+    uint32_t inst
+    int32_t reason
+    double measured
+    double limit
+    int64_t quantity
+    int64_t price
+    int32_t used_second       # broker budget used, requests
+    int32_t used_minute
+    int32_t used_half_hour
+    int32_t used_hour         # entry orders
+    int32_t used_day
+    int32_t is_exit
+
+ctypedef struct Fill:
+    uint64_t intent
+    uint64_t candidate
+    uint32_t inst
+    int16_t side
+    int16_t role
+    int64_t quantity
+    int64_t price             # average of this fill, paise
+    int64_t charges           # paise
+    int64_t realised          # paise before charges; exits only
+
+ctypedef struct PositionChange:
+    uint32_t inst
+    int32_t state             # ExitState
+    int64_t quantity          # signed
+    int64_t average           # paise
+    int64_t realised          # paise, day, this name, before charges
+    int64_t charges           # paise, day, this name
+    int64_t stop
+    int64_t target
+
+ctypedef struct StateChange:
+    int32_t what              # 0 trading state, 1 operator state seen, 2 alarm
+    int32_t was
+    int32_t now_is
+    int32_t reason
+
+ctypedef struct Timing:       # ns since the frame's receipt, for frames with a candidate or an intent
+    uint64_t frame_seq
+    uint64_t candidate
+    int64_t decoded
+    int64_t scored
+    int64_t decided
+    int64_t done
+
+ctypedef struct Closing:
+    uint64_t records
+    uint64_t updates
+    uint64_t candidates
+    uint64_t intents
+    uint64_t digest

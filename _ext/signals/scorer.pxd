@@ -1,0 +1,10 @@
+cdef class Scorer:
+    cdef readonly str sha256
+    cdef readonly double threshold
+    cdef readonly dict meta
+    cdef object session, binding, value, out_value
+    cdef object input
+    cdef int[::1] columns
+    cdef int count
+    cdef float[:, ::1] buffer
+    cdef float score(self, const float* features) except? -1

@@ -1,0 +1,446 @@
+"""The whole path on one page: `Core.apply` takes one input record and does all that follows from it.
+
+The core has no clock, no random numbers, no threads and no I/O but its trail. Inputs are journaled with their time before
+they are applied (`input`); `replay` applies them from the journal (`apply`) and compares what is decided.
+"""
+import orjson
+
+from libc.math cimport NAN, isnan
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+import numpy as np
+
+from _ext.core.keys cimport KeyTable
+from _ext.core.types cimport (
+    N_FEATURES, NOT_CONFIRMED, OP_RUN, PASS, PENDING, REC_BARS, REC_BOOT, REC_CANDIDATE, REC_FRAME, REC_FUNDS,
+    REC_INSTRUMENTS, REC_LINK, REC_MODEL, REC_OPERATOR, REC_ORDER_UPDATE, REC_PROFILE, REC_REPLY, REC_START, REC_STOP,
+    REC_TIMER, REC_VERDICT, SESSION_MINUTES, TICK_DROPPED, TICK_SUPERSEDED, TICK_UNKNOWN_KEY, WEAK, Candidate, Funds,
+    Instrument, Intent, Link, ModelChange, OperatorChange, OrderUpdate, Reply, Tick, WarmBar)
+from _ext.core.records import INTENT
+from _ext.feed.wire cimport WIRE_OK, Decoder
+from _ext.market.market cimport Market
+from _ext.market.state cimport TICK_TRADED, Row, TickInfo
+from _ext.signals.detector cimport CandidateSource, SpikeDetector
+from _ext.signals.features cimport fill_features
+from _ext.signals.scorer cimport Scorer
+from _ext.signals.validator cimport validate
+from _ext.trade.gate cimport REDUCING, RUNNING, Gate
+from _ext.trade.orders cimport ORDER_DEAD, ORDER_FILLED, OUTBOX, Trader
+from _ext.trail.journal cimport Reader, RecordHead, Trail, Verifier
+
+cdef extern from "<time.h>" nogil:
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+    int clock_gettime(int, timespec*)
+    int CLOCK_MONOTONIC
+
+cdef enum:
+    FIRST_DECISION = 64
+    FIRST_TELEMETRY = 128
+
+
+cdef inline int64_t stopwatch() noexcept nogil:
+    """Monotonic ns, for telemetry only."""
+    cdef timespec t
+    clock_gettime(CLOCK_MONOTONIC, &t)
+    return <int64_t>t.tv_sec * 1000000000 + t.tv_nsec
+
+
+cdef inline uint64_t mix(uint64_t h, uint64_t x) noexcept nogil:
+    h = (h ^ x) * <uint64_t>0x9E3779B97F4A7C15
+    return h ^ (h >> 29)
+
+
+cdef class DigestTrail(Trail):
+    """Puts every decision into the core's digest on its way to the real trail."""
+    cdef Trail inner
+    cdef Core core
+
+    def __cinit__(self, Trail inner not None, Core core not None):
+        self.inner = inner
+        self.core = core
+
+    cdef uint64_t put(self, int type, int64_t now, const void* payload, size_t n) noexcept:
+        cdef uint64_t seq = self.inner.put(type, now, payload, n)
+        self.seq = self.inner.seq
+        self.check = self.inner.check
+        if seq != 0 and type < FIRST_TELEMETRY:
+            self.core.digest = mix(self.core.digest, (<uint64_t>type << 32) | self.inner.check)
+            self.core.records += 1
+        return seq
+
+
+cdef class Core:
+    """The engine without its I/O, for `capacity` instruments. `trail` takes inputs and decisions: a Journal when running,
+    a Verifier in replay. `detectors` are the candidate sources; by default the spike detector of the configuration.
+    """
+
+    def __init__(self, Trail trail not None, uint32_t capacity=8192, int ring_depth=256, int batch=8192):
+        self.trail = DigestTrail(trail, self)
+        self.keys = KeyTable(capacity)
+        self.decoder = Decoder(self.keys, batch)
+        self.market = Market(capacity, ring_depth)
+        self.gate = Gate(capacity)
+        self.trader = Trader(self.gate, self.market, self.trail)
+        self.specs = <Instrument*>calloc(capacity, sizeof(Instrument))
+        if self.specs == NULL:
+            raise MemoryError(f"no memory for {capacity} instruments")
+        self.trader.specs = self.specs
+        self.decoder.prefetch_rows(<char*>self.market.rows, sizeof(Row))
+        self.models = {}
+        self.config = {}
+        self.sources = []
+        memset(self.pending, 0, sizeof(self.pending))
+
+    def __dealloc__(self):
+        free(self.specs)
+
+    # ---- one record -----------------------------------------------------------------------------------------------
+    cdef uint64_t input(self, int type, int64_t now, const void* payload, size_t n) except? 0:
+        """Journals one input and applies it; its sequence, or 0 when the journal is full (nothing was applied)."""
+        cdef uint64_t seq
+        if self.busy:
+            raise RuntimeError("the core was entered again while it takes a record")
+        if now < self.now:
+            now = self.now
+        seq = self.trail.put(type, now, payload, n)
+        if seq == 0:
+            self.gate.state = REDUCING
+            return 0
+        self.records -= 1
+        self.apply(type, now, <const uint8_t*>payload, n, 0)
+        return seq
+
+    cdef int apply(self, int type, int64_t now, const uint8_t* payload, size_t n, uint32_t check) except -1:
+        """All that follows from one input. `check`: its checksum, 0 when it is in the digest already."""
+        cdef size_t i
+        self.busy = 1
+        self.now = now
+        self.records += 1
+        if check:
+            self.digest = mix(self.digest, (<uint64_t>type << 32) | check)
+        try:
+            if type == REC_FRAME:
+                if self.decoder.decode(payload, n) == WIRE_OK:
+                    self.apply_ticks(now)
+                else:
+                    self.rejected += 1
+            elif type == REC_TIMER:
+                self.market.on_timer(now)
+                self._expire(now, False)
+                self.trader.on_timer(now)
+            elif type == REC_REPLY:
+                self.trader.on_reply(<const Reply*>payload, now)
+            elif type == REC_ORDER_UPDATE:
+                self.trader.on_update(<const OrderUpdate*>payload, now)
+            elif type == REC_OPERATOR:
+                self.trader.set_state(1, (<const OperatorChange*>payload).state, (<const OperatorChange*>payload).source, now)
+                self.trader.on_timer(now)
+            elif type == REC_LINK:
+                if (<const Link*>payload).which == 0:
+                    self.gate.feed_up = (<const Link*>payload).up
+            elif type == REC_FUNDS:
+                self.gate.money.available = (<const Funds*>payload).available
+                self.gate.money.equity = (<const Funds*>payload).at_day_start
+            elif type == REC_BARS:
+                for i in range(n // sizeof(WarmBar)):
+                    self.market.warm(&(<const WarmBar*>payload)[i])
+            elif type == REC_INSTRUMENTS:
+                for i in range(n // sizeof(Instrument)):
+                    self._add(&(<const Instrument*>payload)[i])
+            elif type == REC_PROFILE:
+                memcpy(self.market.a, payload, SESSION_MINUTES * sizeof(double))
+                memcpy(self.market.v, payload + SESSION_MINUTES * sizeof(double), SESSION_MINUTES * sizeof(double))
+            elif type == REC_MODEL:
+                self._switch(<const ModelChange*>payload)
+            elif type == REC_START:
+                self._configure(orjson.loads((<const char*>payload)[:n]))
+            elif type == REC_BOOT:
+                self.gate.feed_up = 0
+            elif type == REC_STOP:
+                self._expire(now, True)
+        finally:
+            self.busy = 0
+        return 0
+
+    cdef int on_frame(self, const uint8_t* frame, size_t n, int64_t now) except -1:
+        """A frame from the socket, borrowed: decoded, journaled and applied before this returns."""
+        cdef bint good
+        if self.busy:
+            raise RuntimeError("the core was entered again while it takes a record")
+        good = self.decoder.decode(frame, n) == WIRE_OK
+        if now < self.now:
+            now = self.now
+        if self.trail.put(REC_FRAME, now, frame, n) == 0:
+            self.gate.state = REDUCING
+            return 0
+        self.now = now
+        self.stamps.candidate = 0
+        if self.stamped:
+            self.stamps.decoded = stopwatch()
+        if not good:
+            self.rejected += 1
+            return 0
+        self.busy = 1
+        try:
+            self.apply_ticks(now)
+        finally:
+            self.busy = 0
+        return 0
+
+    cdef int apply_ticks(self, int64_t now) except -1:
+        cdef int i
+        self.frames += 1
+        for i in range(self.decoder.head.n_ticks):
+            self._tick(&self.decoder.ticks[i], now)
+        return 0
+
+    # ---- the path of a tick ---------------------------------------------------------------------------------------
+    cdef int _tick(self, const Tick* t, int64_t now) except -1:
+        cdef Row* r
+        cdef TickInfo info
+        cdef Candidate c
+        cdef int i
+        if t.has & (TICK_DROPPED | TICK_UNKNOWN_KEY | TICK_SUPERSEDED):
+            self.dropped += (t.has & TICK_DROPPED) != 0
+            self.unknown += (t.has & TICK_UNKNOWN_KEY) != 0
+            return 0
+        self.updates += 1
+        r = &self.market.rows[t.inst]
+        self.market.on_tick(r, t.inst, t, now, &info)
+        self.digest = mix(self.digest, <uint64_t>(info.ltp + 31 * info.volume + 1009 * info.flags + 65537 * r.bid)
+                          ^ (<uint64_t>t.inst << 40))
+        if r.pending and info.flags & TICK_TRADED:
+            self._confirm(r, &info)
+        if r.position:
+            self.trader.on_tick(r, now)
+        for i in range(self.n_sources):
+            if (<CandidateSource>self.source[i]).on_tick(r, &info, &c):
+                c.inst = t.inst
+                self._candidate(r, &info, &c)
+        return 0
+
+    cdef int _candidate(self, Row* r, const TickInfo* t, Candidate* c) except -1:
+        """A new candidate: features and score at the tick; decided now where the book has moved along, else at the next
+        trade update (MARKET 0.8)."""
+        cdef int i
+        self.candidates += 1
+        c.id = self.candidates
+        c.tick_seq = self.trail.seq
+        c.updates = 0
+        c.score = c.score_next = NAN
+        c.measured = c.limit = 0.0
+        c.decided = 0
+        c.reason = PENDING if c.level == 1 else WEAK
+        memset(c.model, 0, sizeof(c.model))
+        fill_features(self.market, c.inst, t, self._firing(t.now), c.ltt, c.price, c)
+        if self.scorer is not None:
+            c.score = self.scorer.score(c.feature)
+            memcpy(c.model, <const char*>self._model_head, sizeof(c.model))
+        if self.stamped:
+            self.stamps.scored = stopwatch()
+            self.stamps.candidate = c.id
+        if c.level == 0:
+            c.measured = c.strength
+            c.limit = self.rules.strength
+            c.decided = t.now
+        self.trail.put(REC_CANDIDATE, t.now, c, sizeof(Candidate))
+        if c.level == 0:
+            return 0
+        self.signals += 1
+        self.fired[self.n_fired % FIRING_KEPT] = t.now
+        self.n_fired += 1
+        if c.feature[8] >= self.confirm_share and c.feature[7] > 0.0:
+            return self._decide(r, t, c)
+        if r.pending:                      # the other direction still waits: the newer one counts
+            self._close(&self.pending[r.pending - 1], t.now)
+        for i in range(MAX_PENDING):
+            if not self.pending[i].used:
+                self.pending[i].used = 1
+                self.pending[i].inst = c.inst
+                self.pending[i].candidate = c[0]
+                r.pending = i + 1
+                return 0
+        c.reason = NOT_CONFIRMED
+        c.decided = t.now
+        self.trail.put(REC_VERDICT, t.now, c, sizeof(Candidate))
+        return 0
+
+    cdef int _confirm(self, Row* r, const TickInfo* t) except -1:
+        """The next trade update of a waiting candidate: features and score once more, then the decision."""
+        cdef Pending* p = &self.pending[r.pending - 1]
+        cdef Candidate* c = &p.candidate
+        p.used = 0
+        r.pending = 0
+        c.updates += 1
+        fill_features(self.market, c.inst, t, self._firing(t.now), c.ltt, c.price, c)
+        if self.scorer is not None:
+            c.score_next = self.scorer.score(c.feature)
+        return self._decide(r, t, c)
+
+    cdef int _decide(self, Row* r, const TickInfo* t, Candidate* c) except -1:
+        c.reason = validate(&self.rules, r, t, self.specs[c.inst].cas, c)
+        c.decided = t.now
+        self.trail.put(REC_VERDICT, t.now, c, sizeof(Candidate))
+        if c.reason == PASS:
+            self.trader.enter(c, r, t.now, t.minute)
+        if self.stamped:
+            self.stamps.decided = stopwatch()
+            self.stamps.candidate = c.id
+        return 0
+
+    cdef void _close(self, Pending* p, int64_t now) noexcept:
+        """Gives up on a waiting candidate: no trade update came in time."""
+        cdef Candidate* c = &p.candidate
+        p.used = 0
+        self.market.rows[p.inst].pending = 0
+        c.reason = NOT_CONFIRMED
+        c.measured = (now - c.now) * 1e-9
+        c.limit = self.confirm_ns * 1e-9
+        c.decided = now
+        self.trail.put(REC_VERDICT, now, c, sizeof(Candidate))
+
+    cdef int _expire(self, int64_t now, bint all) except -1:
+        cdef int i
+        for i in range(MAX_PENDING):
+            if self.pending[i].used and (all or now - self.pending[i].candidate.now > self.confirm_ns):
+                self._close(&self.pending[i], now)
+        return 0
+
+    cdef double _firing(self, int64_t now) noexcept nogil:
+        """Trade-level candidates of all names in the last 60 s."""
+        cdef uint64_t k, count = 0
+        for k in range(min(self.n_fired, <uint64_t>FIRING_KEPT)):
+            if now - self.fired[(self.n_fired - 1 - k) % FIRING_KEPT] > <int64_t>60000000000:
+                break
+            count += 1
+        return <double>count
+
+    # ---- rare records ---------------------------------------------------------------------------------------------
+    cdef int _add(self, const Instrument* spec) except -1:
+        cdef bytes key = spec.key
+        cdef uint32_t inst = self.keys.add(key)
+        self.specs[inst] = spec[0]
+        self.market.add(inst, spec)
+        return 0
+
+    cdef int _switch(self, const ModelChange* change) except -1:
+        sha = change.sha256[:64].decode()
+        self.scorer = self.models.get(sha)
+        if self.scorer is None:
+            raise LookupError(f"model {sha[:16]} is not among the models loaded: put its file back into the model folder")
+        self._model_head = sha[:16].encode()
+        self.rules.min_score = change.threshold
+        return 0
+
+    cdef int _configure(self, dict config) except -1:
+        """Takes the configuration of the START record (engine/config.py writes it)."""
+        signals, risk, times = config["signals"], config["risk"], config["session"]
+        self.config = config
+        self.sources = [SpikeDetector(**config["detector"])]
+        self.n_sources = 0
+        for source in self.sources:
+            self.source[self.n_sources] = <void*>source
+            self.n_sources += 1
+        self.rules.strength = signals["strength"]
+        self.rules.volume = signals["volume"]
+        self.rules.spread_bp = signals["spread_bp"]
+        self.rules.min_score = signals["min_score"]
+        self.rules.opposing_ms = signals["opposing_ms"]
+        self.rules.first_minute = times["first_minute"]
+        self.rules.last_minute = times["last_minute"]
+        self.rules.last_minute_cas = times["last_minute_cas"]
+        self.confirm_share = signals["confirm_share"]
+        self.confirm_ns = signals["confirm_ns"]
+        self.gate.limits = risk
+        self.gate.state = RUNNING
+        self.gate.operator = OP_RUN
+        return 0
+
+    # ---- Python's door --------------------------------------------------------------------------------------------
+    def feed(self, int type, int64_t now, payload=b"") -> int:
+        """Journals and applies one input record; its sequence, or 0 when the journal is full."""
+        cdef const uint8_t[::1] view = memoryview(payload).cast("B") if len(payload) else None
+        if type == REC_FRAME:
+            self.on_frame(&view[0] if view is not None else NULL, view.shape[0] if view is not None else 0, now)
+            return self.trail.seq
+        return self.input(type, now, &view[0] if view is not None else NULL, view.shape[0] if view is not None else 0)
+
+    def take_intents(self):
+        """The requests decided since the last call, as an array of records.INTENT; each is journaled already."""
+        cdef int n = self.trader.out_count
+        if n == 0:
+            return ()
+        out = np.empty(n, INTENT)
+        cdef uint8_t[::1] view = out.view(np.uint8)
+        memcpy(&view[0], self.trader.outbox, n * sizeof(Intent))
+        self.trader.out_count = 0
+        return out
+
+    def unresolved(self) -> list:
+        """(id, inst, what is under way) of orders whose last request has no answer: to be looked up after a restart."""
+        found = []
+        for i in range(self.trader.n_orders):
+            order = self.trader.orders[i]
+            if order.busy and order.state != ORDER_DEAD and order.state != ORDER_FILLED:
+                found.append((order.id, order.inst, order.busy))
+        return found
+
+    def live_orders(self) -> list:
+        """Every order that may be working, as dicts of orders.pxd::Order."""
+        return [self.trader.orders[i] for i in range(self.trader.n_orders)
+                if self.trader.orders[i].state not in (ORDER_DEAD, ORDER_FILLED)]
+
+    def positions(self) -> list:
+        """Open positions and working entries, as dicts of orders.pxd::Slot."""
+        return [slot for slot in self.trader.slots if slot.used]
+
+    def money(self) -> dict:
+        """Equity, available funds, realised, open, charges and exposure, in paise."""
+        self.trader.revalue()
+        return self.gate.money
+
+    def states(self) -> tuple:
+        """(trading state, operator state, feed up, positions)."""
+        return self.gate.state, self.gate.operator, self.gate.feed_up, self.gate.positions
+
+    def instrument(self, uint32_t inst) -> dict:
+        if inst >= self.keys.size:
+            raise IndexError(f"instrument {inst}: the table has {self.keys.size}")
+        return self.specs[inst]
+
+    def counts(self) -> dict:
+        """Counters since the first record."""
+        return {"records": self.records, "frames": self.frames, "updates": self.updates, "rejected": self.rejected,
+                "dropped": self.dropped, "unknown": self.unknown, "candidates": self.candidates,
+                "signals": self.signals, "orders": self.trader.n_orders, "requests": self.trader.n_serials,
+                "bars": self.market.bars, "gaps": self.market.gaps, "late": self.market.late,
+                "step_back": self.market.step_back, "repeats": self.market.repeats, "bad_time": self.market.bad_time}
+
+    def replay(self, Reader reader not None, Verifier verifier=None, uint64_t limit=0) -> int:
+        """Applies the inputs of `reader` up to its end (or `limit` records); returns how many were applied.
+
+        Decisions are compared by `verifier`, which must be this core's trail; one that the core did not make again is
+        counted there as a mismatch. Requests are discarded: nothing is sent.
+        """
+        cdef RecordHead* head
+        cdef uint64_t applied = 0
+        while limit == 0 or applied < limit:
+            head = reader.next()
+            if head == NULL:
+                break
+            if head.type < FIRST_DECISION:
+                self.trail.seq = head.seq
+                if verifier is not None:
+                    verifier.seq = head.seq
+                self.apply(head.type, head.now, <const uint8_t*>head + sizeof(RecordHead), head.size, head.check)
+                self.trader.out_count = 0
+                applied += 1
+            elif head.type < FIRST_TELEMETRY and verifier is not None:
+                verifier.mismatched += 1
+                if verifier.first_mismatch is None:
+                    verifier.first_mismatch = (head.seq, head.type, 0, head.now, b"", b"")
+        return applied

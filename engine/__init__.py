@@ -1,0 +1,1 @@
+"""The engine around the compiled path: everything that is not per tick."""

@@ -1,0 +1,141 @@
+"""One typed tree of configuration: defaults, then engine.toml, then ENGINE_... variables. Unknown keys are an error.
+
+Secrets never stand here: the token comes from ENGINE_TOKEN or a file of mode 600, and is never part of a record.
+"""
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+class ConfigurationError(ValueError):
+    """Says which key is wrong and what to write instead."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Detector(Section):
+    sigma: float = Field(2.0, gt=0, description="price: sd of the last 20 path values that count 1")
+    volume: float = Field(2.5, gt=0, description="volume: multiple of the expected bar that counts 1")
+    jump: float = Field(3.0, gt=0, description="momentum: the minute's move in one-minute sd that counts 1")
+    roc: float = Field(0.02, gt=0, description="momentum flag: move over 20 bars")
+    iv: float = Field(0.20, gt=0, description="implied volatility: relative change in five minutes that counts 1")
+    emit: float = Field(0.5, gt=0, le=1, description="strength at which a candidate is journaled")
+    trade: float = Field(0.6, gt=0, le=1, description="strength at which it may be traded")
+    cooldown_s: float = Field(300, ge=0, description="quiet time of a name and direction after a candidate")
+    max_lag_s: float = Field(3.0, gt=0, description="a tick delivered later than this makes no candidate")
+
+
+class Signals(Section):
+    strength: float = Field(0.6, ge=0, le=1)
+    volume: float = Field(1.5, ge=0)
+    spread_bp: float = Field(15.0, gt=0)
+    noise: float = Field(0.7, gt=0, le=1, description="a candidate more likely noise than this is refused")
+    opposing_s: float = Field(300, ge=0)
+    confirm_share: float = Field(0.25, ge=0, description="mid's move / last price's move that needs no second update")
+    confirm_s: float = Field(10, gt=0, description="longest wait for the next trade update")
+
+
+class Risk(Section):
+    account_size: float = Field(1_000_000, gt=0, description="rupees; paper only, live takes the broker's funds")
+    notional: float = Field(0.05, gt=0, le=1)
+    leverage: float = Field(1.5, gt=0)
+    daily_loss: float = Field(0.02, gt=0, le=1)
+    max_positions: int = Field(3, ge=0, le=64)
+    orders_per_minute: int = Field(10, ge=0)
+    orders_per_hour: int = Field(60, ge=0)
+    orders_per_day: int = Field(200, ge=0)
+    symbol_gap_s: float = Field(30, ge=0)
+    stale_s: float = Field(5, gt=0)
+    protection: float = Field(0.001, ge=0, lt=0.05)
+    stop: float = Field(0.02, gt=0, lt=0.5)
+    target: float = Field(0.04, gt=0, lt=1)
+    hold_s: float = Field(1800, ge=0, description="longest holding time; 0: until square-off")
+    entry_life_s: float = Field(5, gt=0)
+
+
+class Session(Section):
+    """Minutes after 09:15."""
+    first_minute: int = 5
+    last_minute: int = 360
+    last_minute_cas: int = 345
+    flat_minute: int = 368
+    flat_minute_cas: int = 353
+
+
+class Store(Section):
+    url: str = Field("", description="an existing ClickHouse (http://user@host:8123/database); empty: embedded")
+    rows: int = Field(50_000, ge=1)
+    seconds: float = Field(5.0, gt=0)
+
+
+class Config(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="ENGINE_", env_nested_delimiter="__", extra="forbid")
+    detector: Detector = Detector()
+    signals: Signals = Signals()
+    risk: Risk = Risk()
+    session: Session = Session()
+    store: Store = Store()
+    instruments: int = Field(8192, ge=1, description="largest number of instruments")
+    ring_depth: int = Field(256, ge=64)
+    models: str = Field("models", description="folder of ONNX models")
+
+    @classmethod
+    def settings_customise_sources(cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+                                   env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+                                   file_secret_settings: PydanticBaseSettingsSource):
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, cls._file())
+
+    @classmethod
+    def _file(cls) -> Path:
+        return Path(os.environ.get("ENGINE_CONFIG", "engine.toml"))
+
+    def record(self) -> dict[str, Any]:
+        """What the core decides by, as it stands in the START record."""
+        d, s, r, t = self.detector, self.signals, self.risk, self.session
+        second = 1_000_000_000
+        return {
+            "detector": {"sigma": d.sigma, "volume": d.volume, "jump": d.jump, "roc": d.roc, "iv": d.iv, "emit": d.emit,
+                         "trade": d.trade, "cooldown_ms": round(d.cooldown_s * 1000),
+                         "max_lag_ms": round(d.max_lag_s * 1000)},
+            "signals": {"strength": s.strength, "volume": s.volume, "spread_bp": s.spread_bp, "min_score": 1 - s.noise,
+                        "opposing_ms": round(s.opposing_s * 1000), "confirm_share": s.confirm_share,
+                        "confirm_ns": round(s.confirm_s * second)},
+            "session": t.model_dump(),
+            "risk": {"notional": r.notional, "leverage": r.leverage, "daily_loss": r.daily_loss,
+                     "max_positions": r.max_positions, "per_minute": r.orders_per_minute, "per_hour": r.orders_per_hour,
+                     "per_day": r.orders_per_day, "broker_second": 8, "broker_minute": 450, "broker_half_hour": 1900,
+                     "exit_reserve": 4, "symbol_gap": round(r.symbol_gap_s * second), "stale": round(r.stale_s * second),
+                     "last_minute": t.last_minute, "last_minute_cas": t.last_minute_cas, "protection": r.protection,
+                     "stop": r.stop, "target": r.target, "hold": round(r.hold_s * second),
+                     "entry_life": round(r.entry_life_s * second), "flat_minute": t.flat_minute,
+                     "flat_minute_cas": t.flat_minute_cas, "pad": 0},
+        }
+
+
+def load() -> Config:
+    """The configuration in force; ConfigurationError names every wrong key."""
+    path = Config._file()
+    try:
+        if "ENGINE_CONFIG" in os.environ and not path.exists():
+            raise ConfigurationError(f"{path}: no such file; unset ENGINE_CONFIG to run with the defaults")
+        _refuse_unknown_variables()
+        return Config()
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors()]
+        raise ConfigurationError(f"{path if path.exists() else 'ENGINE_ variables'}: " + "; ".join(lines)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
+
+
+def _refuse_unknown_variables() -> None:
+    """pydantic-settings ignores unknown ENGINE_ variables; a misspelt limit must not pass in silence."""
+    known = set(Config.model_fields) | {"config", "token", "data", "key_id"}
+    for name in os.environ:
+        if name.startswith("ENGINE_") and name[7:].lower().split("__")[0] not in known:
+            raise ConfigurationError(f"{name}: unknown variable; known are ENGINE_{', ENGINE_'.join(sorted(known)).upper()}")

@@ -1,0 +1,22 @@
+"""Feed: decoding and encoding of Upstox V3 frames, and the client that listens to them.
+
+`decode(frame)` -> one row per update, `decode_into(frames, out)`, `encode(rows, current_ts)`; rows have TICK_DTYPE, names
+as on the wire, prices in paise.
+"""
+from _ext.core.keys import KeyTable
+from _ext.feed.encode import encode, encode_market_info
+from _ext.feed.wire import TICK_DTYPE, Decoder
+
+__all__ = ["TICK_DTYPE", "decode", "decode_into", "encode", "encode_market_info"]
+
+_decoder = Decoder(KeyTable(1), 8192)
+
+
+def decode(frame: bytes):
+    """Updates of one frame as a structured array of TICK_DTYPE; ValueError where it is no FeedResponse."""
+    return _decoder.decode_frame(frame)
+
+
+def decode_into(frames, out) -> int:
+    """Decodes a list of frames into `out` (TICK_DTYPE); rows written. ValueError when it is too short or a frame bad."""
+    return _decoder.decode_into(frames, out)

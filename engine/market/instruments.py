@@ -1,0 +1,70 @@
+"""Instrument table: rows of records.INSTRUMENT from the names the project ships, or from a recording's own list."""
+import csv
+import datetime as dt
+import json
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from _ext.core.records import INSTRUMENT, KINDS
+from engine.market.sessions import CLOSING_AUCTION_FROM, close_minute
+
+EXCLUDED = frozenset({"NIFTY", "BANKNIFTY", "FINNIFTY", "NIFTYNXT50"})
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One instrument for the day. Prices in paise; `kind` one of records.KINDS."""
+    key: str
+    symbol: str
+    kind: str = "equity"
+    tick: int = 5
+    lot: int = 1
+    freeze: int = 100_000
+    tradable: bool = True
+    is_cas: bool = True
+    price: int = 0          # a recent close, for the synthetic market
+
+
+def table(specs: Iterable[Spec], day: dt.date) -> np.ndarray:
+    """The INSTRUMENTS record of `specs` on `day`."""
+    specs = list(specs)
+    rows = np.zeros(len(specs), INSTRUMENT)
+    for row, s in zip(rows, specs, strict=True):
+        is_cas = s.is_cas and s.kind == "equity" and day >= CLOSING_AUCTION_FROM
+        row["key"], row["symbol"] = s.key.encode(), s.symbol.encode()[:32]
+        row["tick"], row["lot"], row["freeze"] = s.tick, s.lot, s.freeze
+        row["kind"], row["tradable"] = KINDS.index(s.kind), s.tradable
+        row["close_minute"], row["cas"] = close_minute(s.kind, is_cas, day), is_cas
+    return rows
+
+
+@cache
+def shipped() -> tuple[Spec, ...]:
+    """The 208 F&O stocks of 2026-08-21 with their real keys and ticks (engine/market/names.json).
+
+    Their prices are made up, from the range the exchange gives the tick size (UPSTOX 8.3); real ones are not ours to ship.
+    """
+    rows = json.loads((Path(__file__).parent / "names.json").read_text())
+    return tuple(Spec(key, symbol, "equity", tick, price=_price(key, tick)) for symbol, key, tick in rows)
+
+
+def _price(key: str, tick: int) -> int:
+    """A level in paise for the synthetic market: fixed by the key, spread evenly in logarithm over the tick's range."""
+    low, high = {1: (50, 250), 5: (250, 1000), 10: (1000, 5000), 50: (5000, 10000), 100: (10000, 20000)}.get(
+        tick, (20000, 40000))
+    share = zlib.crc32(key.encode()) / 2**32
+    return round(low * (high / low) ** share * 100) // tick * tick
+
+
+def from_csv(path: Path) -> list[Spec]:
+    """A recording's instruments.csv: instrument_key, trading_symbol, instrument_type, lot_size, tick_size (paise)."""
+    kinds = {"EQ": "equity", "FUT": "future", "CE": "option", "PE": "option", "INDEX": "index"}
+    with path.open(newline="") as file:
+        return [Spec(row["instrument_key"], row["trading_symbol"], kinds[row["instrument_type"]],
+                     round(float(row["tick_size"])), round(float(row["lot_size"])),
+                     tradable=row["instrument_type"] == "EQ") for row in csv.DictReader(file)]

@@ -1,0 +1,166 @@
+"""Recorded ticks as a feed: folders of Parquet in the layouts of the Upstox V3 recording and of the one-second ticks.
+
+Every row becomes the frame the broker would have sent, `currentTs` being the recorder's clock. Rows of one millisecond
+are sent in one frame, as the broker does.
+"""
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from engine.feed import TICK_DTYPE, encode
+from engine.market.instruments import Spec, from_csv
+from engine.market.sessions import IST
+
+HAS_LTPC, HAS_DEPTH, HAS_GREEKS, HAS_OHLC, HAS_I1, HAS_FULL = 1, 2, 4, 8, 16, 64
+UPSTOX_COLUMNS = {"recv_ts", "instrument_key", "ltt", "ltp", "ltq", "cp", "vtt", "atp", "bp1", "bq1", "ap1", "aq1"}
+TICK_COLUMNS = {"ts", "ltp_paise", "cum_volume"}
+
+
+class DataError(ValueError):
+    """The folder is not a recording this engine can read; says what is missing."""
+
+
+@dataclass
+class Recording:
+    """Rows of all instruments in order of receipt, and who they are."""
+    rows: np.ndarray                  # TICK_DTYPE
+    received: np.ndarray              # int64 ms
+    specs: list[Spec] = field(default_factory=list)
+
+    @property
+    def day(self) -> dt.date:
+        return dt.datetime.fromtimestamp(self.received[0] / 1000, IST).date()
+
+    def frames(self) -> Iterator[tuple[int, bytes]]:
+        """(receipt ms, frame) in order; rows of one millisecond share a frame, a key comes once in each."""
+        edges = np.flatnonzero(np.diff(self.received)) + 1
+        begin = 0
+        for end in [*edges.tolist(), len(self.received)]:
+            at = int(self.received[begin])
+            rows = self.rows[begin:end]
+            begin = end
+            if len(rows) == 1:
+                yield at, encode(rows, at)
+                continue
+            while len(rows):
+                _, first = np.unique(rows["key"], return_index=True)
+                take = np.zeros(len(rows), bool)
+                take[first] = True
+                yield at, encode(rows[take], at)
+                rows = rows[~take]
+
+
+def load(folder: Path, day: dt.date | None = None) -> Recording:
+    """Reads every Parquet file of `folder`. `day` picks one of several days; by default the first day present.
+
+    Raises DataError where there are none, or where columns are missing or of another type.
+    """
+    folder = Path(folder)
+    files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
+    if not files:
+        raise DataError(f"{folder}: no Parquet files there; --data takes a folder of recorded ticks")
+    parts, specs = [], {}
+    listed = {s.key: s for s in from_csv(folder / "instruments.csv")} if (folder / "instruments.csv").exists() else {}
+    for path in files:
+        try:
+            frame = pl.read_parquet(path)
+        except Exception as error:
+            raise DataError(f"{path.name} is not a readable Parquet file: {error}") from None
+        columns = set(frame.columns)
+        if UPSTOX_COLUMNS <= columns:
+            rows, received = _upstox_rows(frame, path)
+        elif TICK_COLUMNS <= columns:
+            rows, received = _second_rows(frame, path)
+        else:
+            missing = sorted(UPSTOX_COLUMNS - columns)
+            raise DataError(f"{path.name}: columns {', '.join(missing[:6])} are missing for an Upstox V3 recording, and "
+                            f"{', '.join(sorted(TICK_COLUMNS - columns))} for one-second ticks")
+        if len(rows) == 0:
+            continue
+        for key in np.unique(rows["key"]):
+            name = key.decode()
+            specs[name] = listed.get(name, Spec(name, name.split("|")[-1], kind="index" if "INDEX" in name else "equity"))
+        parts.append((rows, received))
+    if not parts:
+        raise DataError(f"{folder}: its files hold no rows")
+    rows = np.concatenate([p[0].view(np.uint8) for p in parts]).view(TICK_DTYPE)   # keeps the overlapping fields
+    received = np.concatenate([p[1] for p in parts])
+    order = np.argsort(received, kind="stable")
+    rows, received = rows[order], received[order]
+    days = (received + 19_800_000) // 86_400_000
+    wanted = days[0] if day is None else (day - dt.date(1970, 1, 1)).days
+    keep = days == wanted
+    if not keep.any():
+        raise DataError(f"{folder}: nothing recorded on {day}")
+    return Recording(rows[keep], received[keep], list(specs.values()))
+
+
+def _upstox_rows(frame: pl.DataFrame, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.zeros(len(frame), TICK_DTYPE)
+    has = np.full(len(frame), HAS_LTPC | HAS_DEPTH | HAS_FULL, np.uint16)
+    keys = frame["instrument_key"].to_numpy().astype("S48")
+    rows["key"], rows["key_len"], rows["mode"] = keys, np.char.str_len(keys), 1
+    try:
+        for name in ("ltp", "cp", "atp"):
+            rows[name] = _paise(frame, name)
+        for name in ("ltq", "vtt"):
+            rows[name] = _numbers(frame, name).astype(np.int64)
+        for name in ("oi", "iv", "tbq", "tsq", "delta", "theta", "gamma", "vega", "rho"):
+            if name in frame.columns:
+                rows[name] = _numbers(frame, name)
+        rows["ltt"] = _millis(frame, "ltt")
+        levels = sum(f"bp{i}" in frame.columns for i in range(1, 6))
+        rows["n_levels"] = levels
+        for i in range(levels):
+            for name, column in (("bidP", f"bp{i + 1}"), ("askP", f"ap{i + 1}")):
+                rows["levels"][name][:, i] = _paise(frame, column)
+            for name, column in (("bidQ", f"bq{i + 1}"), ("askQ", f"aq{i + 1}")):
+                rows["levels"][name][:, i] = _numbers(frame, column).astype(np.int64)
+        for name, prefix, bit in (("day", "d1_", HAS_OHLC), ("i1", "m1_", HAS_I1)):
+            if f"{prefix}ts" not in frame.columns:
+                continue
+            rows[name]["ts"] = _millis(frame, f"{prefix}ts")
+            rows[name]["vol"] = _numbers(frame, f"{prefix}vol").astype(np.int64)
+            for part in ("open", "high", "low", "close"):
+                rows[name][part] = _paise(frame, prefix + part)
+            has |= np.where(rows[name]["ts"] > 0, bit, 0).astype(np.uint16)
+        if "delta" in frame.columns:
+            has |= np.where(_numbers(frame, "delta") != 0, HAS_GREEKS, 0).astype(np.uint16)
+        received = _millis(frame, "recv_ts")
+    except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        raise DataError(f"{path.name}: {error}") from None
+    rows["has"] = has
+    return rows, received
+
+
+def _second_rows(frame: pl.DataFrame, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """One-second stamps serve as receipt and as trade time; there is no book."""
+    rows = np.zeros(len(frame), TICK_DTYPE)
+    key = ("NSE_INDEX|" if path.stem.startswith("NIFTY_") else "NSE_EQ|") + path.stem
+    rows["key"], rows["key_len"], rows["mode"] = key.encode(), len(key), 1
+    rows["has"] = HAS_LTPC | HAS_FULL
+    try:
+        rows["ltp"] = frame["ltp_paise"].cast(pl.Int64).to_numpy()
+        rows["vtt"] = frame["cum_volume"].cast(pl.Int64).fill_null(0).to_numpy()
+        rows["ltt"] = received = _millis(frame, "ts")
+    except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        raise DataError(f"{path.name}: {error}") from None
+    return rows, received
+
+
+def _numbers(frame: pl.DataFrame, name: str) -> np.ndarray:
+    return frame[name].cast(pl.Float64).fill_null(0.0).fill_nan(0.0).to_numpy()
+
+
+def _paise(frame: pl.DataFrame, name: str) -> np.ndarray:
+    return np.rint(_numbers(frame, name) * 100).astype(np.int64)
+
+
+def _millis(frame: pl.DataFrame, name: str) -> np.ndarray:
+    if not isinstance(frame[name].dtype, pl.Datetime):
+        raise ValueError(f"column {name} is {frame[name].dtype}, a time stamp is needed")
+    return frame[name].dt.epoch("ms").fill_null(0).to_numpy()
