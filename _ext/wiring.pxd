@@ -1,6 +1,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from _ext.core.keys cimport KeyTable
 from _ext.core.types cimport Candidate, Instrument, ModelChange, Tick
+from _ext.feed.frame cimport FrameSink
 from _ext.feed.wire cimport Decoder
 from _ext.market.market cimport Market
 from _ext.market.state cimport Row, TickInfo
@@ -28,7 +29,7 @@ cdef struct Stamps:           # telemetry of the last frame with a candidate; ne
     int64_t decided
     uint64_t candidate
 
-cdef class Core:
+cdef class Core(FrameSink):
     cdef readonly KeyTable keys
     cdef readonly Decoder decoder
     cdef readonly Market market
@@ -54,13 +55,13 @@ cdef class Core:
     cdef readonly uint64_t records, frames, updates, rejected, dropped, unknown, candidates, signals
     cdef int busy
     cdef Stamps stamps
-    cdef bint stamped                    # whether this process measures stages
+    cdef public bint feed_time           # now is the frame's currentTs (source sim), not the wall clock
+    cdef public bint stamped                    # whether this process measures stages
 
     cdef uint64_t input(self, int type, int64_t now, const void* payload, size_t n) except? 0
     cdef int apply(self, int type, int64_t now, const uint8_t* payload, size_t n, uint32_t check) except -1
-    cdef int on_frame(self, const uint8_t* frame, size_t n, int64_t now) except -1
     cdef int apply_ticks(self, int64_t now) except -1
-    cdef int _tick(self, const Tick* t, int64_t now) except -1
+    cdef int _tick(self, const Tick* t, int64_t now, TickInfo* info) except -1
     cdef int _candidate(self, Row* r, const TickInfo* t, Candidate* c) except -1
     cdef int _confirm(self, Row* r, const TickInfo* t) except -1
     cdef int _decide(self, Row* r, const TickInfo* t, Candidate* c) except -1

@@ -19,6 +19,7 @@ from _ext.core.types cimport (
     REC_TIMER, REC_VERDICT, SESSION_MINUTES, TICK_DROPPED, TICK_SUPERSEDED, TICK_UNKNOWN_KEY, WEAK, Candidate, Funds,
     Instrument, Intent, Link, ModelChange, OperatorChange, OrderUpdate, Reply, Tick, WarmBar)
 from _ext.core.records import INTENT
+from _ext.feed.frame cimport FrameSink
 from _ext.feed.wire cimport WIRE_OK, Decoder
 from _ext.market.market cimport Market
 from _ext.market.state cimport TICK_TRADED, Row, TickInfo
@@ -73,7 +74,7 @@ cdef class DigestTrail(Trail):
         return seq
 
 
-cdef class Core:
+cdef class Core(FrameSink):
     """The engine without its I/O, for `capacity` instruments. `trail` takes inputs and decisions: a Journal when running,
     a Verifier in replay. `detectors` are the candidate sources; by default the spike detector of the configuration.
     """
@@ -172,6 +173,8 @@ cdef class Core:
         if self.busy:
             raise RuntimeError("the core was entered again while it takes a record")
         good = self.decoder.decode(frame, n) == WIRE_OK
+        if self.feed_time:
+            now = self.decoder.head.current_ts * 1000000
         if now < self.now:
             now = self.now
         if self.trail.put(REC_FRAME, now, frame, n) == 0:
@@ -193,15 +196,15 @@ cdef class Core:
 
     cdef int apply_ticks(self, int64_t now) except -1:
         cdef int i
+        cdef TickInfo info
         self.frames += 1
         for i in range(self.decoder.head.n_ticks):
-            self._tick(&self.decoder.ticks[i], now)
+            self._tick(&self.decoder.ticks[i], now, &info)
         return 0
 
     # ---- the path of a tick ---------------------------------------------------------------------------------------
-    cdef int _tick(self, const Tick* t, int64_t now) except -1:
+    cdef int _tick(self, const Tick* t, int64_t now, TickInfo* info) except -1:
         cdef Row* r
-        cdef TickInfo info
         cdef Candidate c
         cdef int i
         if t.has & (TICK_DROPPED | TICK_UNKNOWN_KEY | TICK_SUPERSEDED):
@@ -210,17 +213,17 @@ cdef class Core:
             return 0
         self.updates += 1
         r = &self.market.rows[t.inst]
-        self.market.on_tick(r, t.inst, t, now, &info)
+        self.market.on_tick(r, t.inst, t, now, info)
         self.digest = mix(self.digest, <uint64_t>(info.ltp + 31 * info.volume + 1009 * info.flags + 65537 * r.bid)
                           ^ (<uint64_t>t.inst << 40))
         if r.pending and info.flags & TICK_TRADED:
-            self._confirm(r, &info)
+            self._confirm(r, info)
         if r.position:
             self.trader.on_tick(r, now)
         for i in range(self.n_sources):
-            if (<CandidateSource>self.source[i]).on_tick(r, &info, &c):
+            if (<CandidateSource>self.source[i]).on_tick(r, info, &c):
                 c.inst = t.inst
-                self._candidate(r, &info, &c)
+                self._candidate(r, info, &c)
         return 0
 
     cdef int _candidate(self, Row* r, const TickInfo* t, Candidate* c) except -1:
@@ -379,6 +382,11 @@ cdef class Core:
         memcpy(&view[0], self.trader.outbox, n * sizeof(Intent))
         self.trader.out_count = 0
         return out
+
+    @property
+    def has_intents(self):
+        """Whether `take_intents` would give anything."""
+        return self.trader.out_count > 0
 
     def unresolved(self) -> list:
         """(id, inst, what is under way) of orders whose last request has no answer: to be looked up after a restart."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from _ext.core.records import WARM_BAR
 from engine.feed import TICK_DTYPE, encode
 from engine.market.instruments import Spec, from_csv
 from engine.market.sessions import IST
@@ -35,23 +36,33 @@ class Recording:
     def day(self) -> dt.date:
         return dt.datetime.fromtimestamp(self.received[0] / 1000, IST).date()
 
-    def frames(self) -> Iterator[tuple[int, bytes]]:
-        """(receipt ms, frame) in order; rows of one millisecond share a frame, a key comes once in each."""
-        edges = np.flatnonzero(np.diff(self.received)) + 1
-        begin = 0
-        for end in [*edges.tolist(), len(self.received)]:
-            at = int(self.received[begin])
-            rows = self.rows[begin:end]
-            begin = end
-            if len(rows) == 1:
-                yield at, encode(rows, at)
-                continue
-            while len(rows):
-                _, first = np.unique(rows["key"], return_index=True)
-                take = np.zeros(len(rows), bool)
-                take[first] = True
-                yield at, encode(rows[take], at)
-                rows = rows[~take]
+    def history(self) -> np.ndarray:
+        """None: what came before was not recorded."""
+        return np.zeros(0, WARM_BAR)
+
+    def frames(self) -> Iterator[tuple[int, np.ndarray, bytes]]:
+        """(receipt ms, rows, frame) in order of receipt."""
+        return frames_of(self.rows, self.received)
+
+
+def frames_of(rows: np.ndarray, received: np.ndarray) -> Iterator[tuple[int, np.ndarray, bytes]]:
+    """Rows of one millisecond share a frame; a key comes once in each."""
+    edges = np.flatnonzero(np.diff(received)) + 1
+    begin = 0
+    for end in [*edges.tolist(), len(received)]:
+        if end == begin:
+            continue
+        at, part = int(received[begin]), rows[begin:end]
+        begin = end
+        while len(part) > 1:
+            _, first = np.unique(part["key"], return_index=True)
+            if len(first) == len(part):
+                break
+            take = np.zeros(len(part), bool)
+            take[first] = True
+            yield at, part[take], encode(part[take], at)
+            part = part[~take]
+        yield at, part, encode(part, at)
 
 
 def load(folder: Path, day: dt.date | None = None) -> Recording:

@@ -1,0 +1,117 @@
+"""Tape: a core that replays a journal and keeps what the store wants of each update, as rows ready for ClickHouse."""
+import numpy as np
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy
+
+from _ext.core.types cimport HAS_FIRST, HAS_FULL, Tick
+from _ext.market.state cimport Row, TickInfo
+from _ext.trail.journal cimport Reader, RecordHead
+from _ext.wiring cimport Core
+
+cdef int64_t U32 = 4294967295
+
+cdef packed struct TapeRow:   # RowBinary of table ticks, column for column
+    uint16_t trade_date       # days since 1970, IST
+    uint32_t inst
+    int64_t exch_ts           # ms
+    int64_t recv_ts           # us
+    uint64_t seq              # journal sequence << 16 | place in the frame
+    int64_t ltp
+    uint32_t ltq
+    uint64_t vtt
+    uint32_t volume
+    int64_t bid
+    int64_t ask
+    uint32_t bid_qty
+    uint32_t ask_qty
+    uint64_t oi
+    float iv
+    uint16_t flags
+
+TAPE_DTYPE = np.dtype([
+    ("trade_date", "<u2"), ("inst", "<u4"), ("exch_ts", "<i8"), ("recv_ts", "<i8"), ("seq", "<u8"), ("ltp", "<i8"),
+    ("ltq", "<u4"), ("vtt", "<u8"), ("volume", "<u4"), ("bid", "<i8"), ("ask", "<i8"), ("bid_qty", "<u4"),
+    ("ask_qty", "<u4"), ("oi", "<u8"), ("iv", "<f4"), ("flags", "<u2")])
+if TAPE_DTYPE.itemsize != sizeof(TapeRow):
+    raise ImportError("TAPE_DTYPE and TapeRow disagree: rebuild with `make install`")
+
+
+cdef class Tape(Core):
+    """Replays records one at a time with `step`; the rows of table ticks pile up until `take`."""
+    cdef TapeRow* pile
+    cdef size_t room
+    cdef readonly size_t count
+    cdef uint32_t place
+
+    def __dealloc__(self):
+        free(self.pile)
+
+    cdef int _tick(self, const Tick* t, int64_t now, TickInfo* info) except -1:
+        cdef TapeRow* row
+        cdef Row* r
+        cdef uint64_t seen = self.updates
+        Core._tick(self, t, now, info)
+        if self.updates == seen:
+            return 0
+        if self.count == self.room:
+            self.room = max(<size_t>4096, 2 * self.room)
+            self.pile = <TapeRow*>realloc(self.pile, self.room * sizeof(TapeRow))
+            if self.pile == NULL:
+                raise MemoryError("no memory for the store's rows")
+        r = &self.market.rows[t.inst]
+        row = &self.pile[self.count]
+        self.count += 1
+        row.trade_date = <uint16_t>((now // 1000000 + 19800000) // 86400000)
+        row.inst = t.inst
+        row.exch_ts = t.ltt
+        row.recv_ts = now // 1000
+        row.seq = self.trail.seq << 16 | (self.place & <uint32_t>65535)
+        self.place += 1
+        row.ltp = t.ltp
+        row.ltq = <uint32_t>min(max(t.ltq, <int64_t>0), U32)
+        row.vtt = <uint64_t>max(t.vtt, <int64_t>0)
+        row.volume = <uint32_t>min(info.volume, U32)
+        row.bid = r.bid
+        row.ask = r.ask
+        row.bid_qty = <uint32_t>min(r.bid_q, U32)
+        row.ask_qty = <uint32_t>min(r.ask_q, U32)
+        row.oi = <uint64_t>t.oi if t.oi > 0.0 and t.oi < 1e15 else 0
+        row.iv = <float>t.iv if t.has & (HAS_FULL | HAS_FIRST) else 0.0
+        row.flags = <uint16_t>info.flags
+        return 0
+
+    def step(self, Reader reader not None):
+        """Applies records up to the next one that is no frame and no timer, or until 8,192 rows are piled up.
+
+        Returns (type, sequence, now, payload) of the last record taken, payload empty for frames and timers; None at the
+        end of what is written. Decisions are not compared here: `replay` does that.
+        """
+        cdef RecordHead* head
+        cdef int taken = 0
+        while True:
+            head = reader.next()
+            if head == NULL:
+                return None
+            taken += 1
+            self.place = 0
+            if head.type < 64:
+                self.trail.seq = head.seq
+                self.apply(head.type, head.now, <const uint8_t*>head + sizeof(RecordHead), head.size, 0)
+                self.trader.out_count = 0
+            if head.type == 5 or head.type == 6:
+                if self.count >= 8192 or taken >= 4096:
+                    return head.type, head.seq, head.now, b""
+                continue
+            return head.type, head.seq, head.now, (<char*>head + sizeof(RecordHead))[:head.size]
+
+    def take(self):
+        """The rows piled up, as an array of TAPE_DTYPE; the pile is empty afterwards."""
+        out = np.empty(self.count, TAPE_DTYPE)
+        cdef uint8_t[::1] view
+        if self.count:
+            view = out.view(np.uint8)
+            memcpy(&view[0], self.pile, self.count * sizeof(TapeRow))
+        self.count = 0
+        return out

@@ -1,0 +1,1 @@
+"""Lab: what is learned and measured away from the market. Heavy libraries are imported here, never by the engine."""

@@ -1,0 +1,1 @@
+"""Signals: the models the compiled scorer loads."""

@@ -1,0 +1,101 @@
+"""A run's folder: journal on disk and in memory, status block, database, logs; and the locks that keep runs apart."""
+import fcntl
+import hashlib
+import os
+from pathlib import Path
+
+from _ext.trail.journal import Reader
+
+
+class RunError(RuntimeError):
+    """The run folder cannot be used; says what to do."""
+
+
+class RunDir:
+    """`path` is made with mode 700. `memory` is where the segments of a real-time run lie until they are drained."""
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path).absolute()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise RunError(f"cannot make the run folder {self.path}: {error.strerror}; choose another with --run-dir") from None
+        name = hashlib.sha256(str(self.path).encode()).hexdigest()[:16]
+        shared = Path(os.environ.get("ENGINE_SHM", "/dev/shm" if os.path.isdir("/dev/shm") else self.path))
+        self.memory = shared / f"spike-{os.getuid()}-{name}"
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal"
+
+    @property
+    def status(self) -> Path:
+        return self.path / "status"
+
+    @property
+    def database(self) -> Path:
+        return self.path / "clickhouse"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    def reader(self) -> Reader:
+        """A reader of everything journaled, memory first: it is never behind the disk."""
+        return Reader(self.memory, self.journal)
+
+    @staticmethod
+    def latest(base: Path = Path("runs")) -> Path:
+        """The run that `runs/latest` points to."""
+        link = base / "latest"
+        if not link.exists():
+            raise RunError(f"there is no run yet in {base.absolute()}: start one with `python -m engine`, or name one "
+                           "with --run-dir")
+        return link.resolve()
+
+
+def new_run(base: Path = Path("runs")) -> Path:
+    """A new run folder named by the time, which `latest` points to from now on."""
+    import datetime as dt
+
+    base.mkdir(parents=True, exist_ok=True)
+    stamp = dt.datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    path, number = base / stamp, 1
+    while path.exists():
+        number += 1
+        path = base / f"{stamp}-{number}"
+    path.mkdir(mode=0o700)
+    mark_latest(path, base)
+    return path
+
+
+def mark_latest(path: Path, base: Path = Path("runs")) -> None:
+    link = base / f".latest-{os.getpid()}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(path.absolute())
+    link.replace(base / "latest")
+
+
+class Lock:
+    """An exclusive lock for the life of this process; the kernel drops it when the process dies, however it dies."""
+
+    def __init__(self, path: Path, what: str):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.pread(self.fd, 32, 0).decode(errors="replace").strip()
+            os.close(self.fd)
+            raise RunError(f"{what} is in use by process {owner or 'unknown'}: stop it first, or use another") from None
+        os.ftruncate(self.fd, 0)
+        os.pwrite(self.fd, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        os.close(self.fd)
+
+
+def account_lock(account: str) -> Lock:
+    """One engine per account, wherever its run folder is."""
+    base = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "spike"
+    return Lock(base / f"account-{hashlib.sha256(account.encode()).hexdigest()[:16]}.lock", f"account {account}")

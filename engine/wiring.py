@@ -1,0 +1,132 @@
+"""The only module that knows all parts: what a core is told before its first tick, and a run on virtual time."""
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import orjson
+
+from _ext.core.records import CLOSING, FUNDS, LINK
+from _ext.trail.journal import Journal
+from _ext.wiring import Core
+from engine.config import Config
+from engine.market import instruments, sessions
+from engine.market.instruments import Spec
+from engine.signals import models
+from engine.sim.exchange import Exchange
+from engine.sim.virtual import VirtualRun
+from engine.trail.rundir import Lock, RunDir, RunError
+
+START, INSTRUMENTS, PROFILE, BARS, LINK_RECORD, FUNDS_RECORD, MODEL, CLOSED = 1, 2, 3, 4, 7, 10, 12, 129
+ENGINE_ID = "spk"
+VIRTUAL_SEGMENT = 16 << 20
+
+
+class Source(Protocol):
+    """A market to run on: recorded or synthetic."""
+    specs: list[Spec]
+    day: dt.date
+
+    def frames(self) -> Iterator[tuple[int, np.ndarray, bytes]]: ...
+    def history(self) -> np.ndarray: ...
+
+
+@dataclass
+class Boot:
+    """What the first records say."""
+    source: str
+    seed: int
+    nonce: str
+    engine: str = ENGINE_ID
+
+
+def begin(core: Core, config: Config, specs: list[Spec], day: dt.date, history: np.ndarray, now: int, boot: Boot,
+          funds: int) -> None:
+    """Feeds everything the core must know before the first tick. `funds` in paise."""
+    document = config.record() | {"source": boot.source, "seed": boot.seed, "nonce": boot.nonce, "engine": boot.engine,
+                                  "day": day.isoformat()}
+    core.feed(START, now, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
+    core.feed(INSTRUMENTS, now, instruments.table(specs, day).tobytes())
+    core.feed(PROFILE, now, sessions.profile(day).tobytes())
+    for part in range(0, len(history), 4096):
+        core.feed(BARS, now, history[part:part + 4096].tobytes())
+    folder = Path(config.models)
+    scorer = models.active(folder)
+    core.models.update(models.load_models(folder))
+    if scorer is not None:
+        core.feed(MODEL, now, models.model_record(scorer, 1 - config.signals.noise))
+    row = np.zeros(1, FUNDS)
+    row["available"] = row["at_day_start"] = funds
+    core.feed(FUNDS_RECORD, now, row.tobytes())
+
+
+def link(which: int, is_up: bool, code: int = 0) -> bytes:
+    """The LINK record: 0 feed, 1 order stream."""
+    row = np.zeros(1, LINK)
+    row["which"], row["up"], row["code"] = which, is_up, code
+    return row.tobytes()
+
+
+def closing(core: Core) -> bytes:
+    """The writer's last record: what a replay must arrive at."""
+    counts = core.counts()
+    row = np.zeros(1, CLOSING)
+    row["records"], row["updates"], row["candidates"] = counts["records"], counts["updates"], counts["candidates"]
+    row["intents"], row["digest"] = counts["requests"], core.digest
+    return row.tobytes()
+
+
+def run_virtual(config: Config, source: Source, name: str, run: RunDir, seed: int, seconds: float | None,
+                progress: Callable[[Core, int], None] | None = None) -> dict[str, Any]:
+    """Runs the whole of `source` on virtual time, or `seconds` of wall time of it; the report.
+
+    A run folder that holds a journal of the same run, killed half-way, is repeated and gone on with. Raises RunError when
+    it holds another run's journal.
+    """
+    lock = Lock(run.path / "lock", f"run folder {run.path}")
+    try:
+        has_journal = any(run.journal.glob("*.seg"))
+        try:
+            journal = Journal(run.journal, VIRTUAL_SEGMENT, 1 << 50, prefix=run.reader() if has_journal else None)
+        except OSError as error:
+            raise RunError(str(error)) from None
+        core = Core(journal, max(len(source.specs), 1), config.ring_depth)
+        first = sessions.epoch_ms(source.day) * 1_000_000
+        funds = round(config.risk.account_size * 100)
+        begin(core, config, source.specs, source.day, source.history(), first, Boot(name, seed, f"{seed:x}"), funds)
+        core.feed(LINK_RECORD, first, link(0, True))
+        exchange = Exchange(source.specs, funds)
+        began = time.perf_counter()
+
+        def each(now: int) -> bool:
+            if progress is not None:
+                progress(core, now)
+            return not journal.diverged and (seconds is None or time.perf_counter() - began < seconds)
+
+        virtual = VirtualRun(core, source.frames(), exchange, ENGINE_ID, f"{seed:x}", each)
+        virtual.run()
+        took = time.perf_counter() - began
+        if journal.diverged:
+            raise RunError(f"{run.path} holds the journal of another run: use a new folder, or the same source and seed")
+        problem = journal.problem if journal.full else None
+        journal.append(CLOSED, core.now, closing(core))
+        journal.close()
+        return report(core, exchange, name, source, seed, took) | {"run_dir": str(run.path), "problem": problem}
+    finally:
+        lock.release()
+
+
+def report(core: Core, exchange: Exchange, name: str, source: Source, seed: int, took: float) -> dict[str, Any]:
+    """What a run did, for `--json` and the closing summary; money in rupees."""
+    counts, money = core.counts(), core.money()
+    return {
+        "source": name, "day": source.day.isoformat(), "seed": seed, "instruments": len(source.specs),
+        "market_time": dt.datetime.fromtimestamp(core.now / 1e9, sessions.IST).strftime("%H:%M:%S"),
+        **counts, "trades": len(exchange.trades), "open_positions": len(core.positions()),
+        "realised": money["realised"] / 100, "charges": money["charges"] / 100, "open": money["open"] / 100,
+        "net": (money["realised"] + money["open"] - money["charges"]) / 100,
+        "clock_skew_ms": core.market.clock_skew_ms(), "digest": f"{core.digest:016x}", "seconds": round(took, 2),
+        "updates_per_s": round(counts["updates"] / max(took, 1e-9))}
