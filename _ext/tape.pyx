@@ -13,6 +13,7 @@ from _ext.wiring cimport Core
 cdef int64_t U32 = 4294967295
 
 cdef packed struct TapeRow:   # RowBinary of table ticks, column for column
+    uint32_t run              # of all rows of one run the same
     uint16_t trade_date       # days since 1970, IST
     uint32_t inst
     int64_t exch_ts           # ms
@@ -31,7 +32,7 @@ cdef packed struct TapeRow:   # RowBinary of table ticks, column for column
     uint16_t flags
 
 TAPE_DTYPE = np.dtype([
-    ("trade_date", "<u2"), ("inst", "<u4"), ("exch_ts", "<i8"), ("recv_ts", "<i8"), ("seq", "<u8"), ("ltp", "<i8"),
+    ("run", "<u4"), ("trade_date", "<u2"), ("inst", "<u4"), ("exch_ts", "<i8"), ("recv_ts", "<i8"), ("seq", "<u8"), ("ltp", "<i8"),
     ("ltq", "<u4"), ("vtt", "<u8"), ("volume", "<u4"), ("bid", "<i8"), ("ask", "<i8"), ("bid_qty", "<u4"),
     ("ask_qty", "<u4"), ("oi", "<u8"), ("iv", "<f4"), ("flags", "<u2")])
 if TAPE_DTYPE.itemsize != sizeof(TapeRow):
@@ -44,6 +45,8 @@ cdef class Tape(Core):
     cdef size_t room
     cdef readonly size_t count
     cdef uint32_t place
+    cdef uint64_t record_seq
+    cdef public uint32_t run
 
     def __dealloc__(self):
         free(self.pile)
@@ -63,11 +66,12 @@ cdef class Tape(Core):
         r = &self.market.rows[t.inst]
         row = &self.pile[self.count]
         self.count += 1
+        row.run = self.run
         row.trade_date = <uint16_t>((now // 1000000 + 19800000) // 86400000)
         row.inst = t.inst
         row.exch_ts = t.ltt
         row.recv_ts = now // 1000
-        row.seq = self.trail.seq << 16 | (self.place & <uint32_t>65535)
+        row.seq = self.record_seq << 16 | (self.place & <uint32_t>65535)
         self.place += 1
         row.ltp = t.ltp
         row.ltq = <uint32_t>min(max(t.ltq, <int64_t>0), U32)
@@ -83,28 +87,32 @@ cdef class Tape(Core):
         return 0
 
     def step(self, Reader reader not None):
-        """Applies records up to the next one that is no frame and no timer, or until 8,192 rows are piled up.
+        """Applies records up to the next one that is no frame and no timer, or about 8,192 rows.
 
-        Returns (type, sequence, now, payload) of the last record taken, payload empty for frames and timers; None at the
-        end of what is written. Decisions are not compared here: `replay` does that.
+        Returns (type, sequence, now, payload) of the last record taken, payload empty for frames and timers; None where
+        nothing more is written. Decisions are not compared here: `replay` does that.
         """
         cdef RecordHead* head
+        cdef RecordHead last
         cdef int taken = 0
-        while True:
+        while taken < 8192:
             head = reader.next()
             if head == NULL:
-                return None
+                break
             taken += 1
+            last = head[0]
             self.place = 0
             if head.type < 64:
-                self.trail.seq = head.seq
+                self.record_seq = self.trail.seq = head.seq
                 self.apply(head.type, head.now, <const uint8_t*>head + sizeof(RecordHead), head.size, 0)
                 self.trader.out_count = 0
-            if head.type == 5 or head.type == 6:
-                if self.count >= 8192 or taken >= 4096:
-                    return head.type, head.seq, head.now, b""
-                continue
-            return head.type, head.seq, head.now, (<char*>head + sizeof(RecordHead))[:head.size]
+            if last.type != 5 and last.type != 6:
+                return last.type, last.seq, last.now, (<char*>head + sizeof(RecordHead))[:last.size]
+            if self.count >= 8192:
+                break
+        if taken == 0:
+            return None
+        return last.type, last.seq, last.now, b""
 
     def take(self):
         """The rows piled up, as an array of TAPE_DTYPE; the pile is empty afterwards."""

@@ -48,6 +48,7 @@ cdef class Core(FrameSink):
     cdef double confirm_share
     cdef int64_t confirm_ns
     cdef Pending pending[MAX_PENDING]
+    cdef int n_pending
     cdef int64_t fired[FIRING_KEPT]
     cdef uint64_t n_fired
     cdef readonly int64_t now

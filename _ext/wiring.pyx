@@ -16,8 +16,9 @@ from _ext.core.keys cimport KeyTable
 from _ext.core.types cimport (
     N_FEATURES, NOT_CONFIRMED, OP_RUN, PASS, PENDING, REC_BARS, REC_BOOT, REC_CANDIDATE, REC_FRAME, REC_FUNDS,
     REC_INSTRUMENTS, REC_LINK, REC_MODEL, REC_OPERATOR, REC_ORDER_UPDATE, REC_PROFILE, REC_REPLY, REC_START, REC_STOP,
-    REC_TIMER, REC_VERDICT, SESSION_MINUTES, TICK_DROPPED, TICK_SUPERSEDED, TICK_UNKNOWN_KEY, WEAK, Candidate, Funds,
-    Instrument, Intent, Link, ModelChange, OperatorChange, OrderUpdate, Reply, Tick, WarmBar)
+    REC_TIMER, REC_TIMING, REC_VERDICT, SESSION_MINUTES, TICK_DROPPED, TICK_SUPERSEDED, TICK_UNKNOWN_KEY, WEAK, Candidate, Funds,
+    Instrument, Intent, Link, ModelChange, OperatorChange, OrderUpdate, Reply, Tick,
+    Timing, WarmBar)
 from _ext.core.records import INTENT
 from _ext.feed.frame cimport FrameSink
 from _ext.feed.wire cimport WIRE_OK, Decoder
@@ -170,18 +171,23 @@ cdef class Core(FrameSink):
     cdef int on_frame(self, const uint8_t* frame, size_t n, int64_t now) except -1:
         """A frame from the socket, borrowed: decoded, journaled and applied before this returns."""
         cdef bint good
+        cdef Timing timing
+        cdef uint64_t seq
         if self.busy:
             raise RuntimeError("the core was entered again while it takes a record")
+        if self.stamped:
+            memset(&self.stamps, 0, sizeof(self.stamps))
+            self.stamps.received = stopwatch()
         good = self.decoder.decode(frame, n) == WIRE_OK
         if self.feed_time:
             now = self.decoder.head.current_ts * 1000000
         if now < self.now:
             now = self.now
-        if self.trail.put(REC_FRAME, now, frame, n) == 0:
+        seq = self.trail.put(REC_FRAME, now, frame, n)
+        if seq == 0:
             self.gate.state = REDUCING
             return 0
         self.now = now
-        self.stamps.candidate = 0
         if self.stamped:
             self.stamps.decoded = stopwatch()
         if not good:
@@ -192,6 +198,15 @@ cdef class Core(FrameSink):
             self.apply_ticks(now)
         finally:
             self.busy = 0
+        self.attention = self.trader.out_count > 0
+        if self.stamps.candidate:
+            timing.frame_seq = seq
+            timing.candidate = self.stamps.candidate
+            timing.decoded = self.stamps.decoded - self.stamps.received
+            timing.scored = self.stamps.scored - self.stamps.received if self.stamps.scored else 0
+            timing.decided = self.stamps.decided - self.stamps.received if self.stamps.decided else 0
+            timing.done = stopwatch() - self.stamps.received
+            self.trail.put(REC_TIMING, now, &timing, sizeof(timing))
         return 0
 
     cdef int apply_ticks(self, int64_t now) except -1:
@@ -263,6 +278,7 @@ cdef class Core(FrameSink):
         for i in range(MAX_PENDING):
             if not self.pending[i].used:
                 self.pending[i].used = 1
+                self.n_pending += 1
                 self.pending[i].inst = c.inst
                 self.pending[i].candidate = c[0]
                 r.pending = i + 1
@@ -277,6 +293,7 @@ cdef class Core(FrameSink):
         cdef Pending* p = &self.pending[r.pending - 1]
         cdef Candidate* c = &p.candidate
         p.used = 0
+        self.n_pending -= 1
         r.pending = 0
         c.updates += 1
         fill_features(self.market, c.inst, t, self._firing(t.now), c.ltt, c.price, c)
@@ -299,6 +316,7 @@ cdef class Core(FrameSink):
         """Gives up on a waiting candidate: no trade update came in time."""
         cdef Candidate* c = &p.candidate
         p.used = 0
+        self.n_pending -= 1
         self.market.rows[p.inst].pending = 0
         c.reason = NOT_CONFIRMED
         c.measured = (now - c.now) * 1e-9
@@ -308,6 +326,8 @@ cdef class Core(FrameSink):
 
     cdef int _expire(self, int64_t now, bint all) except -1:
         cdef int i
+        if self.n_pending == 0:
+            return 0
         for i in range(MAX_PENDING):
             if self.pending[i].used and (all or now - self.pending[i].candidate.now > self.confirm_ns):
                 self._close(&self.pending[i], now)
@@ -371,6 +391,11 @@ cdef class Core(FrameSink):
             self.on_frame(&view[0] if view is not None else NULL, view.shape[0] if view is not None else 0, now)
             return self.trail.seq
         return self.input(type, now, &view[0] if view is not None else NULL, view.shape[0] if view is not None else 0)
+
+    def attach(self, Trail trail not None):
+        """Goes on with another trail: after a restart's replay, from its Verifier to the new Journal."""
+        (<DigestTrail>self.trail).inner = trail
+        self.trail.seq = trail.seq
 
     def take_intents(self):
         """The requests decided since the last call, as an array of records.INTENT; each is journaled already."""

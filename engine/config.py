@@ -135,7 +135,7 @@ def load() -> Config:
 
 def _refuse_unknown_variables() -> None:
     """pydantic-settings ignores unknown ENGINE_ variables; a misspelt limit must not pass in silence."""
-    known = set(Config.model_fields) | {"config", "token", "data", "key_id"}
+    known = set(Config.model_fields) | {"config", "data", "debug", "shm"}
     for name in os.environ:
         if name.startswith("ENGINE_") and name[7:].lower().split("__")[0] not in known:
             raise ConfigurationError(f"{name}: unknown variable; known are ENGINE_{', ENGINE_'.join(sorted(known)).upper()}")

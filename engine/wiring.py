@@ -23,6 +23,7 @@ from engine.trail.rundir import Lock, RunDir, RunError
 START, INSTRUMENTS, PROFILE, BARS, LINK_RECORD, FUNDS_RECORD, MODEL, CLOSED = 1, 2, 3, 4, 7, 10, 12, 129
 ENGINE_ID = "spk"
 VIRTUAL_SEGMENT = 16 << 20
+VIRTUAL_BATCH_S = 120.0
 
 
 class Source(Protocol):
@@ -41,13 +42,14 @@ class Boot:
     seed: int
     nonce: str
     engine: str = ENGINE_ID
+    store_seconds: float = 5.0     # of journal time in one batch of the store
 
 
 def begin(core: Core, config: Config, specs: list[Spec], day: dt.date, history: np.ndarray, now: int, boot: Boot,
           funds: int) -> None:
     """Feeds everything the core must know before the first tick. `funds` in paise."""
     document = config.record() | {"source": boot.source, "seed": boot.seed, "nonce": boot.nonce, "engine": boot.engine,
-                                  "day": day.isoformat()}
+                                  "day": day.isoformat(), "store_seconds": boot.store_seconds}
     core.feed(START, now, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
     core.feed(INSTRUMENTS, now, instruments.table(specs, day).tobytes())
     core.feed(PROFILE, now, sessions.profile(day).tobytes())
@@ -96,7 +98,8 @@ def run_virtual(config: Config, source: Source, name: str, run: RunDir, seed: in
         core = Core(journal, max(len(source.specs), 1), config.ring_depth)
         first = sessions.epoch_ms(source.day) * 1_000_000
         funds = round(config.risk.account_size * 100)
-        begin(core, config, source.specs, source.day, source.history(), first, Boot(name, seed, f"{seed:x}"), funds)
+        begin(core, config, source.specs, source.day, source.history(), first,
+              Boot(name, seed, f"{seed:x}", store_seconds=VIRTUAL_BATCH_S), funds)
         core.feed(LINK_RECORD, first, link(0, True))
         exchange = Exchange(source.specs, funds)
         began = time.perf_counter()

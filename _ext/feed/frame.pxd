@@ -7,11 +7,12 @@ cdef enum:
     FRAME_MAX = 16 << 20      # bytes of a reassembled message
 
 cdef class FrameSink:         # what takes frames; the core
+    cdef public bint attention # something waits for Python: requests to send
     cdef int on_frame(self, const uint8_t* frame, size_t n, int64_t now) except -1
 
 cdef class FrameListener(WSListener):
     cdef readonly FrameSink sink
-    cdef readonly object on_text, on_up, on_down
+    cdef readonly object on_text, on_up, on_down, on_attention
     cdef readonly uint64_t frames, oversized
     cdef uint64_t latency[LATENCY_BUCKETS]   # time inside the callback
     cdef readonly int64_t latency_max

@@ -40,11 +40,13 @@ cdef class FrameSink:
 cdef class FrameListener(WSListener):
     """Hands each binary message to `sink` with the wall clock at receipt (ns).
 
-    `on_text(str)`, `on_up()`, `on_down()` are called for text messages and the connection's life.
+    `on_text(str)`, `on_up(transport)`, `on_down(transport)` are called for text messages and the connection's life,
+    `on_attention()` when the sink has requests to send.
     """
 
-    def __init__(self, FrameSink sink not None, on_text, on_up, on_down):
+    def __init__(self, FrameSink sink not None, on_text, on_up, on_down, on_attention):
         self.sink, self.on_text, self.on_up, self.on_down = sink, on_text, on_up, on_down
+        self.on_attention = on_attention
 
     cdef int _take(self, const uint8_t* frame, size_t n) except -1:
         cdef int64_t begin = clock_ns(CLOCK_MONOTONIC)
@@ -55,6 +57,9 @@ cdef class FrameListener(WSListener):
         self.frames += 1
         if took > self.latency_max:
             self.latency_max = took
+        if self.sink.attention:
+            self.sink.attention = False
+            self.on_attention()
         return 0
 
     cpdef on_ws_connected(self, WSTransport transport):

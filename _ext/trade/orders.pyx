@@ -370,6 +370,8 @@ cdef class Trader:
     cdef void on_timer(self, int64_t now) noexcept:
         cdef int i
         cdef double loss
+        if self.gate.positions == 0:
+            return
         self.revalue()
         loss = -<double>(self.gate.money.realised + self.gate.money.open - self.gate.money.charges)
         if self.gate.state != REDUCING and self.gate.money.equity > 0 and loss >= (

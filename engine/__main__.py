@@ -1,0 +1,413 @@
+"""Command line: `python -m engine`, also installed as `spike`. Exit 0 success, 1 a failed check, 2 bad usage or configuration."""
+import asyncio
+import datetime as dt
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+try:
+    import _ext.wiring
+except ImportError as problem:
+    sys.exit(f"the compiled path is missing or stale ({problem}): run `make install`")
+
+import orjson
+import typer
+
+from engine import config as configuration
+from engine.trail.rundir import RunDir, RunError, mark_latest, new_run
+
+app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False,
+                  help="A deterministic, explainable trading engine for NSE F&O stocks.")
+Run = Annotated[Path | None, typer.Option("--run-dir", help="folder of the run; by default the latest, or a new one")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document and nothing else")]
+DEFAULT_DAY = dt.date(2026, 9, 1)
+
+
+class Failed(Exception):
+    """A check failed: exit 1."""
+
+
+def seconds_of(text: str) -> float:
+    """`60s`, `5m`, `1h` or plain seconds."""
+    factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
+    try:
+        value = float(text[:-1]) * factor if factor else float(text)
+    except ValueError:
+        value = 0
+    if value <= 0:
+        raise typer.BadParameter(f"{text!r}: write a duration such as 60s, 5m or 1h")
+    return value
+
+
+def speed_of(text: str) -> float | None:
+    """A factor, or None for `max`."""
+    if text == "max":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value <= 50:
+        raise typer.BadParameter(f"{text!r}: a factor of up to 50, or max")
+    return value
+
+
+def show(document: Any) -> None:
+    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
+
+
+def run_of(path: Path | None) -> RunDir:
+    return RunDir(path if path is not None else RunDir.latest())
+
+
+def source_of(data: Path | None, seed: int, day: dt.date | None, names: int) -> Any:
+    from engine.market.instruments import shipped
+    from engine.sim import recorded
+    from engine.sim.market import SyntheticMarket
+
+    if data is not None:
+        return recorded.load(data, day)
+    return SyntheticMarket(shipped()[:names], day or DEFAULT_DAY, seed)
+
+
+@app.callback(invoke_without_command=True)
+def default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        context.invoke(run)
+
+
+@app.command()
+def run(source: Annotated[str, typer.Option(help="sim (no account needed) or upstox")] = "sim",
+        data: Annotated[Path | None, typer.Option(help="folder of recorded ticks instead of the synthetic market")] = None,
+        speed: Annotated[str, typer.Option(help="market seconds a second, up to 50, or max")] = "10",
+        for_: Annotated[str | None, typer.Option("--for", help="stop after this wall time, such as 60s")] = None,
+        run_dir: Run = None, seed: Annotated[int, typer.Option(help="of the synthetic market")] = 1,
+        day: Annotated[str | None, typer.Option(help="trading day, YYYY-MM-DD")] = None,
+        names: Annotated[int, typer.Option(help="names of the synthetic market, up to 208")] = 208,
+        start: Annotated[str, typer.Option(help="market time at which a synthetic day is joined")] = "09:15",
+        observe: Annotated[bool, typer.Option(help="decide, send nothing")] = False,
+        store: Annotated[bool, typer.Option("--store/--no-store", help="fill ClickHouse")] = True, json: Json = False) -> None:
+    """Run the engine: paper trading on a simulated or recorded market, everything journaled and stored."""
+    settings = configuration.load()
+    factor, seconds = speed_of(speed), seconds_of(for_) if for_ else None
+    if source == "upstox":
+        raise configuration.ConfigurationError("--source upstox is not built yet: this version trades the sim only (README, "
+                                               "\"What it does not do yet\")")
+    if source != "sim":
+        raise typer.BadParameter(f"--source {source}: sim or upstox")
+    date = dt.date.fromisoformat(day) if day else None
+    folder = RunDir(run_dir if run_dir is not None else new_run())
+    mark_latest(folder.path)
+    if factor is None:
+        document = run_max(settings, folder, source_of(data, seed, date, names), data, seed, seconds, store, json)
+    else:
+        document = run_live(settings, folder, data, seed, date, names, start, factor, seconds, observe, store, json)
+    if json:
+        show(document)
+    else:
+        closing_words(document)
+    if document.get("problem"):
+        raise Failed(document["problem"])
+
+
+def run_max(settings: Any, folder: RunDir, market: Any, data: Path | None, seed: int, seconds: float | None, store: bool,
+            json: bool) -> dict[str, Any]:
+    """As fast as it goes, in this process, on virtual time; the store follows in its own."""
+    from engine.launcher import Launcher
+    from engine.wiring import run_virtual
+
+    launcher = Launcher(folder, "", quiet=True)
+    child = launcher.add("store", "store", "--run-dir", str(folder.path), "--once") if store else None
+    told = [time.monotonic()]
+
+    def progress(core: Any, now: int) -> None:
+        if not json and time.monotonic() - told[0] > 1:
+            told[0] = time.monotonic()
+            counts = core.counts()
+            moment = dt.datetime.fromtimestamp(now / 1e9, dt.timezone(dt.timedelta(hours=5.5))).strftime("%H:%M:%S")
+            print(f"{moment} market time: {counts['updates']:,} updates, {counts['signals']} signals, {counts['orders']} orders",
+                  flush=True)
+
+    try:
+        document = run_virtual(settings, market, str(data) if data else "synthetic", folder, seed, seconds, progress)
+    except BaseException:
+        launcher.stop()
+        raise
+    if child is not None and child.process is not None:
+        if not json:
+            print("filling ClickHouse ...", flush=True)
+        child.process.wait()
+        _, state = launcher.read()
+        document |= {"stored": state.get("stored", 0)}
+        if child.process.returncode:
+            document["problem"] = document["problem"] or f"store: {launcher.tail(child)}"
+    return document
+
+
+def run_live(settings: Any, folder: RunDir, data: Path | None, seed: int, day: dt.date | None, names: int, start: str,
+             factor: float, seconds: float | None, observe: bool, store: bool, json: bool) -> dict[str, Any]:
+    """In real time (or `factor` times it): sim, engine, store and logs as processes, the view in this one."""
+    from engine.launcher import Launcher, is_running, launcher_lock, wait_for
+
+    lock = launcher_lock(folder)
+    market = f"recorded {data}" if data else "SIMULATED market, paper money"
+    launcher = Launcher(folder, f"spike · {market} · {folder.path}", quiet=json)
+    address = folder.path / "sim.address"
+    try:
+        if not is_running(folder):
+            launched = ["sim", "--speed", str(factor), "--seed", str(seed), "--names", str(names), "--start", start,
+                        "--address-file", str(address)]
+            if data is not None:
+                launched += ["--data", str(data)]
+            if day is not None:
+                launched += ["--day", day.isoformat()]
+            address.unlink(missing_ok=True)
+            sim = launcher.add("sim", *launched)
+            base = wait_for(address, launcher, sim)
+            launched[launched.index("--address-file"):] = ["--port", base.rsplit(":", 1)[-1], *launched[
+                launched.index("--address-file"):]]
+            sim.command = [*sim.command[:3], *launched]
+            launcher.add("engine", "engine", "--run-dir", str(folder.path), "--base", base, "--seed", str(seed),
+                         *(["--observe"] if observe else []))
+        if store:
+            launcher.add("store", "store", "--run-dir", str(folder.path))
+        launcher.add("logs", "logs", "--run-dir", str(folder.path))
+        launcher.loop(seconds)
+    except RunError as error:
+        launcher.failure = str(error)
+    finally:
+        launcher.stop()
+        lock.release()
+    return launcher.summary()
+
+
+def closing_words(d: dict[str, Any]) -> None:
+    """The summary a person reads at the end."""
+    if d.get("problem"):
+        return
+    print(f"\n{d['updates']:,} updates of {d['instruments']} instruments: {d['candidates']} candidates, {d['signals']} signals, "
+          f"{d['orders']} orders; {d.get('stored', 0):,} ticks in ClickHouse")
+    print(f"net Rs {d['net']:+,.2f} (realised {d['realised']:+,.2f}, open {d['open']:+,.2f}, charges {d['charges']:,.2f}), "
+          "paper money")
+    print(f"digest {d['digest']}, run folder {d['run_dir']}")
+    print("next: `python -m engine replay`, `python -m engine query \"SELECT reason, count() FROM signals GROUP BY 1\"`, "
+          "`python -m engine explain 1`")
+
+
+@app.command()
+def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed: str = "1", seed: int = 1,
+        day: str | None = None, names: int = 208, start: str = "09:15", token: str = "demo",
+        address_file: Annotated[Path | None, typer.Option(hidden=True)] = None) -> None:
+    """Serve a local Upstox: feed V3, orders v3, funds, positions, portfolio stream, candles. Token: demo."""
+    import uvloop
+
+    from engine.market.sessions import epoch_ms, minute_of_session
+    from engine.sim.exchange import Exchange
+    from engine.sim.server import SimServer
+
+    factor = speed_of(speed) or 50.0
+    settings = configuration.load()
+    market = source_of(data, seed, dt.date.fromisoformat(day) if day else None, names)
+    first = epoch_ms(market.day, minute_of_session(start))
+    if data is None:
+        market.skip_to(minute_of_session(start))
+    else:
+        first = int(market.received[0]) - 1000
+
+    async def serve() -> None:
+        server = SimServer(market, Exchange(market.specs, round(settings.risk.account_size * 100)), factor, token, first)
+        try:
+            bound = await server.start(host, port)
+        except OSError as error:
+            raise RunError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from None
+        if address_file is not None:
+            address_file.write_text(f"http://{host}:{bound}\n")
+        else:
+            print(f"sim of {len(market.specs)} instruments, {market.day}, x{factor:g}, at http://{host}:{bound}, token {token}",
+                  flush=True)
+        await asyncio.Event().wait()
+
+    uvloop.run(serve())
+
+
+@app.command(hidden=True)
+def engine(base: Annotated[str, typer.Option()], run_dir: Run = None, seed: int = 1, observe: bool = False) -> None:
+    """The engine process alone (what `run` starts)."""
+    from engine.process import Target
+    from engine.process import main as work
+
+    work(configuration.load(), run_of(run_dir), Target(base, "demo"), seed, observe)
+
+
+@app.command()
+def replay(journal: Annotated[Path | None, typer.Argument(help="run folder or journal folder; by default the latest run")] = None,
+           json: Json = False) -> None:
+    """Recompute every decision of a journal from its inputs and compare."""
+    from engine.trail.replay import replay as work
+
+    settings = configuration.load()
+    document = work(journal if journal is not None else RunDir.latest(), Path(settings.models))
+    if json:
+        show(document)
+    else:
+        print(f"{document['updates']:,} updates in {document['seconds']} s ({document['updates_per_s']:,}/s), "
+              f"{document['candidates']} candidates, {document['intents']} intents, {document['matched']} decisions the same, "
+              f"{document['mismatched']} different, {document['corrupt']} corrupt records")
+        print(f"digest {document['digest']}, {'IDENTICAL' if document['identical'] else 'NOT IDENTICAL'}")
+    if not document["identical"]:
+        raise Failed(document["first_mismatch"] or document["problem"] or "the digests differ")
+
+
+@app.command()
+def explain(number: int, run_dir: Run = None, json: Json = False) -> None:
+    """Show the chain of one candidate: tick, statistics, features, score, the rule that said no, orders, stage times."""
+    from engine.watch.explain import explain as work
+
+    document = work(run_of(run_dir).path, number)
+    if document is None:
+        raise Failed(f"there is no candidate {number} in this run: `python -m engine query \"SELECT id, reason FROM signals\"`")
+    if json:
+        show(document)
+        return
+    print(f"candidate {number}: {document['symbol']} at {document['time']}, verdict {document['verdict']} "
+          f"({document['measured']:.4g} against {document['limit']:.4g})")
+    for name in ("tick", "statistics", "features"):
+        print(f"  {name}: " + ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in document[name].items()))
+    print(f"  score {document['score']:.3f}, at the next update {document['score_next']:.3f}, model {document['model']}")
+    for line in document["chain"]:
+        print(f"  {line}")
+    if "stages_ns" in document:
+        print("  stages: " + ", ".join(f"{k} {v / 1000:.1f} us" for k, v in document["stages_ns"].items()))
+
+
+@app.command()
+def query(sql: str, run_dir: Run = None, json: Json = False) -> None:
+    """Ask the run's ClickHouse, while it runs or afterwards. Read-only."""
+    from engine.trail.sidecar import client_of
+
+    with client_of(configuration.load(), run_of(run_dir)) as client:
+        try:
+            result = client.query(sql)
+        except Exception as error:
+            raise Failed(str(error).split("(for url")[0].strip()) from None
+        names, rows = result.column_names, result.result_rows
+    if json:
+        show([dict(zip(names, map(_plain, row), strict=True)) for row in rows])
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*names)
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console().print(table)
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (int, float, str, type(None))) else str(value)
+
+
+@app.command()
+def status(run_dir: Run = None, json: Json = False) -> None:
+    """Vital signs of a run."""
+    from engine.launcher import Launcher, is_running
+
+    folder = run_of(run_dir)
+    document = Launcher(folder, "").summary() | {"running": is_running(folder)}
+    if json:
+        show(document)
+    else:
+        for name, value in document.items():
+            print(f"{name:>16}  {value}")
+
+
+def _operate(run_dir: Path | None, state: int, word: str) -> None:
+    from _ext.trail.status import StatusBlock
+    from engine.launcher import is_running
+
+    folder = run_of(run_dir)
+    if not is_running(folder):
+        raise Failed(f"no engine runs in {folder.path}")
+    block = StatusBlock(folder.status)
+    block.operator = state
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        seen = block.read()
+        if seen is not None and seen["operator"] == state:
+            print(f"{word}: the engine has seen it")
+            return
+        time.sleep(0.02)
+    raise Failed(f"{word}: written, but the engine has not answered within 2 s")
+
+
+@app.command()
+def pause(run_dir: Run = None) -> None:
+    """No new entries; positions stay protected."""
+    _operate(run_dir, 1, "pause")
+
+
+@app.command()
+def resume(run_dir: Run = None) -> None:
+    """Entries again."""
+    _operate(run_dir, 0, "resume")
+
+
+@app.command()
+def flatten(run_dir: Run = None) -> None:
+    """Cancel entries and close every position; nothing new until `resume`."""
+    _operate(run_dir, 3, "flatten")
+
+
+@app.command(hidden=True)
+def store(run_dir: Run = None, once: bool = False) -> None:
+    """The store process alone: journal -> ClickHouse."""
+    from engine.trail.sidecar import main as work
+
+    work(configuration.load(), run_of(run_dir), once)
+
+
+@app.command(hidden=True)
+def logs(run_dir: Run = None) -> None:
+    """The log renderer alone: journal -> JSON lines."""
+    from engine.watch.logs import main as work
+
+    work(run_of(run_dir))
+
+
+@app.command()
+def train(seed: int = 7, days: int = 3, names: int = 60, out: Path = Path("models"), json: Json = False) -> None:
+    """Train the noise filter on the generator and make it the active model."""
+    from engine.lab.train import train as work
+
+    card = work(out, seed, days, names)
+    show(card) if json else print(f"{card['sha256'][:16]}.onnx: {card['rows']} rows; card in {out / 'card.md'}")
+
+
+def main() -> None:
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
+    except (Failed, RunError) as error:
+        sys.exit(_say(error, 1))
+    except (configuration.ConfigurationError, ValueError) as error:
+        sys.exit(_say(error, 2))
+    except typer.Abort:
+        sys.exit(130)
+    except Exception as error:
+        if hasattr(error, "format_message"):
+            sys.exit(_say(error.format_message(), 2))
+        if os.environ.get("ENGINE_DEBUG"):
+            raise
+        sys.exit(_say(f"{type(error).__name__}: {error}", 1))
+
+
+def _say(error: object, code: int) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

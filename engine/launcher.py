@@ -1,0 +1,167 @@
+"""Launcher: starts sim, engine, store and logs as processes, keeps them alive, shows the run, ends it cleanly."""
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from _ext.trail.status import StatusBlock
+from engine.trail.rundir import Lock, RunDir, RunError
+from engine.watch.view import Screen, View
+
+BACK_OFF = (0.5, 10.0)
+START_S = 20.0
+CRASHES, CRASH_WINDOW_S = 3, 600
+REDUCE = 2
+
+
+@dataclass
+class Child:
+    """One process: its command, and when it may be started again."""
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    pause: float = BACK_OFF[0]
+    due: float = 0.0
+    deaths: list[float] = field(default_factory=list)
+
+
+class Launcher:
+    """Runs the processes of `run`. Children are started with this interpreter; their output goes to files in the run folder."""
+
+    def __init__(self, run: RunDir, title: str, quiet: bool = False):
+        self.run_dir, self.title, self.quiet = run, title, quiet
+        self.children: list[Child] = []
+        self.stopping = False
+        self.status: StatusBlock | None = None
+        self.failure: str | None = None
+
+    def add(self, name: str, *arguments: str) -> Child:
+        child = Child(name, [sys.executable, "-m", "engine", *arguments])
+        self.children.append(child)
+        self._start(child)
+        return child
+
+    def _start(self, child: Child) -> None:
+        log = (self.run_dir.path / f"{child.name}.out").open("ab")
+        with log:
+            # a session of its own: Ctrl-C reaches the launcher alone, which ends the others in order
+            child.process = subprocess.Popen(child.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                             start_new_session=True, cwd=os.getcwd())
+
+    def tail(self, child: Child) -> str:
+        """The last thing a child said."""
+        lines = (self.run_dir.path / f"{child.name}.out").read_text(errors="replace").strip().splitlines()
+        return lines[-1][:400] if lines else "it said nothing"
+
+    def supervise(self) -> None:
+        """Starts again what died, each time later; an engine that died three times in ten minutes starts reducing."""
+        for child in self.children:
+            if child.process is None:
+                if time.monotonic() >= child.due:
+                    self._start(child)
+                continue
+            code = child.process.poll()
+            if code is None:
+                continue
+            child.process = None
+            now = time.monotonic()
+            child.deaths = [t for t in child.deaths if now - t < CRASH_WINDOW_S] + [now]
+            if code in (1, 2) and child.name in ("engine", "sim"):
+                self.failure = f"{child.name}: {self.tail(child)}"
+                self.stopping = True
+                return
+            if child.name == "engine" and len(child.deaths) >= CRASHES and self.status is not None:
+                self.status.operator = REDUCE
+            child.due = now + child.pause
+            child.pause = min(child.pause * 2, BACK_OFF[1])
+
+    def read(self) -> tuple[Any, dict[str, Any]]:
+        """(status record or None, the store's state)."""
+        if self.status is None:
+            with contextlib.suppress(OSError, ValueError):
+                self.status = StatusBlock(self.run_dir.status)
+        store: dict[str, Any] = {}
+        with contextlib.suppress(OSError, ValueError):
+            store = orjson.loads((self.run_dir.path / "store.json").read_bytes())
+        return (self.status.read() if self.status is not None else None), store
+
+    def loop(self, seconds: float | None) -> None:
+        """Until a signal, a failure or `seconds` of wall time."""
+        view = View(self.run_dir, self.title)
+        screen = Screen(view, self.quiet)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: setattr(self, "stopping", True))
+        end = time.monotonic() + seconds if seconds is not None else None
+        try:
+            while not self.stopping and (end is None or time.monotonic() < end):
+                self.supervise()
+                view.update(*self.read())
+                screen.draw()
+                time.sleep(0.25)
+        finally:
+            screen.close()
+
+    def stop(self) -> None:
+        """Ends engine, then sim and logs, then the store once it has everything."""
+        for names in (("engine",), ("sim", "logs"), ("store",)):
+            ending = [c.process for c in self.children if c.name in names and c.process is not None]
+            for process in ending:
+                with contextlib.suppress(ProcessLookupError):
+                    process.terminate()
+            for process in ending:
+                try:
+                    process.wait(60 if "store" in names else 10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+    def summary(self) -> dict[str, Any]:
+        """What the run did, from the last status and the store."""
+        status, store = self.read()
+        if status is None:
+            return {"run_dir": str(self.run_dir.path), "problem": self.failure}
+        names = ("updates", "frames", "candidates", "signals", "orders", "requests", "gaps", "late", "repeats", "rejected",
+                 "reconnects", "instruments", "positions", "epoch")
+        out: dict[str, Any] = {name: int(status[name]) for name in names}
+        money = {name: int(status[name]) / 100 for name in ("realised", "charges", "open")}
+        first = (int(status["first_update"]) - int(status["started"])) / 1e9 if status["first_update"] else None
+        return out | money | {
+            "net": round(money["realised"] + money["open"] - money["charges"], 2), "digest": f"{int(status['digest']):016x}",
+            "tick_path_us": {n: int(status[n]) / 1000 for n in ("p50", "p99", "p999", "max")},
+            "first_update_s": None if first is None else round(first, 2), "stored": store.get("stored", 0),
+            "store_trouble": store.get("trouble") or None, "run_dir": str(self.run_dir.path), "problem": self.failure}
+
+
+def wait_for(path: Path, launcher: Launcher, child: Child) -> str:
+    """The line a starting child writes to `path`; RunError with what it said when it dies or takes too long."""
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        if path.exists() and (text := path.read_text()).endswith("\n"):
+            return text.strip()
+        if child.process is not None and child.process.poll() is not None:
+            raise RunError(f"{child.name} did not start: {launcher.tail(child)}")
+        time.sleep(0.02)
+    raise RunError(f"{child.name} did not start within {START_S:.0f} s: {launcher.tail(child)}")
+
+
+def is_running(run: RunDir) -> bool:
+    """Whether an engine of this run lives: its heartbeat is fresh."""
+    try:
+        status = StatusBlock(run.status).read()
+    except (OSError, ValueError):
+        return False
+    if status is None or not status["ready"] or status["ready"] == 2:
+        return False
+    return (time.time_ns() - int(status["heartbeat"]) < 3_000_000_000
+            and Path(f"/proc/{int(status['pid'])}").exists())
+
+
+def launcher_lock(run: RunDir) -> Lock:
+    return Lock(run.path / "launcher.lock", f"the launcher of {run.path}")

@@ -1,0 +1,341 @@
+"""The engine process: one uvloop thread with the feed, the core and the orders. Everything else is another process."""
+import asyncio
+import contextlib
+import datetime as dt
+import gc
+import os
+import secrets
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from _ext.core.records import OPERATOR_CHANGE, WARM_BAR
+from _ext.trail.journal import Journal, Verifier
+from _ext.trail.status import StatusBlock
+from _ext.wiring import Core
+from engine.config import Config
+from engine.feed.client import FeedClient
+from engine.market.instruments import Spec
+from engine.signals.models import load_models
+from engine.trade import protocol
+from engine.trade.broker import BrokerError, RestClient
+from engine.trail.rundir import RunDir, RunError, account_lock
+from engine.wiring import CLOSED, ENGINE_ID, LINK_RECORD, Boot, begin, closing, link
+
+TIMER, REPLY, ORDER_UPDATE, OPERATOR, BOOT, STOP = 6, 8, 9, 11, 13, 14
+TIMER_S, STATUS_S, WARM_S = 0.05, 0.25, 0.02
+LOOK_UPS = (3, 5.5)
+"""Reads of the book before an order counts as never placed, and seconds between them: 3 over more than 15 s."""
+SEGMENT, MEMORY_CAP = 16 << 20, 512 << 20
+
+
+@dataclass
+class Target:
+    """Which broker: `base` of the sim (with its speed) or Upstox itself."""
+    base: str
+    token: str
+    source: str = "sim"
+    account: str = "paper"
+
+
+class Clock:
+    """`now` for what is not a frame: the wall clock, or the sim's as its last frame or reply told it."""
+
+    def __init__(self, is_sim: bool, speed: float):
+        self.is_sim, self.speed = is_sim, speed
+        self.anchor = (time.monotonic_ns(), 0)
+
+    def hear(self, sim_ns: int) -> None:
+        if self.is_sim and sim_ns > self.now():
+            self.anchor = (time.monotonic_ns(), sim_ns)
+
+    def now(self) -> int:
+        if not self.is_sim:
+            return time.time_ns()
+        at, sim = self.anchor
+        return sim + int((time.monotonic_ns() - at) * self.speed) if sim else 0
+
+
+class EngineProcess:
+    """One engine over `target`, in `run`. `observe` decides and sends nothing."""
+
+    def __init__(self, config: Config, run: RunDir, target: Target, seed: int, observe: bool = False):
+        self.config, self.run_dir, self.target, self.seed, self.observe = config, run, target, seed, observe
+        self.rest = RestClient(target.token, target.base, target.base if target.source == "sim" else
+                               "https://api-hft.upstox.com")
+        self.nonce = secrets.token_hex(3)
+        self.stopping = asyncio.Event()
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.order_times: list[int] = []
+        self.first_update = 0
+        self.started = time.time_ns()
+        self.notes: list[str] = []
+
+    # ---- start ---------------------------------------------------------------------------------------------------------
+    async def start(self) -> None:
+        """Locks the account, restores or begins the day, connects. Raises RunError or BrokerError."""
+        self.lock = account_lock(f"{self.target.account}@{self.target.base}")
+        self.status = StatusBlock(self.run_dir.status, create=True)
+        await self.rest.open()
+        about = orjson.loads(await self.rest.raw("/sim/instruments"))
+        self.specs = [Spec(**spec) for spec in about["specs"]]
+        self.day = dt.date.fromisoformat(about["day"])
+        self.clock = Clock(self.target.source == "sim", about["speed"])
+        reader = self.run_dir.reader()
+        restored = reader.read() is not None
+        capacity = max(len(self.specs), 1)
+        if restored:
+            self._restore(capacity)
+        else:
+            self.journal = self._journal(0)
+            self.core = Core(self.journal, capacity, self.config.ring_depth)
+            history = np.frombuffer(await self.rest.raw("/sim/history"), WARM_BAR)
+            funds = await self.rest.get("/v3/user/get-funds-and-margin")
+            total = round(funds["data"]["available_to_trade"]["total"] * 100)
+            now = self.clock.now() or int(dt.datetime.combine(self.day, dt.time(9), dt.timezone(
+                dt.timedelta(hours=5, minutes=30))).timestamp() * 1e9)
+            begin(self.core, self.config, self.specs, self.day, history, now,
+                  Boot(self.target.source, self.seed, self.nonce, store_seconds=max(5.0, 5.0 * self.clock.speed)), total)
+        self.core.stamped = True
+        self.core.feed_time = self.target.source == "sim"
+        self.keys = {i: self.core.instrument(i)["key"].rstrip(b"\0").decode() for i in range(len(self.specs))}
+        self.feed = FeedClient(self.rest, self.core, [s.key for s in self.specs], "full", self._on_link, self._note,
+                               self._drain)
+        gc.collect()
+        gc.freeze()
+
+    def _journal(self, first_seq: int) -> Journal:
+        try:
+            return Journal(self.run_dir.memory, SEGMENT, MEMORY_CAP, first_seq=first_seq)
+        except OSError as error:
+            raise RunError(str(error)) from None
+
+    def _restore(self, capacity: int) -> None:
+        """Replays what is journaled with outputs closed, then goes on in a new epoch; what was under way is looked up."""
+        reader = self.run_dir.reader()
+        verifier = Verifier(reader)
+        self.core = Core(verifier, capacity, self.config.ring_depth)
+        self.core.models.update(load_models(Path(self.config.models)))
+        self.core.replay(reader, verifier)
+        if verifier.mismatched:
+            raise RunError(f"the journal in {self.run_dir.path} was written by another build or configuration: "
+                           f"start a new run folder ({verifier.first_mismatch})")
+        names = self.run_dir.reader()
+        last = 0
+        while (record := names.read()) is not None:
+            last = record[1]
+        self.journal = self._journal(last)
+        for kind, now, payload in verifier.missing:
+            self.journal.append(kind, now, payload)
+        self.core.attach(self.journal)
+        self.core.feed(BOOT, self.core.now, orjson.dumps({"nonce": self.nonce}))
+        self.clock.hear(self.core.now)
+
+    # ---- life ----------------------------------------------------------------------------------------------------------
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stopping.set)
+        for work in (self.feed.run(), self._orders(), self._timers(), self._statuses(), self._keep_warm()):
+            self._spawn(work)
+        for intent, _, _ in self.core.unresolved():
+            self._spawn(self._look_up(intent))
+        await self.stopping.wait()
+        await self.stop()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._note(f"{type(error).__name__}: {error}")
+            self.failure = error
+            self.stopping.set()
+
+    failure: BaseException | None = None
+
+    async def stop(self) -> None:
+        """Ends the day's journal and lets go of everything."""
+        for task in list(self.tasks):
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.rest.close()
+        self.core.feed(STOP, self._now())
+        self.journal.append(CLOSED, self.core.now, closing(self.core))
+        self._publish(ready=2)
+        self.journal.close()
+        self.lock.release()
+
+    def _now(self) -> int:
+        return max(self.clock.now(), self.core.now)
+
+    def _note(self, text: str) -> None:
+        self.notes = [*self.notes[-49:], text]
+        print(orjson.dumps({"at": time.time(), "note": text}).decode(), flush=True)
+
+    def _on_link(self, is_up: bool, code: int) -> None:
+        self.core.feed(LINK_RECORD, self._now(), link(0, is_up, code))
+
+    async def _timers(self) -> None:
+        while True:
+            await asyncio.sleep(TIMER_S)
+            self.clock.hear(self.core.now)
+            self._operator()
+            if self._now() > 0:
+                self.core.feed(TIMER, self._now())
+            self.journal.prepare()
+            self._drain()
+
+    def _operator(self) -> None:
+        """Takes over what an authorised process wrote into the status file."""
+        state = self.status.operator
+        if state != self.core.states()[1] and 0 <= state <= 3:
+            row = np.zeros(1, OPERATOR_CHANGE)
+            row["state"] = state
+            self.core.feed(OPERATOR, self._now(), row.tobytes())
+
+    async def _keep_warm(self) -> None:
+        while True:
+            await asyncio.sleep(WARM_S)
+            if self.core.scorer is not None:
+                self.core.scorer.keep_warm()
+
+    # ---- orders --------------------------------------------------------------------------------------------------------
+    def _drain(self) -> None:
+        """Sends what was decided. The journal has each request before its bytes leave; the operator has the last word."""
+        self._operator()
+        for intent in self.core.take_intents():
+            is_entry = intent["kind"] == protocol.PLACE and intent["role"] == 1
+            if self.observe or (is_entry and self.status.operator != 0):
+                record = protocol.reply_record(int(intent["id"]), int(intent["kind"]), 400, None, 0)
+                asyncio.get_running_loop().call_soon(self._answer, record)
+                continue
+            self._spawn(self._send(intent))
+
+    def _answer(self, record: bytes) -> None:
+        self.core.feed(REPLY, self._now(), record)
+        self._drain()
+
+    async def _send(self, intent: np.void) -> None:
+        number = int(intent["id"])
+        tag = protocol.tag_of(ENGINE_ID, self.nonce, number, int(intent["role"]))
+        answer = await self.rest.call(protocol.request_of(intent, self.keys[int(intent["inst"])], tag))
+        self.clock.hear(answer.sim_time)
+        self.order_times = [*self.order_times[-499:], answer.latency_ns]
+        kind = int(intent["kind"])
+        record = protocol.reply_record(number, kind, answer.status, answer.body, answer.latency_ns)
+        self._answer(record)
+        if protocol.outcome_of(kind, answer.status, answer.body)[0] == protocol.AMBIGUOUS:
+            self._note(f"order {number}: no clear answer ({answer.status}); looking it up")
+            await self._look_up(number)
+
+    async def _look_up(self, number: int) -> None:
+        """Finds out what became of an order whose answer was lost; it is never sent again."""
+        reads, pause = LOOK_UPS
+        missing = 0
+        while missing < reads:
+            try:
+                book = (await self.rest.get("/v2/order/retrieve-all"))["data"]
+            except BrokerError as error:
+                self._note(f"look-up of order {number}: {error}")
+                await asyncio.sleep(pause)
+                continue
+            mine = [row for row in book if protocol.intent_of(row.get("tag"), ENGINE_ID) == number]
+            if mine:
+                self._update(mine[-1], looked_up=True)
+                return
+            missing += 1
+            await asyncio.sleep(pause)
+        row = protocol.reply_record(number, protocol.PLACE, 404, None, 0)
+        self._answer(row)
+
+    def _update(self, message: dict[str, Any], looked_up: bool = False) -> None:
+        record = protocol.update_record(message, ENGINE_ID, looked_up)
+        if record is not None:
+            self.core.feed(ORDER_UPDATE, self._now(), record)
+            self._drain()
+
+    async def _orders(self) -> None:
+        """Portfolio stream: every order message becomes a record; at each (re)connect the book is read first."""
+        pause = 0.2
+        while True:
+            try:
+                data = (await self.rest.get("/v2/feed/portfolio-stream-feed/authorize",
+                                            {"update_types": "order"}))["data"]
+                url = data.get("authorized_redirect_uri") or data.get("authorizedRedirectUri")
+                self.rest.check_socket_url(url)
+                assert self.rest._session is not None
+                async with self.rest._session.ws_connect(url, heartbeat=10) as socket:
+                    self.core.feed(LINK_RECORD, self._now(), link(1, True))
+                    for row in (await self.rest.get("/v2/order/retrieve-all"))["data"]:
+                        self._update(row, looked_up=True)
+                    pause = 0.2
+                    async for message in socket:
+                        with contextlib.suppress(ValueError):
+                            body = orjson.loads(message.data)
+                            if isinstance(body, dict) and body.get("update_type") == "order":
+                                self._update(body)
+            except BrokerError as error:
+                if error.status == 401:
+                    raise
+                self._note(f"orders: {error}")
+            except Exception as error:
+                self._note(f"orders: {type(error).__name__}: {error}")
+            self.core.feed(LINK_RECORD, self._now(), link(1, False))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 30.0)
+
+    # ---- status --------------------------------------------------------------------------------------------------------
+    async def _statuses(self) -> None:
+        while True:
+            self._publish()
+            await asyncio.sleep(STATUS_S)
+
+    def _publish(self, ready: int = 1) -> None:
+        core, v = self.core, self.status.values
+        counts, money = core.counts(), core.money()
+        if not self.first_update and counts["updates"]:
+            self.first_update = time.time_ns()
+        trading, operator, feed_up, positions = core.states()
+        p50, p99, p999, worst = self.feed.listener.percentiles() if self.feed.listener else (0, 0, 0, 0)
+        times = sorted(self.order_times) or [0]
+        for name, value in {
+            "pid": os.getpid(), "pid_started": _process_start(), "heartbeat": time.time_ns(), "now": core.now,
+            "speed": self.clock.speed, "trading": trading, "operator": operator, "feed_up": feed_up,
+            "positions": positions, "reconnects": max(self.feed.connects - 1, 0), "instruments": len(self.specs),
+            "digest": core.digest, "epoch": self.journal.epoch, "p50": p50, "p99": p99, "p999": p999, "max": worst,
+            "order_p50": times[len(times) // 2], "order_max": times[-1], "first_update": self.first_update,
+            "started": self.started, "journal_full": self.journal.full and ready != 2, "ready": ready,
+            **{n: counts[n] for n in ("updates", "frames", "rejected", "unknown", "candidates", "signals", "orders",
+                                      "requests", "gaps", "late", "repeats", "records")},
+            **{n: money[n] for n in ("equity", "available", "realised", "charges", "open", "exposure")},
+        }.items():
+            v[name] = value
+        self.status.publish()
+
+
+def _process_start() -> int:
+    """Start time of this process in clock ticks: with the pid it names a process for good."""
+    return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+
+
+def main(config: Config, run: RunDir, target: Target, seed: int, observe: bool) -> None:
+    """Runs the engine until SIGTERM; raises what ended it."""
+    import uvloop
+
+    async def life() -> None:
+        process = EngineProcess(config, run, target, seed, observe)
+        await process.start()
+        await process.run()
+        if process.failure is not None:
+            raise process.failure
+
+    uvloop.run(life())

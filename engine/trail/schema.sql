@@ -1,0 +1,85 @@
+-- Tables of one database. Prices in paise, quantities in units, times IST. {window}: inserts remembered for deduplication.
+CREATE TABLE IF NOT EXISTS {db}.symbols (
+  run UInt32, inst UInt32, key LowCardinality(String), symbol LowCardinality(String), kind LowCardinality(String),
+  tick Int64, lot Int64, freeze Int64, tradable UInt8, close_minute Int32, cas UInt8
+) ENGINE = MergeTree ORDER BY (run, inst) SETTINGS non_replicated_deduplication_window = {window};
+
+CREATE TABLE IF NOT EXISTS {db}.ticks (
+  run UInt32 CODEC(Delta, ZSTD(1)), trade_date Date CODEC(Delta, ZSTD(1)), inst UInt32 CODEC(Delta, ZSTD(1)),
+  exch_ts DateTime64(3, 'Asia/Kolkata') CODEC(DoubleDelta, ZSTD(1)),
+  recv_ts DateTime64(6, 'Asia/Kolkata') CODEC(Delta, ZSTD(1)), seq UInt64 CODEC(Delta, ZSTD(1)),
+  ltp Int64 CODEC(Delta, ZSTD(1)), ltq UInt32 CODEC(T64, ZSTD(1)), vtt UInt64 CODEC(Delta, ZSTD(1)),
+  volume UInt32 CODEC(T64, ZSTD(1)), bid Int64 CODEC(Delta, ZSTD(1)), ask Int64 CODEC(Delta, ZSTD(1)),
+  bid_qty UInt32 CODEC(T64, ZSTD(1)), ask_qty UInt32 CODEC(T64, ZSTD(1)), oi UInt64 CODEC(Delta, ZSTD(1)),
+  iv Float32 CODEC(ZSTD(1)), flags UInt16 CODEC(ZSTD(1)),
+  INDEX by_receipt recv_ts TYPE minmax GRANULARITY 1
+) ENGINE = MergeTree PARTITION BY toYYYYMM(trade_date) ORDER BY (inst, trade_date, exch_ts, seq)
+SETTINGS non_replicated_deduplication_window = {window};
+
+CREATE TABLE IF NOT EXISTS {db}.bars_1m (
+  run UInt32, inst UInt32, trade_date Date, bar_ts DateTime('Asia/Kolkata'),
+  open AggregateFunction(argMin, Int64, Tuple(DateTime64(3, 'Asia/Kolkata'), UInt64)),
+  high SimpleAggregateFunction(max, Int64), low SimpleAggregateFunction(min, Int64),
+  close AggregateFunction(argMax, Int64, Tuple(DateTime64(3, 'Asia/Kolkata'), UInt64)),
+  volume SimpleAggregateFunction(sum, UInt64), turnover SimpleAggregateFunction(sum, UInt64),
+  updates SimpleAggregateFunction(sum, UInt64)
+) ENGINE = AggregatingMergeTree PARTITION BY toYYYYMM(trade_date) ORDER BY (run, inst, trade_date, bar_ts)
+SETTINGS non_replicated_deduplication_window = {window};
+
+CREATE TABLE IF NOT EXISTS {db}.bars_5m AS {db}.bars_1m
+ENGINE = AggregatingMergeTree PARTITION BY toYYYYMM(trade_date) ORDER BY (run, inst, trade_date, bar_ts)
+SETTINGS non_replicated_deduplication_window = {window};
+
+-- flags: 8 step back, 16 late, 128 outside the session, 256 bad time: none of them belongs to a bar (_ext/market/state.pxd)
+CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.to_bars_1m TO {db}.bars_1m AS
+SELECT run, inst, trade_date, toStartOfMinute(toDateTime(exch_ts, 'Asia/Kolkata')) AS bar_ts,
+  argMinState(t.ltp, (t.exch_ts, t.seq)) AS open, max(t.ltp) AS high, min(t.ltp) AS low, argMaxState(t.ltp, (t.exch_ts, t.seq)) AS close,
+  sum(toUInt64(t.volume)) AS volume, sum(toUInt64(t.volume) * toUInt64(t.ltp)) AS turnover, count() AS updates
+FROM {db}.ticks AS t WHERE bitAnd(flags, 408) = 0 AND ltp > 0 GROUP BY run, inst, trade_date, bar_ts;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.to_bars_5m TO {db}.bars_5m AS
+SELECT run, inst, trade_date, toStartOfFiveMinutes(toDateTime(exch_ts, 'Asia/Kolkata')) AS bar_ts,
+  argMinState(t.ltp, (t.exch_ts, t.seq)) AS open, max(t.ltp) AS high, min(t.ltp) AS low, argMaxState(t.ltp, (t.exch_ts, t.seq)) AS close,
+  sum(toUInt64(t.volume)) AS volume, sum(toUInt64(t.volume) * toUInt64(t.ltp)) AS turnover, count() AS updates
+FROM {db}.ticks AS t WHERE bitAnd(flags, 408) = 0 AND ltp > 0 GROUP BY run, inst, trade_date, bar_ts;
+
+CREATE TABLE IF NOT EXISTS {db}.signals (
+  run UInt32, id UInt64, inst UInt32, ts DateTime64(9, 'Asia/Kolkata'), exch_ts DateTime64(3, 'Asia/Kolkata'),
+  direction Int8, level UInt8, price Int64, last_close Int64, bid Int64, ask Int64, strength Float64, z20 Float64,
+  z50 Float64, rz Float64, volume_ratio Float64, s1m Float64, expected Float64, score Float32, score_next Float32,
+  verdict Enum8('watched' = 0, 'refused' = 1, 'passed' = 2), reason LowCardinality(String), measured Float64,
+  threshold Float64, decided DateTime64(9, 'Asia/Kolkata'), tick_seq UInt64, model LowCardinality(String),
+  {features}
+) ENGINE = MergeTree ORDER BY (run, inst, ts, id) SETTINGS non_replicated_deduplication_window = {window};
+
+CREATE TABLE IF NOT EXISTS {db}.orders (
+  run UInt32, seq UInt64, ts DateTime64(9, 'Asia/Kolkata'), id UInt64, serial UInt64, candidate UInt64, inst UInt32,
+  event LowCardinality(String), role LowCardinality(String), side Int8, order_type LowCardinality(String),
+  why LowCardinality(String), quantity Int64, price Int64, trigger_price Int64, order_id String, status LowCardinality(String),
+  filled Int64, latency_ns Int64, error LowCardinality(String)
+) ENGINE = MergeTree ORDER BY (run, ts, seq) SETTINGS non_replicated_deduplication_window = {window};
+
+CREATE TABLE IF NOT EXISTS {db}.trades (
+  run UInt32, seq UInt64, ts DateTime64(9, 'Asia/Kolkata'), intent UInt64, candidate UInt64, inst UInt32, side Int8,
+  role LowCardinality(String), quantity Int64, price Int64, charges Int64, realised Int64
+) ENGINE = MergeTree ORDER BY (run, ts, seq) SETTINGS non_replicated_deduplication_window = {window};
+
+CREATE TABLE IF NOT EXISTS {db}.positions (
+  run UInt32, seq UInt64, ts DateTime64(9, 'Asia/Kolkata'), inst UInt32, state LowCardinality(String), quantity Int64,
+  average Int64, realised Int64, charges Int64, stop Int64, target Int64
+) ENGINE = MergeTree ORDER BY (run, inst, ts, seq) SETTINGS non_replicated_deduplication_window = {window};
+
+CREATE TABLE IF NOT EXISTS {db}.rate_limit_log (
+  run UInt32, seq UInt64, ts DateTime64(9, 'Asia/Kolkata'), candidate UInt64, inst UInt32, is_exit UInt8,
+  reason LowCardinality(String), measured Float64, threshold Float64, quantity Int64, price Int64, used_second Int32,
+  used_minute Int32, used_half_hour Int32, used_hour Int32, used_day Int32
+) ENGINE = MergeTree ORDER BY (run, ts, seq) SETTINGS non_replicated_deduplication_window = {window};
+
+CREATE TABLE IF NOT EXISTS {db}.latency (
+  run UInt32, seq UInt64, ts DateTime64(9, 'Asia/Kolkata'), frame_seq UInt64, candidate UInt64, decoded_ns Int64,
+  scored_ns Int64, decided_ns Int64, done_ns Int64
+) ENGINE = MergeTree ORDER BY (run, ts, seq) SETTINGS non_replicated_deduplication_window = {window};
+
+CREATE TABLE IF NOT EXISTS {db}.events (
+  run UInt32, seq UInt64, ts DateTime64(9, 'Asia/Kolkata'), kind LowCardinality(String), detail String
+) ENGINE = MergeTree ORDER BY (run, ts, seq) SETTINGS non_replicated_deduplication_window = {window};

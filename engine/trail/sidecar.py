@@ -1,0 +1,173 @@
+"""The store process: drains the journal to disk, serves the embedded ClickHouse, and fills it."""
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from engine.config import Config
+from engine.trail.drain import Drainer
+from engine.trail.embedded import READER, Embedded, password_of
+from engine.trail.replay import JournalError, capacity_of
+from engine.trail.rundir import Lock, RunDir, RunError
+from engine.trail.store import Store
+
+
+class StoreProcess:
+    """Runs until SIGTERM, then takes what is left of the journal and ends; `once` ends when the journal is closed."""
+
+    def __init__(self, config: Config, run: RunDir, once: bool):
+        self.config, self.run_dir, self.once = config, run, once
+        self.stopping = threading.Event()
+        self.state: dict[str, Any] = {"stored": 0, "trouble": "", "url": ""}
+
+    async def main(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stopping.set)
+        lock = Lock(self.run_dir.path / "store.lock", f"the store of {self.run_dir.path}")
+        embedded = None
+        drain = threading.Thread(target=self._drain, daemon=True)
+        drain.start()
+        try:
+            if self.config.store.url:
+                client_args: dict[str, Any] = {"dsn": self.config.store.url}
+                database = self.config.store.url.rsplit("/", 1)[-1] if self.config.store.url.count("/") > 2 else "spike"
+            else:
+                embedded = Embedded(self.run_dir.database)
+                port = await embedded.start()
+                database = "spike"
+                client_args = {"host": "127.0.0.1", "port": port, "username": "store", "password": embedded.writer}
+                self.state["url"] = f"http://127.0.0.1:{port}"
+                (self.run_dir.database / "port").write_text(f"{port}\n")
+            await loop.run_in_executor(None, self._fill, client_args, database or "spike")
+        finally:
+            self.stopping.set()
+            drain.join()
+            if embedded is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    (self.run_dir.database / "port").unlink()
+                await embedded.stop()
+            lock.release()
+
+    def _drain(self) -> None:
+        """Copies and syncs in its own thread: a slow disk delays neither the queries nor the inserts."""
+        drainer = Drainer(self.run_dir.memory, self.run_dir.journal)
+        synced = 0.0
+        while True:
+            last = self.stopping.is_set()
+            sync = last or time.monotonic() - synced > 1
+            try:
+                copied = drainer.step(sync)
+                while last and copied:
+                    copied = drainer.step(True)
+            except OSError as error:
+                self.state["trouble"] = f"the journal cannot be drained: {error.strerror}"
+                copied = 0
+                time.sleep(1)
+            if sync:
+                synced = time.monotonic()
+            if last:
+                return
+            if not copied:
+                self.stopping.wait(0.02)
+
+    def _fill(self, client_args: dict[str, Any], database: str) -> None:
+        import clickhouse_connect
+
+        store = None
+        while store is None:
+            try:
+                capacity = capacity_of(self.run_dir.path)
+                client = clickhouse_connect.get_client(compress=False, autogenerate_session_id=False, **client_args)
+                client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
+                store = Store(self.run_dir.reader(), client, database, capacity, Path(self.config.models),
+                              self.run_dir.path / "store.cursor", self.config.store.rows)
+            except JournalError:
+                self._wait_or_end(0.1)      # the engine has not begun
+            except Exception as error:
+                self._trouble(f"{type(error).__name__}: {error}")
+                self._wait_or_end(1.0)
+            if store is None and self.stopping.is_set():
+                return
+        store.on_trouble = self._trouble    # type: ignore[method-assign]
+        self._publish(store)
+        told = time.monotonic()
+        while True:
+            progressed = store.step()
+            if time.monotonic() - told > 0.5 or not progressed:
+                self._publish(store)
+                told = time.monotonic()
+            if not progressed:
+                if store.finished and (self.once or self.stopping.is_set()):
+                    return
+                if self.stopping.is_set():
+                    return
+                self.stopping.wait(0.05)
+
+    def _wait_or_end(self, seconds: float) -> None:
+        self.stopping.wait(seconds)
+        self._publish(None)
+
+    def _trouble(self, text: str) -> None:
+        self.state["trouble"] = text[:300]
+        print(orjson.dumps({"at": time.time(), "store": text[:300]}).decode(), flush=True)
+        self._publish(None)
+        if self.stopping.is_set():
+            raise SystemExit(1)             # ClickHouse is gone and we are asked to end: the journal keeps everything
+
+    def _publish(self, store: Store | None) -> None:
+        """Where readers find the database and how far it is."""
+        if store is not None:
+            self.state |= {"stored": store.stored, "finished": store.finished, "corrupt": store.reader.corrupt}
+        self.state["at"] = time.time()
+        temporary = self.run_dir.path / ".store.json"
+        temporary.write_bytes(orjson.dumps(self.state))
+        os.replace(temporary, self.run_dir.path / "store.json")
+
+
+def main(config: Config, run: RunDir, once: bool) -> None:
+    asyncio.run(StoreProcess(config, run, once).main())
+
+
+@contextlib.contextmanager
+def client_of(config: Config, run: RunDir):
+    """A read-only clickhouse-connect client for the run's database, starting the embedded one where it is not running."""
+    import clickhouse_connect
+
+    if config.store.url:
+        yield clickhouse_connect.get_client(dsn=config.store.url)
+        return
+    port_file = run.database / "port"
+    if port_file.exists() and _is_locked(run):
+        yield clickhouse_connect.get_client(host="127.0.0.1", port=int(port_file.read_text()), username=READER,
+                                            password=password_of(run.database), compress=False)
+        return
+    if not (run.database / "data").exists():
+        raise RunError(f"{run.path} has no database: it was run with --no-store. `python -m engine store --run-dir "
+                       f"{run.path} --once` fills it from the journal")
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    embedded = Embedded(run.database)
+    port = asyncio.run_coroutine_threadsafe(embedded.start(), loop).result()
+    try:
+        yield clickhouse_connect.get_client(host="127.0.0.1", port=port, username=READER, password=embedded.password,
+                                            compress=False)
+    finally:
+        asyncio.run_coroutine_threadsafe(embedded.stop(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+def _is_locked(run: RunDir) -> bool:
+    try:
+        Lock(run.path / "store.lock", "store").release()
+    except RunError:
+        return True
+    return False

@@ -1,0 +1,276 @@
+"""Store: journal -> ClickHouse, exactly once, in a process of its own.
+
+A batch is a pure function of the journal: the rows of one window of journal time between two boundaries (start, boot, stop),
+cut at a fixed number of rows, recomputed by the compiled market stage. A batch that is sent again is the same bytes with
+the same deduplication token, and ClickHouse drops it.
+"""
+import hashlib
+import os
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from _ext.core.records import CANDIDATE, FILL, GATE, INSTRUMENT, INTENT, KINDS, ORDER_UPDATE, PAYLOADS, POSITION, REASONS
+from _ext.core.records import RECORD_NAMES, REPLY, TIMING, WHYS
+from _ext.signals.features import FEATURES
+from _ext.tape import TAPE_DTYPE, Tape
+from _ext.trail.journal import Reader, Trail
+from engine.signals.models import load_models
+
+START, INSTRUMENTS, BOOT, STOP, CLOSED = 1, 2, 13, 14, 129
+EXIT_STATES = ("flat", "entering", "protecting", "protected", "closing", "unprotected")
+STATUSES = ("", "pending", "open", "complete", "cancelled", "rejected")
+OUTCOMES = ("", "done", "refused", "retry", "ambiguous", "halt", "not found")
+KEPT_TOKENS = 100_000
+Row = list[Any]
+
+
+def schema(database: str) -> list[str]:
+    """The statements of schema.sql for `database`."""
+    features = ", ".join(f"f_{name} Float32" for name in FEATURES)
+    text = (Path(__file__).parent / "schema.sql").read_text()
+    text = text.replace("{db}", database).replace("{features}", features).replace("{window}", str(KEPT_TOKENS))
+    statements = ("\n".join(line for line in part.splitlines() if not line.startswith("--")) for part in text.split(";"))
+    return [s.strip() for s in statements if s.strip()]
+
+
+class RowWriter:
+    """RowBinary of small tables: one function a column type."""
+    _PACK = {"UInt8": "<B", "Int8": "<b", "Enum8": "<b", "UInt32": "<I", "Int32": "<i", "UInt64": "<Q", "Int64": "<q",
+             "Float32": "<f", "Float64": "<d", "DateTime64": "<q"}
+
+    def __init__(self, types: list[str]):
+        self.pack: list[Callable[[Any], bytes]] = [self._packer(t) for t in types]
+
+    def _packer(self, kind: str) -> Callable[[Any], bytes]:
+        base = kind.split("(")[0]
+        if base in self._PACK:
+            pack = struct.Struct(self._PACK[base]).pack
+            return lambda value: pack(value)
+        return _string
+
+    def rows(self, rows: list[Row]) -> bytes:
+        return b"".join(pack(value) for row in rows for pack, value in zip(self.pack, row, strict=True))
+
+
+def _string(value: Any) -> bytes:
+    data = value if isinstance(value, bytes) else str(value).encode()
+    n, head = len(data), b""
+    while n >= 0x80:
+        head += bytes([n & 0x7F | 0x80])
+        n >>= 7
+    return head + bytes([n]) + data
+
+
+class Converter:
+    """Records to rows of the small tables."""
+
+    def __init__(self) -> None:
+        self.run = 0
+
+    def rows(self, kind: int, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
+        """(table, row) of one record."""
+        name = RECORD_NAMES.get(kind, "")
+        method = getattr(self, f"_{name}", None)
+        if method is None:
+            return [("events", [self.run, seq, now, name, self._detail(kind, payload)])] if kind in (7, 11, 12, 13, 70) else []
+        return method(seq, now, payload)
+
+    def _detail(self, kind: int, payload: bytes) -> str:
+        dtype = PAYLOADS.get(kind)
+        if dtype is None:
+            return payload.decode(errors="replace")
+        row = np.frombuffer(payload, dtype)[0]
+        return " ".join(f"{n}={row[n].decode() if isinstance(row[n], bytes) else row[n]}" for n in dtype.names or ())
+
+    def _instruments(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
+        return [("symbols", [self.run, i, r["key"], r["symbol"], KINDS[r["kind"]], r["tick"], r["lot"], r["freeze"],
+                             r["tradable"], r["close_minute"], r["cas"]])
+                for i, r in enumerate(np.frombuffer(payload, INSTRUMENT))]
+
+    def _candidate(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
+        row = np.frombuffer(payload, CANDIDATE)[0]
+        return [("signals", self._signal(row))] if row["level"] == 0 else []
+
+    def _verdict(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
+        return [("signals", self._signal(np.frombuffer(payload, CANDIDATE)[0]))]
+
+    def _signal(self, c: np.void) -> Row:
+        verdict = 0 if c["level"] == 0 else 2 if c["reason"] == 0 else 1
+        return [self.run, c["id"], c["inst"], c["now"], c["ltt"], c["direction"], c["level"], c["price"], c["last_close"],
+                c["bid"], c["ask"], c["strength"], c["z20"], c["z50"], c["rz"], c["volume_ratio"], c["s1m"], c["expected"],
+                c["score"], c["score_next"], verdict, REASONS[c["reason"]], c["measured"], c["limit"], c["decided"],
+                c["tick_seq"], c["model"], *c["feature"]]
+
+    def _intent(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
+        i = np.frombuffer(payload, INTENT)[0]
+        return [("orders", [self.run, seq, now, i["id"], i["serial"], i["candidate"], i["inst"],
+                            ("", "place", "modify", "cancel")[i["kind"]], "entry" if i["role"] == 1 else "exit", i["side"],
+                            ("", "LIMIT", "SL")[i["order_type"]], WHYS[i["why"]], i["quantity"], i["price"], i["trigger"],
+                            i["order_id"], "", 0, 0, ""])]
+
+    def _reply(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
+        r = np.frombuffer(payload, REPLY)[0]
+        return [("orders", [self.run, seq, now, r["intent"], 0, 0, 0, "reply", "", 0, "", "", 0, 0, 0, r["order_id"],
+                            OUTCOMES[r["outcome"]], 0, r["latency"], r["error"]])]
+
+    def _order_update(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
+        u = np.frombuffer(payload, ORDER_UPDATE)[0]
+        price = int(u["value"]) // int(u["filled"]) if u["filled"] else 0
+        return [("orders", [self.run, seq, now, u["intent"], 0, 0, 0, "look-up" if u["is_look_up"] else "update", "", 0, "", "",
+                            u["quantity"], price, 0, u["order_id"], STATUSES[u["status"]], u["filled"], 0, ""])]
+
+    def _fill(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
+        f = np.frombuffer(payload, FILL)[0]
+        return [("trades", [self.run, seq, now, f["intent"], f["candidate"], f["inst"], f["side"],
+                            "entry" if f["role"] == 1 else "exit", f["quantity"], f["price"], f["charges"], f["realised"]])]
+
+    def _position(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
+        p = np.frombuffer(payload, POSITION)[0]
+        return [("positions", [self.run, seq, now, p["inst"], EXIT_STATES[p["state"]], p["quantity"], p["average"],
+                               p["realised"], p["charges"], p["stop"], p["target"]])]
+
+    def _gate(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
+        g = np.frombuffer(payload, GATE)[0]
+        return [("rate_limit_log", [self.run, seq, now, g["candidate"], g["inst"], g["is_exit"], REASONS[g["reason"]],
+                                    g["measured"], g["limit"], g["quantity"], g["price"], g["used_second"], g["used_minute"],
+                                    g["used_half_hour"], g["used_hour"], g["used_day"]])]
+
+    def _timing(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
+        t = np.frombuffer(payload, TIMING)[0]
+        return [("latency", [self.run, seq, now, t["frame_seq"], t["candidate"], t["decoded"], t["scored"], t["decided"],
+                             t["done"]])]
+
+
+class Store:
+    """Follows `reader` and inserts through `client` (clickhouse-connect) into `database`.
+
+    `cursor` remembers the last window sent; without it everything is sent again and dropped by ClickHouse.
+    """
+
+    def __init__(self, reader: Reader, client: Any, database: str, capacity: int, models: Path, cursor: Path,
+                 rows_per_batch: int = 50_000):
+        self.reader, self.client, self.database, self.cursor = reader, client, database, cursor
+        self.tape = Tape(Trail(), capacity)
+        self.tape.models.update(load_models(models))
+        self.converter = Converter()
+        self.rows_per_batch = rows_per_batch
+        self.window_ns = 5_000_000_000
+        self.boundary = 0
+        self.window = -1
+        self.ticks: list[np.ndarray] = []
+        self.small: list[tuple[int, str, Row]] = []
+        self.sent = self._read_cursor()
+        self.stored = 0
+        self.finished = False
+        self.writers: dict[str, RowWriter] = {}
+        for statement in schema(database):
+            client.command(statement)
+
+    def _read_cursor(self) -> tuple[int, int]:
+        try:
+            boundary, window = orjson.loads(self.cursor.read_bytes())
+            return int(boundary), int(window)
+        except (OSError, ValueError):
+            return -1, -1
+
+    def step(self) -> bool:
+        """Takes what is written; False when there is nothing new."""
+        record = self.tape.step(self.reader)
+        if record is None:
+            return False
+        kind, seq, now, payload = record
+        if self.tape.count:
+            self.ticks.append(self.tape.take())
+        if kind in (START, BOOT, STOP):
+            self._flush(None)
+            self.boundary += 1
+        if kind == START:
+            self._begin(orjson.loads(payload))
+        for table, row in self.converter.rows(kind, seq, now, payload):
+            self.small.append((now // self.window_ns, table, row))
+        if kind in (STOP, CLOSED):
+            self._flush(None)
+            self.boundary += kind == CLOSED
+            self.finished = True
+        else:
+            self.finished = False
+            if now // self.window_ns > self.window:
+                self.window = now // self.window_ns
+                self._flush(self.window)
+        return True
+
+    def _begin(self, document: dict[str, Any]) -> None:
+        text = "{engine}.{nonce}.{day}.{source}.{seed}".format(**document)
+        self.tape.run = self.converter.run = zlib.crc32(text.encode())
+        self.window_ns = round(document.get("store_seconds", 5) * 1_000_000_000)
+
+    def _flush(self, before: int | None) -> None:
+        """Sends every window older than `before`; all of them where it is None."""
+        if not self.ticks and not self.small:
+            return
+        rows = np.concatenate(self.ticks) if self.ticks else np.zeros(0, TAPE_DTYPE)
+        windows = rows["recv_ts"] * 1000 // self.window_ns
+        wanted = sorted({int(w) for w in np.unique(windows)} | {w for w, _, _ in self.small})
+        for window in wanted:
+            if before is not None and window >= before:
+                break
+            mine = rows[windows == window]
+            tables: dict[str, list[Row]] = {}
+            for at, table, row in self.small:
+                if at == window:
+                    tables.setdefault(table, []).append(row)
+            if (self.boundary, window) > self.sent:
+                for part in range(0, len(mine), self.rows_per_batch):
+                    chunk = mine[part:part + self.rows_per_batch]
+                    self._insert("ticks", chunk.tobytes(), len(chunk), window, part)
+                for table, small in tables.items():
+                    self._insert(table, self._writer(table).rows(small), len(small), window, 0)
+                self._remember(window)
+            self.stored += len(mine)
+        keep = windows >= before if before is not None else np.zeros(len(rows), bool)
+        self.ticks = [rows[keep]] if keep.any() else []
+        self.small = [entry for entry in self.small if before is not None and entry[0] >= before]
+
+    def _remember(self, window: int) -> None:
+        self.sent = (self.boundary, window)
+        temporary = self.cursor.with_suffix(".new")
+        temporary.write_bytes(orjson.dumps(self.sent))
+        os.replace(temporary, self.cursor)
+
+    def _writer(self, table: str) -> RowWriter:
+        if table not in self.writers:
+            names = self.client.query(f"DESCRIBE TABLE {self.database}.{table}").result_rows
+            self.writers[table] = RowWriter([_plain(row[1]) for row in names])
+        return self.writers[table]
+
+    def _insert(self, table: str, data: bytes, count: int, window: int, part: int) -> None:
+        """One batch, tried until ClickHouse takes it: the journal keeps what it has not."""
+        token = (f"{self.converter.run:08x}:{table}:{self.boundary}:{window}:{part}:{count}:"
+                 f"{hashlib.blake2b(data, digest_size=8).hexdigest()}")
+        pause = 0.2
+        while True:
+            try:
+                self.client.raw_insert(f"{self.database}.{table}", insert_block=data, fmt="RowBinary", settings={
+                    "insert_deduplication_token": token, "deduplicate_blocks_in_dependent_materialized_views": 1,
+                    "async_insert": 0})
+                return
+            except Exception as error:
+                if "Code: 60" in str(error) or "TYPE_MISMATCH" in str(error):
+                    raise
+                self.on_trouble(str(error))
+                time.sleep(pause)
+                pause = min(pause * 2, 10)
+
+    def on_trouble(self, text: str) -> None:
+        """Called when an insert failed and will be tried again."""
+
+
+def _plain(kind: str) -> str:
+    return kind[15:-1] if kind.startswith("LowCardinality(") else kind

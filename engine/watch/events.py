@@ -1,0 +1,112 @@
+"""Journal records as one-line events for people: the terminal view, the plain lines and the log files use the same."""
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from _ext.core.records import INSTRUMENT, OPERATOR_STATES, PAYLOADS, REASONS, WHYS
+from engine.market.sessions import IST
+
+OUTCOMES = ("", "accepted", "refused", "throttled", "no clear answer", "halted", "not found")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`log` names the file it belongs to: trading, signals, feed or errors."""
+    log: str
+    now: int
+    name: str
+    text: str
+    fields: dict[str, Any]
+
+
+class Narrator:
+    """Turns records into events; remembers the names of instruments."""
+
+    def __init__(self) -> None:
+        self.symbols: list[str] = []
+
+    def symbol(self, inst: int) -> str:
+        return self.symbols[inst] if inst < len(self.symbols) else str(inst)
+
+    def event(self, kind: int, seq: int, now: int, payload: bytes) -> Event | None:
+        """The event of one record, or None where there is nothing to say (frames, timers)."""
+        if kind == 2:
+            self.symbols += [r["symbol"].decode() for r in np.frombuffer(payload, INSTRUMENT)]
+            return None
+        method = {64: self._candidate, 65: self._candidate, 66: self._gate, 67: self._intent, 68: self._fill, 69: self._position,
+                  70: self._state, 8: self._reply, 7: self._link}.get(kind)
+        if method is None:
+            return None
+        row = np.frombuffer(payload, PAYLOADS[kind])[0]
+        return method(kind, now, row, plain(row) | {"seq": seq})
+
+    def _candidate(self, kind: int, now: int, c: np.void, fields: dict[str, Any]) -> Event | None:
+        if kind == 64 and c["level"] == 1:
+            return None                                   # its verdict follows
+        arrow = "up" if c["direction"] > 0 else "down"
+        reason = REASONS[c["reason"]]
+        word = "watched" if c["level"] == 0 else "PASSED" if c["reason"] == 0 else "refused"
+        score = c["score_next"] if c["score_next"] == c["score_next"] else c["score"]
+        text = (f"{self.symbol(c['inst']):<12} {arrow:<4} {c['price'] / 100:>10.2f}  strength {c['strength']:.2f}  "
+                f"volume x{c['volume_ratio']:.1f}  move {c['rz']:+.1f} sd  score {score:.2f}  {word}"
+                + (f": {reason} ({c['measured']:.3g} against {c['limit']:.3g})" if c["reason"] and c["level"] else ""))
+        return Event("signals", now, "candidate", text, fields | {"symbol": self.symbol(c["inst"]), "reason": reason})
+
+    def _gate(self, kind: int, now: int, g: np.void, fields: dict[str, Any]) -> Event | None:
+        if g["is_exit"]:
+            return None
+        reason = REASONS[g["reason"]]
+        text = f"{self.symbol(g['inst']):<12} gate: {reason}" + (
+            f" ({g['measured']:.4g} against {g['limit']:.4g})" if g["reason"] else f", {g['quantity']} at {g['price'] / 100:.2f}")
+        return Event("trading", now, "gate", text, fields | {"symbol": self.symbol(g["inst"]), "reason": reason})
+
+    def _intent(self, kind: int, now: int, i: np.void, fields: dict[str, Any]) -> Event:
+        what = ("", "place", "modify", "cancel")[i["kind"]]
+        text = (f"{self.symbol(i['inst']):<12} {what} {'entry' if i['role'] == 1 else 'exit'} "
+                f"{'BUY' if i['side'] > 0 else 'SELL'} {i['quantity']} {('', 'LIMIT', 'SL')[i['order_type']]} "
+                f"{i['price'] / 100:.2f}" + (f" trigger {i['trigger'] / 100:.2f}" if i["trigger"] else "")
+                + f" ({WHYS[i['why']]})")
+        return Event("trading", now, "intent", text, fields | {"symbol": self.symbol(i["inst"])})
+
+    def _fill(self, kind: int, now: int, f: np.void, fields: dict[str, Any]) -> Event:
+        text = (f"{self.symbol(f['inst']):<12} FILL {'bought' if f['side'] > 0 else 'sold'} {f['quantity']} at "
+                f"{f['price'] / 100:.2f}, charges {f['charges'] / 100:.2f}"
+                + (f", realised {f['realised'] / 100:+.2f}" if f["role"] == 2 else ""))
+        return Event("trading", now, "fill", text, fields | {"symbol": self.symbol(f["inst"])})
+
+    def _position(self, kind: int, now: int, p: np.void, fields: dict[str, Any]) -> Event | None:
+        return None if p["quantity"] else Event(
+            "trading", now, "position", f"{self.symbol(p['inst']):<12} no position, day {p['realised'] / 100:+.2f}", fields)
+
+    def _state(self, kind: int, now: int, s: np.void, fields: dict[str, Any]) -> Event:
+        names = ("CLOSED", "RUNNING", "REDUCING") if s["what"] == 0 else OPERATOR_STATES
+        what = "trading state" if s["what"] == 0 else "operator"
+        return Event("errors" if s["what"] == 0 else "trading", now, "state", f"{what}: {names[s['was']]} -> {names[s['now_is']]}",
+                     fields)
+
+    def _reply(self, kind: int, now: int, r: np.void, fields: dict[str, Any]) -> Event | None:
+        if r["outcome"] == 1:
+            return None
+        text = f"order {r['intent']}: {OUTCOMES[r['outcome']]} ({r['code']} {r['error'].decode()})"
+        return Event("errors", now, "reply", text, fields)
+
+    def _link(self, kind: int, now: int, link: np.void, fields: dict[str, Any]) -> Event:
+        which = "feed" if link["which"] == 0 else "order stream"
+        return Event("feed", now, "link", f"{which} {'up' if link['up'] else 'down'}", fields)
+
+
+def plain(row: np.void) -> dict[str, Any]:
+    """A record's fields as JSON types."""
+    out: dict[str, Any] = {}
+    for name in row.dtype.names or ():
+        value = row[name]
+        out[name] = (value.decode(errors="replace") if isinstance(value, bytes)
+                     else value.tolist() if isinstance(value, np.ndarray) else value.item())
+    return out
+
+
+def clock(ns: int) -> str:
+    """Time of day in India."""
+    return dt.datetime.fromtimestamp(ns / 1e9, IST).strftime("%H:%M:%S") if ns else "--:--:--"

@@ -1,0 +1,62 @@
+"""Explain: the chain of one candidate, from its tick to the last order, with the rule that said no and by how much."""
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from _ext.core.records import CANDIDATE, FILL, GATE, INTENT, REASONS, TIMING
+from _ext.signals.features import FEATURES
+from engine.feed import decode
+from engine.trail.replay import reader_of
+from engine.watch.events import Narrator, clock, plain
+
+
+def explain(path: Path, number: int) -> dict[str, Any] | None:
+    """Everything journaled about candidate `number`; None when there is none of it."""
+    narrator, frame = Narrator(), (0, 0, b"")
+    out: dict[str, Any] = {}
+    orders: set[int] = set()
+    for kind, seq, now, payload in reader_of(path):
+        if kind == 5:
+            frame = (seq, now, payload)
+        event = narrator.event(kind, seq, now, payload)
+        if kind in (64, 65):
+            c = np.frombuffer(payload, CANDIDATE)[0]
+            if c["id"] != number:
+                continue
+            if kind == 64:
+                rows = decode(frame[2])
+                mine = rows[rows["key"] == _key(path, int(c["inst"]))]
+                out = {"candidate": number, "symbol": narrator.symbol(int(c["inst"])), "time": clock(now),
+                       "tick": {"sequence": frame[0], **({n: mine[0][n].item() for n in (
+                           "ltp", "ltt", "ltq", "vtt", "bidP", "bidQ", "askP", "askQ")} if len(mine) else {})},
+                       "statistics": {n: plain(c)[n] for n in ("strength", "z20", "z50", "rz", "volume_ratio", "u", "s1m",
+                                                               "expected", "last_close", "direction", "level")},
+                       "features": dict(zip(FEATURES, map(float, c["feature"]), strict=True)), "score": float(c["score"]),
+                       "model": c["model"].decode(), "verdict": REASONS[c["reason"]], "chain": []}
+            if out:
+                out |= {"verdict": REASONS[c["reason"]], "score_next": float(c["score_next"]), "measured": float(c["measured"]),
+                        "limit": float(c["limit"]), "decided": clock(int(c["decided"])),
+                        "waited_updates": int(c["updates"])}
+        elif out and kind in (66, 67, 68, 128):
+            row = np.frombuffer(payload, {66: GATE, 67: INTENT, 68: FILL, 128: TIMING}[kind])[0]
+            if int(row["candidate"]) != number:
+                continue
+            if kind == 67:
+                orders.add(int(row["id"]))
+            if kind == 128:
+                out["stages_ns"] = {n: int(row[n]) for n in ("decoded", "scored", "decided", "done")}
+            elif event is not None:
+                out["chain"].append(f"{clock(now)} {event.text.strip()}")
+        elif out and kind == 8 and event is not None and event.fields["intent"] in orders:
+            out["chain"].append(f"{clock(now)} {event.text}")
+    return out or None
+
+
+def _key(path: Path, inst: int) -> bytes:
+    from _ext.core.records import INSTRUMENT
+
+    for kind, _, _, payload in reader_of(path):
+        if kind == 2:
+            return bytes(np.frombuffer(payload, INSTRUMENT)[inst]["key"])
+    return b""

@@ -1,0 +1,129 @@
+"""The terminal view of a run, drawn from the status block and the journal's tail; plain lines without a terminal."""
+import time
+from collections import deque
+from typing import Any
+
+import numpy as np
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from _ext.core.records import OPERATOR_STATES, POSITION
+from engine.trail.rundir import RunDir
+from engine.watch.events import Event, Narrator, clock
+
+TRADING = ("CLOSED", "RUNNING", "REDUCING")
+EXIT_STATES = ("flat", "entering", "protecting", "protected", "closing", "UNPROTECTED")
+ROWS = 9
+
+
+class View:
+    """Collects what there is to show; `update` once a tick of the screen."""
+
+    def __init__(self, run: RunDir, title: str):
+        self.run, self.title = run, title
+        self.narrator, self.reader = Narrator(), run.reader()
+        self.signals: deque[Event] = deque(maxlen=ROWS)
+        self.trading: deque[Event] = deque(maxlen=ROWS)
+        self.fresh: list[Event] = []
+        self.positions: dict[int, np.void] = {}
+        self.status: Any = None
+        self.store: dict[str, Any] = {}
+        self.rate = 0.0
+        self._last = (time.monotonic(), 0)
+
+    def update(self, status: Any, store: dict[str, Any]) -> None:
+        self.status, self.store = status, store
+        self.fresh = []
+        for _ in range(200_000):
+            record = self.reader.read()
+            if record is None:
+                break
+            if record[0] == 69:
+                row = np.frombuffer(record[3], POSITION)[0]
+                self.positions[int(row["inst"])] = row
+            event = self.narrator.event(*record)
+            if event is not None:
+                self.fresh.append(event)
+                (self.signals if event.log == "signals" else self.trading).append(event)
+        if status is not None:
+            at, seen = self._last
+            passed = time.monotonic() - at
+            if passed >= 1:
+                self.rate = (int(status["updates"]) - seen) / passed
+                self._last = (time.monotonic(), int(status["updates"]))
+
+    def render(self) -> Group:
+        s = self.status
+        head = Table.grid(expand=True, padding=(0, 2))
+        for _ in range(4):
+            head.add_column()
+        if s is None or not s["ready"]:
+            return Group(Panel(Text("starting ..."), title=self.title))
+        alive = time.time_ns() - int(s["heartbeat"]) < 2_000_000_000
+        state = TRADING[s["trading"]] if s["operator"] == 0 else OPERATOR_STATES[s["operator"]]
+        money = {n: int(s[n]) / 100 for n in ("equity", "realised", "charges", "open", "exposure")}
+        net = money["realised"] + money["open"] - money["charges"]
+        head.add_row(f"[b]{clock(int(s['now']))}[/b] market time, x{s['speed']:g}",
+                     f"[{'green' if state == 'RUNNING' else 'yellow'}]{state}[/]"
+                     + ("" if alive else " [red]no heartbeat[/red]"),
+                     f"feed {'up' if s['feed_up'] else '[red]down[/red]'}, {s['reconnects']} reconnects",
+                     f"{s['instruments']} instruments")
+        head.add_row(f"{self.rate:,.0f} updates/s, {s['updates']:,} in all",
+                     f"tick path p50 {s['p50'] / 1000:.1f} us, p99 {s['p99'] / 1000:.1f}, p99.9 {s['p999'] / 1000:.1f}",
+                     f"order round trip p50 {s['order_p50'] / 1e6:.1f} ms, max {s['order_max'] / 1e6:.1f}",
+                     f"{s['gaps']} gaps, {s['late']} late, {s['repeats']:,} repeats, {s['rejected']} rejected")
+        head.add_row(f"{s['signals']} signals of {s['candidates']} candidates", f"{s['orders']} orders, {s['requests']} requests",
+                     f"net [{'green' if net >= 0 else 'red'}]Rs {net:+,.2f}[/] (open {money['open']:+,.2f}, charges "
+                     f"{money['charges']:,.2f})",
+                     f"ClickHouse {self.store.get('stored', 0):,} ticks" + (
+                         f" [red]{self.store['trouble'][:40]}[/red]" if self.store.get("trouble") else ""))
+        parts: list[Any] = [Panel(head, title=self.title, title_align="left")]
+        table = Table(expand=True, title="positions", title_justify="left", box=None, pad_edge=False)
+        for name in ("name", "state", "quantity", "average", "stop", "target"):
+            table.add_column(name, justify="left" if name in ("name", "state") else "right")
+        for inst, p in self.positions.items():
+            if p["state"]:
+                table.add_row(self.narrator.symbol(inst), EXIT_STATES[p["state"]], f"{p['quantity']:+d}",
+                              f"{p['average'] / 100:.2f}", f"{p['stop'] / 100:.2f}", f"{p['target'] / 100:.2f}")
+        parts.append(table if table.row_count else Text("no positions", style="dim"))
+        for title, events in (("candidates", self.signals), ("orders", self.trading)):
+            lines = Text(overflow="ellipsis", no_wrap=True)
+            for event in events:
+                style = "bold green" if "PASSED" in event.text or "FILL" in event.text else "dim" if "watched" in event.text else ""
+                lines.append(f"{clock(event.now)} {event.text}\n", style=style)
+            parts.append(Panel(lines, title=title, title_align="left", height=ROWS + 2))
+        return Group(*parts)
+
+
+class Screen:
+    """Draws a View: in place on a terminal, as lines elsewhere."""
+
+    def __init__(self, view: View, quiet: bool = False):
+        self.view, self.quiet = view, quiet
+        self.console = Console()
+        self.live = Live(console=self.console, auto_refresh=False, screen=False) if self.console.is_terminal and not quiet else None
+        self._told = 0.0
+        if self.live:
+            self.live.start()
+
+    def draw(self) -> None:
+        if self.quiet:
+            return
+        if self.live:
+            self.live.update(self.view.render(), refresh=True)
+            return
+        for event in self.view.fresh:
+            if event.log != "signals" or "watched" not in event.text:
+                print(f"{clock(event.now)} {event.text}", flush=True)
+        s = self.view.status
+        if s is not None and s["ready"] and time.monotonic() - self._told > 5:
+            self._told = time.monotonic()
+            print(f"{clock(int(s['now']))} {self.view.rate:,.0f} updates/s, {s['signals']} signals of {s['candidates']} candidates, "
+                  f"{s['orders']} orders, {self.view.store.get('stored', 0):,} ticks in ClickHouse", flush=True)
+
+    def close(self) -> None:
+        if self.live:
+            self.live.stop()
