@@ -30,7 +30,7 @@ bench: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/cython-lint _ext
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint --max-line-length 132 _ext
 	$(PY) bench/hints.py
 
 sanitize: build/.installed

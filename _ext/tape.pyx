@@ -1,7 +1,7 @@
 """Tape: a core that replays a journal and keeps what the store wants of each update, as rows ready for ClickHouse."""
 import numpy as np
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 

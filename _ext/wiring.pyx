@@ -5,7 +5,7 @@ they are applied (`input`); `replay` applies them from the journal (`apply`) and
 """
 import orjson
 
-from libc.math cimport NAN, isnan
+from libc.math cimport NAN
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -14,7 +14,7 @@ import numpy as np
 
 from _ext.core.keys cimport KeyTable
 from _ext.core.types cimport (
-    N_FEATURES, NOT_CONFIRMED, OP_RUN, PASS, PENDING, REC_BARS, REC_BOOT, REC_CANDIDATE, REC_FRAME, REC_FUNDS,
+    NOT_CONFIRMED, OP_RUN, PASS, PENDING, REC_BARS, REC_BOOT, REC_CANDIDATE, REC_FRAME, REC_FUNDS,
     REC_INSTRUMENTS, REC_LINK, REC_MODEL, REC_OPERATOR, REC_ORDER_UPDATE, REC_PROFILE, REC_REPLY, REC_START, REC_STOP,
     REC_TIMER, REC_TIMING, REC_VERDICT, SESSION_MINUTES, TICK_DROPPED, TICK_SUPERSEDED, TICK_UNKNOWN_KEY, WEAK, Candidate, Funds,
     Instrument, Intent, Link, ModelChange, OperatorChange, OrderUpdate, Reply, Tick,
@@ -26,10 +26,9 @@ from _ext.market.market cimport Market
 from _ext.market.state cimport TICK_TRADED, Row, TickInfo
 from _ext.signals.detector cimport CandidateSource, SpikeDetector
 from _ext.signals.features cimport fill_features
-from _ext.signals.scorer cimport Scorer
 from _ext.signals.validator cimport validate
 from _ext.trade.gate cimport REDUCING, RUNNING, Gate
-from _ext.trade.orders cimport ORDER_DEAD, ORDER_FILLED, OUTBOX, Trader
+from _ext.trade.orders cimport ORDER_DEAD, ORDER_FILLED, Trader
 from _ext.trail.journal cimport Reader, RecordHead, Trail, Verifier
 
 cdef extern from "<time.h>" nogil:

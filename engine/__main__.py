@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 try:
-    import _ext.wiring
+    from _ext.wiring import Core
 except ImportError as problem:
     sys.exit(f"the compiled path is missing or stale ({problem}): run `make install`")
 
@@ -122,7 +122,7 @@ def run_max(settings: Any, folder: RunDir, market: Any, data: Path | None, seed:
     child = launcher.add("store", "store", "--run-dir", str(folder.path), "--once") if store else None
     told = [time.monotonic()]
 
-    def progress(core: Any, now: int) -> None:
+    def progress(core: Core, now: int) -> None:
         if not json and time.monotonic() - told[0] > 1:
             told[0] = time.monotonic()
             counts = core.counts()

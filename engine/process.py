@@ -270,8 +270,7 @@ class EngineProcess:
             try:
                 data = (await self.rest.get("/v2/feed/portfolio-stream-feed/authorize",
                                             {"update_types": "order"}))["data"]
-                url = data.get("authorized_redirect_uri") or data.get("authorizedRedirectUri")
-                self.rest.check_socket_url(url)
+                url = self.rest.check_socket_url(data.get("authorized_redirect_uri") or data.get("authorizedRedirectUri"))
                 assert self.rest._session is not None
                 async with self.rest._session.ws_connect(url, heartbeat=10) as socket:
                     self.core.feed(LINK_RECORD, self._now(), link(1, True))

@@ -267,7 +267,7 @@ ctypedef struct Candidate:
     double u                  # the minute's move, time-of-day corrected log return
     double s1m                # sd of the last 20 one-minute moves, log, at this minute
     double expected           # volume expected of this minute
-    float feature[N_FEATURES] # at the tick (CANDIDATE) or at the decision (VERDICT)
+    float feature[N_FEATURES]  # at the tick (CANDIDATE) or at the decision (VERDICT)
     float score               # P(real) at the tick, NaN: not scored
     float score_next          # at the next trade update
     int32_t reason            # Reason

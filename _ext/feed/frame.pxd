@@ -7,7 +7,7 @@ cdef enum:
     FRAME_MAX = 16 << 20      # bytes of a reassembled message
 
 cdef class FrameSink:         # what takes frames; the core
-    cdef public bint attention # something waits for Python: requests to send
+    cdef public bint attention  # something waits for Python: requests to send
     cdef int on_frame(self, const uint8_t* frame, size_t n, int64_t now) except -1
 
 cdef class FrameListener(WSListener):

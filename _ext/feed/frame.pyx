@@ -3,7 +3,7 @@
 The payload is borrowed: it is decoded, journaled and applied before `on_ws_frame` returns. Text frames (errors of the
 broker) and the life of the connection go to Python callbacks.
 """
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
 cdef extern from "<time.h>" nogil:

@@ -4,7 +4,7 @@ Traded volume is the advance of the day's cumulative volume, bars belong to the 
 touches a silence is dirty and leaves no trace in the statistics (DESIGN 4; MARKET 0.6, 0.7, 2).
 """
 from libc.math cimport log
-from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
@@ -14,7 +14,7 @@ from _ext.core.types cimport HAS_FIRST, HAS_FULL, HAS_LTPC, SESSION_MINUTES, Ins
 from _ext.market.book cimport update_book
 from _ext.market.rolling cimport begin_minute, push_bar
 from _ext.market.state cimport (
-    BAR_CLOSED, BAR_DIRTY, CLOSE_GRACE_MS, GAP_BUCKETS, GAP_MIN_MS, LONG, SHORT, TICK_AFTER_GAP, TICK_BAD_TIME, TICK_FIRST,
+    BAR_CLOSED, BAR_DIRTY, CLOSE_GRACE_MS, GAP_BUCKETS, GAP_MIN_MS, TICK_AFTER_GAP, TICK_BAD_TIME, TICK_FIRST,
     TICK_LATE, TICK_NEW_BAR, TICK_OUTSIDE, TICK_REPEAT, TICK_STEP_BACK, TICK_TRADED, RingTick, Row, TickInfo, Window)
 
 cdef enum:
@@ -295,12 +295,12 @@ cdef class Market:
     cdef void on_timer(self, int64_t now) noexcept nogil:
         """Closes minutes that ended, 64 names a call; the others close at their next tick."""
         cdef int64_t exchange_ms
-        cdef uint32_t i
+        cdef uint32_t _i
         cdef Row* r
         if self.size == 0 or self.min_lag_ms == NO_LAG:
             return
         exchange_ms = self.exchange_ms(now)
-        for i in range(min(<uint32_t>SWEEP, self.size)):
+        for _i in range(min(<uint32_t>SWEEP, self.size)):
             r = &self.rows[self.sweep]
             if r.minute != 0 and not r.bar_flags & BAR_CLOSED and (r.minute + 1) * 60000 + CLOSE_GRACE_MS < exchange_ms:
                 self._close_bar(r, self.sweep)

@@ -3,7 +3,7 @@
 Recomputed from the window when a minute begins: no drift, and a tick costs a few multiplications.
 """
 from libc.math cimport fmax, sqrt
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport uint64_t
 from _ext.market.state cimport LONG, SHORT, Row, Window
 
 

@@ -73,7 +73,7 @@ ctypedef struct Row:
     uint16_t trade_gaps[GAP_BUCKETS]
     # signals and trade
     int64_t cool[2][2]        # ms of exchange time until which level, direction (0 up, 1 down) is quiet
-    int64_t last_signal_ms[2] # ms of the last trade-level candidate up, down
+    int64_t last_signal_ms[2]  # ms of the last trade-level candidate up, down
     int32_t closed            # clean bars in the windows
     int32_t pending           # 1 + slot of a candidate that waits for its next trade update; 0: none
     int32_t position          # 1 + slot of an open position or working entry; 0: none

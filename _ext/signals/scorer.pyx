@@ -64,10 +64,10 @@ cdef class Scorer:
     def _check(self, name):
         """Scores a few rows: the answer must be a probability."""
         cdef float row[N_FEATURES]
-        cdef int i, k
+        cdef int k
         cdef float score
         rng = np.random.default_rng(7)
-        for i in range(8):
+        for _ in range(8):
             values = rng.normal(0, 3, N_FEATURES).astype(np.float32)
             for k in range(N_FEATURES):
                 row[k] = values[k]

@@ -4,13 +4,13 @@ Every request is an Intent journaled before it is handed out; an answer that is 
 held until a look-up by tag resolves it. A position has at most one live exit order: it is born as the stop and modified
 from then on, so the live exit quantity never exceeds the position.
 """
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from _ext.core.types cimport (
-    INTENT_CANCEL, INTENT_MODIFY, INTENT_PLACE, OP_KILL, OUTCOME_AMBIGUOUS, OUTCOME_DONE, OUTCOME_HALT, OUTCOME_NOT_FOUND,
-    OUTCOME_REFUSED, OUTCOME_RETRY, PASS, REC_FILL, REC_GATE, REC_INTENT, REC_POSITION, REC_STATE, ROLE_ENTRY, ROLE_EXIT,
+    INTENT_CANCEL, INTENT_MODIFY, INTENT_PLACE, OP_KILL, OUTCOME_AMBIGUOUS, OUTCOME_DONE, OUTCOME_HALT,
+    PASS, REC_FILL, REC_GATE, REC_INTENT, REC_POSITION, REC_STATE, ROLE_ENTRY, ROLE_EXIT,
     STATUS_CANCELLED, STATUS_COMPLETE, STATUS_OPEN, STATUS_REJECTED, TYPE_LIMIT, TYPE_SL, WHY_ENTRY, WHY_GROW, WHY_PROTECT,
     WHY_REPRICE, WHY_STALE_ENTRY, Candidate, Fill, GateDecision, Instrument, Intent, OrderUpdate, PositionChange, Reply,
     StateChange)

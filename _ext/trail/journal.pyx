@@ -5,7 +5,7 @@ from pathlib import Path
 
 from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset, strerror
+from libc.string cimport memcmp, memcpy, strerror
 
 cdef extern from "checksum.h" nogil:
     uint32_t checksum(const void* data, size_t n, uint64_t seed)
@@ -169,6 +169,8 @@ cdef class Journal(Trail):
     cdef uint64_t put(self, int type, int64_t now, const void* payload, size_t n) noexcept:
         cdef RecordHead* head
         cdef size_t length = (sizeof(RecordHead) + n + 7) & ~<size_t>7
+        if self.base == NULL:              # closed: what comes now is nobody's
+            return 0
         if self.prefix is not None and type < FIRST_TELEMETRY and self._repeats(type, now, payload, n):
             return self.seq
         if self.used + length > self.capacity:

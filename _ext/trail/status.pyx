@@ -67,10 +67,9 @@ cdef class StatusBlock:
     def read(self):
         """The STATUS record, or None when the writer kept writing (or died writing) for 100 tries."""
         cdef uint32_t before
-        cdef int i
         out = np.zeros(1, STATUS)
         cdef unsigned char[::1] data = out.view(np.uint8)
-        for i in range(TRIES):
+        for _ in range(TRIES):
             before = LOAD32(self.base)
             if before & 1:
                 continue

@@ -48,6 +48,10 @@ class FeedClient:
                 await self.transport.wait_disconnected()
                 if asyncio.get_running_loop().time() - began > 10:
                     pause = BACK_OFF[0]
+            except asyncio.CancelledError:
+                if self.transport is not None:
+                    self.transport.disconnect()      # not one frame more reaches the core
+                raise
             except BrokerError as error:
                 code = error.status
                 self.on_link(False, code)
@@ -63,8 +67,7 @@ class FeedClient:
     async def _connect(self) -> None:
         answer = await self.rest.get(AUTHORIZE)
         data = answer.get("data") or {}
-        url = data.get("authorized_redirect_uri") or data.get("authorizedRedirectUri")
-        self.rest.check_socket_url(url)
+        url = self.rest.check_socket_url(data.get("authorized_redirect_uri") or data.get("authorizedRedirectUri"))
         context = ssl.create_default_context() if urlsplit(url).scheme == "wss" else None
         if self.listener is None:
             self.listener = FrameListener(self.sink, self._on_text, self._on_up, self._on_down,

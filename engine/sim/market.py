@@ -300,7 +300,7 @@ class SyntheticMarket:
                 quote = rows["levels"]["askP" if direction > 0 else "bidP"][prints, 0]
                 rows["ltp"][prints], rows["ltt"][prints] = quote, received[prints] - 300
             else:
-                source = mine[:1] if kind == "duplicate" else mine[:1]
+                source = mine[:1]
                 copies = int(self.rng.integers(3, 26)) if kind == "duplicate" else 2
                 after = received[mine[2]]
                 extra_rows.append(np.repeat(rows[source].view(np.uint8).reshape(1, -1), copies, axis=0).ravel())

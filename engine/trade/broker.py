@@ -68,8 +68,8 @@ class RestClient:
         if self._session is not None:
             await self._session.close()
 
-    def check_socket_url(self, url: Any) -> None:
-        """A redirect URI must stay with the broker (or the sim)."""
+    def check_socket_url(self, url: Any) -> str:
+        """The redirect URI, if it stays with the broker (or the sim); BrokerError otherwise."""
         parts, base = urlsplit(str(url or "")), urlsplit(self.base)
         host = parts.hostname or ""
         if base.hostname in LOOPBACK:
@@ -78,6 +78,7 @@ class RestClient:
             good = parts.scheme == "wss" and host.endswith(".upstox.com")
         if not good:
             raise BrokerError(0, f"the redirect to {clean(host)} was refused: it is not the broker's")
+        return str(url)
 
     async def call(self, request: Request) -> Answer:
         """One request; never raises for what the network does: status 0 means no answer came."""

@@ -44,10 +44,13 @@ class Drainer:
                     self.copied[name] = begin + end
                     total += end
                     urgent |= has_intent
-            if i + 1 < len(names) and end == 0 and self._in_use(names[i + 1]):
+            is_left = i + 1 < len(names) and self._in_use(names[i + 1])
+            if end == 0 and (is_left or self._is_closed(name)):
                 os.fdatasync(self.files[name])
                 os.close(self.files.pop(name))
                 (self.memory / name).unlink(missing_ok=True)
+        if not names and self.memory.is_dir():
+            self.memory.rmdir()
         if urgent:
             for fd in self.files.values():
                 os.fdatasync(fd)
@@ -62,6 +65,10 @@ class Drainer:
         os.ftruncate(fd, HEAD + whole)
         self.copied[name] = HEAD + whole
         return HEAD + whole
+
+    def _is_closed(self, name: str) -> bool:
+        """Whether its writer cut it to what was written: the run has ended."""
+        return self.copied.get(name, 0) == (self.memory / name).stat().st_size
 
     def _in_use(self, name: str) -> bool:
         try:

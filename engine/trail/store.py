@@ -16,8 +16,22 @@ from typing import Any
 import numpy as np
 import orjson
 
-from _ext.core.records import CANDIDATE, FILL, GATE, INSTRUMENT, INTENT, KINDS, ORDER_UPDATE, PAYLOADS, POSITION, REASONS
-from _ext.core.records import RECORD_NAMES, REPLY, TIMING, WHYS
+from _ext.core.records import (
+    CANDIDATE,
+    FILL,
+    GATE,
+    INSTRUMENT,
+    INTENT,
+    KINDS,
+    ORDER_UPDATE,
+    PAYLOADS,
+    POSITION,
+    REASONS,
+    RECORD_NAMES,
+    REPLY,
+    TIMING,
+    WHYS,
+)
 from _ext.signals.features import FEATURES
 from _ext.tape import TAPE_DTYPE, Tape
 from _ext.trail.journal import Reader, Trail
@@ -49,10 +63,9 @@ class RowWriter:
         self.pack: list[Callable[[Any], bytes]] = [self._packer(t) for t in types]
 
     def _packer(self, kind: str) -> Callable[[Any], bytes]:
-        base = kind.split("(")[0]
+        base = kind.split("(", maxsplit=1)[0]
         if base in self._PACK:
-            pack = struct.Struct(self._PACK[base]).pack
-            return lambda value: pack(value)
+            return struct.Struct(self._PACK[base]).pack
         return _string
 
     def rows(self, rows: list[Row]) -> bytes:

@@ -121,8 +121,9 @@ class Screen:
         s = self.view.status
         if s is not None and s["ready"] and time.monotonic() - self._told > 5:
             self._told = time.monotonic()
-            print(f"{clock(int(s['now']))} {self.view.rate:,.0f} updates/s, {s['signals']} signals of {s['candidates']} candidates, "
-                  f"{s['orders']} orders, {self.view.store.get('stored', 0):,} ticks in ClickHouse", flush=True)
+            print(f"{clock(int(s['now']))} {self.view.rate:,.0f} updates/s, {s['signals']} signals of "
+                  f"{s['candidates']} candidates, {s['orders']} orders, {self.view.store.get('stored', 0):,} ticks in "
+                  "ClickHouse", flush=True)
 
     def close(self) -> None:
         if self.live:

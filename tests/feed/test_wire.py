@@ -205,7 +205,7 @@ def test_more_updates_than_the_batch_holds_are_refused():
 
 def test_market_info():
     decoder = wire.Decoder(KeyTable(8), 8)
-    decoder.decode_frame(sample_response().SerializeToString(deterministic=True)[:0] + encode_market_info({"NSE_EQ": 2, "NSE_FO": 0}, 5))
+    decoder.decode_frame(encode_market_info({"NSE_EQ": 2, "NSE_FO": 0}, 5))
     assert decoder.frame_head() == (2, 5, {"segmentStatus": {"NSE_EQ": 2, "NSE_FO": 0}, "casMarketStatus": {},
                                            "preOpenSessionStatus": {}})
 

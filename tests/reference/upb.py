@@ -18,8 +18,8 @@ def message(name: str) -> type:
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "set.bin"
-        code = protoc.main(["protoc", f"-I{PROTO.parent}", f"-I{Path(grpc_tools.__file__).parent / '_proto'}", f"--descriptor_set_out={out}",
-                            str(PROTO)])
+        wrappers = Path(grpc_tools.__file__).parent / "_proto"
+        code = protoc.main(["protoc", f"-I{PROTO.parent}", f"-I{wrappers}", f"--descriptor_set_out={out}", str(PROTO)])
         assert code == 0, "protoc could not compile the schema"
         files = descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes())
     pool = descriptor_pool.DescriptorPool()
