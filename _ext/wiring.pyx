@@ -83,6 +83,7 @@ cdef class Core(FrameSink):
         self.trail = DigestTrail(trail, self)
         self.keys = KeyTable(capacity)
         self.decoder = Decoder(self.keys, batch)
+        self.decoder.keep_keys = False
         self.market = Market(capacity, ring_depth)
         self.gate = Gate(capacity)
         self.trader = Trader(self.gate, self.market, self.trail)

@@ -33,8 +33,20 @@ cdef extern from *:
         *out = SQUEEZE7(w & (stop ^ (stop - 1)));
         return (__builtin_ctzll(stop) >> 3) + 1;
     }
+    /* Whether [p, end) is one varint of at most 8 bytes; at least 8 bytes before `end` must be readable. */
+    static inline int varint_at_end(const uint8_t *p, const uint8_t *end, uint64_t *out) {
+        uint64_t w;
+        long n = end - p;
+        if (n < 1 || n > 8) return 0;
+        memcpy(&w, end - 8, 8);
+        w >>= 8 * (8 - n);
+        if ((~w & 0x8080808080808080ULL & (~0ULL >> (64 - 8 * n))) != 0x80ULL << (8 * (n - 1))) return 0;
+        *out = SQUEEZE7(w);
+        return 1;
+    }
     """
     int varint_in_word(bytes_t p, uint64_t* out) noexcept nogil
+    bint varint_at_end(bytes_t p, bytes_t end, uint64_t* out) noexcept nogil
 
 
 cdef inline int read_long_varint(Cursor* c, uint64_t* out) noexcept nogil:
@@ -90,8 +102,10 @@ cdef inline bint next_int(Cursor* c, uint8_t tag, int64_t* out) noexcept nogil:
     if c.end - c.p < 9 or c.p[0] != tag:
         return False
     n = varint_in_word(c.p + 1, <uint64_t*>out)
+    if n == 0:
+        return False
     c.p += 1 + n
-    return n != 0
+    return True
 
 
 cdef inline bint next_double(Cursor* c, uint8_t tag, double* out) noexcept nogil:

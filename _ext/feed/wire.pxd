@@ -14,6 +14,7 @@ cdef class Decoder:
     cdef Tick* ticks          # owned; valid until the next decode
     cdef StatusEntry* status  # owned; likewise
     cdef readonly int32_t capacity
+    cdef public bint keep_keys  # copy the key of instruments the table knows, too; the core needs only their row
     cdef FrameHead head
     cdef uint64_t serial      # frames decoded; the generation of `seen`
     cdef uint64_t* seen       # per instrument: serial << 32 | index of its last update in this frame

@@ -14,7 +14,7 @@ import numpy as np
 
 from _ext.core.cursor cimport (
     Cursor, bytes_t, is_utf8, next_double, next_int, read_any_tag, read_block, read_double, read_tag, read_varint,
-    skip_scalar)
+    skip_scalar, varint_at_end, varint_in_word)
 from _ext.core.keys cimport KeyTable
 from _ext.core.types cimport (
     DEPTH, HAS_DEPTH, HAS_FIRST, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_IEP, HAS_INDEX, HAS_LTPC, HAS_OHLC, KEY_MAX,
@@ -113,7 +113,13 @@ cdef int decode_wrapper(Cursor c, int64_t* out) noexcept nogil:
 cdef inline int decode_ltpc(Cursor c, Tick* t) noexcept nogil:
     cdef uint32_t tag
     cdef Cursor inner
+    cdef double ltp, cp
     t.has |= HAS_LTPC
+    # what every update of a traded name says, in the order it says it; the loop takes the rest, in any order
+    if next_double(&c, 0x09, &ltp):
+        t.ltp = paise(ltp)
+        if next_int(&c, 0x10, &t.ltt) and next_int(&c, 0x18, &t.ltq) and next_double(&c, 0x21, &cp):
+            t.cp = paise(cp)
     while c.p < c.end:
         if read_tag(&c, &tag) != 0:
             return -1
@@ -138,22 +144,36 @@ cdef inline int decode_ltpc(Cursor c, Tick* t) noexcept nogil:
     return 0
 
 
-cdef inline bint quick_quote(Cursor c, Level* level) noexcept nogil:
-    """The layout every two-sided level has; anything else is left, untouched, to the general way."""
-    cdef Level read
+cdef inline bint quick_quote(bytes_t p, bytes_t end, Level* level) noexcept nogil:
+    """The layout every two-sided level has (bidQ bidP askQ askP, all there); anything else is left to the general way.
+
+    The four fields take 22 bytes at least, so each 8-byte load below stays inside the block.
+    """
+    cdef int n
+    cdef uint64_t bid_q, ask_q
     cdef double bid, ask
-    if (next_int(&c, 0x08, &read.bid_q) and next_double(&c, 0x11, &bid) and next_int(&c, 0x18, &read.ask_q)
-            and next_double(&c, 0x21, &ask) and c.p == c.end):
-        read.bid_p = paise(bid)
-        read.ask_p = paise(ask)
-        level[0] = read
-        return True
-    return False
+    if end - p < 22 or p[0] != 0x08:
+        return False
+    n = varint_in_word(p + 1, &bid_q)
+    p += 1 + n
+    if n == 0 or end - p < 20 or p[0] != 0x11 or p[9] != 0x18:
+        return False
+    memcpy(&bid, p + 1, 8)
+    n = varint_in_word(p + 10, &ask_q)
+    p += 10 + n
+    if n == 0 or end - p != 9 or p[0] != 0x21:
+        return False
+    memcpy(&ask, p + 1, 8)
+    level.bid_q = <int64_t>bid_q
+    level.bid_p = paise(bid)
+    level.ask_q = <int64_t>ask_q
+    level.ask_p = paise(ask)
+    return True
 
 
 cdef inline int decode_quote(Cursor c, Level* level) noexcept nogil:
     cdef uint32_t tag
-    if quick_quote(c, level):
+    if quick_quote(c.p, c.end, level):
         return 0
     while c.p < c.end:
         if read_tag(&c, &tag) != 0:
@@ -181,6 +201,10 @@ cdef inline int decode_levels(Cursor c, Tick* t) noexcept nogil:
     cdef Cursor inner
     cdef Level deeper
     t.has |= HAS_DEPTH
+    while (c.end - c.p >= 24 and c.p[0] == 0x0A and c.p[1] < 0x80 and c.p[1] <= c.end - c.p - 2 and t.n_levels < DEPTH
+            and quick_quote(c.p + 2, c.p + 2 + c.p[1], &t.level[t.n_levels])):
+        c.p += 2 + c.p[1]
+        t.n_levels += 1
     while c.p < c.end:
         if read_tag(&c, &tag) != 0:
             return -1
@@ -225,33 +249,35 @@ cdef inline int decode_greeks(Cursor c, Tick* t) noexcept nogil:
     return 0
 
 
-cdef inline bint quick_candle(Cursor c, Tick* t) noexcept nogil:
-    """The layout every candle that traded has; anything else is left, untouched, to the general way."""
+cdef inline bint quick_candle(bytes_t p, bytes_t end, Tick* t) noexcept nogil:
+    """The layout every candle that traded has (interval open high low close vol ts, all there, two-letter interval);
+    anything else is left to the general way. Its 49 bytes at least keep each 8-byte load inside the block.
+    """
     cdef double o, h, l, close
+    cdef uint64_t vol, ts
+    cdef int n
     cdef Ohlc* out
-    cdef int64_t vol, ts
-    cdef bint is_minute
-    if c.end - c.p < 40 or c.p[0] != 0x0A or c.p[1] != 2:
+    cdef bint is_minute = p[2] == c'I' and p[3] == c'1'
+    if (p[0] != 0x0A or p[1] != 2 or p[4] != 0x11 or p[13] != 0x19 or p[22] != 0x21 or p[31] != 0x29
+            or p[40] != 0x30 or not (is_minute or (p[2] == c'1' and p[3] == c'd'))):
         return False
-    is_minute = c.p[2] == c'I' and c.p[3] == c'1'
-    if not is_minute and not (c.p[2] == c'1' and c.p[3] == c'd'):
+    n = varint_in_word(p + 41, &vol)
+    if n == 0 or p[41 + n] != 0x38:
         return False
-    c.p += 4
-    if not (next_double(&c, 0x11, &o) and next_double(&c, 0x19, &h) and next_double(&c, 0x21, &l)
-            and next_double(&c, 0x29, &close) and next_int(&c, 0x30, &vol)):
-        return False
-    if c.p == c.end or c.p[0] != 0x38:
-        return False
-    c.p += 1
-    if read_varint(&c, <uint64_t*>&ts) != 0 or c.p != c.end:
+    memcpy(&o, p + 5, 8)
+    memcpy(&h, p + 14, 8)
+    memcpy(&l, p + 23, 8)
+    memcpy(&close, p + 32, 8)
+    p += 42 + n
+    if not varint_at_end(p, end, &ts):
         return False
     out = &t.i1 if is_minute else &t.day
     out.open = paise(o)
     out.high = paise(h)
     out.low = paise(l)
     out.close = paise(close)
-    out.vol = vol
-    out.ts = ts
+    out.vol = <int64_t>vol
+    out.ts = <int64_t>ts
     t.has |= HAS_I1 if is_minute else HAS_OHLC
     return True
 
@@ -261,7 +287,7 @@ cdef inline int decode_candle(Cursor c, Tick* t) noexcept nogil:
     cdef uint32_t tag
     cdef Cursor interval
     cdef Ohlc candle
-    if quick_candle(c, t):
+    if c.end - c.p >= 49 and quick_candle(c.p, c.end, t):
         return 0
     memset(&candle, 0, sizeof(Ohlc))
     interval.p = interval.end = c.p
@@ -320,7 +346,32 @@ cdef inline int decode_market(Cursor c, Tick* t) noexcept nogil:
     cdef uint32_t tag
     cdef uint64_t flag
     cdef Cursor inner
+    cdef double atp
     t.has |= HAS_FULL
+    # the order every writer of this schema uses; the loop takes the rest, in any order
+    if c.p < c.end and c.p[0] == 0x0A:
+        c.p += 1
+        if read_block(&c, &inner) != 0 or decode_ltpc(inner, t) != 0:
+            return -1
+    if c.p < c.end and c.p[0] == 0x12:
+        c.p += 1
+        if read_block(&c, &inner) != 0 or decode_levels(inner, t) != 0:
+            return -1
+    if c.p < c.end and c.p[0] == 0x1A:
+        c.p += 1
+        if read_block(&c, &inner) != 0 or decode_greeks(inner, t) != 0:
+            return -1
+    if c.p < c.end and c.p[0] == 0x22:
+        c.p += 1
+        if read_block(&c, &inner) != 0 or decode_candles(inner, t) != 0:
+            return -1
+    if next_double(&c, 0x29, &atp):
+        t.atp = paise(atp)
+    if next_int(&c, 0x30, &t.vtt):
+        next_double(&c, 0x39, &t.oi)
+        next_double(&c, 0x41, &t.iv)
+        next_double(&c, 0x49, &t.tbq)
+        next_double(&c, 0x51, &t.tsq)
     while c.p < c.end:
         if read_tag(&c, &tag) != 0:
             return -1
@@ -560,6 +611,7 @@ cdef class Decoder:
 
     def __cinit__(self, KeyTable keys, int32_t capacity=8192):
         self.keys = keys
+        self.keep_keys = True
         self.capacity = capacity
         self.ticks = <Tick*>calloc(capacity, sizeof(Tick))
         self.status = <StatusEntry*>calloc(STATUS_MAX, sizeof(StatusEntry))
@@ -593,9 +645,10 @@ cdef class Decoder:
                 if read_block(&c, &inner) != 0 or not is_utf8(inner.p, inner.end):
                     return WIRE_MALFORMED
                 t.key_len = <unsigned short>min(inner.end - inner.p, KEY_MAX + 1)
-                memset(t.key, 0, KEY_MAX)
-                memcpy(t.key, inner.p, min(t.key_len, KEY_MAX))
                 t.inst = self.keys.find(<const char*>inner.p, inner.end - inner.p)
+                if self.keep_keys or t.inst == NO_INST:
+                    memset(t.key, 0, KEY_MAX)
+                    memcpy(t.key, inner.p, min(t.key_len, KEY_MAX))
                 if self.rows != NULL and t.inst != NO_INST:
                     PREFETCH_LINES(self.rows + t.inst * self.row_stride, self.row_stride)
             elif tag == 0x12:
@@ -676,7 +729,10 @@ cdef class Decoder:
                 result = read_varint(&c, &value)
                 self.head.type = <int32_t>value
             elif tag == 0x18:
-                result = read_int(&c, &self.head.current_ts)
+                if n >= 16 and varint_at_end(c.p, c.end, <uint64_t*>&self.head.current_ts):
+                    c.p = c.end
+                else:
+                    result = read_int(&c, &self.head.current_ts)
             elif tag == 0x22:
                 result = WIRE_MALFORMED if read_block(&c, &inner) != 0 else self._info(inner)
             else:
