@@ -16,6 +16,8 @@ import orjson
 import typer
 
 from engine import config as configuration
+from engine.sim.recorded import DataError
+from engine.trail.replay import JournalError
 from engine.trail.rundir import RunDir, RunError, mark_latest, new_run
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False,
@@ -62,14 +64,16 @@ def run_of(path: Path | None) -> RunDir:
     return RunDir(path if path is not None else RunDir.latest())
 
 
-def source_of(data: Path | None, seed: int, day: dt.date | None, names: int) -> Any:
+def source_of(data: Path | None, seed: int, day: dt.date | None, names: int, minutes: int = 375) -> Any:
     from engine.market.instruments import shipped
     from engine.sim import recorded
     from engine.sim.market import SyntheticMarket
 
     if data is not None:
         return recorded.load(data, day)
-    return SyntheticMarket(shipped()[:names], day or DEFAULT_DAY, seed)
+    market = SyntheticMarket(shipped()[:names], day or DEFAULT_DAY, seed)
+    market.minutes = min(market.minutes, minutes)
+    return market
 
 
 @app.callback(invoke_without_command=True)
@@ -87,6 +91,7 @@ def run(source: Annotated[str, typer.Option(help="sim (no account needed) or ups
         day: Annotated[str | None, typer.Option(help="trading day, YYYY-MM-DD")] = None,
         names: Annotated[int, typer.Option(help="names of the synthetic market, up to 208")] = 208,
         start: Annotated[str, typer.Option(help="market time at which a synthetic day is joined")] = "09:15",
+        minutes: Annotated[int, typer.Option(help="length of a synthetic day at --speed max")] = 375,
         observe: Annotated[bool, typer.Option(help="decide, send nothing")] = False,
         store: Annotated[bool, typer.Option("--store/--no-store", help="fill ClickHouse")] = True, json: Json = False) -> None:
     """Run the engine: paper trading on a simulated or recorded market, everything journaled and stored."""
@@ -101,7 +106,7 @@ def run(source: Annotated[str, typer.Option(help="sim (no account needed) or ups
     folder = RunDir(run_dir if run_dir is not None else new_run())
     mark_latest(folder.path)
     if factor is None:
-        document = run_max(settings, folder, source_of(data, seed, date, names), data, seed, seconds, store, json)
+        document = run_max(settings, folder, source_of(data, seed, date, names, minutes), data, seed, seconds, store, json)
     else:
         document = run_live(settings, folder, data, seed, date, names, start, factor, seconds, observe, store, json)
     if json:
@@ -392,7 +397,7 @@ def main() -> None:
         sys.exit(leave.exit_code)
     except (Failed, RunError) as error:
         sys.exit(_say(error, 1))
-    except (configuration.ConfigurationError, ValueError) as error:
+    except (configuration.ConfigurationError, DataError, JournalError) as error:
         sys.exit(_say(error, 2))
     except typer.Abort:
         sys.exit(130)

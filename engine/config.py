@@ -83,7 +83,7 @@ class Config(BaseSettings):
     store: Store = Store()
     instruments: int = Field(8192, ge=1, description="largest number of instruments")
     ring_depth: int = Field(256, ge=64)
-    models: str = Field("models", description="folder of ONNX models")
+    models: str = Field(str(Path(__file__).parents[1] / "models"), description="folder of ONNX models")
 
     @classmethod
     def settings_customise_sources(cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,

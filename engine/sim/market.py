@@ -92,19 +92,20 @@ class SyntheticMarket:
         """WARM_BAR rows of the last minutes of the day before, for every name: what warm-up gets from candles."""
         rng, n = np.random.default_rng([self.day.toordinal(), self.n]), self.n
         yesterday = self.day - dt.timedelta(days=1)
-        first = self.minutes - bars
+        last = 360 if self.day >= dt.date(2026, 8, 3) else 375
+        first = last - bars
         rows = np.zeros((n, bars), WARM_BAR)
         path = np.log(self.start_price)[:, None] + np.cumsum(
-            rng.standard_normal((n, bars)) * self.day_sigma[:, None] * self.a[first:self.minutes], axis=1)[:, ::-1] * 0.1
-        moves = rng.standard_normal((n, bars)) * self.day_sigma[:, None] * self.a[first:self.minutes]
+            rng.standard_normal((n, bars)) * self.day_sigma[:, None] * self.a[first:last], axis=1)[:, ::-1] * 0.1
+        moves = rng.standard_normal((n, bars)) * self.day_sigma[:, None] * self.a[first:last]
         close = np.exp(path[:, -1:] - np.cumsum(moves[:, ::-1], axis=1)[:, ::-1] + moves)
         opened = close * np.exp(-moves)
         rows["inst"] = np.arange(n)[:, None]
-        rows["minute"] = epoch_ms(yesterday) // 60_000 + np.arange(first, self.minutes)
+        rows["minute"] = epoch_ms(yesterday) // 60_000 + np.arange(first, last)
         for name, values in (("open", opened), ("close", close)):
             rows[name] = np.rint(values / self.tick[:, None]) * self.tick[:, None]
         rows["high"], rows["low"] = np.maximum(rows["open"], rows["close"]), np.minimum(rows["open"], rows["close"])
-        rows["volume"] = self.minute_volume[:, None] * self.v[first:self.minutes] * np.exp(rng.normal(-0.3, 0.78, (n, bars)))
+        rows["volume"] = self.minute_volume[:, None] * self.v[first:last] * np.exp(rng.normal(-0.3, 0.78, (n, bars)))
         return rows.ravel()
 
     # ---- one minute --------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from aiohttp import WSMsgType, web
@@ -101,8 +101,12 @@ class SimServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        """The token, and no web pages: a loopback server is no protection against them."""
-        if "Origin" in request.headers:
+        """The token, and no web pages: a loopback server is no protection against them.
+
+        websocket-client, the SDK's library, names the server itself as its origin; a page on another host cannot.
+        """
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != request.host:
             return web.json_response(error(403, "UDAPI100060", "requests from web pages are refused")[1], status=403)
         if not request.path.endswith("/feeds") and request.headers.get("Authorization") != f"Bearer {self.token}":
             return web.json_response(error(401, "UDAPI100050", "Invalid token used to access API")[1], status=401)

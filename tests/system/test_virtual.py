@@ -1,0 +1,198 @@
+"""Runs on virtual time: one seed, one digest; replay; a killed run goes on; the store holds exactly what a clean run's does."""
+import os
+import random
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from _ext.trail.journal import Reader, segment_names
+from engine.trail.rundir import RunDir
+from tests.conftest import recording
+from tests.system.conftest import SHORT
+
+TABLES = ("symbols", "ticks", "bars_1m", "bars_5m", "signals", "orders", "trades", "positions", "rate_limit_log", "events")
+
+
+def contents(cli, run_dir) -> dict[str, str]:
+    """Count and hash over every column of every row of each table, in the run's ClickHouse."""
+    out = {}
+    for table in TABLES:
+        source = f"(SELECT * FROM {table})"
+        if table.startswith("bars"):
+            source = ("(SELECT run, inst, trade_date, bar_ts, argMinMerge(open) o, max(high) h, min(low) l, argMaxMerge(close) c, "
+                      f"sum(volume) v, sum(turnover) t, sum(updates) u FROM {table} GROUP BY 1, 2, 3, 4)")
+        sql = f"SELECT count() n, toString(groupBitXor(cityHash64(*))) h FROM {source}"
+        row = cli.json("query", sql, "--run-dir", str(run_dir))
+        out[table] = (row[0]["n"], row[0]["h"])
+    return out
+
+
+def test_one_seed_one_digest_and_an_identical_replay(cli):
+    first = cli.json("run", *SHORT, "--no-store", "--run-dir", str(cli.base / "a"))
+    second = cli.json("run", *SHORT, "--no-store", "--run-dir", str(cli.base / "b"))
+    other = cli.json("run", *SHORT[:4], "--seed", "4", "--minutes", "45", "--no-store", "--run-dir", str(cli.base / "c"))
+    assert first["digest"] == second["digest"] != other["digest"]
+    assert first["updates"] > 20_000 and first["candidates"] > 0
+    replayed = cli.json("replay", str(cli.base / "a"))
+    assert replayed["identical"] and replayed["digest"] == first["digest"] and replayed["updates"] == first["updates"]
+
+
+def test_the_recorded_session_end_to_end(cli):
+    folder = recording("upstox_v3_2025-12-15")
+    run_dir = str(cli.base / "r")
+    document = cli.json("run", "--data", str(folder), "--speed", "max", "--for", "60s", "--run-dir", run_dir)
+    assert document["updates"] > 200_000 and document["market_time"] > "15:40" and document["problem"] is None
+    assert document["stored"] == document["updates"]
+    assert cli.json("query", "SELECT count() n, uniqExact(seq) u FROM ticks", "--run-dir", run_dir) == [
+        {"n": document["updates"], "u": document["updates"]}]
+    bars = cli.json("query", "SELECT sum(volume) v FROM bars_1m", "--run-dir", run_dir)[0]["v"]
+    ticks = cli.json("query", "SELECT sum(volume) v FROM ticks WHERE bitAnd(flags, 408) = 0", "--run-dir", run_dir)[0]["v"]
+    assert bars == ticks > 0
+    assert cli.json("replay", run_dir)["identical"]
+
+
+def test_one_flipped_byte_of_one_price_changes_the_digest(cli):
+    document = cli.json("run", *SHORT, "--no-store", "--run-dir", str(cli.base / "a"))
+    journal = cli.base / "a" / "journal"
+    path = journal / segment_names(journal)[0]
+    data = bytearray(path.read_bytes())
+    frame = next(payload for kind, _, _, payload in Reader(journal) if kind == 5)
+    at = data.index(frame) + frame.index(b"\x09") + 1          # the last price of the first update
+    data[at] ^= 1
+    path.write_bytes(data)
+    replayed = cli.run("replay", str(cli.base / "a"), "--json", code=1)
+    assert '"identical": false' in replayed and document["digest"] not in replayed.split('"expected"')[0]
+
+
+def test_killed_at_any_moment_goes_on_to_the_same_day(cli):
+    """SIGKILL of the run (engine and launcher in one) at 12 random moments: the journal grows on, the digest is the clean run's."""
+    day = ("--names", "60", *SHORT[2:])
+    clean = cli.json("run", *day, "--run-dir", str(cli.base / "clean"))
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    chance = random.Random(seed)
+    run_dir = cli.base / "killed"
+    had = 0
+    for _ in range(12):
+        process = cli.start("run", *day, "--run-dir", str(run_dir), "--json")
+        time.sleep(chance.uniform(0.8, 4.0))
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        records = [r[:3] for r in RunDir(run_dir).reader()]
+        assert len(records) >= had, "journaled records were lost"
+        had = len(records)
+    _end_store(run_dir)
+    again = cli.json("run", *day, "--run-dir", str(run_dir))
+    assert again["digest"] == clean["digest"]
+    assert [r[1] for r in RunDir(run_dir).reader() if r[0] < 128] == list(range(1, had_inputs(run_dir) + 1))
+    assert cli.json("replay", str(run_dir))["identical"]
+    assert contents(cli, run_dir) == contents(cli, cli.base / "clean")
+
+
+def had_inputs(run_dir) -> int:
+    return sum(1 for r in RunDir(run_dir).reader() if r[0] < 128)
+
+
+def _end_store(run_dir) -> None:
+    """Waits for the store a killed run left behind: it ends with its journal or when it is told."""
+    lock = run_dir / "store.lock"
+    if lock.exists() and lock.read_text().strip():
+        pid = int(lock.read_text())
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                return
+            time.sleep(3)
+
+
+def test_the_store_killed_again_and_again_stores_everything_once(cli):
+    clean = cli.base / "clean"
+    cli.json("run", *SHORT, "--run-dir", str(clean))
+    want = contents(cli, clean)
+    copy = cli.base / "copy"
+    shutil.copytree(clean / "journal", copy / "journal")
+    chance = random.Random(5)
+    for _ in range(12):
+        process = cli.start("store", "--run-dir", str(copy), "--once")
+        time.sleep(chance.uniform(0.6, 3.0))
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    (copy / "store.cursor").unlink(missing_ok=True)           # even the memory of what was sent may be lost
+    cli.run("store", "--run-dir", str(copy), "--once")
+    assert contents(cli, copy) == want
+
+
+def test_another_run_is_not_mixed_into_a_journal(cli):
+    cli.json("run", *SHORT, "--no-store", "--run-dir", str(cli.base / "a"))
+    text = cli.run("run", *SHORT[:4], "--seed", "9", "--minutes", "45", "--no-store", "--run-dir", str(cli.base / "a"), code=1)
+    assert "journal of another run" in text
+
+
+def test_a_corrupt_journal_is_named(cli):
+    cli.json("run", *SHORT, "--no-store", "--run-dir", str(cli.base / "a"))
+    journal = cli.base / "a" / "journal"
+    path = journal / segment_names(journal)[-1]
+    data = np.fromfile(path, np.uint8)
+    data[len(data) // 2] ^= 255
+    data.tofile(path)
+    text = cli.run("replay", str(cli.base / "a"), code=1)
+    assert "1 corrupt" in text and "NOT IDENTICAL" in text
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (("run", "--data", "/nowhere", "--speed", "max"), "no Parquet files"),
+    (("run", "--speed", "70"), "a factor of up to 50"),
+    (("run", "--for", "soon"), "duration"),
+    (("run", "--source", "moon"), "sim or upstox"),
+    (("run", "--source", "upstox"), "not built yet"),
+    (("replay", "/nowhere"), "no such run"),
+])
+def test_bad_usage_is_exit_2_with_a_remedy(cli, arguments, words):
+    assert words in cli.run(*arguments, *(("--run-dir", str(cli.base / "x")) if arguments[0] == "run" else ()), code=2)
+
+
+def test_wrong_parquet_columns_are_named(cli):
+    import polars as pl
+
+    (cli.base / "data").mkdir()
+    pl.DataFrame({"recv_ts": [1], "ltp": [2.0]}).write_parquet(cli.base / "data" / "x.parquet")
+    text = cli.run("run", "--data", str(cli.base / "data"), "--speed", "max", "--run-dir", str(cli.base / "x"), code=2)
+    assert "x.parquet" in text and "ap1" in text and "cum_volume" in text
+    pl.DataFrame({"ts": [1], "ltp_paise": [2], "cum_volume": [3]}).write_parquet(cli.base / "data" / "x.parquet")
+    text = cli.run("run", "--data", str(cli.base / "data"), "--speed", "max", "--run-dir", str(cli.base / "x"), code=2)
+    assert "time stamp" in text
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("[risk]\nnotionall = 0.1\n", "risk.notionall"), ("[risk]\nnotional = 7\n", "risk.notional"),
+    ("[risk\n", "not valid TOML"), ("colour = 1\n", "colour"),
+])
+def test_malformed_configuration_is_exit_2(cli, text, words):
+    path = cli.base / "engine.toml"
+    path.write_text(text)
+    assert words in cli.run("run", *SHORT, "--run-dir", str(cli.base / "x"), code=2, ENGINE_CONFIG=str(path))
+
+
+def test_an_unknown_variable_is_refused(cli):
+    assert "ENGINE_RISKK" in cli.run("run", *SHORT, "--run-dir", str(cli.base / "x"), code=2, ENGINE_RISKK="1")
+
+
+def test_a_full_disk_ends_the_run_with_a_word(cli):
+    """A journal folder on a tmpfs that is too small."""
+    import subprocess
+
+    small = cli.base / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(small)], check=False).returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        text = cli.run("run", "--names", "60", *SHORT[2:], "--no-store", "--run-dir", str(small / "a"), code=1)
+        assert "no room" in text
+        replayed = cli.json("replay", str(small / "a"))
+        assert replayed["identical"] and replayed["updates"] > 0       # what was journaled is whole
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
