@@ -27,7 +27,7 @@ from _ext.market.state cimport TICK_TRADED, Row, TickInfo
 from _ext.signals.detector cimport CandidateSource, SpikeDetector
 from _ext.signals.features cimport fill_features
 from _ext.signals.validator cimport validate
-from _ext.trade.gate cimport REDUCING, RUNNING, Gate
+from _ext.trade.gate cimport RUNNING, Gate
 from _ext.trade.orders cimport ORDER_DEAD, ORDER_FILLED, Trader
 from _ext.trail.journal cimport Reader, RecordHead, Trail, Verifier
 
@@ -109,8 +109,7 @@ cdef class Core(FrameSink):
         if now < self.now:
             now = self.now
         seq = self.trail.put(type, now, payload, n)
-        if seq == 0:
-            self.gate.state = REDUCING
+        if seq == 0:                       # not journaled, not applied: live and replay stay the same
             return 0
         self.records -= 1
         self.apply(type, now, <const uint8_t*>payload, n, 0)
@@ -144,6 +143,8 @@ cdef class Core(FrameSink):
             elif type == REC_LINK:
                 if (<const Link*>payload).which == 0:
                     self.gate.feed_up = (<const Link*>payload).up
+                else:
+                    self.gate.orders_up = (<const Link*>payload).up
             elif type == REC_FUNDS:
                 self.gate.money.available = (<const Funds*>payload).available
                 self.gate.money.equity = (<const Funds*>payload).at_day_start
@@ -161,7 +162,9 @@ cdef class Core(FrameSink):
             elif type == REC_START:
                 self._configure(orjson.loads((<const char*>payload)[:n]))
             elif type == REC_BOOT:
-                self.gate.feed_up = 0
+                self.gate.feed_up = self.gate.orders_up = 0
+                self.trader.on_boot(now)
+                self.config["nonces"] = [*self.config["nonces"], orjson.loads((<const char*>payload)[:n])["nonce"]]
             elif type == REC_STOP:
                 self._expire(now, True)
         finally:
@@ -185,7 +188,6 @@ cdef class Core(FrameSink):
             now = self.now
         seq = self.trail.put(REC_FRAME, now, frame, n)
         if seq == 0:
-            self.gate.state = REDUCING
             return 0
         self.now = now
         if self.stamped:
@@ -362,7 +364,7 @@ cdef class Core(FrameSink):
     cdef int _configure(self, dict config) except -1:
         """Takes the configuration of the START record (engine/config.py writes it)."""
         signals, risk, times = config["signals"], config["risk"], config["session"]
-        self.config = config
+        self.config = config | {"nonces": [config.get("nonce", "")]}
         self.sources = [SpikeDetector(**config["detector"])]
         self.n_sources = 0
         for source in self.sources:
@@ -388,8 +390,9 @@ cdef class Core(FrameSink):
         """Journals and applies one input record; its sequence, or 0 when the journal is full."""
         cdef const uint8_t[::1] view = memoryview(payload).cast("B") if len(payload) else None
         if type == REC_FRAME:
+            before = self.trail.seq
             self.on_frame(&view[0] if view is not None else NULL, view.shape[0] if view is not None else 0, now)
-            return self.trail.seq
+            return self.trail.seq if self.trail.seq != before else 0
         return self.input(type, now, &view[0] if view is not None else NULL, view.shape[0] if view is not None else 0)
 
     def attach(self, Trail trail not None):
@@ -421,6 +424,13 @@ cdef class Core(FrameSink):
             if order.busy and order.state != ORDER_DEAD and order.state != ORDER_FILLED:
                 found.append((order.id, order.inst, order.busy))
         return found
+
+    def has_live_orders(self) -> bool:
+        """Whether any order may be working."""
+        for i in range(self.trader.n_orders):
+            if self.trader.orders[i].state not in (ORDER_DEAD, ORDER_FILLED):
+                return True
+        return False
 
     def live_orders(self) -> list:
         """Every order that may be working, as dicts of orders.pxd::Order."""

@@ -29,8 +29,10 @@ from engine.wiring import CLOSED, ENGINE_ID, LINK_RECORD, Boot, begin, closing, 
 
 TIMER, REPLY, ORDER_UPDATE, OPERATOR, BOOT, STOP = 6, 8, 9, 11, 13, 14
 TIMER_S, STATUS_S, WARM_S = 0.05, 0.25, 0.02
-LOOK_UPS = (3, 5.5)
-"""Reads of the book before an order counts as never placed, and seconds between them: 3 over more than 15 s."""
+LOOK_UPS = (8, 5.0)
+"""Reads of the book before an order counts as never placed, and seconds between them: accepted orders were invisible for
+up to 30 s."""
+POLL_S = 5.0
 SEGMENT, MEMORY_CAP = 16 << 20, 512 << 20
 
 
@@ -75,6 +77,7 @@ class EngineProcess:
         self.first_update = 0
         self.started = time.time_ns()
         self.notes: list[str] = []
+        self.waiting: list[tuple[int, bytes]] = []
 
     # ---- start ---------------------------------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -101,6 +104,7 @@ class EngineProcess:
                 dt.timedelta(hours=5, minutes=30))).timestamp() * 1e9)
             begin(self.core, self.config, self.specs, self.day, history, now,
                   Boot(self.target.source, self.seed, self.nonce, store_seconds=max(5.0, 5.0 * self.clock.speed)), total)
+        self.nonces = self.core.config["nonces"]
         self.core.stamped = True
         self.core.feed_time = self.target.source == "sim"
         self.keys = {i: self.core.instrument(i)["key"].rstrip(b"\0").decode() for i in range(len(self.specs))}
@@ -141,7 +145,7 @@ class EngineProcess:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stopping.set)
-        for work in (self.feed.run(), self._orders(), self._timers(), self._statuses(), self._keep_warm()):
+        for work in (self.feed.run(), self._orders(), self._poll(), self._timers(), self._statuses(), self._keep_warm()):
             self._spawn(work)
         for intent, _, _ in self.core.unresolved():
             self._spawn(self._look_up(intent))
@@ -192,6 +196,11 @@ class EngineProcess:
             if self._now() > 0:
                 self.core.feed(TIMER, self._now())
             self.journal.prepare()
+            if self.journal.full and self.status.operator == 0:
+                self._note(f"the journal has no room ({self.journal.problem or 'the store does not drain it'}): entries stop")
+                self.status.operator = 2
+            if self.waiting:
+                self._input(*self.waiting.pop())
             self._drain()
 
     def _operator(self) -> None:
@@ -221,8 +230,7 @@ class EngineProcess:
             self._spawn(self._send(intent))
 
     def _answer(self, record: bytes) -> None:
-        self.core.feed(REPLY, self._now(), record)
-        self._drain()
+        self._input(REPLY, record)
 
     async def _send(self, intent: np.void) -> None:
         number = int(intent["id"])
@@ -233,7 +241,8 @@ class EngineProcess:
         kind = int(intent["kind"])
         record = protocol.reply_record(number, kind, answer.status, answer.body, answer.latency_ns)
         self._answer(record)
-        if protocol.outcome_of(kind, answer.status, answer.body)[0] == protocol.AMBIGUOUS:
+        outcome = protocol.outcome_of(kind, answer.status, answer.body)[0]
+        if outcome == protocol.AMBIGUOUS or (kind != protocol.PLACE and outcome == protocol.REFUSED):
             self._note(f"order {number}: no clear answer ({answer.status}); looking it up")
             await self._look_up(number)
 
@@ -248,7 +257,7 @@ class EngineProcess:
                 self._note(f"look-up of order {number}: {error}")
                 await asyncio.sleep(pause)
                 continue
-            mine = [row for row in book if protocol.intent_of(row.get("tag"), ENGINE_ID) == number]
+            mine = [row for row in book if protocol.intent_of(row.get("tag"), ENGINE_ID, self.nonces) == number]
             if mine:
                 self._update(mine[-1], looked_up=True)
                 return
@@ -258,10 +267,30 @@ class EngineProcess:
         self._answer(row)
 
     def _update(self, message: dict[str, Any], looked_up: bool = False) -> None:
-        record = protocol.update_record(message, ENGINE_ID, looked_up)
+        record = protocol.update_record(message, ENGINE_ID, self.nonces, looked_up)
         if record is not None:
-            self.core.feed(ORDER_UPDATE, self._now(), record)
-            self._drain()
+            self._input(ORDER_UPDATE, record)
+            return
+        parts = str(message.get("tag") or "").split(".")
+        if parts[0] == ENGINE_ID and not looked_up and self.status.operator == 0:
+            self._note("an order with our mark and another run's nonce: a second engine trades this account; entries stop")
+            self.status.operator = 2
+
+    def _input(self, kind: int, record: bytes) -> None:
+        """Feeds what must not be lost: while the journal has no room it waits, in order."""
+        self.waiting.append((kind, record))
+        while self.waiting and self.core.feed(self.waiting[0][0], self._now(), self.waiting[0][1]):
+            self.waiting.pop(0)
+        self._drain()
+
+    async def _poll(self) -> None:
+        """Reads the book while orders live: a message the stream lost must not leave an order as it was."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            if self.core.has_live_orders():
+                with contextlib.suppress(BrokerError):
+                    for row in (await self.rest.get("/v2/order/retrieve-all"))["data"]:
+                        self._update(row, looked_up=True)
 
     async def _orders(self) -> None:
         """Portfolio stream: every order message becomes a record; at each (re)connect the book is read first."""
@@ -273,9 +302,9 @@ class EngineProcess:
                 url = self.rest.check_socket_url(data.get("authorized_redirect_uri") or data.get("authorizedRedirectUri"))
                 assert self.rest._session is not None
                 async with self.rest._session.ws_connect(url, heartbeat=10) as socket:
-                    self.core.feed(LINK_RECORD, self._now(), link(1, True))
                     for row in (await self.rest.get("/v2/order/retrieve-all"))["data"]:
                         self._update(row, looked_up=True)
+                    self.core.feed(LINK_RECORD, self._now(), link(1, True))   # entries only once the book was read
                     pause = 0.2
                     async for message in socket:
                         with contextlib.suppress(ValueError):

@@ -101,6 +101,7 @@ def run_virtual(config: Config, source: Source, name: str, run: RunDir, seed: in
         begin(core, config, source.specs, source.day, source.history(), first,
               Boot(name, seed, f"{seed:x}", store_seconds=VIRTUAL_BATCH_S), funds)
         core.feed(LINK_RECORD, first, link(0, True))
+        core.feed(LINK_RECORD, first, link(1, True))
         exchange = Exchange(source.specs, funds)
         began = time.perf_counter()
 

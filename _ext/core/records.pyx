@@ -44,7 +44,7 @@ INSTRUMENT = _dtype([("key", "S48"), ("symbol", "S32"), *i64("tick lot freeze lo
 WARM_BAR = _dtype([("inst", "<u4"), ("flags", "<i4"), *i64("minute open high low close volume")], sizeof(WarmBar))
 LINK = _dtype([("which", "<i4"), ("up", "<i4"), ("code", "<i4"), ("pad", "<i4")], sizeof(Link))
 REPLY = _dtype([("intent", "<u8"), ("outcome", "<i4"), ("code", "<i4"), ("latency", "<i8"), ("order_id", "S32"),
-                ("error", "S16")], sizeof(Reply))
+                ("error", "S16"), ("kind", "<i4"), ("pad", "<i4")], sizeof(Reply))
 ORDER_UPDATE = _dtype([("intent", "<u8"), ("status", "<i4"), ("is_look_up", "<i4"), *i64("filled value quantity"),
                        ("order_id", "S32")], sizeof(OrderUpdate))
 FUNDS = _dtype(i64("available at_day_start"), sizeof(Funds))

@@ -175,6 +175,8 @@ ctypedef struct Reply:
     int64_t latency           # ns, request to answer
     char order_id[32]
     char error[16]            # broker's code, e.g. UDAPI1154
+    int32_t kind              # IntentKind it answers: a late answer is not one to the request under way
+    int32_t pad
 
 cdef enum OrderStatus:        # the broker's 17 words in five states
     STATUS_PENDING = 1

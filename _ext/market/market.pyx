@@ -235,6 +235,31 @@ cdef class Market:
         r.capped += <double>volume if <double>volume < r.expected or r.expected <= 0.0 else r.expected
         r.updates += 1
 
+    cdef void _clock(self, int64_t now_ms, int64_t lag, uint32_t inst) noexcept nogil:
+        """Follows the clocks' difference: the smallest lag of eight minutes. One update whose lag is a second smaller than
+        any known is doubted until another name, or the same one twice more, says so: one wild trade time must not make
+        every later update look late."""
+        cdef int64_t minute = now_ms // 60000
+        cdef int i, slot = <int>(minute & 7)
+        if self.min_lag_ms != NO_LAG and lag < self.min_lag_ms - 1000:
+            self.doubts = self.doubts + 1 if self.doubts and lag < self.doubted_lag + 1000 else 1
+            if self.doubts == 1 or (self.doubts < 3 and inst == self.doubted_inst):
+                self.doubted_inst = inst
+                self.doubted_lag = lag
+                return
+        self.doubts = 0
+        if self.lag_minute[slot] != minute:
+            self.lag_minute[slot] = minute
+            self.lag_of[slot] = lag
+            self.min_lag_ms = lag
+            for i in range(8):
+                if minute - 8 < self.lag_minute[i] <= minute and self.lag_of[i] < self.min_lag_ms:
+                    self.min_lag_ms = self.lag_of[i]
+        elif lag < self.lag_of[slot]:
+            self.lag_of[slot] = lag
+            if lag < self.min_lag_ms:
+                self.min_lag_ms = lag
+
     cdef void on_tick(self, Row* r, uint32_t inst, const Tick* t, int64_t now, TickInfo* out) noexcept nogil:
         """Digests one update of `inst` received at `now`."""
         cdef int64_t now_ms = now // 1000000
@@ -262,9 +287,8 @@ cdef class Market:
                 out.flags |= TICK_BAD_TIME
                 self.bad_time += 1
             else:
-                if lag < self.min_lag_ms:
-                    self.min_lag_ms = lag
-                out.lag_ms = lag - self.min_lag_ms
+                self._clock(now_ms, lag, inst)
+                out.lag_ms = max(lag - self.min_lag_ms, <int64_t>0)
                 if r.ltt != 0 and t.ltt > r.ltt:
                     trade_silence = t.ltt - r.ltt
                     if trade_silence > r.trade_gap_limit_ms:

@@ -36,7 +36,10 @@ cdef int64_t stop_limit(const Row* r, const Instrument* spec, int side, int64_t 
     cdef int64_t offset = max(<int64_t>(0.005 * <double>trigger), 5 * spec.tick)
     if r.bid > 0 and r.ask > r.bid:
         offset = max(offset, 3 * (r.ask - r.bid))
-    return to_tick(trigger + side * offset, spec.tick, side)
+    offset = to_tick(trigger + side * offset, spec.tick, side)
+    if spec.upper_band > 0:
+        offset = min(offset, spec.upper_band)
+    return max(offset, spec.lower_band)
 
 
 cdef Why why_exit(const Row* r, const Limits* limits, bint cas, int side, int64_t target, int64_t opened, int64_t now,

@@ -50,6 +50,7 @@ cdef class Gate:
     cdef int32_t operator     # OperatorState
     cdef int32_t state        # TradingState
     cdef int32_t feed_up
+    cdef int32_t orders_up    # the order stream is connected and the book was read since
     cdef int32_t positions    # open or being entered
     cdef int64_t requests[REQUESTS_KEPT]
     cdef int64_t n_requests

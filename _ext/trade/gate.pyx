@@ -69,8 +69,8 @@ cdef class Gate:
             return no(out, OPERATOR, self.operator, <int>OP_RUN)
         if self.state != RUNNING:
             return no(out, NOT_RUNNING, self.state, <int>RUNNING)
-        if not self.feed_up:
-            return no(out, FEED_DOWN, 0, 1)
+        if not self.feed_up or not self.orders_up:
+            return no(out, FEED_DOWN, self.feed_up + self.orders_up, 2)
         if minute < 0 or minute >= last:
             return no(out, OUTSIDE_SESSION, minute, last)
         if not spec.tradable or spec.tick <= 0 or spec.lot <= 0:

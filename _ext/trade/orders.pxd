@@ -36,6 +36,8 @@ cdef struct Order:
     int16_t role
     int32_t state             # OrderState
     int32_t slot
+    uint32_t generation       # of the slot when the order was made
+    int32_t lost              # looked up in vain and given up; should it appear, it is cancelled
     int32_t order_type
     int32_t why
     int32_t busy              # IntentKind of the request under way, 0: none
@@ -69,6 +71,9 @@ cdef struct Slot:
     int64_t target
     int64_t opened            # now of the first fill
     int64_t triggered         # now the stop's price was first seen through; 0: not
+    int64_t pause             # ns between attempts of an exit: 1 s, doubled at each refusal up to 30 s
+    int32_t rejects           # refusals of the stop in a row
+    uint32_t generation       # of the position: orders of an earlier one in this slot are not its own
 
 cdef class Trader:
     cdef Gate gate
@@ -80,9 +85,11 @@ cdef class Trader:
     cdef Intent outbox[OUTBOX]
     cdef int32_t out_count
     cdef readonly uint64_t n_orders, n_serials
+    cdef uint32_t n_positions
     cdef int64_t* day_realised           # per instrument, paise
     cdef int64_t* day_charges
     cdef void enter(self, const Candidate* c, Row* r, int64_t now, int64_t minute) noexcept
+    cdef void on_boot(self, int64_t now) noexcept
     cdef void on_reply(self, const Reply* reply, int64_t now) noexcept
     cdef void on_update(self, const OrderUpdate* update, int64_t now) noexcept
     cdef void on_tick(self, Row* r, int64_t now) noexcept
@@ -90,6 +97,10 @@ cdef class Trader:
     cdef void revalue(self) noexcept
     cdef void set_state(self, int what, int state, int reason, int64_t now) noexcept
     cdef bint _emit(self, Order* o, int kind, int64_t now) noexcept
+    cdef Slot* _claim(self, uint32_t inst, int side) noexcept
+    cdef Slot* _owner(self, Order* o, int64_t now) noexcept
+    cdef void _unclear(self, Order* o, int64_t now) noexcept
+    cdef void _refused(self, Slot* s, Order* o, int64_t now) noexcept
     cdef Order* _new(self, Slot* s, int role, int side, int64_t now) noexcept
     cdef void _manage(self, Slot* s, int64_t now) noexcept
     cdef void _exit(self, Slot* s, Row* r, int why, int64_t held, int64_t now) noexcept

@@ -66,7 +66,8 @@ cdef class Trader:
     # ---- requests -----------------------------------------------------------------------------------------------
     cdef Order* _new(self, Slot* s, int role, int side, int64_t now) noexcept:
         cdef Order* o
-        if self.n_orders == MAX_ORDERS:
+        # half the table is for exits alone
+        if self.n_orders >= (<uint64_t>MAX_ORDERS if role == ROLE_EXIT else <uint64_t>MAX_ORDERS // 2):
             self.set_state(0, REDUCING, 0, now)
             return NULL
         o = &self.orders[self.n_orders]
@@ -76,8 +77,53 @@ cdef class Trader:
         o.role = <short>role
         o.side = <short>side
         o.slot = <int32_t>(s - &self.slots[0])
+        o.generation = s.generation
         o.sent = now
         return o
+
+    cdef Slot* _claim(self, uint32_t inst, int side) noexcept:
+        """A free slot made ready for a position of `inst`; NULL when there is none."""
+        cdef int i
+        cdef Slot* s
+        for i in range(MAX_SLOTS):
+            s = &self.slots[i]
+            if not s.used:
+                memset(s, 0, sizeof(Slot))
+                self.n_positions += 1
+                s.used = 1
+                s.generation = self.n_positions
+                s.inst = inst
+                s.side = side
+                s.pause = RETRY
+                s.state = ENTERING
+                return s
+        return NULL
+
+    cdef Slot* _owner(self, Order* o, int64_t now) noexcept:
+        """The position an order's fill belongs to. A fill that comes after its position was given up gets one of its own,
+        protected like any other, and the engine stops entering: something was not as we thought."""
+        cdef Slot* s = &self.slots[o.slot]
+        if s.used and s.generation == o.generation:
+            return s
+        self.set_state(0, REDUCING, 0, now)
+        if o.role != ROLE_ENTRY:
+            return NULL
+        s = self._claim(o.inst, o.side)
+        if s == NULL:
+            return NULL
+        o.slot = <int32_t>(s - &self.slots[0])
+        o.generation = s.generation
+        s.entry = o.id
+        self.market.rows[o.inst].position = o.slot + 1
+        self.gate.positions += 1
+        return s
+
+    cdef void _refused(self, Slot* s, Order* o, int64_t now) noexcept:
+        """An exit did not come to be: it is tried again, each time later, since the budgets must last the day."""
+        o.retry_at = now + s.pause
+        s.pause = min(2 * s.pause, 30 * SECOND)
+        s.rejects += 1
+        s.state = UNPROTECTED
 
     cdef bint _emit(self, Order* o, int kind, int64_t now) noexcept:
         """Journals and queues one request about `o`; False, and nothing happened, when the journal or queue is full."""
@@ -113,10 +159,9 @@ cdef class Trader:
         """Sizes an entry for a validated candidate, asks the gate and, where it passes, places it."""
         cdef const Instrument* spec = &self.specs[c.inst]
         cdef GateDecision decision
-        cdef Slot* s = NULL
+        cdef Slot* s
         cdef Order* o
         cdef int side = c.direction
-        cdef int i
         cdef int64_t price = marketable(r, spec, side, self.gate.limits.protection)
         cdef int64_t quantity
         self.revalue()
@@ -128,17 +173,9 @@ cdef class Trader:
         self.trail.put(REC_GATE, now, &decision, sizeof(decision))
         if decision.reason != PASS:
             return
-        for i in range(MAX_SLOTS):
-            if not self.slots[i].used:
-                s = &self.slots[i]
-                break
+        s = self._claim(c.inst, side)
         if s == NULL:
             return
-        memset(s, 0, sizeof(Slot))
-        s.used = 1
-        s.inst = c.inst
-        s.side = side
-        s.state = ENTERING
         o = self._new(s, ROLE_ENTRY, side, now)
         if o == NULL:
             s.used = 0
@@ -201,8 +238,7 @@ cdef class Trader:
             o.state = ORDER_SENT
             if not self._emit(o, INTENT_PLACE, now):
                 o.state = ORDER_DEAD
-                o.retry_at = now + RETRY
-                s.state = UNPROTECTED
+                self._refused(s, o, now)
                 self.set_state(0, REDUCING, 0, now)
                 return
             s.state = PROTECTING if order_type == TYPE_SL else CLOSING
@@ -224,7 +260,7 @@ cdef class Trader:
         cdef bint killed = self.gate.operator == OP_KILL
         cdef int why
         cdef bint through
-        if (entry.state == ORDER_WORKING and not entry.busy and now >= entry.retry_at
+        if (entry.state == ORDER_WORKING and not entry.busy and now >= entry.retry_at and self.gate.may_exit(now)
                 and (killed or now - entry.sent >= self.gate.limits.entry_life)):
             entry.new_type, entry.new_why, entry.new_quantity = entry.order_type, WHY_STALE_ENTRY, entry.quantity
             entry.new_price, entry.new_trigger = entry.price, entry.trigger
@@ -233,19 +269,21 @@ cdef class Trader:
             if not is_live(entry) and (o == NULL or not is_live(o)):
                 self._free(s, now)
             return
+        if minute >= (self.gate.limits.flat_minute_cas if spec.cas else self.gate.limits.flat_minute) + 2:
+            return                                        # the broker squares off now: an exit of ours could turn it round
         why = why_exit(r, &self.gate.limits, spec.cas, s.side, s.target, s.opened, now, minute, killed)
         if why != WHY_PROTECT:
             if o == NULL or o.order_type == TYPE_SL or now - o.changed >= SECOND or not is_live(o):
                 self._exit(s, r, why, held, now)
             return
-        if o == NULL or not is_live(o):
-            self._exit(s, r, WHY_PROTECT, held, now)
+        through = (r.bid > 0 and r.bid <= s.stop) if s.side > 0 else (r.ask > 0 and r.ask >= s.stop)
+        if o == NULL or not is_live(o):                   # a stop on the wrong side of the price would be rejected
+            self._exit(s, r, WHY_REPRICE if through or s.rejects >= 2 else WHY_PROTECT, held, now)
             return
         if o.order_type != TYPE_SL:                       # already on its way out: keep it marketable
             if now - o.changed >= SECOND:
                 self._exit(s, r, WHY_REPRICE, held, now)
             return
-        through = (r.bid > 0 and r.bid <= o.trigger) if s.side > 0 else (r.ask > 0 and r.ask >= o.trigger)
         if not through:
             s.triggered = 0
             if o.quantity - o.filled < held:
@@ -256,20 +294,43 @@ cdef class Trader:
             self._exit(s, r, WHY_REPRICE, held, now)
 
     # ---- what comes back ----------------------------------------------------------------------------------------
+    cdef void on_boot(self, int64_t now) noexcept:
+        """After a restart: answers to what was under way went to a process that is gone."""
+        cdef uint64_t i
+        cdef Order* o
+        for i in range(self.n_orders):
+            o = &self.orders[i]
+            if is_live(o) and o.busy:
+                self._unclear(o, now)
+
+    cdef void _unclear(self, Order* o, int64_t now) noexcept:
+        """The request under way may or may not have been carried out."""
+        if o.busy == INTENT_PLACE:
+            o.state = ORDER_UNKNOWN
+            return
+        if o.busy == INTENT_MODIFY and o.new_type == TYPE_LIMIT:
+            o.order_type = TYPE_LIMIT              # it may be a limit by now: no price is believed, so it is sent again
+            o.price = 0
+        o.busy = 0
+        o.retry_at = now + RETRY
+
     cdef void on_reply(self, const Reply* reply, int64_t now) noexcept:
         """An answer, or the loss of one, to the request under way on an order."""
         cdef Order* o
+        cdef Slot* s
         cdef int kind
         if reply.intent == 0 or reply.intent > self.n_orders:
             return
         o = &self.orders[reply.intent - 1]
+        s = &self.slots[o.slot]
         kind = o.busy
+        if reply.kind != kind:                     # the order stream was faster: only the broker's id is news
+            if reply.kind == INTENT_PLACE and reply.outcome == OUTCOME_DONE and o.order_id[0] == 0:
+                memcpy(o.order_id, reply.order_id, sizeof(o.order_id))
+            return
         if reply.outcome == OUTCOME_AMBIGUOUS:
-            if kind == INTENT_PLACE and o.state == ORDER_SENT:
-                o.state = ORDER_UNKNOWN
-            elif kind != INTENT_PLACE:
-                o.busy = 0
-                o.retry_at = now + RETRY
+            if kind:
+                self._unclear(o, now)
             return
         o.busy = 0
         if reply.outcome == OUTCOME_DONE:
@@ -280,16 +341,19 @@ cdef class Trader:
             elif kind == INTENT_MODIFY:
                 o.order_type, o.why, o.quantity = o.new_type, o.new_why, o.new_quantity
                 o.price, o.trigger = o.new_price, o.new_trigger
+            else:
+                o.retry_at = now + RETRY           # the cancelled state follows by the order stream
         else:
             o.retry_at = now + RETRY
             if kind == INTENT_PLACE and o.state <= ORDER_UNKNOWN:
+                o.lost = o.state == ORDER_UNKNOWN
                 o.state = ORDER_DEAD
-                if o.role == ROLE_EXIT:
-                    self.slots[o.slot].state = UNPROTECTED
+            if o.role == ROLE_EXIT and s.used and s.generation == o.generation:
+                self._refused(s, o, now)
             if reply.outcome == OUTCOME_HALT:
                 self.set_state(0, REDUCING, reply.code, now)
-        if self.slots[o.slot].used:
-            self._manage(&self.slots[o.slot], now)
+        if s.used and s.generation == o.generation:
+            self._manage(s, now)
 
     cdef void on_update(self, const OrderUpdate* update, int64_t now) noexcept:
         """State of one of our orders as the broker tells it; repeated and late ones change nothing."""
@@ -298,20 +362,34 @@ cdef class Trader:
         if update.intent == 0 or update.intent > self.n_orders:
             return
         o = &self.orders[update.intent - 1]
-        s = &self.slots[o.slot]
         if o.order_id[0] == 0:
             memcpy(o.order_id, update.order_id, sizeof(o.order_id))
+        if update.filled > max(o.quantity, o.new_quantity):
+            self.set_state(0, REDUCING, 0, now)    # more than was ever asked for: not our order's
+            return
         if update.filled > o.filled:
             self._fill(o, update.filled, update.value, now)
+        s = &self.slots[o.slot]
+        if o.lost and not is_live(o) and update.status <= STATUS_OPEN:
+            o.state = ORDER_WORKING                # given up, and there after all: away with it
+            o.lost = 0
+            o.new_type, o.new_why, o.new_quantity = o.order_type, WHY_STALE_ENTRY, o.quantity
+            o.new_price, o.new_trigger = o.price, o.trigger
+            self._emit(o, INTENT_CANCEL, now)
+            return
         if not is_live(o):
+            if s.used and s.generation == o.generation:
+                self._manage(s, now)
             return
         if o.state <= ORDER_UNKNOWN:
             o.busy = 0
             o.state = ORDER_ACCEPTED
         if update.status == STATUS_OPEN:
             o.state = ORDER_WORKING
-            if s.exit == o.id and o.order_type == TYPE_SL and s.state != PROTECTED:
+            if s.used and s.exit == o.id and o.order_type == TYPE_SL and s.state != PROTECTED:
                 s.state = PROTECTED
+                s.pause = RETRY
+                s.rejects = 0
                 self._report(s, now)
         elif update.status == STATUS_COMPLETE:
             o.state = ORDER_FILLED
@@ -319,14 +397,13 @@ cdef class Trader:
         elif update.status == STATUS_CANCELLED or update.status == STATUS_REJECTED:
             o.state = ORDER_DEAD
             o.busy = 0
-            if s.exit == o.id:
-                o.retry_at = now + RETRY
-                s.state = UNPROTECTED
-        if s.used:
+            if s.used and s.exit == o.id and s.generation == o.generation:
+                self._refused(s, o, now)
+        if s.used and s.generation == o.generation:
             self._manage(s, now)
 
     cdef void _fill(self, Order* o, int64_t filled, int64_t value, int64_t now) noexcept:
-        cdef Slot* s = &self.slots[o.slot]
+        cdef Slot* s = self._owner(o, now)
         cdef const Instrument* spec = &self.specs[o.inst]
         cdef int64_t quantity = filled - o.filled
         cdef int64_t worth = value - o.value
@@ -345,7 +422,9 @@ cdef class Trader:
         o.filled = filled
         o.value = value
         o.charged = total
-        if o.role == ROLE_ENTRY:
+        if s == NULL:                              # an exit of a position long gone: in the money, in no position
+            fill.realised = 0
+        elif o.role == ROLE_ENTRY:
             if s.bought == 0:
                 s.opened = now
             s.bought += quantity
@@ -361,7 +440,8 @@ cdef class Trader:
         self.day_realised[o.inst] += fill.realised
         self.day_charges[o.inst] += fill.charges
         self.trail.put(REC_FILL, now, &fill, sizeof(fill))
-        self._report(s, now)
+        if s != NULL:
+            self._report(s, now)
 
     cdef void on_tick(self, Row* r, int64_t now) noexcept:
         """A new quote of an instrument with a position."""

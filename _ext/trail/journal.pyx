@@ -141,6 +141,7 @@ cdef class Journal(Trail):
         self.next_ready = 0
         self.index += 1
         self.used = sizeof(SegmentHead)
+        self.full = False
         return True
 
     def _undrained(self) -> int:

@@ -85,6 +85,8 @@ class Exchange:
         """A market update: what is shown of each key, and what that fills."""
         for row in rows:
             key = row["key"].decode()
+            if key in self.working:            # what an order takes is gone until the next update shows more
+                row = row.copy()
             self.book[key] = row
             if key in self.working:
                 for order in list(self.working[key]):
@@ -101,6 +103,13 @@ class Exchange:
             order.status = "open"
         had, value = match(row["levels"], order.side, order.price, order.quantity - order.filled)
         if had:
+            self.book[order.key] = row = row.copy()
+            price, shown, left = ("askP", "askQ", had) if order.side > 0 else ("bidP", "bidQ", had)
+            for level in row["levels"]:
+                if level[price] > 0:
+                    take = min(left, int(level[shown]))
+                    level[shown] -= take
+                    left -= take
             self._fill(order, had, value, now)
 
     def _fill(self, order: Order, quantity: int, value: int, now: int) -> None:

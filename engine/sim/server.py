@@ -224,6 +224,7 @@ class SimServer:
         connection.plain = (len(connection.modes) == len(self.exchange.specs)
                             and all(m == "full" for m in connection.modes.values()))
         if not self.anchor[1]:
+            self.anchor = (time.monotonic(), self._first() * 1_000_000)
             self.tasks.append(asyncio.create_task(self._play()))
 
     def _snapshot(self, key: str) -> np.ndarray:
@@ -247,8 +248,6 @@ class SimServer:
 
     async def _play(self) -> None:
         """Sends the market as time goes by. A process that was held up drops nothing: it sends late."""
-        start = self._first() * 1_000_000
-        self.anchor = (time.monotonic(), start)
         for sent, (at_ms, rows, frame) in enumerate(self.market.frames()):
             behind = at_ms * 1_000_000 - self.now()
             if behind > 2_000_000 * self.speed:

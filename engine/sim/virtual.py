@@ -86,7 +86,7 @@ class VirtualRun:
             self.core.feed(REPLY, due, what)
             self._drain(due)
         else:
-            update = protocol.update_record(what, self.engine)
+            update = protocol.update_record(what, self.engine, (self.nonce,))
             if update is not None:
                 self.core.feed(ORDER_UPDATE, due, update)
                 self._drain(due)

@@ -2,6 +2,7 @@
 
 Shapes from UPSTOX 3.2, 4.3; the broker's 17 status words from UPSTOX 2.
 """
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,10 +40,11 @@ def tag_of(engine: str, nonce: str, intent: int, role: int) -> str:
     return tag
 
 
-def intent_of(tag: str | None, engine: str) -> int:
-    """The intent a tag of ours names; 0 when the order is not ours."""
+def intent_of(tag: str | None, engine: str, nonces: Collection[str]) -> int:
+    """The intent a tag of ours names; 0 when the order is not of this run: numbers start again in every run, so the
+    nonce must be one this run has used."""
     parts = (tag or "").split(".")
-    return int(parts[2]) if len(parts) == 4 and parts[0] == engine and parts[2].isdigit() else 0
+    return int(parts[2]) if len(parts) == 4 and parts[0] == engine and parts[1] in nonces and parts[2].isdigit() else 0
 
 
 def request_of(intent: np.void, key: str, tag: str) -> Request:
@@ -91,14 +93,14 @@ def reply_record(intent: int, kind: int, status: int, body: Any, latency_ns: int
     """The REPLY record of an answer."""
     row = np.zeros(1, REPLY)
     outcome, order_id, code = outcome_of(kind, status, body)
-    row["intent"], row["outcome"], row["code"], row["latency"] = intent, outcome, status, latency_ns
+    row["intent"], row["kind"], row["outcome"], row["code"], row["latency"] = intent, kind, outcome, status, latency_ns
     row["order_id"], row["error"] = order_id.encode()[:32], code.encode()[:16]
     return row.tobytes()
 
 
-def update_record(message: dict[str, Any], engine: str, looked_up: bool = False) -> bytes | None:
+def update_record(message: dict[str, Any], engine: str, nonces: Collection[str], looked_up: bool = False) -> bytes | None:
     """The ORDER_UPDATE record of an order as portfolio stream, book or history tell it; None when it is not ours."""
-    intent = intent_of(message.get("tag"), engine)
+    intent = intent_of(message.get("tag"), engine, nonces)
     if intent == 0:
         return None
     row = np.zeros(1, ORDER_UPDATE)
