@@ -18,7 +18,7 @@ import typer
 from engine import config as configuration
 from engine.sim.recorded import DataError
 from engine.trail.replay import JournalError
-from engine.trail.rundir import RunDir, RunError, mark_latest, new_run
+from engine.trail.rundir import Lock, RunDir, RunError, mark_latest, new_run
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False,
                   help="A deterministic, explainable trading engine for NSE F&O stocks.")
@@ -123,6 +123,7 @@ def run_max(settings: Any, folder: RunDir, market: Any, data: Path | None, seed:
     from engine.launcher import Launcher
     from engine.wiring import run_virtual
 
+    lock = Lock(folder.path / "lock", f"run folder {folder.path}")
     launcher = Launcher(folder, "", quiet=True)
     child = launcher.add("store", "store", "--run-dir", str(folder.path), "--once") if store else None
     told = [time.monotonic()]
@@ -137,17 +138,18 @@ def run_max(settings: Any, folder: RunDir, market: Any, data: Path | None, seed:
 
     try:
         document = run_virtual(settings, market, str(data) if data else "synthetic", folder, seed, seconds, progress)
+        lock.release()
+        if child is not None and child.process is not None:
+            if not json:
+                print("filling ClickHouse ...", flush=True)
+            child.process.wait()
+            _, state = launcher.read()
+            document |= {"stored": state.get("stored", 0)}
+            if child.process.returncode:
+                document["problem"] = document["problem"] or f"store: {launcher.tail(child)}"
     except BaseException:
         launcher.stop()
         raise
-    if child is not None and child.process is not None:
-        if not json:
-            print("filling ClickHouse ...", flush=True)
-        child.process.wait()
-        _, state = launcher.read()
-        document |= {"stored": state.get("stored", 0)}
-        if child.process.returncode:
-            document["problem"] = document["problem"] or f"store: {launcher.tail(child)}"
     return document
 
 
@@ -176,8 +178,7 @@ def run_live(settings: Any, folder: RunDir, data: Path | None, seed: int, day: d
             sim.command = [*sim.command[:3], *launched]
             launcher.add("engine", "engine", "--run-dir", str(folder.path), "--base", base, "--seed", str(seed),
                          *(["--observe"] if observe else []))
-        if store:
-            launcher.add("store", "store", "--run-dir", str(folder.path))
+        launcher.add("store", "store", "--run-dir", str(folder.path), *([] if store else ["--drain-only"]))
         launcher.add("logs", "logs", "--run-dir", str(folder.path))
         launcher.loop(seconds)
     except RunError as error:
@@ -366,11 +367,11 @@ def flatten(run_dir: Run = None) -> None:
 
 
 @app.command(hidden=True)
-def store(run_dir: Run = None, once: bool = False) -> None:
+def store(run_dir: Run = None, once: bool = False, drain_only: bool = False) -> None:
     """The store process alone: journal -> ClickHouse."""
     from engine.trail.sidecar import main as work
 
-    work(configuration.load(), run_of(run_dir), once)
+    work(configuration.load(), run_of(run_dir), once, drain_only)
 
 
 @app.command(hidden=True)

@@ -41,6 +41,7 @@ class Launcher:
         self.stopping = False
         self.status: StatusBlock | None = None
         self.failure: str | None = None
+        self.born = time.time_ns()
 
     def add(self, name: str, *arguments: str) -> Child:
         child = Child(name, [sys.executable, "-m", "engine", *arguments])
@@ -73,7 +74,8 @@ class Launcher:
             child.process = None
             now = time.monotonic()
             child.deaths = [t for t in child.deaths if now - t < CRASH_WINDOW_S] + [now]
-            if code in (1, 2) and child.name in ("engine", "sim"):
+            is_hopeless = code == 2 or (code == 1 and len(child.deaths) == 1 and not self._was_ready())
+            if is_hopeless and child.name in ("engine", "sim"):
                 self.failure = f"{child.name}: {self.tail(child)}"
                 self.stopping = True
                 return
@@ -81,6 +83,11 @@ class Launcher:
                 self.status.operator = REDUCE
             child.due = now + child.pause
             child.pause = min(child.pause * 2, BACK_OFF[1])
+
+    def _was_ready(self) -> bool:
+        """Whether an engine of this launcher's life has ever been ready."""
+        status = self.read()[0]
+        return status is not None and int(status["started"]) > self.born and bool(status["ready"])
 
     def read(self) -> tuple[Any, dict[str, Any]]:
         """(status record or None, the store's state)."""
@@ -102,6 +109,7 @@ class Launcher:
         try:
             while not self.stopping and (end is None or time.monotonic() < end):
                 self.supervise()
+                self.run_dir.beat.touch()
                 view.update(*self.read())
                 screen.draw()
                 time.sleep(0.25)

@@ -24,15 +24,15 @@ from engine.market.instruments import Spec
 from engine.signals.models import load_models
 from engine.trade import protocol
 from engine.trade.broker import BrokerError, RestClient
-from engine.trail.rundir import RunDir, RunError, account_lock
-from engine.wiring import CLOSED, ENGINE_ID, LINK_RECORD, Boot, begin, closing, link
+from engine.trail.rundir import Lock, RunDir, RunError, account_lock
+from engine.wiring import CLOSED, ENGINE_ID, FUNDS_RECORD, LINK_RECORD, Boot, begin, closing, link
 
 TIMER, REPLY, ORDER_UPDATE, OPERATOR, BOOT, STOP = 6, 8, 9, 11, 13, 14
 TIMER_S, STATUS_S, WARM_S = 0.05, 0.25, 0.02
 LOOK_UPS = (8, 5.0)
 """Reads of the book before an order counts as never placed, and seconds between them: accepted orders were invisible for
 up to 30 s."""
-POLL_S = 5.0
+POLL_S, SILENCE_S = 5.0, 60.0
 SEGMENT, MEMORY_CAP = 16 << 20, 512 << 20
 
 
@@ -77,11 +77,13 @@ class EngineProcess:
         self.first_update = 0
         self.started = time.time_ns()
         self.notes: list[str] = []
+        self.heed_at = 0.0
         self.waiting: list[tuple[int, bytes]] = []
 
     # ---- start ---------------------------------------------------------------------------------------------------------
     async def start(self) -> None:
         """Locks the account, restores or begins the day, connects. Raises RunError or BrokerError."""
+        self.run_lock = Lock(self.run_dir.path / "lock", f"run folder {self.run_dir.path}")
         self.lock = account_lock(f"{self.target.account}@{self.target.base}")
         self.status = StatusBlock(self.run_dir.status, create=True)
         await self.rest.open()
@@ -115,7 +117,8 @@ class EngineProcess:
 
     def _journal(self, first_seq: int) -> Journal:
         try:
-            return Journal(self.run_dir.memory, SEGMENT, MEMORY_CAP, first_seq=first_seq)
+            return Journal(self.run_dir.memory, SEGMENT, MEMORY_CAP, first_seq=first_seq,
+                           folders=(self.run_dir.journal,))
         except OSError as error:
             raise RunError(str(error)) from None
 
@@ -129,16 +132,27 @@ class EngineProcess:
         if verifier.mismatched:
             raise RunError(f"the journal in {self.run_dir.path} was written by another build or configuration: "
                            f"start a new run folder ({verifier.first_mismatch})")
-        names = self.run_dir.reader()
-        last = 0
-        while (record := names.read()) is not None:
-            last = record[1]
+        last = self._last_sequence()
         self.journal = self._journal(last)
         for kind, now, payload in verifier.missing:
             self.journal.append(kind, now, payload)
         self.core.attach(self.journal)
         self.core.feed(BOOT, self.core.now, orjson.dumps({"nonce": self.nonce}))
         self.clock.hear(self.core.now)
+
+    def _last_sequence(self) -> int:
+        """Sequence of the last record; RunError where the journal is damaged, has a gap or ends before the day began."""
+        reader, last, has_begun, gap = self.run_dir.reader(), 0, False, ""
+        while (record := reader.read()) is not None:
+            if last and record[1] != last + 1:
+                gap = gap or f"records {last + 1} to {record[1] - 1} are missing"
+            last = record[1]
+            has_begun |= record[0] == FUNDS_RECORD
+        if gap or reader.corrupt or not has_begun:
+            why = gap or reader.problem or "it was cut before the day began"
+            raise RunError(f"the journal in {self.run_dir.path} cannot be gone on with ({why}): start a new run folder; this one "
+                           "stays as it is")
+        return last
 
     # ---- life ----------------------------------------------------------------------------------------------------------
     async def run(self) -> None:
@@ -160,9 +174,9 @@ class EngineProcess:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._note(f"{type(error).__name__}: {error}")
             self.failure = error
             self.stopping.set()
+            self._note(f"{type(error).__name__}: {error}")
 
     failure: BaseException | None = None
 
@@ -177,13 +191,15 @@ class EngineProcess:
         self._publish(ready=2)
         self.journal.close()
         self.lock.release()
+        self.run_lock.release()
 
     def _now(self) -> int:
         return max(self.clock.now(), self.core.now)
 
     def _note(self, text: str) -> None:
         self.notes = [*self.notes[-49:], text]
-        print(orjson.dumps({"at": time.time(), "note": text}).decode(), flush=True)
+        with contextlib.suppress(OSError):                 # a full disk must not end what it cannot serve
+            print(orjson.dumps({"at": time.time(), "note": text}).decode(), flush=True)
 
     def _on_link(self, is_up: bool, code: int) -> None:
         self.core.feed(LINK_RECORD, self._now(), link(0, is_up, code))
@@ -205,11 +221,22 @@ class EngineProcess:
 
     def _operator(self) -> None:
         """Takes over what an authorised process wrote into the status file."""
+        self._heed_launcher()
         state = self.status.operator
         if state != self.core.states()[1] and 0 <= state <= 3:
             row = np.zeros(1, OPERATOR_CHANGE)
             row["state"] = state
             self.core.feed(OPERATOR, self._now(), row.tobytes())
+
+    def _heed_launcher(self) -> None:
+        """Without a launcher's beat for 60 s nothing new is entered; positions stay protected."""
+        if time.monotonic() < self.heed_at:
+            return
+        self.heed_at = time.monotonic() + 1
+        with contextlib.suppress(OSError):
+            if time.time() - self.run_dir.beat.stat().st_mtime > SILENCE_S and self.status.operator == 0:
+                self._note("the launcher is silent: entries stop")
+                self.status.operator = 1
 
     async def _keep_warm(self) -> None:
         while True:

@@ -18,7 +18,7 @@ from engine.market.instruments import Spec
 from engine.signals import models
 from engine.sim.exchange import Exchange
 from engine.sim.virtual import VirtualRun
-from engine.trail.rundir import Lock, RunDir, RunError
+from engine.trail.rundir import RunDir, RunError
 
 START, INSTRUMENTS, PROFILE, BARS, LINK_RECORD, FUNDS_RECORD, MODEL, CLOSED = 1, 2, 3, 4, 7, 10, 12, 129
 ENGINE_ID = "spk"
@@ -49,7 +49,7 @@ def begin(core: Core, config: Config, specs: list[Spec], day: dt.date, history: 
           funds: int) -> None:
     """Feeds everything the core must know before the first tick. `funds` in paise."""
     document = config.record() | {"source": boot.source, "seed": boot.seed, "nonce": boot.nonce, "engine": boot.engine,
-                                  "day": day.isoformat(), "store_seconds": boot.store_seconds}
+                                  "day": day.isoformat(), "store_seconds": boot.store_seconds, "store_rows": config.store.rows}
     core.feed(START, now, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
     core.feed(INSTRUMENTS, now, instruments.table(specs, day).tobytes())
     core.feed(PROFILE, now, sessions.profile(day).tobytes())
@@ -85,42 +85,38 @@ def run_virtual(config: Config, source: Source, name: str, run: RunDir, seed: in
                 progress: Callable[[Core, int], None] | None = None) -> dict[str, Any]:
     """Runs the whole of `source` on virtual time, or `seconds` of wall time of it; the report.
 
-    A run folder that holds a journal of the same run, killed half-way, is repeated and gone on with. Raises RunError when
-    it holds another run's journal.
+    A run folder that holds a journal of the same run, killed half-way, is repeated and gone on with. The caller holds the
+    folder's lock. Raises RunError when it holds another run's journal.
     """
-    lock = Lock(run.path / "lock", f"run folder {run.path}")
+    has_journal = any(run.journal.glob("*.seg"))
     try:
-        has_journal = any(run.journal.glob("*.seg"))
-        try:
-            journal = Journal(run.journal, VIRTUAL_SEGMENT, 1 << 50, prefix=run.reader() if has_journal else None)
-        except OSError as error:
-            raise RunError(str(error)) from None
-        core = Core(journal, max(len(source.specs), 1), config.ring_depth)
-        first = sessions.epoch_ms(source.day) * 1_000_000
-        funds = round(config.risk.account_size * 100)
-        begin(core, config, source.specs, source.day, source.history(), first,
-              Boot(name, seed, f"{seed:x}", store_seconds=VIRTUAL_BATCH_S), funds)
-        core.feed(LINK_RECORD, first, link(0, True))
-        core.feed(LINK_RECORD, first, link(1, True))
-        exchange = Exchange(source.specs, funds)
-        began = time.perf_counter()
+        journal = Journal(run.journal, VIRTUAL_SEGMENT, 1 << 50, prefix=run.reader() if has_journal else None)
+    except OSError as error:
+        raise RunError(str(error)) from None
+    core = Core(journal, max(len(source.specs), 1), config.ring_depth)
+    first = sessions.epoch_ms(source.day) * 1_000_000
+    funds = round(config.risk.account_size * 100)
+    begin(core, config, source.specs, source.day, source.history(), first,
+          Boot(name, seed, f"{seed:x}", store_seconds=VIRTUAL_BATCH_S), funds)
+    core.feed(LINK_RECORD, first, link(0, True))
+    core.feed(LINK_RECORD, first, link(1, True))
+    exchange = Exchange(source.specs, funds)
+    began = time.perf_counter()
 
-        def each(now: int) -> bool:
-            if progress is not None:
-                progress(core, now)
-            return not journal.diverged and (seconds is None or time.perf_counter() - began < seconds)
+    def each(now: int) -> bool:
+        if progress is not None:
+            progress(core, now)
+        return not journal.diverged and (seconds is None or time.perf_counter() - began < seconds)
 
-        virtual = VirtualRun(core, source.frames(), exchange, ENGINE_ID, f"{seed:x}", each)
-        virtual.run()
-        took = time.perf_counter() - began
-        if journal.diverged:
-            raise RunError(f"{run.path} holds the journal of another run: use a new folder, or the same source and seed")
-        problem = journal.problem if journal.full else None
-        journal.append(CLOSED, core.now, closing(core))
-        journal.close()
-        return report(core, exchange, name, source, seed, took) | {"run_dir": str(run.path), "problem": problem}
-    finally:
-        lock.release()
+    virtual = VirtualRun(core, source.frames(), exchange, ENGINE_ID, f"{seed:x}", each)
+    virtual.run()
+    took = time.perf_counter() - began
+    if journal.diverged:
+        raise RunError(f"{run.path} holds the journal of another run: use a new folder, or the same source and seed")
+    problem = journal.problem if journal.full else None
+    journal.append(CLOSED, core.now, closing(core))
+    journal.close()
+    return report(core, exchange, name, source, seed, took) | {"run_dir": str(run.path), "problem": problem}
 
 
 def report(core: Core, exchange: Exchange, name: str, source: Source, seed: int, took: float) -> dict[str, Any]:

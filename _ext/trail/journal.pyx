@@ -40,6 +40,7 @@ cdef enum:
     PAGE = 4096
     FIRST_DECISION = 64
     FIRST_TELEMETRY = 128
+    RESERVE = 1 << 20         # bytes of decisions one input may cause
 
 MAGIC = b"SPIKEJ\x00\x01"
 
@@ -74,14 +75,15 @@ cdef class Journal(Trail):
 
     Blocks are reserved when a segment is made, so a full disk or memory shows as `full` and never as SIGBUS. `prefix`
     makes the journal repeat what an earlier, killed run of the same inputs wrote: each record is compared instead of
-    written until the earlier ones are used up. Raises OSError when the first segment cannot be made.
+    written until the earlier ones are used up. `folders` are where else segments of this journal lie: an epoch is never used
+    twice. Raises OSError when the first segment cannot be made.
     """
 
     def __cinit__(self, folder, uint64_t capacity=16 << 20, uint64_t memory_cap=512 << 20, Reader prefix=None,
-                  uint64_t first_seq=0):
+                  uint64_t first_seq=0, folders=()):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        names = segment_names(folder, *(prefix.folders if prefix is not None else ()))
+        names = segment_names(folder, *folders, *(prefix.folders if prefix is not None else ()))
         self.epoch = int(names[len(names) - 1].split("-")[0]) + 1 if names else 1
         self.capacity = capacity
         self.memory_cap = memory_cap
@@ -174,7 +176,8 @@ cdef class Journal(Trail):
             return 0
         if self.prefix is not None and type < FIRST_TELEMETRY and self._repeats(type, now, payload, n):
             return self.seq
-        if self.used + length > self.capacity:
+        # an input is taken only where there is room for all it may cause, so that no decision is ever without its record
+        if self.used + length + (min(<uint64_t>RESERVE, self.capacity // 4) if type < FIRST_DECISION else 0) > self.capacity:
             if length > self.capacity - sizeof(SegmentHead) or not self._rotate():
                 self.full = True
                 return 0
@@ -215,7 +218,8 @@ cdef class Journal(Trail):
         if self.base != NULL:
             munmap(self.base, self.capacity)
             self.base = NULL
-            os.truncate(self.folder / segment_name(self.epoch, self.index), self.used)
+            # eight bytes more than was written: a reader that has mapped the segment looks at the next length
+            os.truncate(self.folder / segment_name(self.epoch, self.index), min(self.used + 8, self.capacity))
             if self.next_base != NULL:
                 munmap(self.next_base, self.capacity)
                 self.next_base = NULL
@@ -270,7 +274,8 @@ cdef class Reader:
             if self.base != NULL and self.used + sizeof(RecordHead) <= self.size and LOAD_LENGTH(
                     self.base + self.used) != 0:
                 return True          # written between the look at the old segment and the start of the new one
-            self.before = self.view  # records handed out from the old segment stay valid until the one after this
+            if self.used > sizeof(SegmentHead):
+                self.before = self.view      # records handed out from the old segment stay valid until the one after this
             self.view, self.size = found
             data = self.view
             self.base = &data[0]

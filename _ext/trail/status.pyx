@@ -46,7 +46,7 @@ cdef class StatusBlock:
         fd = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o600)
         try:
             if create and os.fstat(fd).st_size < size:
-                os.ftruncate(fd, size)
+                os.posix_fallocate(fd, 0, size)
             if os.fstat(fd).st_size < size:
                 raise ValueError(f"{path} is not a status block of this version")
             self.view = mmap.mmap(fd, size)

@@ -104,9 +104,10 @@ class Exchange:
         had, value = match(row["levels"], order.side, order.price, order.quantity - order.filled)
         if had:
             self.book[order.key] = row = row.copy()
-            price, shown, left = ("askP", "askQ", had) if order.side > 0 else ("bidP", "bidQ", had)
+            at, shown = ("askP", "askQ") if order.side > 0 else ("bidP", "bidQ")
+            left = had
             for level in row["levels"]:
-                if level[price] > 0:
+                if level[at] > 0:
                     take = min(left, int(level[shown]))
                     level[shown] -= take
                     left -= take

@@ -1,4 +1,5 @@
 """Drainer: copies a real-time run's segments from memory to disk, and frees memory once a segment is safe."""
+import contextlib
 import os
 import struct
 from pathlib import Path
@@ -9,6 +10,7 @@ HEAD = 64
 _LENGTH = struct.Struct("<I")
 _TYPE = struct.Struct("<H")
 INTENT = 67
+BLOCK = 4 << 20
 
 
 class Drainer:
@@ -21,44 +23,55 @@ class Drainer:
         self.files: dict[str, int] = {}
 
     def step(self, sync: bool) -> int:
-        """Copies new records; with `sync`, or where an intent was among them, the files are synced. Bytes copied."""
+        """Copies new records; with `sync`, or where an intent was among them, the files are synced. Bytes copied.
+
+        Raises OSError when the disk takes no more: nothing is given up in memory that is not on disk whole.
+        """
         total, urgent = 0, sync
         names = segment_names(self.memory)
+        in_use = [self._in_use(name) for name in names]      # before any read: what is read afterwards is then all there is
         for i, name in enumerate(names):
+            is_left = any(in_use[i + 1:])
+            if not in_use[i]:
+                if is_left:
+                    (self.memory / name).unlink(missing_ok=True)      # made ahead by a writer that died
+                continue
             try:
-                data = (self.memory / name).open("rb")
+                copied, has_intent, is_drained = self._copy(name)
             except FileNotFoundError:
                 continue
-            with data:
-                begin = self.copied.get(name, 0)
-                if begin == 0:
-                    head = data.read(HEAD)
-                    if len(head) < HEAD or head[32:40] == bytes(8):
-                        continue                      # made ahead, not in use yet
-                    begin = self._resume(name, head)
-                data.seek(begin)
-                block = data.read(4 << 20)
-                end, has_intent = whole_records(block)
-                if end:
-                    os.pwrite(self.files[name], block[:end], begin)
-                    self.copied[name] = begin + end
-                    total += end
-                    urgent |= has_intent
-            is_left = i + 1 < len(names) and self._in_use(names[i + 1])
-            if end == 0 and (is_left or self._is_closed(name)):
+            total += copied
+            urgent |= has_intent
+            if is_drained and (is_left or self._is_closed(name)):
                 os.fdatasync(self.files[name])
                 os.close(self.files.pop(name))
                 (self.memory / name).unlink(missing_ok=True)
-        if not names and self.memory.is_dir():
-            self.memory.rmdir()
         if urgent:
             for fd in self.files.values():
                 os.fdatasync(fd)
         return total
 
+    def _copy(self, name: str) -> tuple[int, bool, bool]:
+        """Copies what is new of one segment: (bytes, whether an intent is among them, whether nothing is left)."""
+        with (self.memory / name).open("rb") as data:
+            begin = self.copied.get(name) or self._resume(name, data.read(HEAD))
+            data.seek(begin)
+            block = data.read(BLOCK)
+            if len(block) >= 4 and (need := _LENGTH.unpack_from(block)[0]) > len(block):
+                data.seek(begin)
+                block = data.read(need)
+        end, has_intent = whole_records(block)
+        at = 0
+        while at < end:
+            at += os.pwrite(self.files[name], block[at:end], begin + at)
+        self.copied[name] = begin + end
+        return end, has_intent, end == 0 and not any(block[:4])
+
     def _resume(self, name: str, head: bytes) -> int:
         """Opens the disk copy; what an earlier drainer had copied whole is kept."""
-        self.files[name] = fd = os.open(self.disk / name, os.O_RDWR | os.O_CREAT, 0o600)
+        if name not in self.files:
+            self.files[name] = os.open(self.disk / name, os.O_RDWR | os.O_CREAT, 0o600)
+        fd = self.files[name]
         os.pwrite(fd, head, 0)
         size = os.fstat(fd).st_size
         whole, _ = whole_records(os.pread(fd, size, HEAD)) if size > HEAD else (0, False)
@@ -66,9 +79,14 @@ class Drainer:
         self.copied[name] = HEAD + whole
         return HEAD + whole
 
+    def close(self) -> None:
+        """Lets go of an empty memory folder."""
+        with contextlib.suppress(OSError):
+            self.memory.rmdir()
+
     def _is_closed(self, name: str) -> bool:
         """Whether its writer cut it to what was written: the run has ended."""
-        return self.copied.get(name, 0) == (self.memory / name).stat().st_size
+        return (self.memory / name).stat().st_size - self.copied.get(name, 0) <= 8
 
     def _in_use(self, name: str) -> bool:
         try:

@@ -43,7 +43,7 @@ def replay(path: Path, models: Path) -> dict:
     """Replays the journal of `path`. Keys: identical, digest, expected digest, updates, updates/s, mismatches and so on."""
     reader = reader_of(path)
     verifier = Verifier(reader)
-    core = Core(verifier, capacity_of(path))
+    core = Core(verifier, capacity_of(path))   # the ring depth is the default: a minute of ticks fits
     core.models.update(load_models(models))
     began = time.perf_counter()
     problem = None

@@ -1,4 +1,5 @@
 """A run's folder: journal on disk and in memory, status block, database, logs; and the locks that keep runs apart."""
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -23,6 +24,9 @@ class RunDir:
         name = hashlib.sha256(str(self.path).encode()).hexdigest()[:16]
         shared = Path(os.environ.get("ENGINE_SHM", "/dev/shm" if os.path.isdir("/dev/shm") else self.path))
         self.memory = shared / f"spike-{os.getuid()}-{name}"
+        if self.memory.exists() and (self.memory.is_symlink() or self.memory.lstat().st_uid != os.getuid()
+                                     or self.memory.lstat().st_mode & 0o077):
+            raise RunError(f"{self.memory} belongs to somebody else or is open to others: remove it")
 
     @property
     def journal(self) -> Path:
@@ -31,6 +35,11 @@ class RunDir:
     @property
     def status(self) -> Path:
         return self.path / "status"
+
+    @property
+    def beat(self) -> Path:
+        """Touched by the launcher while it lives."""
+        return self.path / "launcher.beat"
 
     @property
     def database(self) -> Path:
@@ -70,10 +79,12 @@ def new_run(base: Path = Path("runs")) -> Path:
 
 
 def mark_latest(path: Path, base: Path = Path("runs")) -> None:
-    link = base / f".latest-{os.getpid()}"
-    link.unlink(missing_ok=True)
-    link.symlink_to(path.absolute())
-    link.replace(base / "latest")
+    with contextlib.suppress(OSError):                     # a convenience: a read-only folder must not stop a run
+        base.mkdir(parents=True, exist_ok=True)
+        link = base / f".latest-{os.getpid()}"
+        link.unlink(missing_ok=True)
+        link.symlink_to(path.absolute())
+        link.replace(base / "latest")
 
 
 class Lock:
@@ -93,6 +104,21 @@ class Lock:
 
     def release(self) -> None:
         os.close(self.fd)
+
+
+def is_held(path: Path) -> bool:
+    """Whether some process holds the lock; looks without taking it for itself or writing."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def account_lock(account: str) -> Lock:

@@ -14,15 +14,15 @@ from engine.config import Config
 from engine.trail.drain import Drainer
 from engine.trail.embedded import READER, Embedded, password_of
 from engine.trail.replay import JournalError, capacity_of
-from engine.trail.rundir import Lock, RunDir, RunError
+from engine.trail.rundir import Lock, RunDir, RunError, is_held
 from engine.trail.store import Store
 
 
 class StoreProcess:
     """Runs until SIGTERM, then takes what is left of the journal and ends; `once` ends when the journal is closed."""
 
-    def __init__(self, config: Config, run: RunDir, once: bool):
-        self.config, self.run_dir, self.once = config, run, once
+    def __init__(self, config: Config, run: RunDir, once: bool, drain_only: bool):
+        self.config, self.run_dir, self.once, self.drain_only = config, run, once, drain_only
         self.stopping = threading.Event()
         self.state: dict[str, Any] = {"stored": 0, "trouble": "", "url": ""}
 
@@ -30,11 +30,15 @@ class StoreProcess:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stopping.set)
-        lock = Lock(self.run_dir.path / "store.lock", f"the store of {self.run_dir.path}")
+        lock = await self._lock()
+        (self.run_dir.database / "port").unlink(missing_ok=True)
         embedded = None
         drain = threading.Thread(target=self._drain, daemon=True)
         drain.start()
         try:
+            if self.drain_only:
+                await loop.run_in_executor(None, self.stopping.wait)
+                return
             if self.config.store.url:
                 client_args: dict[str, Any] = {"dsn": self.config.store.url}
                 database = self.config.store.url.rsplit("/", 1)[-1] if self.config.store.url.count("/") > 2 else "spike"
@@ -55,6 +59,17 @@ class StoreProcess:
                 await embedded.stop()
             lock.release()
 
+    async def _lock(self) -> Lock:
+        """The store's lock; one that is just ending gets five seconds."""
+        for attempt in range(50):
+            try:
+                return Lock(self.run_dir.path / "store.lock", f"the store of {self.run_dir.path}")
+            except RunError:
+                if attempt == 49:
+                    raise
+                await asyncio.sleep(0.1)
+        raise AssertionError
+
     def _drain(self) -> None:
         """Copies and syncs in its own thread: a slow disk delays neither the queries nor the inserts."""
         drainer = Drainer(self.run_dir.memory, self.run_dir.journal)
@@ -73,6 +88,7 @@ class StoreProcess:
             if sync:
                 synced = time.monotonic()
             if last:
+                drainer.close()
                 return
             if not copied:
                 self.stopping.wait(0.02)
@@ -104,9 +120,10 @@ class StoreProcess:
                 self._publish(store)
                 told = time.monotonic()
             if not progressed:
-                if store.finished and (self.once or self.stopping.is_set()):
+                if self.stopping.is_set() or (self.once and store.finished):
                     return
-                if self.stopping.is_set():
+                # no writer lives: one more look after the lock was seen free, then that is all there will be
+                if self.once and not is_held(self.run_dir.path / "lock") and not store.step():
                     return
                 self.stopping.wait(0.05)
 
@@ -116,7 +133,8 @@ class StoreProcess:
 
     def _trouble(self, text: str) -> None:
         self.state["trouble"] = text[:300]
-        print(orjson.dumps({"at": time.time(), "store": text[:300]}).decode(), flush=True)
+        with contextlib.suppress(OSError):
+            print(orjson.dumps({"at": time.time(), "store": text[:300]}).decode(), flush=True)
         self._publish(None)
         if self.stopping.is_set():
             raise SystemExit(1)             # ClickHouse is gone and we are asked to end: the journal keeps everything
@@ -126,13 +144,14 @@ class StoreProcess:
         if store is not None:
             self.state |= {"stored": store.stored, "finished": store.finished, "corrupt": store.reader.corrupt}
         self.state["at"] = time.time()
-        temporary = self.run_dir.path / ".store.json"
-        temporary.write_bytes(orjson.dumps(self.state))
-        os.replace(temporary, self.run_dir.path / "store.json")
+        with contextlib.suppress(OSError):
+            temporary = self.run_dir.path / ".store.json"
+            temporary.write_bytes(orjson.dumps(self.state))
+            os.replace(temporary, self.run_dir.path / "store.json")
 
 
-def main(config: Config, run: RunDir, once: bool) -> None:
-    asyncio.run(StoreProcess(config, run, once).main())
+def main(config: Config, run: RunDir, once: bool, drain_only: bool) -> None:
+    asyncio.run(StoreProcess(config, run, once, drain_only).main())
 
 
 @contextlib.contextmanager
@@ -143,12 +162,22 @@ def client_of(config: Config, run: RunDir):
     if config.store.url:
         yield clickhouse_connect.get_client(dsn=config.store.url)
         return
-    port_file = run.database / "port"
-    if port_file.exists() and _is_locked(run):
-        yield clickhouse_connect.get_client(host="127.0.0.1", port=int(port_file.read_text()), username=READER,
-                                            password=password_of(run.database), compress=False)
-        return
+    port_file, lock = run.database / "port", None
+    for _ in range(100):
+        try:
+            lock = Lock(run.path / "store.lock", "store")         # nobody serves it: this process does, alone
+            break
+        except RunError:
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                port = int(port_file.read_text())
+                yield clickhouse_connect.get_client(host="127.0.0.1", port=port, username=READER,
+                                                    password=password_of(run.database), compress=False)
+                return
+            time.sleep(0.1)
+    if lock is None:
+        raise RunError(f"the store of {run.path} does not answer")
     if not (run.database / "data").exists():
+        lock.release()
         raise RunError(f"{run.path} has no database: it was run with --no-store. `python -m engine store --run-dir "
                        f"{run.path} --once` fills it from the journal")
     loop = asyncio.new_event_loop()
@@ -163,11 +192,4 @@ def client_of(config: Config, run: RunDir):
         asyncio.run_coroutine_threadsafe(embedded.stop(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
-
-
-def _is_locked(run: RunDir) -> bool:
-    try:
-        Lock(run.path / "store.lock", "store").release()
-    except RunError:
-        return True
-    return False
+        lock.release()

@@ -179,19 +179,22 @@ class Store:
         self.window = -1
         self.ticks: list[np.ndarray] = []
         self.small: list[tuple[int, str, Row]] = []
-        self.sent = self._read_cursor()
         self.stored = 0
         self.finished = False
         self.writers: dict[str, RowWriter] = {}
         for statement in schema(database):
             client.command(statement)
+        # another database than the cursor speaks of has none of it yet
+        self.target = str(client.command(f"SELECT toString(uuid) FROM system.tables WHERE database = '{database}' "
+                                         "AND name = 'ticks'"))
+        self.sent = self._read_cursor()
 
     def _read_cursor(self) -> tuple[int, int]:
         try:
-            boundary, window = orjson.loads(self.cursor.read_bytes())
-            return int(boundary), int(window)
+            target, boundary, window = orjson.loads(self.cursor.read_bytes())
         except (OSError, ValueError):
             return -1, -1
+        return (int(boundary), int(window)) if target == self.target else (-1, -1)
 
     def step(self) -> bool:
         """Takes what is written; False when there is nothing new."""
@@ -205,23 +208,24 @@ class Store:
             self._flush(None)
             self.boundary += 1
         if kind == START:
-            self._begin(orjson.loads(payload))
+            self._begin(payload)
         for table, row in self.converter.rows(kind, seq, now, payload):
             self.small.append((now // self.window_ns, table, row))
         if kind in (STOP, CLOSED):
             self._flush(None)
             self.boundary += kind == CLOSED
-            self.finished = True
-        else:
-            self.finished = False
+        self.finished = kind == CLOSED
+        if kind not in (STOP, CLOSED):
             if now // self.window_ns > self.window:
                 self.window = now // self.window_ns
                 self._flush(self.window)
         return True
 
-    def _begin(self, document: dict[str, Any]) -> None:
-        text = "{engine}.{nonce}.{day}.{source}.{seed}".format(**document)
-        self.tape.run = self.converter.run = zlib.crc32(text.encode())
+    def _begin(self, payload: bytes) -> None:
+        """Run id and batch size come from the START record: the same journal makes the same batches for ever."""
+        document = orjson.loads(payload)
+        self.tape.run = self.converter.run = zlib.crc32(payload)
+        self.rows_per_batch = document.get("store_rows", self.rows_per_batch)
         self.window_ns = round(document.get("store_seconds", 5) * 1_000_000_000)
 
     def _flush(self, before: int | None) -> None:
@@ -254,7 +258,7 @@ class Store:
     def _remember(self, window: int) -> None:
         self.sent = (self.boundary, window)
         temporary = self.cursor.with_suffix(".new")
-        temporary.write_bytes(orjson.dumps(self.sent))
+        temporary.write_bytes(orjson.dumps([self.target, *self.sent]))
         os.replace(temporary, self.cursor)
 
     def _writer(self, table: str) -> RowWriter:

@@ -1,6 +1,8 @@
 """Log files rendered from the journal by a process of their own: trading, signals, feed and errors, JSON lines, rotated."""
+import contextlib
 import logging
 import logging.handlers
+import os
 import signal
 import threading
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import orjson
 import structlog
 
-from engine.trail.rundir import RunDir
+from engine.trail.rundir import Lock, RunDir
 from engine.watch.events import Narrator, clock
 
 FILES = ("trading", "signals", "feed", "errors")
@@ -37,9 +39,11 @@ def main(run: RunDir) -> None:
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
+    lock = Lock(run.path / "logs.lock", f"the logs of {run.path}")
     out, narrator, reader = loggers(run.logs), Narrator(), run.reader()
     mark = run.logs / "position"
-    done = int(mark.read_text()) if mark.exists() else 0
+    text = mark.read_text() if mark.exists() else ""
+    done = int(text) if text.isdigit() else 0
     while True:
         moved = False
         while (record := reader.read()) is not None:
@@ -51,7 +55,11 @@ def main(run: RunDir) -> None:
                 fields = {k: v for k, v in event.fields.items() if k != "event"}
                 out[event.log].info(event.name, time=clock(event.now), text=event.text.strip(), ns=event.now, **fields)
         if moved:
-            mark.write_text(str(done))
+            with contextlib.suppress(OSError):
+                temporary = mark.with_suffix(".new")
+                temporary.write_text(str(done))
+                os.replace(temporary, mark)
         if stopping.is_set():
+            lock.release()
             return
         stopping.wait(0.2)

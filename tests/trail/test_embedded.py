@@ -72,6 +72,9 @@ def test_wrong_passwords_are_refused(server):
     "INSERT INTO FUNCTION file('/tmp/spike-evil.txt', 'CSV', 'a UInt8') SELECT 1", "CREATE TABLE x (a UInt8) ENGINE = Memory",
     "DROP DATABASE spike", "SET readonly = 0", "SELECT 1; SET readonly = 0", "SYSTEM SHUTDOWN",
     "SELECT * FROM executable('id', 'LineAsString', 'a String')", "SELECT * FROM file('/etc/passwd') SETTINGS readonly = 0",
+    "SELECT file('/etc/passwd')", "SELECT `f\\x69le`('/etc/passwd')", "SELECT * APPLY(file) FROM (SELECT '/etc/passwd')",
+    "SELECT arrayMap(file, ['/etc/passwd'])", "DESCRIBE TABLE url('http://127.0.0.1:1/')", "DESCRIBE TABLE file('/etc/passwd')",
+    "BACKUP TABLE ticks TO S3('http://127.0.0.1:1/')", "KILL QUERY WHERE 1", "USE system", "EXPLAIN AST SELECT 1; SELECT 2",
     "SELECT * FROM s3('http://127.0.0.1:1/x', 'CSV')", "SELECT * FROM mysql('127.0.0.1:1', 'a', 'b', 'c', 'd')",
 ])
 def test_nothing_but_reading(server, sql):

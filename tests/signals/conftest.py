@@ -1,0 +1,33 @@
+"""A core fed with rows, and what it proposed."""
+import datetime as dt
+
+import numpy as np
+import orjson
+
+from _ext.core.records import CANDIDATE
+from _ext.trail.journal import Journal, Reader
+from _ext.wiring import Core
+from engine import config
+from engine.market import instruments, sessions
+from engine.sim.recorded import Recording, frames_of
+
+
+def candidates(recording: Recording, folder, timers: bool = False) -> tuple[np.ndarray, Core]:
+    """Every CANDIDATE record the compiled path makes of a recording (no timers unless asked: the twin has none)."""
+    journal = Journal(folder, 64 << 20, 1 << 40)
+    core = Core(journal, len(recording.specs))
+    begin = int(recording.received[0]) * 1_000_000
+    core.feed(1, begin, orjson.dumps(config.Config().record()))
+    core.feed(2, begin, instruments.table(recording.specs, recording.day).tobytes())
+    core.feed(3, begin, sessions.profile(recording.day).tobytes())
+    for n, (at, _, frame) in enumerate(frames_of(recording.rows, recording.received)):
+        core.feed(5, at * 1_000_000, frame)
+        if timers and n % 20 == 0:
+            core.feed(6, at * 1_000_000)
+    journal.close()
+    rows = [np.frombuffer(r[3], CANDIDATE) for r in Reader(folder) if r[0] == 64]
+    return (np.concatenate(rows) if rows else np.zeros(0, CANDIDATE)), core
+
+
+def time_of(ms: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(ms / 1000, sessions.IST)
