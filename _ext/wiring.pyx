@@ -450,6 +450,14 @@ cdef class Core(FrameSink):
         """(trading state, operator state, feed up, positions)."""
         return self.gate.state, self.gate.operator, self.gate.feed_up, self.gate.positions
 
+    def ask_entry(self, const uint8_t[::1] candidate not None, int64_t now):
+        """Asks sizing and gate for an entry as a validated candidate (records.CANDIDATE bytes) would; for the tests."""
+        if candidate.shape[0] != sizeof(Candidate):
+            raise ValueError(f"a candidate has {sizeof(Candidate)} bytes")
+        cdef const Candidate* c = <const Candidate*>&candidate[0]
+        cdef int64_t minute = ((self.market.exchange_ms(now) + 19800000) % 86400000) // 60000 - 555
+        self.trader.enter(c, &self.market.rows[c.inst], now, minute)
+
     def instrument(self, uint32_t inst) -> dict:
         if inst >= self.keys.size:
             raise IndexError(f"instrument {inst}: the table has {self.keys.size}")

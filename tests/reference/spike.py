@@ -1,10 +1,12 @@
 """Plain-Python twin of the market stage and the spike detector (MARKET.md 1.3), written from the definitions with lists and
 numpy; slow on purpose. Fed with decoded updates of one instrument, it tells the strength at each."""
 import math
+from collections import Counter
 
 import numpy as np
 
 LIMIT_MS, IST_MS, OPEN = 8000, 19_800_000, 555
+EDGES = [125 * 2 ** (k // 2) * (3 if k % 2 else 2) // 2 for k in range(24)]
 
 
 def c(x: float) -> float:
@@ -21,7 +23,7 @@ class Twin:
         self.minute = self.day = None
         self.last_close = 0.0
         self.ltt = self.ltp = self.peak = self.seen = None
-        self.gaps, self.trade_gaps = [], []
+        self.gaps, self.trade_gaps = Counter(), Counter()      # by upper edge of their bucket
         self.limit = self.trade_limit = LIMIT_MS
         self.iv = self.iv5 = 0.0
         self.minute5 = None
@@ -30,14 +32,17 @@ class Twin:
     @staticmethod
     def _edge(ms: float) -> int:
         """Upper edge of the half-octave bucket from 125 ms that holds `ms`; the last is open."""
-        edges = [125 * 2 ** (k // 2) * (3 if k % 2 else 2) // 2 for k in range(24)]
-        return next((e for e in edges if ms <= e), edges[-1])
+        return next((e for e in EDGES if ms <= e), EDGES[-1])
 
     def _limit(self, gaps) -> int:
-        if len(gaps) < 100:
+        total, below = sum(gaps.values()), 0
+        if total < 100:
             return LIMIT_MS
-        edges = sorted(self._edge(g) for g in gaps)
-        return max(LIMIT_MS, 3 * edges[math.ceil(len(edges) * 0.99) - 1])
+        for edge in EDGES:
+            below += gaps[edge]
+            if below * 100 >= total * 99:
+                break
+        return max(LIMIT_MS, 3 * edge)
 
     def _close_bar(self) -> None:
         if self.minute is None or self.is_closed:
@@ -63,7 +68,7 @@ class Twin:
             silence = received_ms - self.seen
             gap = silence > self.limit
             if not gap:
-                self.gaps.append(silence)
+                self.gaps[self._edge(silence)] += 1
         self.seen = received_ms
         if row["iv"] > 0:
             self.iv = float(row["iv"])
@@ -74,7 +79,7 @@ class Twin:
             if ltt - self.ltt > self.trade_limit:
                 gap = True
             else:
-                self.trade_gaps.append(ltt - self.ltt)
+                self.trade_gaps[self._edge(ltt - self.ltt)] += 1
         if ltt == self.ltt and ltp == self.ltp and vtt in (self.peak, 0) and not gap:
             return None
         session = (ltt + IST_MS) % 86_400_000 // 60_000 - OPEN

@@ -144,7 +144,8 @@ def plant(session: Recording, key: str, at_ms: int, rng, size: float = 10.0, tim
     grown = np.where((t >= 0) & (t <= ramp), times * volume / 60_000, 0.0)
     extra = np.cumsum(grown * np.diff(received, prepend=received[0]))
     rows["vtt"] = rows["vtt"] + extra.astype(np.int64)
-    return Recording(rows, received, [spec])
+    near = (received > at_ms - 7_200_000) & (received < at_ms + 200_000)
+    return Recording(rows[near], received[near], [spec])
 
 
 def test_planted_spikes_are_found_on_the_tick_that_makes_them(session, tmp_path):

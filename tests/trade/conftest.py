@@ -1,0 +1,124 @@
+"""A core with one instrument on a quiet market, ready to be asked for an entry, and a broker played by hand."""
+import datetime as dt
+
+import numpy as np
+import orjson
+import pytest
+
+from _ext.core.records import CANDIDATE, FILL, FUNDS, GATE, INTENT, LINK, OPERATOR_CHANGE, ORDER_UPDATE, POSITION, REASONS, REPLY
+from _ext.trail.journal import Journal, Reader
+from _ext.wiring import Core
+from engine import config
+from engine.feed import TICK_DTYPE, encode
+from engine.market.instruments import Spec, table
+from engine.market.sessions import epoch_ms
+
+DAY = dt.date(2026, 9, 1)
+SPECS = [Spec(f"NSE_EQ|{name}", name, tick=10) for name in ("AAA", "BBB", "CCC", "DDD", "EEE")]
+SECOND = 1_000_000_000
+
+
+class Desk:
+    """Drives one core by records. Prices in paise; the book is 10 wide around `mid`, 1,000 a side."""
+
+    def __init__(self, folder, **risk):
+        self.folder = folder
+        self.journal = Journal(folder, 1 << 22, 1 << 40)
+        self.core = Core(self.journal, len(SPECS))
+        self.now = (epoch_ms(DAY, 30)) * 1_000_000
+        settings = config.Config(risk=config.Risk(**risk))
+        self.core.feed(1, self.now, orjson.dumps(settings.record() | {"nonce": "n", "engine": "spk"}))
+        self.core.feed(2, self.now, table(SPECS, DAY).tobytes())
+        self.funds(100_000_000)
+        self.link(0, True)
+        self.link(1, True)
+        self.mid = [100_000] * len(SPECS)
+        self.vtt = 1000
+        for i in range(len(SPECS)):
+            self.tick(i)
+
+    def funds(self, paise: int) -> None:
+        row = np.zeros(1, FUNDS)
+        row["available"] = row["at_day_start"] = paise
+        self.core.feed(10, self.now, row.tobytes())
+
+    def link(self, which: int, up: bool) -> None:
+        row = np.zeros(1, LINK)
+        row["which"], row["up"] = which, up
+        self.core.feed(7, self.now, row.tobytes())
+
+    def operator(self, state: int) -> None:
+        row = np.zeros(1, OPERATOR_CHANGE)
+        row["state"] = state
+        self.core.feed(11, self.now, row.tobytes())
+
+    def tick(self, inst: int = 0, mid: int | None = None, seconds: float = 0.2, bid: int | None = None, ask: int | None = None):
+        """An update of the book and the last price, `seconds` later."""
+        self.now += round(seconds * SECOND)
+        self.mid[inst] = mid or self.mid[inst]
+        self.vtt += 10
+        row = np.zeros(1, TICK_DTYPE)
+        key = SPECS[inst].key.encode()
+        row["key"], row["key_len"], row["mode"], row["has"], row["n_levels"] = key, len(key), 1, 1 | 2 | 64, 1
+        row["ltp"], row["ltt"], row["vtt"] = self.mid[inst], self.now // 1_000_000, self.vtt
+        row["levels"]["bidP"][:, 0] = self.mid[inst] - 10 if bid is None else bid
+        row["levels"]["askP"][:, 0] = self.mid[inst] + 10 if ask is None else ask
+        row["levels"]["bidQ"][:, 0] = row["levels"]["askQ"][:, 0] = 1000
+        self.core.feed(5, self.now, encode(row, self.now // 1_000_000))
+        return self.intents()
+
+    def timer(self, seconds: float = 1.0):
+        self.now += round(seconds * SECOND)
+        self.core.feed(6, self.now)
+        return self.intents()
+
+    def enter(self, inst: int = 0, direction: int = 1, number: int = 1):
+        """Asks for an entry as a validated candidate would: (reason in words, intents)."""
+        row = np.zeros(1, CANDIDATE)
+        row["id"], row["inst"], row["direction"] = number, inst, direction
+        self.core.ask_entry(row.tobytes(), self.now)
+        return REASONS[self.records(66, GATE)[-1]["reason"]], self.intents()
+
+    def intents(self) -> list:
+        return list(self.core.take_intents())
+
+    def reply(self, intent, outcome: int = 1, code: int = 200, kind: int | None = None):
+        row = np.zeros(1, REPLY)
+        row["intent"], row["outcome"], row["code"] = intent["id"], outcome, code
+        row["kind"] = intent["kind"] if kind is None else kind
+        row["order_id"] = f"B{intent['id']}".encode()
+        self.now += 30_000_000
+        self.core.feed(8, self.now, row.tobytes())
+        return self.intents()
+
+    def update(self, intent, status: int, filled: int = 0, price: int | None = None):
+        """An order message: status 2 open, 3 complete, 4 cancelled, 5 rejected."""
+        row = np.zeros(1, ORDER_UPDATE)
+        row["intent"], row["status"], row["filled"] = intent["id"], status, filled
+        row["value"], row["quantity"] = filled * (price or int(intent["price"])), intent["quantity"]
+        row["order_id"] = f"B{intent['id']}".encode()
+        self.now += 10_000_000
+        self.core.feed(9, self.now, row.tobytes())
+        return self.intents()
+
+    def records(self, kind: int, dtype) -> list:
+        return [np.frombuffer(r[3], dtype)[0] for r in Reader(self.folder) if r[0] == kind]
+
+    def position(self):
+        return self.records(69, POSITION)[-1]
+
+    def fills(self) -> list:
+        return self.records(68, FILL)
+
+    def all_intents(self) -> list:
+        return self.records(67, INTENT)
+
+
+@pytest.fixture
+def desk(tmp_path):
+    return Desk(tmp_path)
+
+
+@pytest.fixture
+def make_desk(tmp_path):
+    return lambda name="d", **risk: Desk(tmp_path / name, **risk)
