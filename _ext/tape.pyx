@@ -18,7 +18,7 @@ cdef packed struct TapeRow:   # RowBinary of table ticks, column for column
     uint32_t inst
     int64_t exch_ts           # ms
     int64_t recv_ts           # us
-    uint64_t seq              # journal sequence << 16 | place in the frame
+    uint64_t seq              # journal sequence of its frame; a key comes once in each
     int64_t ltp
     uint32_t ltq
     uint64_t vtt
@@ -44,7 +44,6 @@ cdef class Tape(Core):
     cdef TapeRow* pile
     cdef size_t room
     cdef readonly size_t count
-    cdef uint32_t place
     cdef uint64_t record_seq
     cdef public uint32_t run
 
@@ -71,8 +70,7 @@ cdef class Tape(Core):
         row.inst = t.inst
         row.exch_ts = t.ltt
         row.recv_ts = now // 1000
-        row.seq = self.record_seq << 16 | (self.place & <uint32_t>65535)
-        self.place += 1
+        row.seq = self.record_seq
         row.ltp = t.ltp
         row.ltq = <uint32_t>min(max(t.ltq, <int64_t>0), U32)
         row.vtt = <uint64_t>max(t.vtt, <int64_t>0)
@@ -101,7 +99,6 @@ cdef class Tape(Core):
                 break
             taken += 1
             last = head[0]
-            self.place = 0
             if head.type < 64:
                 self.record_seq = self.trail.seq = head.seq
                 self.apply(head.type, head.now, <const uint8_t*>head + sizeof(RecordHead), head.size, 0)

@@ -450,6 +450,13 @@ cdef class Core(FrameSink):
         """(trading state, operator state, feed up, positions)."""
         return self.gate.state, self.gate.operator, self.gate.feed_up, self.gate.positions
 
+    def run_packed(self, const uint8_t[::1] data not None, const int64_t[::1] offsets not None,
+                   const int64_t[::1] times not None):
+        """Takes frames `data[offsets[i]:offsets[i + 1]]` received at `times[i]` (ns) in one compiled loop; the benchmark's door."""
+        cdef int64_t i
+        for i in range(times.shape[0]):
+            self.on_frame(&data[offsets[i]], offsets[i + 1] - offsets[i], times[i])
+
     def ask_entry(self, const uint8_t[::1] candidate not None, int64_t now):
         """Asks sizing and gate for an entry as a validated candidate (records.CANDIDATE bytes) would; for the tests."""
         if candidate.shape[0] != sizeof(Candidate):

@@ -41,7 +41,7 @@ cdef class Journal(Trail):
     cdef Reader prefix                  # what an earlier, killed run wrote and this one must repeat; or None
     cdef readonly bint diverged
     cdef void _begin(self) noexcept
-    cdef int _map(self, uint64_t index, uint8_t** out) noexcept
+    cdef int _map(self, uint64_t index, uint8_t** out, int flags) noexcept
     cdef bint _rotate(self) noexcept
     cdef bint _repeats(self, int type, int64_t now, const void* payload, size_t n) noexcept
 

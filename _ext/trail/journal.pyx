@@ -23,7 +23,7 @@ cdef extern from "<unistd.h>" nogil:
 cdef extern from "<sys/mman.h>" nogil:
     void* mmap_ "mmap"(void*, size_t, int, int, int, int64_t)
     int munmap(void*, size_t)
-    int PROT_READ, PROT_WRITE, MAP_SHARED
+    int PROT_READ, PROT_WRITE, MAP_SHARED, MAP_POPULATE
     void* MAP_FAILED
 
 cdef extern from *:
@@ -89,7 +89,7 @@ cdef class Journal(Trail):
         self.memory_cap = memory_cap
         self.prefix = prefix
         self.seq = first_seq
-        if self._map(0, &self.base) != 0:
+        if self._map(0, &self.base, MAP_POPULATE) != 0:        # the first segment's pages are touched before the first tick
             raise OSError(f"journal: {self.problem}. Free space in {folder}, or point `run_dir` elsewhere")
         self._begin()
         self.used = sizeof(SegmentHead)
@@ -99,7 +99,7 @@ cdef class Journal(Trail):
         cdef SegmentHead* head = <SegmentHead*>self.base
         STORE_FIRST(&head.first_seq, self.seq + 1)
 
-    cdef int _map(self, uint64_t index, uint8_t** out) noexcept:
+    cdef int _map(self, uint64_t index, uint8_t** out, int flags) noexcept:
         """Makes segment `index` of this epoch with all its blocks; 0, or -1 with `problem` set."""
         cdef int fd, code
         cdef SegmentHead* head
@@ -116,7 +116,7 @@ cdef class Journal(Trail):
             close(fd)
             unlink(name)
             return -1
-        out[0] = <uint8_t*>mmap_(NULL, self.capacity, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+        out[0] = <uint8_t*>mmap_(NULL, self.capacity, PROT_READ | PROT_WRITE, MAP_SHARED | flags, fd, 0)
         close(fd)
         if out[0] == <uint8_t*>MAP_FAILED:
             out[0] = NULL
@@ -133,7 +133,7 @@ cdef class Journal(Trail):
     cdef bint _rotate(self) noexcept:
         """Goes on in the next segment; False when there is none to be had."""
         if self.next_base == NULL and (self._undrained() + self.capacity > self.memory_cap
-                                       or self._map(self.index + 1, &self.next_base) != 0):
+                                       or self._map(self.index + 1, &self.next_base, 0) != 0):
             self.full = True
             return False
         munmap(self.base, self.capacity)
@@ -204,7 +204,7 @@ cdef class Journal(Trail):
         cdef volatile uint8_t* page
         if self.next_base == NULL:
             if self.used * 2 > self.capacity and self._undrained() + self.capacity <= self.memory_cap:
-                self._map(self.index + 1, &self.next_base)
+                self._map(self.index + 1, &self.next_base, 0)
                 self.next_ready = PAGE
             return
         end = min(self.next_ready + step, self.capacity)

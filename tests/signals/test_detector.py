@@ -27,17 +27,21 @@ def twin_of(session: Recording, key: str) -> tuple[Twin, np.ndarray, np.ndarray]
     return Twin(a, v, spec.tick, is_option=spec.kind == "option"), session.rows[mine], session.received[mine]
 
 
-def fires(twin: Twin, rows, received, threshold: float, until_ms: int | None = None) -> list[int]:
+def fires(twin: Twin, rows, received, threshold: float) -> list[int]:
     """Receipt times at which the twin's strength is at or above `threshold`, with the detector's cooldown and lag rules."""
     out: list[int] = []
-    quiet = {1: 0, -1: 0}
+    quiet = {(level, side): 0 for level in (0, 1) for side in (1, -1)}
     smallest = int((received - rows["ltt"])[rows["ltt"] > 0].min())
     for at, row in zip(received.tolist(), rows, strict=True):
         strength = twin.on_tick(at, row)
         ltt = int(row["ltt"])
-        if strength is None or strength < threshold or at - ltt - smallest > 2500 or ltt < quiet[twin.direction]:
+        if strength is None or strength < threshold or at - ltt - smallest > 3000:
             continue
-        quiet[twin.direction] = ltt + 300_000
+        level = int(strength >= 0.6)
+        if ltt < quiet[level, twin.direction]:
+            continue
+        for below in range(level + 1):
+            quiet[below, twin.direction] = ltt + 300_000
         out.append(at)
     return out
 

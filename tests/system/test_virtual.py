@@ -46,7 +46,7 @@ def test_the_recorded_session_end_to_end(cli):
     document = cli.json("run", "--data", str(folder), "--speed", "max", "--for", "60s", "--run-dir", run_dir)
     assert document["updates"] > 200_000 and document["market_time"] > "15:40" and document["problem"] is None
     assert document["stored"] == document["updates"]
-    assert cli.json("query", "SELECT count() n, uniqExact(seq) u FROM ticks", "--run-dir", run_dir) == [
+    assert cli.json("query", "SELECT count() n, uniqExact(seq, inst) u FROM ticks", "--run-dir", run_dir) == [
         {"n": document["updates"], "u": document["updates"]}]
     bars = cli.json("query", "SELECT sum(volume) v FROM bars_1m", "--run-dir", run_dir)[0]["v"]
     ticks = cli.json("query", "SELECT sum(volume) v FROM ticks WHERE bitAnd(flags, 408) = 0", "--run-dir", run_dir)[0]["v"]

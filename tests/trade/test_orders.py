@@ -138,7 +138,7 @@ def test_a_refused_stop_is_tried_again_ever_later_then_as_a_limit(desk):
 
 def test_restart_frees_what_was_under_way(desk):
     _, stop = opened(desk)
-    (modify,) = desk.tick(mid=104_100)
+    assert len(desk.tick(mid=104_100)) == 1
     desk.core.feed(13, desk.now, orjson.dumps({"nonce": "m"}))            # the process died before the answer
     desk.update(stop, 2)
     assert [i["kind"] for i in desk.tick(mid=104_100, seconds=2)] == [MODIFY]
@@ -152,7 +152,7 @@ def test_more_filled_than_asked_for_is_not_ours(desk):
 
 
 def test_repeated_and_late_updates_change_nothing(desk):
-    entry, stop = opened(desk)
+    entry, _ = opened(desk)
     before = len(desk.fills())
     for status, filled in ((2, 10), (1, 0), (3, int(entry["quantity"])), (2, 0)):
         assert desk.update(entry, status, filled, 100_000) == []
