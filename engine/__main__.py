@@ -156,28 +156,26 @@ def run_max(settings: Any, folder: RunDir, market: Any, data: Path | None, seed:
 def run_live(settings: Any, folder: RunDir, data: Path | None, seed: int, day: dt.date | None, names: int, start: str,
              factor: float, seconds: float | None, observe: bool, store: bool, json: bool) -> dict[str, Any]:
     """In real time (or `factor` times it): sim, engine, store and logs as processes, the view in this one."""
-    from engine.launcher import Launcher, is_running, launcher_lock, wait_for
+    from engine.launcher import Launcher, launcher_lock, wait_for
 
     lock = launcher_lock(folder)
     market = f"recorded {data}" if data else "SIMULATED market, paper money"
     launcher = Launcher(folder, f"spike · {market} · {folder.path}", quiet=json)
     address = folder.path / "sim.address"
     try:
-        if not is_running(folder):
-            launched = ["sim", "--speed", str(factor), "--seed", str(seed), "--names", str(names), "--start", start,
-                        "--address-file", str(address)]
-            if data is not None:
-                launched += ["--data", str(data)]
-            if day is not None:
-                launched += ["--day", day.isoformat()]
+        launched = ["--speed", str(factor), "--seed", str(seed), "--names", str(names), "--start", start, "--address-file",
+                    str(address), *(["--data", str(data)] if data is not None else []),
+                    *(["--day", day.isoformat()] if day is not None else [])]
+        if not launcher.lives("sim"):
+            if folder.reader().read() is not None:
+                raise RunError(f"the simulated market of {folder.path} has ended, its positions with it: start a new run, or "
+                               "look at this one with replay, query and explain")
             address.unlink(missing_ok=True)
-            sim = launcher.add("sim", *launched)
-            base = wait_for(address, launcher, sim)
-            launched[launched.index("--address-file"):] = ["--port", base.rsplit(":", 1)[-1], *launched[
-                launched.index("--address-file"):]]
-            sim.command = [*sim.command[:3], *launched]
-            launcher.add("engine", "engine", "--run-dir", str(folder.path), "--base", base, "--seed", str(seed),
-                         *(["--observe"] if observe else []))
+        sim = launcher.add("sim", "sim", *launched)        # or the one a launcher that died has left
+        base = wait_for(address, launcher, sim)
+        sim.command += ["--port", base.rsplit(":", 1)[-1]]     # should it die, it comes back where the engine looks for it
+        launcher.add("engine", "engine", "--run-dir", str(folder.path), "--base", base, "--seed", str(seed),
+                     *(["--observe"] if observe else []))
         launcher.add("store", "store", "--run-dir", str(folder.path), *([] if store else ["--drain-only"]))
         launcher.add("logs", "logs", "--run-dir", str(folder.path))
         launcher.loop(seconds)

@@ -21,12 +21,49 @@ CRASHES, CRASH_WINDOW_S = 3, 600
 REDUCE = 2
 
 
+class Adopted:
+    """A process another launcher started and left behind, by pid and start time: as much of Popen as is needed."""
+
+    returncode = 0
+
+    def __init__(self, pid: int, started: int):
+        self.pid, self.started = pid, started
+
+    def poll(self) -> int | None:
+        return None if start_time(self.pid) == self.started else 0
+
+    def terminate(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self, timeout: float | None = None) -> int:
+        end = time.monotonic() + (timeout if timeout is not None else 1e9)
+        while self.poll() is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+            time.sleep(0.02)
+        return 0
+
+
+def start_time(pid: int) -> int:
+    """Start of a process in clock ticks, 0 where there is none: with the pid it names a process for good."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return 0 if fields[0] == "Z" else int(fields[19])
+
+
 @dataclass
 class Child:
     """One process: its command, and when it may be started again."""
     name: str
     command: list[str]
-    process: subprocess.Popen[bytes] | None = None
+    process: "subprocess.Popen[bytes] | Adopted | None" = None
     pause: float = BACK_OFF[0]
     due: float = 0.0
     deaths: list[float] = field(default_factory=list)
@@ -46,8 +83,23 @@ class Launcher:
     def add(self, name: str, *arguments: str) -> Child:
         child = Child(name, [sys.executable, "-m", "engine", *arguments])
         self.children.append(child)
-        self._start(child)
+        if self.lives(name):
+            child.process = Adopted(*self._left_behind()[name])
+        else:
+            self._start(child)
         return child
+
+    def lives(self, name: str) -> bool:
+        """Whether a process of this run that another launcher started still lives."""
+        known = self._left_behind().get(name)
+        return known is not None and start_time(known[0]) == known[1]
+
+    def _left_behind(self) -> dict[str, list[int]]:
+        """Processes of this run as its last launcher noted them: name -> [pid, start time]."""
+        try:
+            return orjson.loads((self.run_dir.path / "children.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
 
     def _start(self, child: Child) -> None:
         log = (self.run_dir.path / f"{child.name}.out").open("ab")
@@ -55,6 +107,9 @@ class Launcher:
             # a session of its own: Ctrl-C reaches the launcher alone, which ends the others in order
             child.process = subprocess.Popen(child.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                                              start_new_session=True, cwd=os.getcwd())
+        note = self._left_behind() | {child.name: [child.process.pid, start_time(child.process.pid)]}
+        with contextlib.suppress(OSError):
+            (self.run_dir.path / "children.json").write_bytes(orjson.dumps(note))
 
     def tail(self, child: Child) -> str:
         """The last thing a child said."""

@@ -363,7 +363,7 @@ class EngineProcess:
         p50, p99, p999, worst = self.feed.listener.percentiles() if self.feed.listener else (0, 0, 0, 0)
         times = sorted(self.order_times) or [0]
         for name, value in {
-            "pid": os.getpid(), "pid_started": _process_start(), "heartbeat": time.time_ns(), "now": core.now,
+            "pid": os.getpid(), "heartbeat": time.time_ns(), "now": core.now,
             "speed": self.clock.speed, "trading": trading, "operator": operator, "feed_up": feed_up,
             "positions": positions, "reconnects": max(self.feed.connects - 1, 0), "instruments": len(self.specs),
             "digest": core.digest, "epoch": self.journal.epoch, "p50": p50, "p99": p99, "p999": p999, "max": worst,
@@ -375,11 +375,6 @@ class EngineProcess:
         }.items():
             v[name] = value
         self.status.publish()
-
-
-def _process_start() -> int:
-    """Start time of this process in clock ticks: with the pid it names a process for good."""
-    return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
 
 
 def main(config: Config, run: RunDir, target: Target, seed: int, observe: bool) -> None:

@@ -20,7 +20,7 @@ cdef extern from *:
     void STORE32(void* p, uint32_t v) noexcept nogil
 
 STATUS = np.dtype([
-    ("pid", "<i8"), ("pid_started", "<i8"), ("heartbeat", "<i8"), ("now", "<i8"), ("speed", "<f8"),
+    ("pid", "<i8"), ("heartbeat", "<i8"), ("now", "<i8"), ("speed", "<f8"),
     ("trading", "<i8"), ("operator", "<i8"), ("feed_up", "<i8"), ("positions", "<i8"),
     ("updates", "<i8"), ("frames", "<i8"), ("rejected", "<i8"), ("unknown", "<i8"), ("candidates", "<i8"),
     ("signals", "<i8"), ("orders", "<i8"), ("requests", "<i8"), ("gaps", "<i8"), ("late", "<i8"), ("repeats", "<i8"),

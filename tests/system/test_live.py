@@ -1,0 +1,124 @@
+"""A run of several processes in (accelerated) real time: killed here and there, it goes on, loses nothing and doubles nothing."""
+import os
+import random
+import signal
+import subprocess
+import time
+
+import orjson
+import pytest
+
+from _ext.trail.status import StatusBlock
+from engine.launcher import start_time
+from engine.trail.rundir import RunDir
+
+RUN = ("--names", "24", "--speed", "25", "--start", "09:19")
+
+
+def children(run_dir) -> dict[str, int]:
+    """Living processes of a run: name -> pid."""
+    try:
+        noted = orjson.loads((run_dir / "children.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return {name: pid for name, (pid, started) in noted.items() if start_time(pid) == started}
+
+
+def wait_until(condition, seconds: float, what: str) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+
+
+def updates(run_dir) -> int:
+    try:
+        status = StatusBlock(run_dir / "status").read()
+    except (OSError, ValueError):
+        return 0
+    return 0 if status is None else int(status["updates"])
+
+
+def stop(process) -> dict:
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err.decode()[-1500:]
+    return orjson.loads(out)
+
+
+@pytest.fixture
+def run_dir(cli):
+    path = cli.base / "live"
+    yield path
+    for pid in children(path).values():                    # whatever a failed test has left
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_first_update_within_ten_seconds_and_a_clean_end(cli, run_dir):
+    process = cli.start("run", *RUN, "--run-dir", str(run_dir), "--json")
+    wait_until(lambda: updates(run_dir) > 3000, 60, "3,000 updates")
+    assert cli.json("query", "SELECT count() n FROM ticks", "--run-dir", str(run_dir))[0]["n"] >= 0     # while it runs
+    with pytest.raises(AssertionError, match="in use by process"):
+        cli.run("run", *RUN, "--run-dir", str(run_dir), timeout=60)
+    cli.run("pause", "--run-dir", str(run_dir))
+    cli.run("resume", "--run-dir", str(run_dir))
+    document = stop(process)
+    assert document["first_update_s"] < 10 and document["stored"] == document["updates"] > 3000
+    replayed = cli.json("replay", str(run_dir))
+    assert replayed["identical"] and replayed["expected"] == document["digest"]
+    assert children(run_dir) == {} and not RunDir(run_dir).memory.exists()
+    for name in ("trading", "signals", "feed", "errors"):
+        assert (run_dir / "logs" / f"{name}.jsonl").exists()
+
+
+def test_killed_twelve_times_it_goes_on(cli, run_dir):
+    """SIGKILL of engine, store or launcher at twelve random moments: nothing journaled is lost, the account stays locked to one
+    engine, ClickHouse equals one filled from the journal alone."""
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    chance = random.Random(seed)
+    process = cli.start("run", *RUN, "--run-dir", str(run_dir), "--json")
+    wait_until(lambda: updates(run_dir) > 1000, 60, "the first updates")
+    last_seq = 0
+    for n in range(12):
+        time.sleep(chance.uniform(0.2, 1.5))
+        victim = ("engine", "store", "launcher")[n % 3]
+        if victim == "launcher":
+            process.kill()
+            process.communicate()
+            process = cli.start("run", *RUN, "--run-dir", str(run_dir), "--json")
+            continue
+        pid = children(run_dir).get(victim)
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+        if victim == "engine":
+            sequences = [r[1] for r in RunDir(run_dir).reader()]
+            assert sequences == list(range(1, len(sequences) + 1)) and len(sequences) >= last_seq
+            last_seq = len(sequences)
+            StatusBlock(run_dir / "status").operator = 0    # three crashes in ten minutes make it reduce; here it shall go on
+    before = updates(run_dir)
+    wait_until(lambda: updates(run_dir) > before + 2000, 90, "updates after the last kill")
+    document = stop(process)
+    assert document["epoch"] >= 2 and document["problem"] is None
+    replayed = cli.json("replay", str(run_dir))
+    assert replayed["identical"], replayed
+    sequences = [r[1] for r in RunDir(run_dir).reader()]
+    assert sequences == list(range(1, len(sequences) + 1))
+    from tests.system.test_virtual import contents
+    copy = cli.base / "copy"
+    copy.mkdir()
+    subprocess.run(["cp", "-r", str(run_dir / "journal"), str(copy / "journal")], check=True)
+    cli.run("store", "--run-dir", str(copy), "--once")
+    assert contents(cli, run_dir) == contents(cli, copy)
+
+
+def test_unreachable_sim_and_taken_port(cli):
+    text = cli.run("engine", "--base", "http://127.0.0.1:9", "--run-dir", str(cli.base / "x"), code=1, timeout=60)
+    assert "error:" in text and "127.0.0.1" in text
+    first = cli.start("sim", "--names", "2", "--port", "18999")
+    try:
+        time.sleep(4)
+        assert "choose another with --port" in cli.run("sim", "--names", "2", "--port", "18999", code=1, timeout=60)
+    finally:
+        first.terminate()
+        first.communicate()
