@@ -34,11 +34,11 @@ lint: install
 	$(PY) bench/hints.py
 
 sanitize: build/.installed
-	SPIKE_BUILD=sanitize $(PY) setup.py --quiet build_ext --build-lib build/sanitize --build-temp build/sanitize-temp --force
 	$(PY) bench/sanitize.py
 
 soak: install
-	$(PY) -m pytest -q -m slow tests
+	$(PY) tests/feed/fuzz_wire.py -max_total_time=120
+	for i in 1 2 3 4 5; do $(PY) -m pytest -q tests/system/test_live.py tests/system/test_virtual.py -k "kill" || exit 1; done
 
 clean:
 	rm -rf build dist .venv *.egg-info && find _ext -name '*.so' -delete -o -name '*.c' -delete

@@ -160,9 +160,10 @@ def client_of(config: Config, run: RunDir):
     import clickhouse_connect
 
     if config.store.url:
-        yield clickhouse_connect.get_client(dsn=config.store.url)
+        with clickhouse_connect.get_client(dsn=config.store.url) as client:
+            yield client
         return
-    port_file, lock = run.database / "port", None
+    port_file, lock, port = run.database / "port", None, 0
     for _ in range(100):
         try:
             lock = Lock(run.path / "store.lock", "store")         # nobody serves it: this process does, alone
@@ -170,12 +171,15 @@ def client_of(config: Config, run: RunDir):
         except RunError:
             with contextlib.suppress(FileNotFoundError, ValueError):
                 port = int(port_file.read_text())
-                yield clickhouse_connect.get_client(host="127.0.0.1", port=port, username=READER,
-                                                    password=password_of(run.database), compress=False)
-                return
+                break
             time.sleep(0.1)
     if lock is None:
-        raise RunError(f"the store of {run.path} does not answer")
+        if port == 0:
+            raise RunError(f"the store of {run.path} does not answer")
+        with clickhouse_connect.get_client(host="127.0.0.1", port=port, username=READER, password=password_of(run.database),
+                                           compress=False) as client:
+            yield client
+        return
     if not (run.database / "data").exists():
         lock.release()
         raise RunError(f"{run.path} has no database: it was run with --no-store. `python -m engine store --run-dir "
@@ -186,10 +190,12 @@ def client_of(config: Config, run: RunDir):
     embedded = Embedded(run.database)
     port = asyncio.run_coroutine_threadsafe(embedded.start(), loop).result()
     try:
-        yield clickhouse_connect.get_client(host="127.0.0.1", port=port, username=READER, password=embedded.password,
-                                            compress=False)
+        with clickhouse_connect.get_client(host="127.0.0.1", port=port, username=READER, password=embedded.password,
+                                           compress=False) as client:
+            yield client
     finally:
         asyncio.run_coroutine_threadsafe(embedded.stop(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        loop.close()
         lock.release()

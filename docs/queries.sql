@@ -1,0 +1,70 @@
+-- Questions an analyst asks first. Each stands between its name and the next; tests/trail/test_queries.py runs them all.
+-- Prices are paise: divide by 100 for rupees. Run one with: python -m engine query "..."
+
+-- name: candidates by verdict and reason
+SELECT verdict, reason, count() AS n, round(avg(strength), 3) AS strength FROM signals GROUP BY verdict, reason ORDER BY n DESC;
+
+-- name: candidates by hour
+SELECT toHour(exch_ts) AS hour, count() AS candidates, countIf(level = 1) AS signals, countIf(verdict = 'passed') AS passed
+FROM signals GROUP BY hour ORDER BY hour;
+
+-- name: what the noise filter refused, and how sure it was
+SELECT s.symbol, g.ts, g.strength, g.score, g.score_next, g.f_mid_over_ltp, g.f_spread_ratio
+FROM signals AS g INNER JOIN symbols AS s ON s.run = g.run AND s.inst = g.inst WHERE g.reason = 'noise' ORDER BY g.ts;
+
+-- name: where the price was five minutes after each passed candidate, bp in its direction
+SELECT s.symbol, g.ts, g.direction * (toFloat64(b.close) / toFloat64(g.price) - 1) * 10000 AS after_bp
+FROM signals AS g
+INNER JOIN symbols AS s ON s.run = g.run AND s.inst = g.inst
+INNER JOIN (SELECT run, inst, bar_ts, argMaxMerge(close) AS close FROM bars_1m GROUP BY run, inst, bar_ts) AS b
+  ON b.run = g.run AND b.inst = g.inst AND b.bar_ts = toStartOfMinute(toDateTime(g.exch_ts, 'Asia/Kolkata')) + INTERVAL 5 MINUTE
+WHERE g.verdict = 'passed' ORDER BY g.ts;
+
+-- name: one minute bars of the busiest name
+SELECT bar_ts, argMinMerge(open) AS open, max(high) AS high, min(low) AS low, argMaxMerge(close) AS close, sum(volume) AS volume
+FROM bars_1m WHERE inst = (SELECT inst FROM ticks GROUP BY inst ORDER BY count() DESC LIMIT 1) GROUP BY bar_ts ORDER BY bar_ts;
+
+-- name: five minute volume weighted average price of each name
+SELECT s.symbol, b.bar_ts, round(sum(b.turnover) / sum(b.volume) / 100, 2) AS vwap
+FROM bars_5m AS b INNER JOIN symbols AS s ON s.run = b.run AND s.inst = b.inst
+GROUP BY s.symbol, b.bar_ts HAVING sum(b.volume) > 0 ORDER BY s.symbol, b.bar_ts;
+
+-- name: updates, repeats and gaps of each name
+SELECT s.symbol, count() AS updates, countIf(bitTest(t.flags, 5)) AS repeats, countIf(bitTest(t.flags, 2)) AS after_gaps,
+  countIf(bitTest(t.flags, 4)) AS late, countIf(bitTest(t.flags, 3)) AS steps_back
+FROM ticks AS t INNER JOIN symbols AS s ON s.run = t.run AND s.inst = t.inst GROUP BY s.symbol ORDER BY updates DESC;
+
+-- name: spread of each name in basis points
+SELECT s.symbol, quantileExact(0.5)(2e4 * (t.ask - t.bid) / (t.ask + t.bid)) AS median_bp,
+  quantileExact(0.99)(2e4 * (t.ask - t.bid) / (t.ask + t.bid)) AS p99_bp
+FROM ticks AS t INNER JOIN symbols AS s ON s.run = t.run AND s.inst = t.inst WHERE t.bid > 0 AND t.ask > t.bid
+GROUP BY s.symbol ORDER BY median_bp;
+
+-- name: every order with what became of it
+SELECT id, anyIf(event, event = 'place') AS placed, minIf(ts, event = 'place') AS at, anyIf(role, event = 'place') AS role,
+  anyIf(why, event = 'place') AS why, countIf(event = 'modify') AS modifies, argMaxIf(status, seq, event IN ('update', 'look-up')) AS status,
+  max(filled) AS filled
+FROM orders GROUP BY id ORDER BY id;
+
+-- name: profit and loss of each name, rupees
+SELECT s.symbol, sum(t.realised) / 100 AS realised, sum(t.charges) / 100 AS charges, (sum(t.realised) - sum(t.charges)) / 100 AS net,
+  count() AS fills
+FROM trades AS t INNER JOIN symbols AS s ON s.run = t.run AND s.inst = t.inst GROUP BY s.symbol ORDER BY net;
+
+-- name: how long positions lasted and why they ended
+SELECT t.candidate, dateDiff('second', minIf(t.ts, t.role = 'entry'), maxIf(t.ts, t.role = 'exit')) AS seconds,
+  argMaxIf(o.why, o.seq, o.role = 'exit') AS why, sum(t.realised) / 100 AS realised
+FROM trades AS t INNER JOIN orders AS o ON o.run = t.run AND o.candidate = t.candidate
+GROUP BY t.candidate HAVING countIf(t.role = 'exit') > 0 ORDER BY t.candidate;
+
+-- name: what the gate said, with the budgets used
+SELECT reason, is_exit, count() AS n, max(used_second) AS second, max(used_minute) AS minute, max(used_half_hour) AS half_hour
+FROM rate_limit_log GROUP BY reason, is_exit ORDER BY n DESC;
+
+-- name: stages of the path for candidates, microseconds
+SELECT count() AS n, quantile(0.5)(decoded_ns) / 1000 AS decoded, quantile(0.5)(scored_ns) / 1000 AS scored,
+  quantile(0.5)(done_ns) / 1000 AS done, quantile(0.99)(done_ns) / 1000 AS done_p99 FROM latency;
+
+-- name: delivery lag by hour, milliseconds
+SELECT toHour(recv_ts) AS hour, quantile(0.5)(lag) AS p50, quantile(0.95)(lag) AS p95, max(lag) AS worst
+FROM (SELECT recv_ts, dateDiff('millisecond', exch_ts, recv_ts) AS lag FROM ticks WHERE bitTest(flags, 0)) GROUP BY hour ORDER BY hour;
