@@ -86,6 +86,7 @@ cdef class Trader:
     cdef int32_t out_count
     cdef readonly uint64_t n_orders, n_serials
     cdef uint32_t n_positions
+    cdef int top              # slots beyond this one were never used
     cdef int64_t* day_realised           # per instrument, paise
     cdef int64_t* day_charges
     cdef void enter(self, const Candidate* c, Row* r, int64_t now, int64_t minute) noexcept

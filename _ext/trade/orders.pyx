@@ -90,6 +90,7 @@ cdef class Trader:
             if not s.used:
                 memset(s, 0, sizeof(Slot))
                 self.n_positions += 1
+                self.top = max(self.top, i + 1)
                 s.used = 1
                 s.generation = self.n_positions
                 s.inst = inst
@@ -457,7 +458,7 @@ cdef class Trader:
         if self.gate.state != REDUCING and self.gate.money.equity > 0 and loss >= (
                 self.gate.limits.daily_loss * <double>self.gate.money.equity):
             self.set_state(0, REDUCING, 0, now)
-        for i in range(MAX_SLOTS):
+        for i in range(self.top):
             if self.slots[i].used:
                 self._manage(&self.slots[i], now)
 
@@ -469,7 +470,7 @@ cdef class Trader:
         cdef Order* entry
         cdef int64_t held, price
         self.gate.money.open = self.gate.money.exposure = 0
-        for i in range(MAX_SLOTS):
+        for i in range(self.top):
             s = &self.slots[i]
             if not s.used:
                 continue

@@ -252,7 +252,7 @@ cdef class Reader:
                     size = os.fstat(file.fileno()).st_size
                     if size < sizeof(SegmentHead):
                         return None
-                    view = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ)
+                    view = mmap.mmap(file.fileno(), size, mmap.MAP_SHARED | mmap.MAP_POPULATE, mmap.PROT_READ)
             except FileNotFoundError:
                 continue
             if view[:8] != MAGIC:

@@ -17,6 +17,9 @@ from engine.trail.replay import JournalError, capacity_of
 from engine.trail.rundir import Lock, RunDir, RunError, is_held
 from engine.trail.store import Store
 
+PATIENCE_S = 20.0
+"""How long `--once` waits for a ClickHouse that does not answer."""
+
 
 class StoreProcess:
     """Runs until SIGTERM, then takes what is left of the journal and ends; `once` ends when the journal is closed."""
@@ -24,6 +27,7 @@ class StoreProcess:
     def __init__(self, config: Config, run: RunDir, once: bool, drain_only: bool):
         self.config, self.run_dir, self.once, self.drain_only = config, run, once, drain_only
         self.stopping = threading.Event()
+        self.troubled = 0.0
         self.state: dict[str, Any] = {"stored": 0, "trouble": "", "url": ""}
 
     async def main(self) -> None:
@@ -136,12 +140,15 @@ class StoreProcess:
         with contextlib.suppress(OSError):
             print(orjson.dumps({"at": time.time(), "store": text[:300]}).decode(), flush=True)
         self._publish(None)
-        if self.stopping.is_set():
-            raise SystemExit(1)             # ClickHouse is gone and we are asked to end: the journal keeps everything
+        self.troubled = self.troubled or time.monotonic()
+        if self.stopping.is_set() or (self.once and time.monotonic() - self.troubled > PATIENCE_S):
+            raise RunError(f"ClickHouse does not take the rows ({text[:200]}). Nothing is lost: the journal keeps everything, "
+                           "`python -m engine store --once --run-dir ...` stores it later")
 
     def _publish(self, store: Store | None) -> None:
         """Where readers find the database and how far it is."""
         if store is not None:
+            self.troubled = 0.0
             self.state |= {"stored": store.stored, "finished": store.finished, "corrupt": store.reader.corrupt}
         self.state["at"] = time.time()
         with contextlib.suppress(OSError):

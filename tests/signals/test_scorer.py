@@ -1,0 +1,71 @@
+"""The scorer: what it refuses to load, what it answers, and that a swap happens at its record."""
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from _ext.signals.features import FEATURES
+from _ext.signals.scorer import ModelRefused, Scorer
+from engine.config import Config
+from engine.signals import models
+from tests.trade.conftest import Desk
+
+FOLDER = Path(Config().models)
+
+
+@pytest.fixture(scope="module")
+def scorer():
+    return models.active(FOLDER)
+
+
+def test_equals_onnxruntime_called_plainly(scorer):
+    import onnxruntime
+
+    path = next(FOLDER.glob("*.onnx"))
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    columns = [FEATURES.index(name) for name in json.loads(session.get_modelmeta().custom_metadata_map["features"])]
+    rows = np.random.default_rng(3).normal(0, 3, (200, len(FEATURES))).astype(np.float32)
+    for row in rows:
+        want = session.run(None, {"features": row[None, columns]})[-1][0, 1]
+        assert scorer.score_row(row) == want
+
+
+def test_an_unknown_feature_gives_no_score(scorer):
+    row = np.zeros(len(FEATURES), np.float32)
+    row[FEATURES.index("spread_bp")] = np.nan
+    assert np.isnan(scorer.score_row(row))
+
+
+def test_bad_files_are_refused(tmp_path):
+    import onnx
+
+    good = next(FOLDER.glob("*.onnx"))
+    (tmp_path / "garbage.onnx").write_bytes(b"not a model")
+    with pytest.raises(ModelRefused, match="not a loadable"):
+        Scorer(tmp_path / "garbage.onnx")
+    (tmp_path / "large.onnx").write_bytes(bytes(33 << 20))
+    with pytest.raises(ModelRefused, match="at most 32"):
+        Scorer(tmp_path / "large.onnx")
+    other = onnx.load(good)
+    for entry in other.metadata_props:
+        if entry.key == "features_hash":
+            entry.value = "0" * 16
+    onnx.save(other, tmp_path / "other.onnx")
+    with pytest.raises(ModelRefused, match="other features"):
+        Scorer(tmp_path / "other.onnx")
+    (tmp_path / "active.json").write_text(json.dumps({"sha256": "00", "file": good.name}))
+    (tmp_path / good.name).write_bytes(good.read_bytes())
+    with pytest.raises(ModelRefused, match=r"active\.json says"):
+        models.active(tmp_path)
+    assert len(models.load_models(tmp_path)) == 1          # the good one alone
+
+
+def test_a_swap_takes_effect_at_its_record(tmp_path, scorer):
+    desk = Desk(tmp_path)
+    assert desk.core.scorer is None
+    desk.core.models.update(models.load_models(FOLDER))
+    desk.core.feed(12, desk.now, models.model_record(scorer, 0.3))
+    assert desk.core.scorer.sha256 == scorer.sha256
+    with pytest.raises(LookupError, match="not among the models"):
+        desk.core.feed(12, desk.now, models.model_record(scorer, 0.3).replace(scorer.sha256[:8].encode(), b"deadbeef"))
