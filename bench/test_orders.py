@@ -80,5 +80,5 @@ def test_decision_to_socket():
     to_socket, answered = uvloop.run(work())
     p = percentiles(to_socket[20:])
     note("decision -> order bytes at the socket, paced", "us", p,
-         f"budget {BUDGETS['order']['target_p99_us']} us p99; answered by the sim in this process p50 {np.median(answered):,.0f} us")
+         f"budget {BUDGETS['order']['target_p99_us']} us p99; answered by the sim here p50 {np.median(answered):,.0f} us")
     assert len(sent) == 400 and 30_000 / p["p99"] >= BUDGETS["order"]["min_ratio_broker"]
