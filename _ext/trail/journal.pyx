@@ -163,7 +163,7 @@ cdef class Journal(Trail):
             self.prefix = None
             return False
         if (known.type != type or known.now != now or known.size != n
-                or memcmp(<const char*>known + sizeof(RecordHead), payload, n) != 0):
+                or (n and memcmp(<const char*>known + sizeof(RecordHead), payload, n) != 0)):
             self.diverged = True
         self.seq = known.seq
         self.check = known.check
@@ -187,7 +187,8 @@ cdef class Journal(Trail):
         head.seq = self.seq
         head.now = now
         head.size = <uint32_t>n
-        memcpy(<uint8_t*>head + sizeof(RecordHead), payload, n)
+        if n:                              # a timer has no payload, and memcpy takes no NULL
+            memcpy(<uint8_t*>head + sizeof(RecordHead), payload, n)
         self.check = record_check(type, self.seq, now, payload, n)
         head.check = self.check
         STORE_LENGTH(&head.length, length)
