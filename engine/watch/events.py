@@ -77,7 +77,7 @@ class Narrator:
         return Event("trading", now, "fill", text, fields | {"symbol": self.symbol(f["inst"])})
 
     def _position(self, kind: int, now: int, p: np.void, fields: dict[str, Any]) -> Event | None:
-        return None if p["quantity"] else Event(
+        return None if p["state"] else Event(
             "trading", now, "position", f"{self.symbol(p['inst']):<12} no position, day {p['realised'] / 100:+.2f}", fields)
 
     def _state(self, kind: int, now: int, s: np.void, fields: dict[str, Any]) -> Event:
