@@ -46,5 +46,5 @@ def test_store(tmp_path):
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
-    note("store in, with bars", "", {"rows/s": rate, "bytes a row": size}, "goals 500,000 rows/s and 14 bytes")
+    note("store in, with bars", "", {"rows/s": rate, "bytes a row": size}, "goal 500,000 rows/s; budget 14 bytes")
     assert rate >= BUDGETS["store"]["min_rows_per_s"] and size <= BUDGETS["store"]["max_bytes_per_row"]

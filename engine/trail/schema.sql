@@ -7,11 +7,11 @@ CREATE TABLE IF NOT EXISTS {db}.symbols (
 CREATE TABLE IF NOT EXISTS {db}.ticks (
   run UInt32 CODEC(Delta, ZSTD(1)), trade_date Date CODEC(Delta, ZSTD(1)), inst UInt32 CODEC(Delta, ZSTD(1)),
   exch_ts DateTime64(3, 'Asia/Kolkata') CODEC(DoubleDelta, ZSTD(1)),
-  recv_ts DateTime64(6, 'Asia/Kolkata') CODEC(Delta, ZSTD(1)), seq UInt64 CODEC(Delta, ZSTD(1)),
-  ltp Int64 CODEC(Delta, ZSTD(1)), ltq UInt32 CODEC(T64, ZSTD(1)), vtt UInt64 CODEC(Delta, T64, ZSTD(1)),
-  volume UInt32 CODEC(T64, ZSTD(1)), bid Int64 CODEC(Delta, ZSTD(1)), ask Int64 CODEC(Delta, ZSTD(1)),
+  recv_ts DateTime64(6, 'Asia/Kolkata') CODEC(GCD, Delta, ZSTD(1)), seq UInt64 CODEC(Delta, ZSTD(1)),
+  ltp Int64 CODEC(GCD, DoubleDelta, ZSTD(1)), ltq UInt32 CODEC(T64, ZSTD(1)), vtt UInt64 CODEC(GCD, Delta, ZSTD(1)),
+  volume UInt32 CODEC(T64, ZSTD(1)), bid Int64 CODEC(GCD, DoubleDelta, ZSTD(1)), ask Int64 CODEC(GCD, DoubleDelta, ZSTD(1)),
   bid_qty UInt32 CODEC(T64, ZSTD(1)), ask_qty UInt32 CODEC(T64, ZSTD(1)), oi UInt64 CODEC(Delta, ZSTD(1)),
-  iv Float32 CODEC(ZSTD(1)), flags UInt16 CODEC(ZSTD(1)),
+  iv Float32 CODEC(ZSTD(1)), flags UInt16 CODEC(T64, ZSTD(1)),
   INDEX by_receipt recv_ts TYPE minmax GRANULARITY 1
 ) ENGINE = MergeTree PARTITION BY toYYYYMM(trade_date) ORDER BY (inst, trade_date, exch_ts, seq)
 SETTINGS non_replicated_deduplication_window = {window};
