@@ -203,6 +203,7 @@ def closing_words(d: dict[str, Any]) -> None:
 @app.command()
 def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed: str = "1", seed: int = 1,
         day: str | None = None, names: int = 208, start: str = "09:15", token: str = "demo",
+        plus: Annotated[bool, typer.Option(help="an account with Upstox Plus: full_d30 is served")] = False,
         address_file: Annotated[Path | None, typer.Option(hidden=True)] = None) -> None:
     """Serve a local Upstox: feed V3, orders v3, funds, positions, portfolio stream, candles. Token: demo."""
     import uvloop
@@ -221,7 +222,7 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
         first = int(market.received[0]) - 1000
 
     async def serve() -> None:
-        server = SimServer(market, Exchange(market.specs, round(settings.risk.account_size * 100)), factor, token, first)
+        server = SimServer(market, Exchange(market.specs, round(settings.risk.account_size * 100)), factor, token, first, plus)
         try:
             bound = await server.start(host, port)
         except OSError as error:

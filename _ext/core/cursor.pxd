@@ -126,9 +126,10 @@ cdef inline int read_double(Cursor* c, double* out) noexcept nogil:
 
 
 cdef inline int read_block(Cursor* c, Cursor* inner) noexcept nogil:
-    """A length-delimited field: `inner` spans it, `c` stands behind it."""
+    """A length-delimited field: `inner` spans it, `c` stands behind it. A length of over five bytes is malformed (upb)."""
     cdef uint64_t n
-    if read_varint(c, &n) != 0 or n > <uint64_t>(c.end - c.p):
+    cdef bytes_t start = c.p
+    if read_varint(c, &n) != 0 or c.p - start > 5 or n > <uint64_t>(c.end - c.p):
         return -1
     inner.p = c.p
     inner.end = c.p + n

@@ -10,16 +10,16 @@ import pytest
 KEYS = 6
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
+@pytest.fixture(scope="module", params=[False, True], ids=["standard", "plus"])
+def address(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("sim") / "address"
     process = subprocess.Popen([sys.executable, "-m", "engine", "sim", "--names", str(KEYS), "--speed", "20", "--address-file",
-                                str(path)])
+                                str(path), *(["--plus"] if request.param else [])])
     end = time.monotonic() + 20
     while not (path.exists() and path.read_text().endswith("\n")):
         assert time.monotonic() < end and process.poll() is None
         time.sleep(0.05)
-    yield path.read_text().strip()
+    yield path.read_text().strip(), request.param
     process.terminate()
     process.wait()
 
@@ -32,6 +32,7 @@ def sdk(address):
     import upstox_client.feeder.portfolio_data_feeder as portfolio
     import websocket
 
+    address, has_plus = address
     socket = address.replace("http", "ws")
 
     class LocalApp(websocket.WebSocketApp):
@@ -46,7 +47,7 @@ def sdk(address):
     configuration = upstox_client.Configuration()
     configuration.access_token = "demo"
     configuration.host = configuration.order_host = address
-    return upstox_client, configuration
+    return upstox_client, configuration, has_plus
 
 
 def keys() -> list[str]:
@@ -57,7 +58,7 @@ def keys() -> list[str]:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("mode", "word"), [("ltpc", "ltpc"), ("full", "fullFeed"), ("option_greeks", "firstLevelWithGreeks")])
 def test_streams_in_every_mode(sdk, mode, word):
-    upstox, configuration = sdk
+    upstox, configuration, _ = sdk
     messages, done = [], threading.Event()
     streamer = upstox.MarketDataStreamerV3(upstox.ApiClient(configuration), keys(), mode)
 
@@ -78,21 +79,25 @@ def test_streams_in_every_mode(sdk, mode, word):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_full_d30_without_plus_is_ignored_in_silence(sdk):
-    upstox, configuration = sdk
+def test_full_d30_is_served_with_plus_and_ignored_in_silence_without(sdk):
+    upstox, configuration, has_plus = sdk
     messages = []
     streamer = upstox.MarketDataStreamerV3(upstox.ApiClient(configuration), keys(), "full_d30")
     streamer.on("message", messages.append)
     streamer.connect()
     time.sleep(1.5)
     streamer.disconnect()
-    assert [m["type"] for m in messages] == ["market_info"]
+    live = [m for m in messages if m.get("type") == "live_feed"]
+    if has_plus:
+        assert live and all(feed["requestMode"] == "full_d30" for m in live for feed in m["feeds"].values())
+    else:
+        assert [m["type"] for m in messages] == ["market_info"]
     time.sleep(0.3)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_places_modifies_and_cancels(sdk):
-    upstox, configuration = sdk
+    upstox, configuration, _ = sdk
     api = upstox.OrderApiV3(upstox.ApiClient(configuration))
     updates = []
     stream = upstox.PortfolioDataStreamer(upstox.ApiClient(configuration))
