@@ -69,6 +69,8 @@ def source_of(data: Path | None, seed: int, day: dt.date | None, names: int, min
     from engine.sim import recorded
     from engine.sim.market import SyntheticMarket
 
+    if data is not None and (data / "journal").is_dir():
+        return recorded.Journaled(data / "journal")
     if data is not None:
         return recorded.load(data, day)
     market = SyntheticMarket(shipped()[:names], day or DEFAULT_DAY, seed)

@@ -15,17 +15,18 @@ import numpy as np
 import orjson
 
 from _ext.core.records import OPERATOR_CHANGE, WARM_BAR
+from _ext.signals.scorer import ModelRefused
 from _ext.trail.journal import Journal, Verifier
 from _ext.trail.status import StatusBlock
 from _ext.wiring import Core
 from engine.config import Config
 from engine.feed.client import FeedClient
 from engine.market.instruments import Spec
-from engine.signals.models import load_models
+from engine.signals.models import active, load_models, model_record
 from engine.trade import protocol
 from engine.trade.broker import BrokerError, RestClient
 from engine.trail.rundir import Lock, RunDir, RunError, account_lock
-from engine.wiring import CLOSED, ENGINE_ID, FUNDS_RECORD, LINK_RECORD, Boot, begin, closing, link
+from engine.wiring import CLOSED, ENGINE_ID, FUNDS_RECORD, LINK_RECORD, MODEL, Boot, begin, closing, link
 
 TIMER, REPLY, ORDER_UPDATE, OPERATOR, BOOT, STOP = 6, 8, 9, 11, 13, 14
 TIMER_S, STATUS_S, WARM_S = 0.05, 0.25, 0.02
@@ -77,7 +78,7 @@ class EngineProcess:
         self.first_update = 0
         self.started = time.time_ns()
         self.notes: list[str] = []
-        self.heed_at = 0.0
+        self.heed_at, self.model_seen = 0.0, 0
         self.waiting: list[tuple[int, bytes]] = []
 
     # ---- start ---------------------------------------------------------------------------------------------------------
@@ -233,10 +234,31 @@ class EngineProcess:
         if time.monotonic() < self.heed_at:
             return
         self.heed_at = time.monotonic() + 1
+        self._heed_model()
         with contextlib.suppress(OSError):
             if time.time() - self.run_dir.beat.stat().st_mtime > SILENCE_S and self.status.operator == 0:
                 self._note("the launcher is silent: entries stop")
                 self.status.operator = 1
+
+    def _heed_model(self) -> None:
+        """Puts another model in force when active.json names one; a file that is refused changes nothing."""
+        note = Path(self.config.models) / "active.json"
+        with contextlib.suppress(OSError):
+            changed = note.stat().st_mtime_ns
+            if changed == self.model_seen:
+                return
+            is_first, self.model_seen = self.model_seen == 0, changed
+            if is_first:
+                return
+            try:
+                scorer = active(note.parent)
+            except (ModelRefused, ValueError, KeyError, OSError) as error:
+                self._note(f"the new model was refused, the old one stays: {error}")
+                return
+            if scorer is not None and (self.core.scorer is None or scorer.sha256 != self.core.scorer.sha256):
+                self.core.models[scorer.sha256] = scorer
+                self.core.feed(MODEL, self._now(), model_record(scorer, 1 - self.config.signals.noise))
+                self._note(f"model {scorer.sha256[:16]} is in force")
 
     async def _keep_warm(self) -> None:
         while True:

@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import orjson
 import polars as pl
 
-from _ext.core.records import WARM_BAR
-from engine.feed import TICK_DTYPE, encode
+from _ext.core.records import INSTRUMENT, KINDS, WARM_BAR
+from _ext.trail.journal import Reader
+from engine.feed import TICK_DTYPE, decode, encode
 from engine.market.instruments import Spec, from_csv
 from engine.market.sessions import IST
 
 HAS_LTPC, HAS_DEPTH, HAS_GREEKS, HAS_OHLC, HAS_I1, HAS_FULL = 1, 2, 4, 8, 16, 64
+START, INSTRUMENTS, BARS, FRAME = 1, 2, 4, 5
 UPSTOX_COLUMNS = {"recv_ts", "instrument_key", "ltt", "ltp", "ltq", "cp", "vtt", "atp", "bp1", "bq1", "ap1", "aq1"}
 TICK_COLUMNS = {"ts", "ltp_paise", "cum_volume"}
 
@@ -43,6 +46,41 @@ class Recording:
     def frames(self) -> Iterator[tuple[int, np.ndarray, bytes]]:
         """(receipt ms, rows, frame) in order of receipt."""
         return frames_of(self.rows, self.received)
+
+
+def _spec(row: np.void) -> Spec:
+    return Spec(row["key"].decode(), row["symbol"].decode(), KINDS[row["kind"]], int(row["tick"]), int(row["lot"]),
+                int(row["freeze"]), bool(row["tradable"]), bool(row["cas"]))
+
+
+class Journaled:
+    """A run's journal as a market: its frames as they were received, its instruments and its warm-up bars."""
+
+    def __init__(self, folder: Path):
+        reader = Reader(folder)
+        self.folder, self.specs, bars = folder, [], []
+        day = ""
+        while (record := reader.read()) is not None and record[0] != FRAME:
+            if record[0] == START:
+                day = orjson.loads(record[3])["day"]
+            elif record[0] == INSTRUMENTS:
+                self.specs += [_spec(row) for row in np.frombuffer(record[3], INSTRUMENT)]
+            elif record[0] == BARS:
+                bars.append(np.frombuffer(record[3], WARM_BAR))
+        if record is None or not self.specs or not day:
+            raise DataError(f"{folder}: no frames are journaled there{f' ({reader.problem})' if reader.problem else ''}")
+        self.day = dt.date.fromisoformat(day)
+        self.bars = np.concatenate(bars) if bars else np.zeros(0, WARM_BAR)
+        self.received = [record[2] // 1_000_000]
+
+    def history(self) -> np.ndarray:
+        return self.bars
+
+    def frames(self) -> Iterator[tuple[int, np.ndarray, bytes]]:
+        """(receipt ms, rows, frame) in order of receipt; frames that carry no update (market_info) are left out."""
+        for kind, _, now, payload in Reader(self.folder):
+            if kind == FRAME and len(rows := decode(payload)):
+                yield now // 1_000_000, rows, payload
 
 
 def frames_of(rows: np.ndarray, received: np.ndarray) -> Iterator[tuple[int, np.ndarray, bytes]]:

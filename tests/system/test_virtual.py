@@ -196,3 +196,11 @@ def test_a_full_disk_ends_the_run_with_a_word(cli):
         assert replayed["identical"] and replayed["updates"] > 0       # what was journaled is whole
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_an_earlier_run_serves_as_a_market(cli):
+    """The frames of a journal, run again under the same configuration, give the same candidates."""
+    first = cli.json("run", *SHORT, "--no-store", "--run-dir", str(cli.base / "a"))
+    again = cli.json("run", "--data", str(cli.base / "a"), "--speed", "max", "--no-store", "--run-dir", str(cli.base / "b"))
+    for name in ("updates", "candidates", "signals", "orders", "bars"):
+        assert again[name] == first[name] > 0, name
