@@ -76,7 +76,7 @@ cdef class DigestTrail(Trail):
 
 cdef class Core(FrameSink):
     """The engine without its I/O, for `capacity` instruments. `trail` takes inputs and decisions: a Journal when running,
-    a Verifier in replay. `detectors` are the candidate sources; by default the spike detector of the configuration.
+    a Verifier in replay. The candidate sources come with the configuration of the START record.
     """
 
     def __init__(self, Trail trail not None, uint32_t capacity=8192, int ring_depth=256, int batch=8192):

@@ -106,7 +106,8 @@ class EngineProcess:
             now = self.clock.now() or int(dt.datetime.combine(self.day, dt.time(9), dt.timezone(
                 dt.timedelta(hours=5, minutes=30))).timestamp() * 1e9)
             begin(self.core, self.config, self.specs, self.day, history, now,
-                  Boot(self.target.source, self.seed, self.nonce, store_seconds=max(5.0, 5.0 * self.clock.speed)), total)
+                  Boot(self.target.source, self.seed, self.nonce,
+                       store_seconds=self.config.store.seconds * max(1.0, self.clock.speed)), total)
         self.nonces = self.core.config["nonces"]
         self.core.stamped = True
         self.core.feed_time = self.target.source == "sim"

@@ -27,7 +27,6 @@ MODES = {"ltpc": 0, "full": 1, "option_greeks": 2, "full_d30": 3}
 CAPS = {"ltpc": 5000, "full": 2000, "option_greeks": 3000, "full_d30": 0}
 """Keys a connection may have in each mode; what is over is ignored without a word, full_d30 without Plus wholly."""
 CONNECTIONS = 2
-LATE_MS = 250
 CLOCK_HEADER = "X-Sim-Time"
 
 

@@ -35,13 +35,18 @@ def test_a_reader_follows_a_live_journal_without_loss(tmp_path):
     assert seen == list(range(1, 501))
 
 
-def test_each_flipped_byte_is_found(tmp_path):
-    journal = Journal(tmp_path, capacity=4096)
+def closed_journal(folder):
+    """A closed journal of five records of 40 bytes: its only segment and what it holds."""
+    journal = Journal(folder, capacity=4096)
     for i in range(5):
         journal.append(5, i, bytes(range(40)))
     journal.close()
-    path = tmp_path / segment_names(tmp_path)[0]
-    good = path.read_bytes()
+    path = folder / segment_names(folder)[0]
+    return path, path.read_bytes()
+
+
+def test_each_flipped_byte_is_found(tmp_path):
+    path, good = closed_journal(tmp_path)
     for at in range(64, len(good) - 8):
         path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1:])
         reader = Reader(tmp_path)
@@ -52,12 +57,7 @@ def test_each_flipped_byte_is_found(tmp_path):
 
 
 def test_truncated_at_every_byte_gives_a_clean_prefix(tmp_path):
-    journal = Journal(tmp_path, capacity=4096)
-    for i in range(5):
-        journal.append(5, i, bytes(range(40)))
-    journal.close()
-    path = tmp_path / segment_names(tmp_path)[0]
-    good = path.read_bytes()
+    path, good = closed_journal(tmp_path)
     for n in range(len(good)):
         path.write_bytes(good[:n])
         assert len(list(Reader(tmp_path))) == min(max(0, (n - 64) // 72), 5)
