@@ -9,7 +9,7 @@ from _ext.signals.detector cimport CandidateSource
 from _ext.signals.scorer cimport Scorer
 from _ext.signals.validator cimport Rules
 from _ext.trade.gate cimport Gate
-from _ext.trade.orders cimport Trader
+from _ext.trade.positions cimport Trader
 from _ext.trail.journal cimport Reader, Trail
 
 cdef enum:

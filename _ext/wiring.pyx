@@ -14,12 +14,12 @@ import numpy as np
 
 from _ext.core.keys cimport KeyTable
 from _ext.core.types cimport (
-    NOT_CONFIRMED, OP_RUN, PASS, PENDING, REC_BARS, REC_BOOT, REC_CANDIDATE, REC_FRAME, REC_FUNDS,
-    REC_INSTRUMENTS, REC_LINK, REC_MODEL, REC_OPERATOR, REC_ORDER_UPDATE, REC_PROFILE, REC_REPLY, REC_START, REC_STOP,
-    REC_TIMER, REC_TIMING, REC_VERDICT, SESSION_MINUTES, TICK_DROPPED, TICK_SUPERSEDED, TICK_UNKNOWN_KEY, WEAK, Candidate, Funds,
-    Instrument, Intent, Link, ModelChange, OperatorChange, OrderUpdate, Reply, Tick,
-    Timing, WarmBar)
-from _ext.core.records import INTENT
+    NOT_CONFIRMED, OP_RUN, PASS, PENDING, REC_ADOPTED, REC_ASK, REC_BARS, REC_BOOK, REC_BOOT, REC_CANDIDATE, REC_FRAME,
+    REC_FUNDS, REC_HOLDINGS, REC_INSTRUMENTS, REC_LINK, REC_MODEL, REC_OPERATOR, REC_ORDER_UPDATE, REC_PROFILE, REC_QUOTES,
+    REC_REPLY, REC_START, REC_STOP, REC_TIMER, REC_TIMING, REC_VERDICT, SESSION_MINUTES, TICK_DROPPED, TICK_SUPERSEDED,
+    TICK_UNKNOWN_KEY, WEAK, Adopted, BookRead, Candidate, Funds, GateDecision, Holding, Instrument, Intent, Link, ModelChange,
+    OperatorChange, OrderUpdate, Quote, Reply, Tick, Timing, WarmBar)
+from _ext.core.records import INTENT, REASONS
 from _ext.feed.frame cimport FrameSink
 from _ext.feed.wire cimport WIRE_OK, Decoder
 from _ext.market.market cimport Market
@@ -28,7 +28,9 @@ from _ext.signals.detector cimport CandidateSource, SpikeDetector
 from _ext.signals.features cimport fill_features
 from _ext.signals.validator cimport validate
 from _ext.trade.gate cimport RUNNING, Gate
-from _ext.trade.orders cimport ORDER_DEAD, ORDER_FILLED, Trader
+from _ext.trade.positions cimport Trader
+from _ext.trade.reconcile cimport adopt, compare_holdings, take_quotes
+from _ext.trade.states cimport ORDER_ACCEPTED, ORDER_UNKNOWN, is_live
 from _ext.trail.journal cimport Reader, RecordHead, Trail, Verifier
 
 cdef extern from "<time.h>" nogil:
@@ -142,12 +144,24 @@ cdef class Core(FrameSink):
                 self.trader.on_timer(now)
             elif type == REC_LINK:
                 if (<const Link*>payload).which == 0:
-                    self.gate.feed_up = (<const Link*>payload).up
+                    self.trader.on_feed((<const Link*>payload).up, now)
                 else:
                     self.gate.orders_up = (<const Link*>payload).up
             elif type == REC_FUNDS:
                 self.gate.money.available = (<const Funds*>payload).available
                 self.gate.money.equity = (<const Funds*>payload).at_day_start
+            elif type == REC_BOOK:
+                if n >= sizeof(BookRead) and (<const BookRead*>payload).count == <int64_t>((n - sizeof(BookRead)) // 8):
+                    self.trader.on_book(<const BookRead*>payload, <const uint64_t*>(payload + sizeof(BookRead)), now)
+            elif type == REC_HOLDINGS:
+                compare_holdings(self.trader, <const Holding*>payload, <int64_t>(n // sizeof(Holding)), now)
+            elif type == REC_ADOPTED:
+                adopt(self.trader, <const Adopted*>payload, now)
+            elif type == REC_QUOTES:
+                take_quotes(self.trader, <const Quote*>payload, <int64_t>(n // sizeof(Quote)), now)
+            elif type == REC_ASK:
+                if n == sizeof(Candidate) and (<const Candidate*>payload).inst < self.market.size:
+                    self.trader.enter(<const Candidate*>payload, now, self.trader.minute_of(now))
             elif type == REC_BARS:
                 for i in range(n // sizeof(WarmBar)):
                     self.market.warm(&(<const WarmBar*>payload)[i])
@@ -162,7 +176,8 @@ cdef class Core(FrameSink):
             elif type == REC_START:
                 self._configure(orjson.loads((<const char*>payload)[:n]))
             elif type == REC_BOOT:
-                self.gate.feed_up = self.gate.orders_up = 0
+                self.trader.on_feed(False, now)
+                self.gate.orders_up = self.gate.reconciled = 0
                 self.trader.on_boot(now)
                 self.config["nonces"] = [*self.config["nonces"], orjson.loads((<const char*>payload)[:n])["nonce"]]
             elif type == REC_STOP:
@@ -308,7 +323,7 @@ cdef class Core(FrameSink):
         c.decided = t.now
         self.trail.put(REC_VERDICT, t.now, c, sizeof(Candidate))
         if c.reason == PASS:
-            self.trader.enter(c, r, t.now, t.minute)
+            self.trader.enter(c, t.now, t.minute)
         if self.stamped:
             self.stamps.decided = stopwatch()
             self.stamps.candidate = c.id
@@ -416,26 +431,36 @@ cdef class Core(FrameSink):
         """Whether `take_intents` would give anything."""
         return self.trader.out_count > 0
 
-    def unresolved(self) -> list:
-        """(id, inst, what is under way) of orders whose last request has no answer: to be looked up after a restart."""
-        found = []
+    @property
+    def unclear(self):
+        """Orders only a read of the book can tell about: an answer was lost, or nothing followed it."""
+        cdef uint64_t i
+        cdef int count = 0
         for i in range(self.trader.n_orders):
-            order = self.trader.orders[i]
-            if order.busy and order.state != ORDER_DEAD and order.state != ORDER_FILLED:
-                found.append((order.id, order.inst, order.busy))
-        return found
+            count += (self.trader.orders[i].state in (ORDER_UNKNOWN, ORDER_ACCEPTED)
+                      or (is_live(self.trader.orders[i].state) and self.trader.orders[i].read_after != 0))
+        return count
+
+    @property
+    def differs(self):
+        """Names whose position the broker shows otherwise, or must confirm."""
+        cdef int i
+        cdef int count = self.gate.unreconciled
+        for i in range(self.trader.top):
+            count += self.trader.slots[i].used and self.trader.slots[i].plan.unwanted
+        return count
 
     def has_live_orders(self) -> bool:
         """Whether any order may be working."""
         for i in range(self.trader.n_orders):
-            if self.trader.orders[i].state not in (ORDER_DEAD, ORDER_FILLED):
+            if is_live(self.trader.orders[i].state):
                 return True
         return False
 
     def live_orders(self) -> list:
         """Every order that may be working, as dicts of orders.pxd::Order."""
         return [self.trader.orders[i] for i in range(self.trader.n_orders)
-                if self.trader.orders[i].state not in (ORDER_DEAD, ORDER_FILLED)]
+                if is_live(self.trader.orders[i].state)]
 
     def positions(self) -> list:
         """Open positions and working entries, as dicts of orders.pxd::Slot."""
@@ -445,6 +470,33 @@ cdef class Core(FrameSink):
         """Equity, available funds, realised, open, charges and exposure, in paise."""
         self.trader.revalue()
         return self.gate.money
+
+    def ask_gate(self, uint32_t inst, int side, int64_t quantity, int64_t price) -> tuple:
+        """What the gate would say now to an entry: (reason, measured, limit). Nothing is placed or recorded."""
+        if inst >= self.keys.size:
+            raise IndexError(f"instrument {inst}: the table has {self.keys.size}")
+        cdef GateDecision decision
+        self.trader.revalue()
+        self.gate.skew = self.market.min_lag_ms
+        self.gate.check(inst, &self.specs[inst], &self.market.rows[inst], side, quantity, price, self.now,
+                        self.trader.minute_of(self.now), &decision)
+        return REASONS[decision.reason], decision.measured, decision.limit
+
+    def time_gate(self, uint32_t inst, int side, int64_t quantity, int64_t price, int64_t[::1] out not None):
+        """Fills `out` with the ns of as many checks, each timed alone, the clock's own cost included; the benchmark's door."""
+        cdef GateDecision decision
+        cdef int64_t minute = self.trader.minute_of(self.now), began
+        cdef Py_ssize_t i
+        for i in range(out.shape[0]):
+            began = stopwatch()
+            self.gate.check(inst, &self.specs[inst], &self.market.rows[inst], side, quantity, price, self.now, minute, &decision)
+            out[i] = stopwatch() - began
+
+    def held(self, uint32_t inst) -> tuple:
+        """(net quantity by our orders, net quantity of others) of one name, as the core believes."""
+        if inst >= self.keys.size:
+            raise IndexError(f"instrument {inst}: the table has {self.keys.size}")
+        return self.trader.ledger[inst].net, self.gate.symbols[inst].foreign
 
     def states(self) -> tuple:
         """(trading state, operator state, feed up, positions)."""
@@ -457,14 +509,6 @@ cdef class Core(FrameSink):
         for i in range(times.shape[0]):
             self.on_frame(&data[offsets[i]], offsets[i + 1] - offsets[i], times[i])
 
-    def ask_entry(self, const uint8_t[::1] candidate not None, int64_t now):
-        """Asks sizing and gate for an entry as a validated candidate (records.CANDIDATE bytes) would; for the tests."""
-        if candidate.shape[0] != sizeof(Candidate):
-            raise ValueError(f"a candidate has {sizeof(Candidate)} bytes")
-        cdef const Candidate* c = <const Candidate*>&candidate[0]
-        cdef int64_t minute = ((self.market.exchange_ms(now) + 19800000) % 86400000) // 60000 - 555
-        self.trader.enter(c, &self.market.rows[c.inst], now, minute)
-
     def instrument(self, uint32_t inst) -> dict:
         if inst >= self.keys.size:
             raise IndexError(f"instrument {inst}: the table has {self.keys.size}")
@@ -475,6 +519,7 @@ cdef class Core(FrameSink):
         return {"records": self.records, "frames": self.frames, "updates": self.updates, "rejected": self.rejected,
                 "dropped": self.dropped, "unknown": self.unknown, "candidates": self.candidates,
                 "signals": self.signals, "orders": self.trader.n_orders, "requests": self.trader.n_serials,
+                "second_exits": self.trader.second_exits, "illegal": self.trader.illegal,
                 "bars": self.market.bars, "gaps": self.market.gaps, "late": self.market.late,
                 "step_back": self.market.step_back, "repeats": self.market.repeats, "bad_time": self.market.bad_time}
 

@@ -79,13 +79,13 @@ def test_gate(tmp_path):
     samples, twins = [], []
     for _ in range(20_000):
         began = time.perf_counter_ns()
-        desk.core.ask_entry(payload, desk.now)
+        desk.core.feed(19, desk.now, payload)
         samples.append((time.perf_counter_ns() - began) / 1000)
     paced = []
     for _ in range(300):
         time.sleep(0.002)
         began = time.perf_counter_ns()
-        desk.core.ask_entry(payload, desk.now)
+        desk.core.feed(19, desk.now, payload)
         paced.append((time.perf_counter_ns() - began) / 1000)
     note("size + gate + record, paced", "us", percentiles(paced))
     for _ in range(1000):

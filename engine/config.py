@@ -5,7 +5,7 @@ Secrets never stand here: the token comes from ENGINE_TOKEN or a file of mode 60
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -57,6 +57,30 @@ class Risk(Section):
     target: float = Field(0.04, gt=0, lt=1)
     hold_s: float = Field(1800, ge=0, description="longest holding time; 0: until square-off")
     entry_life_s: float = Field(5, gt=0)
+    symbol_exposure: float = Field(0.05, gt=0, le=1, description="share of equity in one name")
+    sector_exposure: float = Field(0.10, gt=0, le=1, description="share of equity in one sector; unknown ones take `notional`")
+    order_value: float = Field(1_000_000, gt=0, description="rupees; largest single entry")
+    drawdown: float = Field(0.02, gt=0, le=1, description="share of equity below the day's best at which entries end")
+    losing_streak: int = Field(5, ge=0, description="losing trades in a row that pause entries; 0: no such limit")
+    streak_pause_s: float = Field(1800, ge=0)
+    symbol_per_minute: int = Field(2, ge=0, le=16)
+    symbol_per_hour: int = Field(6, ge=0, le=16)
+    skew_s: float = Field(30, gt=0, description="largest difference between our clock and the exchange's")
+    lpp: float = Field(0.03, gt=0, description="contracts: largest distance of a limit from the last price (NSE's LPP)")
+    expiry_days: int = Field(4, ge=0, description="contracts: no entry so many days before expiry (physical settlement)")
+    vehicle: Literal["equity", "future"] = Field("equity", description="what a signal in a stock is traded with")
+    policy: Literal["seed", "atr"] = Field("seed", description="exits: stop and target above, or 4 average ranges")
+    atr_stop: float = Field(4.0, gt=0)
+    atr_floor: float = Field(0.003, gt=0)
+    cost_share: float = Field(1 / 3, gt=0, description="policy atr: largest share of the target the costs may take")
+    fade_s: float = Field(60, ge=0, description="policy atr: losing half of the spike within this ends the trade")
+    trail: float = Field(0.0, ge=0, lt=0.5, description="the stop follows the best price at this distance; 0: it stays")
+    exit_by: Literal["modify", "cancel"] = Field("modify", description="how a stop becomes a limit; cancel where modify is refused")
+    feed_dead_s: float = Field(60, gt=0, description="without a feed for so long positions are closed on quotes by REST")
+    settle_entry_s: float = Field(35, ge=15, description="an entry that no read of the book shows for so long is absent")
+    settle_exit_s: float = Field(15, ge=15, description="the same for an exit; then, or earlier by price, a new one is sent")
+    resend_move: float = Field(0.01, gt=0, description="move against a position whose stop cannot be found that sends another")
+    requests_per_second: int = Field(8, ge=5, le=10, description="of the broker's 10, every place, modify and cancel")
 
 
 class Session(Section):
@@ -108,13 +132,23 @@ class Config(BaseSettings):
                         "confirm_ns": round(s.confirm_s * second)},
             "session": t.model_dump(),
             "risk": {"notional": r.notional, "leverage": r.leverage, "daily_loss": r.daily_loss,
+                     "symbol_exposure": r.symbol_exposure, "sector_exposure": r.sector_exposure, "drawdown": r.drawdown,
+                     "lpp": r.lpp, "trail": r.trail, "atr_stop": r.atr_stop, "atr_floor": r.atr_floor, "cost_share": r.cost_share,
+                     "resend_move": r.resend_move, "order_value": round(r.order_value * 100), "skew": round(r.skew_s * 1000),
+                     "streak_pause": round(r.streak_pause_s * second), "fade": round(r.fade_s * second),
+                     "feed_dead": round(r.feed_dead_s * second), "settle_entry": round(r.settle_entry_s * second),
+                     "settle_exit": round(r.settle_exit_s * second), "losing_streak": r.losing_streak,
+                     "symbol_per_minute": r.symbol_per_minute, "symbol_per_hour": r.symbol_per_hour,
+                     "first_minute": t.first_minute, "expiry_days": r.expiry_days, "policy": int(r.policy == "atr"),
+                     "replace": int(r.exit_by == "cancel"), "futures": int(r.vehicle == "future"),
                      "max_positions": r.max_positions, "per_minute": r.orders_per_minute, "per_hour": r.orders_per_hour,
-                     "per_day": r.orders_per_day, "broker_second": 8, "broker_minute": 450, "broker_half_hour": 1900,
+                     "per_day": r.orders_per_day,
+                     "broker_second": r.requests_per_second, "broker_minute": 450, "broker_half_hour": 1900,
                      "exit_reserve": 4, "symbol_gap": round(r.symbol_gap_s * second), "stale": round(r.stale_s * second),
                      "last_minute": t.last_minute, "last_minute_cas": t.last_minute_cas, "protection": r.protection,
                      "stop": r.stop, "target": r.target, "hold": round(r.hold_s * second),
                      "entry_life": round(r.entry_life_s * second), "flat_minute": t.flat_minute,
-                     "flat_minute_cas": t.flat_minute_cas, "pad": 0},
+                     "flat_minute_cas": t.flat_minute_cas},
         }
 
 

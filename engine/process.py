@@ -16,24 +16,35 @@ import orjson
 
 from _ext.core.records import OPERATOR_CHANGE, WARM_BAR
 from _ext.signals.scorer import ModelRefused
-from _ext.trail.journal import Journal, Verifier
+from _ext.trail.journal import Journal
 from _ext.trail.status import StatusBlock
 from _ext.wiring import Core
 from engine.config import Config
 from engine.feed.client import FeedClient
 from engine.market.instruments import Spec
-from engine.signals.models import active, load_models, model_record
+from engine.signals.models import active, model_record
 from engine.trade import protocol
-from engine.trade.broker import BrokerError, RestClient
+from engine.trade.broker import BrokerError, RestClient, clean, funds_of
+from engine.trade.outgoing import Outgoing
+from engine.trade.reconcile import Reconciler
 from engine.trail.rundir import Lock, RunDir, RunError, account_lock
-from engine.wiring import CLOSED, ENGINE_ID, FUNDS_RECORD, LINK_RECORD, MODEL, Boot, begin, closing, link
+from engine.wiring import (
+    CLOSED,
+    ENGINE_ID,
+    FUNDS_RECORD,
+    LINK_RECORD,
+    MODEL,
+    Boot,
+    begin,
+    closing,
+    funds_record,
+    restore,
+)
 
-TIMER, REPLY, ORDER_UPDATE, OPERATOR, BOOT, STOP = 6, 8, 9, 11, 13, 14
+TIMER, REPLY, OPERATOR, STOP, QUOTES = 6, 8, 11, 14, 18
 TIMER_S, STATUS_S, WARM_S = 0.05, 0.25, 0.02
-LOOK_UPS = (8, 5.0)
-"""Reads of the book before an order counts as never placed, and seconds between them: accepted orders were invisible for
-up to 30 s."""
-POLL_S, SILENCE_S = 5.0, 60.0
+POLL_S, FUNDS_S, QUOTES_S, SILENCE_S = 0.05, 60.0, 2.0, 60.0
+READS = {"book": "/v2/order/retrieve-all", "positions": "/v2/portfolio/short-term-positions"}
 SEGMENT, MEMORY_CAP = 16 << 20, 512 << 20
 
 
@@ -96,22 +107,23 @@ class EngineProcess:
         restored = reader.read() is not None
         capacity = max(len(self.specs), 1)
         if restored:
-            self._restore(capacity)
+            self.core = restore([self.run_dir.memory, self.run_dir.journal], self._journal, capacity, self.config, self.nonce)
+            self.clock.hear(self.core.now)
         else:
-            self.journal = self._journal(0)
-            self.core = Core(self.journal, capacity, self.config.ring_depth)
+            self.core = Core(self._journal(0), capacity, self.config.ring_depth)
             history = np.frombuffer(await self.rest.raw("/sim/history"), WARM_BAR)
-            funds = await self.rest.get("/v3/user/get-funds-and-margin")
-            total = round(funds["data"]["available_to_trade"]["total"] * 100)
+            total = funds_of(await self.rest.get("/v3/user/get-funds-and-margin"))
             now = self.clock.now() or int(dt.datetime.combine(self.day, dt.time(9), dt.timezone(
                 dt.timedelta(hours=5, minutes=30))).timestamp() * 1e9)
             begin(self.core, self.config, self.specs, self.day, history, now,
                   Boot(self.target.source, self.seed, self.nonce,
                        store_seconds=self.config.store.seconds * max(1.0, self.clock.speed)), total)
-        self.nonces = self.core.config["nonces"]
         self.core.stamped = True
         self.core.feed_time = self.target.source == "sim"
         self.keys = {i: self.core.instrument(i)["key"].rstrip(b"\0").decode() for i in range(len(self.specs))}
+        self.outgoing = Outgoing()
+        self.reconciler = Reconciler(self.core, ENGINE_ID, self.core.config["nonces"], {key: i for i, key in self.keys.items()},
+                                     self._input, is_fresh=not restored, on_second_engine=self._second_engine)
         self.feed = FeedClient(self.rest, self.core, [s.key for s in self.specs], "full", self._on_link, self._note,
                                self._drain)
         gc.collect()
@@ -119,42 +131,11 @@ class EngineProcess:
 
     def _journal(self, first_seq: int) -> Journal:
         try:
-            return Journal(self.run_dir.memory, SEGMENT, MEMORY_CAP, first_seq=first_seq,
-                           folders=(self.run_dir.journal,))
+            self.journal = Journal(self.run_dir.memory, SEGMENT, MEMORY_CAP, first_seq=first_seq,
+                                   folders=(self.run_dir.journal,))
+            return self.journal
         except OSError as error:
             raise RunError(str(error)) from None
-
-    def _restore(self, capacity: int) -> None:
-        """Replays what is journaled with outputs closed, then goes on in a new epoch; what was under way is looked up."""
-        reader = self.run_dir.reader()
-        verifier = Verifier(reader)
-        self.core = Core(verifier, capacity, self.config.ring_depth)
-        self.core.models.update(load_models(Path(self.config.models)))
-        self.core.replay(reader, verifier)
-        if verifier.mismatched:
-            raise RunError(f"the journal in {self.run_dir.path} was written by another build or configuration: "
-                           f"start a new run folder ({verifier.first_mismatch})")
-        last = self._last_sequence()
-        self.journal = self._journal(last)
-        for kind, now, payload in verifier.missing:
-            self.journal.append(kind, now, payload)
-        self.core.attach(self.journal)
-        self.core.feed(BOOT, self.core.now, orjson.dumps({"nonce": self.nonce}))
-        self.clock.hear(self.core.now)
-
-    def _last_sequence(self) -> int:
-        """Sequence of the last record; RunError where the journal is damaged, has a gap or ends before the day began."""
-        reader, last, has_begun, gap = self.run_dir.reader(), 0, False, ""
-        while (record := reader.read()) is not None:
-            if last and record[1] != last + 1:
-                gap = gap or f"records {last + 1} to {record[1] - 1} are missing"
-            last = record[1]
-            has_begun |= record[0] == FUNDS_RECORD
-        if gap or reader.corrupt or not has_begun:
-            why = gap or reader.problem or "it was cut before the day began"
-            raise RunError(f"the journal in {self.run_dir.path} cannot be gone on with ({why}): start a new run folder; this one "
-                           "stays as it is")
-        return last
 
     # ---- life ----------------------------------------------------------------------------------------------------------
     async def run(self) -> None:
@@ -163,8 +144,6 @@ class EngineProcess:
             loop.add_signal_handler(number, self.stopping.set)
         for work in (self.feed.run(), self._orders(), self._poll(), self._timers(), self._statuses(), self._keep_warm()):
             self._spawn(work)
-        for intent, _, _ in self.core.unresolved():
-            self._spawn(self._look_up(intent))
         await self.stopping.wait()
         await self.stop()
 
@@ -204,7 +183,7 @@ class EngineProcess:
             print(orjson.dumps({"at": time.time(), "note": text}).decode(), flush=True)
 
     def _on_link(self, is_up: bool, code: int) -> None:
-        self.core.feed(LINK_RECORD, self._now(), link(0, is_up, code))
+        self.core.feed(LINK_RECORD, self._now(), protocol.link_record(0, is_up, code))
 
     async def _timers(self) -> None:
         while True:
@@ -269,61 +248,43 @@ class EngineProcess:
 
     # ---- orders --------------------------------------------------------------------------------------------------------
     def _drain(self) -> None:
-        """Sends what was decided. The journal has each request before its bytes leave; the operator has the last word."""
+        """Sends what was decided, exits first. The journal has each request before its bytes leave; the operator has the last
+        word."""
         self._operator()
-        for intent in self.core.take_intents():
-            is_entry = intent["kind"] == protocol.PLACE and intent["role"] == 1
-            if self.observe or (is_entry and self.status.operator != 0):
-                record = protocol.reply_record(int(intent["id"]), int(intent["kind"]), 400, None, 0)
-                asyncio.get_running_loop().call_soon(self._answer, record)
-                continue
-            self._spawn(self._send(intent))
+        now = self._now()
+        if self.core.has_intents:
+            for intent in self.core.take_intents():
+                is_entry = intent["kind"] == protocol.PLACE and intent["role"] == 1
+                if self.observe or (is_entry and self.status.operator != 0):
+                    self._refuse(intent, "OBSERVED" if self.observe else "OPERATOR")
+                else:
+                    self.outgoing.push(intent, now)
+        if self.outgoing:
+            going, over = self.outgoing.take(now)
+            for intent in over:
+                self._refuse(intent, "NOT SENT")
+            for intent in going:
+                self._spawn(self._send(intent))
 
-    def _answer(self, record: bytes) -> None:
-        self._input(REPLY, record)
+    def _refuse(self, intent: np.void, why: str) -> None:
+        """The answer to a request that stays here; never inside the record that asked for it."""
+        record = protocol.local_refusal(int(intent["id"]), int(intent["kind"]), why)
+        asyncio.get_running_loop().call_soon(self._input, REPLY, record)
 
     async def _send(self, intent: np.void) -> None:
-        number = int(intent["id"])
+        number, kind = int(intent["id"]), int(intent["kind"])
         tag = protocol.tag_of(ENGINE_ID, self.nonce, number, int(intent["role"]))
         answer = await self.rest.call(protocol.request_of(intent, self.keys[int(intent["inst"])], tag))
         self.clock.hear(answer.sim_time)
         self.order_times = [*self.order_times[-499:], answer.latency_ns]
-        kind = int(intent["kind"])
-        record = protocol.reply_record(number, kind, answer.status, answer.body, answer.latency_ns)
-        self._answer(record)
         outcome = protocol.outcome_of(kind, answer.status, answer.body)[0]
-        if outcome == protocol.AMBIGUOUS or (kind != protocol.PLACE and outcome == protocol.REFUSED):
-            self._note(f"order {number}: no clear answer ({answer.status}); looking it up")
-            await self._look_up(number)
+        if outcome == protocol.AMBIGUOUS:
+            self._note(f"order {number}: no clear answer ({answer.status}); the book will tell")
+        self._input(REPLY, protocol.reply_record(number, kind, answer.status, answer.body, answer.latency_ns))
 
-    async def _look_up(self, number: int) -> None:
-        """Finds out what became of an order whose answer was lost; it is never sent again."""
-        reads, pause = LOOK_UPS
-        missing = 0
-        while missing < reads:
-            try:
-                book = (await self.rest.get("/v2/order/retrieve-all"))["data"]
-            except BrokerError as error:
-                self._note(f"look-up of order {number}: {error}")
-                await asyncio.sleep(pause)
-                continue
-            mine = [row for row in book if protocol.intent_of(row.get("tag"), ENGINE_ID, self.nonces) == number]
-            if mine:
-                self._update(mine[-1], looked_up=True)
-                return
-            missing += 1
-            await asyncio.sleep(pause)
-        row = protocol.reply_record(number, protocol.PLACE, 404, None, 0)
-        self._answer(row)
-
-    def _update(self, message: dict[str, Any], looked_up: bool = False) -> None:
-        record = protocol.update_record(message, ENGINE_ID, self.nonces, looked_up)
-        if record is not None:
-            self._input(ORDER_UPDATE, record)
-            return
-        parts = str(message.get("tag") or "").split(".")
-        if parts[0] == ENGINE_ID and not looked_up and self.status.operator == 0:
-            self._note("an order with our mark and another run's nonce: a second engine trades this account; entries stop")
+    def _second_engine(self, tag: str) -> None:
+        if self.status.operator == 0:
+            self._note(f"order {clean(tag)} has our mark and is not ours: a second engine trades this account; entries stop")
             self.status.operator = 2
 
     def _input(self, kind: int, record: bytes) -> None:
@@ -334,16 +295,48 @@ class EngineProcess:
         self._drain()
 
     async def _poll(self) -> None:
-        """Reads the book while orders live: a message the stream lost must not leave an order as it was."""
+        """Reads of book and positions as the reconciler wants them, funds once a minute, quotes while the feed is down."""
+        loop, funds_at, quotes_at = asyncio.get_running_loop(), 0.0, 0.0
         while True:
+            for what in self.reconciler.due(self._now()):
+                self._spawn(self._read(what))
+            if loop.time() - funds_at > FUNDS_S:
+                funds_at = loop.time()
+                self._spawn(self._read_funds())
+            if not self.core.states()[2] and self.core.states()[3] and loop.time() - quotes_at > QUOTES_S:
+                quotes_at = loop.time()
+                self._spawn(self._read_quotes())
             await asyncio.sleep(POLL_S)
-            if self.core.has_live_orders():
-                with contextlib.suppress(BrokerError):
-                    for row in (await self.rest.get("/v2/order/retrieve-all"))["data"]:
-                        self._update(row, looked_up=True)
+
+    async def _read(self, what: str) -> None:
+        began = self._now()
+        try:
+            rows = (await self.rest.get(READS[what]))["data"]
+            if what == "book":
+                self.reconciler.on_book(rows, began)
+            else:
+                self.reconciler.on_positions(rows, began)
+        except (BrokerError, ValueError, TypeError, KeyError, AttributeError) as error:
+            self.reconciler.failed(what, self._now())
+            self._note(f"{what} not read: {error}")
+            if isinstance(error, BrokerError) and error.status == 401:
+                raise
+
+    async def _read_funds(self) -> None:
+        with contextlib.suppress(BrokerError, KeyError, TypeError, ValueError):
+            total = funds_of(await self.rest.get("/v3/user/get-funds-and-margin"))
+            if total != self.core.money()["available"]:
+                self._input(FUNDS_RECORD, funds_record(total, self.core.money()["equity"]))
+
+    async def _read_quotes(self) -> None:
+        """What positions can be left by while the feed is down."""
+        held = sorted({slot["inst"] for slot in self.core.positions()})
+        with contextlib.suppress(BrokerError, KeyError, TypeError, ValueError):
+            answer = await self.rest.get("/v3/market-quote/quotes", {"instrument_key": ",".join(self.keys[i] for i in held)})
+            self._input(QUOTES, protocol.quotes_record(answer["data"], self.reconciler.keys))
 
     async def _orders(self) -> None:
-        """Portfolio stream: every order message becomes a record; at each (re)connect the book is read first."""
+        """Portfolio stream: every order message becomes a record; at each (re)connect book and positions are read first."""
         pause = 0.2
         while True:
             try:
@@ -352,24 +345,33 @@ class EngineProcess:
                 url = self.rest.check_socket_url(data.get("authorized_redirect_uri") or data.get("authorizedRedirectUri"))
                 assert self.rest._session is not None
                 async with self.rest._session.ws_connect(url, heartbeat=10) as socket:
-                    for row in (await self.rest.get("/v2/order/retrieve-all"))["data"]:
-                        self._update(row, looked_up=True)
-                    self.core.feed(LINK_RECORD, self._now(), link(1, True))   # entries only once the book was read
+                    await self._read("book")
+                    await self._read("positions")
+                    if not self.reconciler.is_ready:
+                        raise BrokerError(0, "book and positions must be read before anything is entered")
+                    self._input(LINK_RECORD, protocol.link_record(1, True))
                     pause = 0.2
                     async for message in socket:
-                        with contextlib.suppress(ValueError):
-                            body = orjson.loads(message.data)
-                            if isinstance(body, dict) and body.get("update_type") == "order":
-                                self._update(body)
+                        self._hear(message.data)
             except BrokerError as error:
                 if error.status == 401:
                     raise
                 self._note(f"orders: {error}")
             except Exception as error:
                 self._note(f"orders: {type(error).__name__}: {error}")
-            self.core.feed(LINK_RECORD, self._now(), link(1, False))
+            self._input(LINK_RECORD, protocol.link_record(1, False))
             await asyncio.sleep(pause)
             pause = min(pause * 2, 30.0)
+
+    def _hear(self, text: Any) -> None:
+        """One message of the portfolio stream; one that cannot be understood makes the book be read."""
+        try:
+            body = orjson.loads(text)
+            if isinstance(body, dict) and body.get("update_type") == "order":
+                self.reconciler.on_message(body)
+        except (ValueError, TypeError) as error:
+            self._note(f"an order message was not understood: {error}")
+            self.reconciler.soon("book")
 
     # ---- status --------------------------------------------------------------------------------------------------------
     async def _statuses(self) -> None:

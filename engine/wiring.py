@@ -1,7 +1,7 @@
 """The only module that knows all parts: what a core is told before its first tick, and a run on virtual time."""
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import orjson
 
-from _ext.core.records import CLOSING, FUNDS, LINK
-from _ext.trail.journal import Journal
+from _ext.core.records import CLOSING, FUNDS
+from _ext.trail.journal import Journal, Reader, Verifier
 from _ext.wiring import Core
 from engine.config import Config
 from engine.market import instruments, sessions
@@ -18,9 +18,10 @@ from engine.market.instruments import Spec
 from engine.signals import models
 from engine.sim.exchange import Exchange
 from engine.sim.virtual import VirtualRun
+from engine.trade.protocol import link_record
 from engine.trail.rundir import RunDir, RunError
 
-START, INSTRUMENTS, PROFILE, BARS, LINK_RECORD, FUNDS_RECORD, MODEL, CLOSED = 1, 2, 3, 4, 7, 10, 12, 129
+START, INSTRUMENTS, PROFILE, BARS, LINK_RECORD, FUNDS_RECORD, MODEL, BOOT, CLOSED = 1, 2, 3, 4, 7, 10, 12, 13, 129
 ENGINE_ID = "spk"
 VIRTUAL_SEGMENT = 16 << 20
 VIRTUAL_BATCH_S = 120.0
@@ -60,16 +61,51 @@ def begin(core: Core, config: Config, specs: list[Spec], day: dt.date, history: 
     core.models.update(models.load_models(folder))
     if scorer is not None:
         core.feed(MODEL, now, models.model_record(scorer, 1 - config.signals.noise))
+    core.feed(FUNDS_RECORD, now, funds_record(funds, funds))
+
+
+def funds_record(available: int, at_day_start: int) -> bytes:
+    """The FUNDS record, paise."""
     row = np.zeros(1, FUNDS)
-    row["available"] = row["at_day_start"] = funds
-    core.feed(FUNDS_RECORD, now, row.tobytes())
-
-
-def link(which: int, is_up: bool, code: int = 0) -> bytes:
-    """The LINK record: 0 feed, 1 order stream."""
-    row = np.zeros(1, LINK)
-    row["which"], row["up"], row["code"] = which, is_up, code
+    row["available"], row["at_day_start"] = available, at_day_start
     return row.tobytes()
+
+
+def restore(folders: Sequence[Path], journal_of: Callable[[int], Journal], capacity: int, config: Config, nonce: str) -> Core:
+    """The core of a day that was cut off: its journal replayed with outputs closed, then gone on with in a new epoch.
+
+    `journal_of(sequence)` opens the new journal after that record. What was under way is unknown until the broker is read.
+    Raises RunError for a journal that another build or configuration wrote, or that has a gap.
+    """
+    reader = Reader(*folders)
+    verifier = Verifier(reader)
+    core = Core(verifier, capacity, config.ring_depth)
+    core.models.update(models.load_models(Path(config.models)))
+    core.replay(reader, verifier)
+    if verifier.mismatched:
+        raise RunError(f"the journal in {folders[0]} was written by another build or configuration: "
+                       f"start a new run folder ({verifier.first_mismatch})")
+    journal = journal_of(last_sequence(folders))
+    for kind, now, payload in verifier.missing:
+        journal.append(kind, now, payload)
+    core.attach(journal)
+    core.feed(BOOT, core.now, orjson.dumps({"nonce": nonce}))
+    return core
+
+
+def last_sequence(folders: Sequence[Path]) -> int:
+    """Sequence of the last record; RunError where the journal is damaged, has a gap or ends before the day began."""
+    reader, last, has_begun, gap = Reader(*folders), 0, False, ""
+    while (record := reader.read()) is not None:
+        if last and record[1] != last + 1:
+            gap = gap or f"records {last + 1} to {record[1] - 1} are missing"
+        last = record[1]
+        has_begun |= record[0] == FUNDS_RECORD
+    if gap or reader.corrupt or not has_begun:
+        why = gap or reader.problem or "it was cut before the day began"
+        raise RunError(f"the journal in {folders[0]} cannot be gone on with ({why}): start a new run folder; this one "
+                       "stays as it is")
+    return last
 
 
 def closing(core: Core) -> bytes:
@@ -98,8 +134,8 @@ def run_virtual(config: Config, source: Source, name: str, run: RunDir, seed: in
     funds = round(config.risk.account_size * 100)
     begin(core, config, source.specs, source.day, source.history(), first,
           Boot(name, seed, f"{seed:x}", store_seconds=VIRTUAL_BATCH_S), funds)
-    core.feed(LINK_RECORD, first, link(0, True))
-    core.feed(LINK_RECORD, first, link(1, True))
+    core.feed(LINK_RECORD, first, link_record(0, True))
+    core.feed(LINK_RECORD, first, link_record(1, True))
     exchange = Exchange(source.specs, funds)
     began = time.perf_counter()
 

@@ -2,12 +2,13 @@
 import numpy as np
 
 from _ext.core.types cimport (
-    Candidate, Closing, Fill, Funds, GateDecision, Instrument, Intent, Link, ModelChange, N_FEATURES, N_REASONS,
-    OperatorChange, OrderUpdate, PositionChange, Reply, StateChange, Timing, WarmBar)
+    Adopted, BookRead, Candidate, Closing, Fill, Funds, GateDecision, Holding, Instrument, Intent, Link, ModelChange,
+    N_FEATURES, N_REASONS, OperatorChange, OrderUpdate, PositionChange, Quote, Reply, StateChange, Timing, WarmBar)
 
 RECORD_NAMES = {
     1: "start", 2: "instruments", 3: "profile", 4: "bars", 5: "frame", 6: "timer", 7: "link", 8: "reply",
     9: "order_update", 10: "funds", 11: "operator", 12: "model", 13: "boot", 14: "stop",
+    15: "book", 16: "holdings", 17: "adopted", 18: "quotes", 19: "ask",
     64: "candidate", 65: "verdict", 66: "gate", 67: "intent", 68: "fill", 69: "position", 70: "state",
     128: "timing", 129: "closed",
 }
@@ -18,10 +19,18 @@ REASONS = (
     "size below one lot", "over 5 % notional", "over leverage", "daily loss", "too soon in this name",
     "orders a minute", "orders an hour", "orders a day", "broker budget", "unknown number",
     "weak", "low volume", "against trend", "1 and 5 minutes not aligned", "opposing signal", "wide spread", "noise",
-    "no score", "late tick", "not confirmed", "pending", "feed down")
+    "no score", "late tick", "not confirmed", "pending", "feed down",
+    "orders a minute in this name", "exposure in this name", "exposure in this sector", "order value", "drawdown",
+    "losing streak", "in the F&O ban", "expiry week", "outside the execution range", "clock skew", "a position not ours",
+    "not reconciled", "costs too much of the target", "no contract", "more filled than asked for", "filled after it was given up",
+    "a second exit was needed", "position turned round", "order table full", "journal full", "the broker refuses orders",
+    "impossible order state")
 
 KINDS = ("equity", "future", "option", "index")
-WHYS = ("entry", "protect", "target", "time", "square-off", "operator", "re-price", "stale entry", "grow")
+WHYS = ("entry", "protect", "target", "time", "square-off", "operator", "re-price", "stale entry", "grow", "shrink", "trail",
+        "soft stop", "fade", "feed lost", "unwanted", "late", "second exit")
+ROLES = ("", "entry", "exit", "broker")
+TRADING_STATES = ("CLOSED", "RUNNING", "REDUCING")
 OPERATOR_STATES = ("RUN", "PAUSE", "REDUCE", "KILL")
 
 if len(REASONS) != N_REASONS:
@@ -40,13 +49,20 @@ cdef object i64(str names):
 
 
 INSTRUMENT = _dtype([("key", "S48"), ("symbol", "S32"), *i64("tick lot freeze lower_band upper_band"),
-                     ("kind", "<i4"), ("tradable", "<i4"), ("close_minute", "<i4"), ("cas", "<i4")], sizeof(Instrument))
+                     ("kind", "<i4"), ("tradable", "<i4"), ("close_minute", "<i4"), ("cas", "<i4"), ("future", "<u4"),
+                     ("sector", "<i4"), ("expiry", "<i8"), ("banned", "<i4"), ("pad", "<i4")], sizeof(Instrument))
 WARM_BAR = _dtype([("inst", "<u4"), ("flags", "<i4"), *i64("minute open high low close volume")], sizeof(WarmBar))
 LINK = _dtype([("which", "<i4"), ("up", "<i4"), ("code", "<i4"), ("pad", "<i4")], sizeof(Link))
 REPLY = _dtype([("intent", "<u8"), ("outcome", "<i4"), ("code", "<i4"), ("latency", "<i8"), ("order_id", "S32"),
                 ("error", "S16"), ("kind", "<i4"), ("pad", "<i4")], sizeof(Reply))
 ORDER_UPDATE = _dtype([("intent", "<u8"), ("status", "<i4"), ("is_look_up", "<i4"), *i64("filled value quantity"),
-                       ("order_id", "S32")], sizeof(OrderUpdate))
+                       ("order_id", "S32"), *i64("price trigger began"), ("order_type", "<i4"), ("pad", "<i4")],
+                      sizeof(OrderUpdate))
+BOOK = _dtype(i64("began count"), sizeof(BookRead))
+HOLDING = _dtype([("inst", "<u4"), ("pad", "<i4"), *i64("quantity began")], sizeof(Holding))
+ADOPTED = _dtype([("inst", "<u4"), ("side", "<i2"), ("role", "<i2"), ("status", "<i4"), ("order_type", "<i4"),
+                  *i64("quantity filled value price trigger"), ("order_id", "S32")], sizeof(Adopted))
+QUOTE = _dtype([("inst", "<u4"), ("pad", "<i4"), *i64("ltp bid ask bid_q ask_q")], sizeof(Quote))
 FUNDS = _dtype(i64("available at_day_start"), sizeof(Funds))
 OPERATOR_CHANGE = _dtype([("state", "<i4"), ("source", "<i4")], sizeof(OperatorChange))
 MODEL_CHANGE = _dtype([("sha256", "S64"), ("threshold", "<f8")], sizeof(ModelChange))
@@ -75,6 +91,6 @@ TIMING = _dtype([("frame_seq", "<u8"), ("candidate", "<u8"), *i64("decoded score
 CLOSING = _dtype([(name, "<u8") for name in "records updates candidates intents digest".split()], sizeof(Closing))
 
 PAYLOADS = {2: INSTRUMENT, 4: WARM_BAR, 7: LINK, 8: REPLY, 9: ORDER_UPDATE, 10: FUNDS, 11: OPERATOR_CHANGE,
-            12: MODEL_CHANGE, 64: CANDIDATE, 65: CANDIDATE, 66: GATE, 67: INTENT, 68: FILL, 69: POSITION, 70: STATE,
-            128: TIMING, 129: CLOSING}
+            12: MODEL_CHANGE, 16: HOLDING, 17: ADOPTED, 18: QUOTE, 19: CANDIDATE,
+            64: CANDIDATE, 65: CANDIDATE, 66: GATE, 67: INTENT, 68: FILL, 69: POSITION, 70: STATE, 128: TIMING, 129: CLOSING}
 """Record type -> dtype of its payload, where it is a struct or an array of them."""

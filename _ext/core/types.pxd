@@ -110,6 +110,11 @@ cdef enum RecordType:
     REC_MODEL = 12            # ModelChange: from this record on another model scores
     REC_BOOT = 13             # JSON: a restart; what is unresolved must be looked up before anything is sent
     REC_STOP = 14             # no payload: the run ends; pending candidates are closed
+    REC_BOOK = 15             # BookRead and the ids of our orders it showed: a full read of the order book ended
+    REC_HOLDINGS = 16         # Holding[]: a read of the broker's positions
+    REC_ADOPTED = 17          # Adopted: an order of an earlier life of this engine, found in the book at the start
+    REC_QUOTES = 18           # Quote[]: quotes by REST while the feed is down
+    REC_ASK = 19              # Candidate: an entry asked for from outside, past the signals; drills and tests
     # decisions
     REC_CANDIDATE = 64        # Candidate at the tick that made it
     REC_VERDICT = 65          # Candidate once decided
@@ -143,6 +148,11 @@ ctypedef struct Instrument:   # static for the day
     int32_t tradable          # 0: watched, never traded
     int32_t close_minute      # last continuous minute + 1, minutes after 09:15 (360 = 15:15, 375 = 15:30, 385 = 15:40)
     int32_t cas               # closing-auction name: earlier last entry and square-off
+    uint32_t future           # row of the contract that trades for this name, NO_INST: none
+    int32_t sector            # of engine/market/sectors.json; 0: unknown
+    int64_t expiry            # days since 1970 IST of a contract's last day; 0: not a contract, or unknown
+    int32_t banned            # in the F&O ban period: 1; -1: the list is missing or old
+    int32_t pad
 
 ctypedef struct WarmBar:      # history of one closed minute
     uint32_t inst
@@ -188,11 +198,48 @@ cdef enum OrderStatus:        # the broker's 17 words in five states
 ctypedef struct OrderUpdate:
     uint64_t intent           # from our tag; 0: not ours
     int32_t status            # OrderStatus
-    int32_t is_look_up        # 1: from history or book after an ambiguous outcome
+    int32_t is_look_up        # 1: from a read of the book or of history
     int64_t filled            # cumulative
     int64_t value             # paise x quantity of all fills
     int64_t quantity
     char order_id[32]
+    int64_t price
+    int64_t trigger
+    int64_t began             # now when the read was asked for; 0 from the stream
+    int32_t order_type        # OrderType, 0: not told
+    int32_t pad
+
+ctypedef struct BookRead:
+    int64_t began             # now when it was asked for
+    int64_t count             # ids that follow, uint64 each
+
+ctypedef struct Holding:      # net position of the broker in one name; the first row has NO_INST and only `began`
+    uint32_t inst
+    int32_t pad
+    int64_t quantity          # signed
+    int64_t began             # now when the read was asked for
+
+ctypedef struct Adopted:
+    uint32_t inst
+    int16_t side
+    int16_t role              # Role, by the tag's leg
+    int32_t status            # OrderStatus
+    int32_t order_type
+    int64_t quantity
+    int64_t filled
+    int64_t value
+    int64_t price
+    int64_t trigger
+    char order_id[32]
+
+ctypedef struct Quote:
+    uint32_t inst
+    int32_t pad
+    int64_t ltp
+    int64_t bid
+    int64_t ask
+    int64_t bid_q
+    int64_t ask_q
 
 ctypedef struct Funds:
     int64_t available         # paise
@@ -248,6 +295,28 @@ cdef enum Reason:             # why something was or was not done; text in core/
     NOT_CONFIRMED
     PENDING
     FEED_DOWN
+    SYMBOL_BUDGET
+    SYMBOL_EXPOSURE
+    SECTOR_EXPOSURE
+    ORDER_VALUE
+    DRAWDOWN
+    LOSING_STREAK
+    BANNED
+    EXPIRY_WEEK
+    OUTSIDE_LPP
+    CLOCK_SKEW
+    FOREIGN_POSITION
+    UNRECONCILED
+    COST_SHARE
+    NO_FUTURE
+    STRANGE_FILL
+    LATE_FILL
+    SECOND_EXIT
+    REVERSED
+    TABLE_FULL
+    JOURNAL_FULL
+    BROKER_HALT
+    ILLEGAL_STEP
     N_REASONS
 
 ctypedef struct Candidate:
@@ -288,6 +357,7 @@ cdef enum IntentKind:
 cdef enum Role:
     ROLE_ENTRY = 1
     ROLE_EXIT = 2
+    ROLE_BROKER = 3           # the position changed without an order of ours: square-off, another program, a person
 
 cdef enum OrderType:
     TYPE_LIMIT = 1
@@ -303,6 +373,14 @@ cdef enum Why:                # why an exit order is what it is
     WHY_REPRICE = 6
     WHY_STALE_ENTRY = 7
     WHY_GROW = 8
+    WHY_SHRINK = 9            # the position became smaller than its exit
+    WHY_TRAIL = 10            # the stop follows the price
+    WHY_SOFT_STOP = 11        # the exit policy's own stop, inside the resting one
+    WHY_FADE = 12             # half of the spike was lost within a minute
+    WHY_FEED = 13             # no prices for too long
+    WHY_UNWANTED = 14         # a position nobody asked for
+    WHY_LATE = 15             # an order that was given up and is there after all
+    WHY_TWICE = 16            # the second of two exits
 
 ctypedef struct Intent:
     uint64_t id               # of the order: a modify or cancel carries the id of the place it is about

@@ -3,7 +3,7 @@
 Traded volume is the advance of the day's cumulative volume, bars belong to the minute of the trade time, a bar that
 touches a silence is dirty and leaves no trace in the statistics (DESIGN 4; MARKET 0.6, 0.7, 2).
 """
-from libc.math cimport log
+from libc.math cimport fmax, fmin, log
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
@@ -120,6 +120,8 @@ cdef class Market:
             r.last_close = <double>bar.open
             r.day = day
         r.minute = bar.minute
+        r.high = max(bar.high, bar.close)
+        r.low = min(bar.low, bar.close) if bar.low > 0 else bar.close
         r.close = bar.close
         r.volume = bar.volume
         r.bar_flags = bar.flags
@@ -131,16 +133,17 @@ cdef class Market:
         """Ends the forming minute: a clean bar enters the windows, a dirty one only moves the last close."""
         cdef Window* w = &self.windows[inst]
         cdef int64_t session = (r.minute + 330) % 1440 - OPEN_MINUTE
-        cdef double raw, u
+        cdef double raw, u, reach
         cdef int slot
         if r.minute == 0 or r.bar_flags & BAR_CLOSED:
             return
         if not r.bar_flags & BAR_DIRTY and r.last_close > 0.0:
             raw = log(<double>r.close / r.last_close)
             u = raw * r.inv_a
+            reach = (fmax(<double>r.high, r.last_close) - fmin(<double>r.low, r.last_close)) / r.last_close
             r.path += u
             r.raw += raw
-            push_bar(w, u, r.path, r.raw, <double>r.volume, self.v[session])
+            push_bar(w, u, r.path, r.raw, <double>r.volume, self.v[session], reach * r.inv_a)
             r.closed = <int32_t>w.n
             slot = <int>(r.minute & 63)
             if self.moved_minute[slot] != r.minute:
@@ -165,7 +168,7 @@ cdef class Market:
             r.minute5 = 0
         elif not r.bar_flags & BAR_DIRTY and r.minute != 0:
             for skipped in range(max(r.minute + 1, minute - FILL_MINUTES), minute):
-                push_bar(w, 0.0, r.path, r.raw, 0.0, self.v[(skipped + 330) % 1440 - OPEN_MINUTE])
+                push_bar(w, 0.0, r.path, r.raw, 0.0, self.v[(skipped + 330) % 1440 - OPEN_MINUTE], 0.0)
             r.closed = <int32_t>w.n
         r.day = day
         r.minute = minute

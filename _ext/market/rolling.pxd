@@ -2,5 +2,6 @@
 from libc.stdint cimport int64_t
 from _ext.market.state cimport Row, Window
 
-cdef void push_bar(Window* w, double u, double path, double raw, double volume, double share) noexcept nogil
+cdef void push_bar(Window* w, double u, double path, double raw, double volume, double share,
+                   double true_range) noexcept nogil
 cdef void begin_minute(Row* r, const Window* w, double a, double v) noexcept nogil

@@ -7,13 +7,15 @@ from libc.stdint cimport uint64_t
 from _ext.market.state cimport LONG, SHORT, Row, Window
 
 
-cdef void push_bar(Window* w, double u, double path, double raw, double volume, double share) noexcept nogil:
+cdef void push_bar(Window* w, double u, double path, double raw, double volume, double share,
+                   double true_range) noexcept nogil:
     cdef uint64_t i = w.n % LONG
     w.u[i] = u
     w.path[i] = path
     w.raw[i] = raw
     w.volume[i] = volume
     w.share[i] = share
+    w.range[i] = true_range
     w.n += 1
 
 
@@ -35,10 +37,10 @@ cdef void begin_minute(Row* r, const Window* w, double a, double v) noexcept nog
 
     Each sd is at least one price step: it was below it in two thirds of the bars of stocks under Rs 50 (MARKET 1.1).
     """
-    cdef double step, mean, sd, volumes = 0.0, shares = 0.0
+    cdef double step, mean, sd, volumes = 0.0, shares = 0.0, ranges = 0.0
     cdef uint64_t k
     r.inv_a = 1.0 / a
-    r.inv20 = r.inv50 = r.inv_u = r.expected = 0.0
+    r.inv20 = r.inv50 = r.inv_u = r.expected = r.atr = 0.0
     if w.n < SHORT or r.last_close <= 0.0:
         return
     step = <double>r.tick / r.last_close / a
@@ -55,4 +57,6 @@ cdef void begin_minute(Row* r, const Window* w, double a, double v) noexcept nog
     for k in range(w.n - SHORT, w.n):
         volumes += w.volume[k % LONG]
         shares += w.share[k % LONG]
+        ranges += w.range[k % LONG]
+    r.atr = ranges / SHORT * a
     r.expected = v * volumes / shares if shares > 0.0 else 0.0

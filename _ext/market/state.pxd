@@ -58,6 +58,7 @@ ctypedef struct Row:
     double inv50              # 0: fewer than 50 bars
     double inv_u              # 1 / max(sd, one tick) of the last 20 u
     double s1m                # that sd back in log return of this minute
+    double atr                # average true range of the last 20 bars, share of price at this minute; 0: unknown
     double expected           # volume of a full bar of this minute; 0: unknown
     double raw                # running sum of closed log returns
     double raw20              # its value 20 bars ago
@@ -88,6 +89,7 @@ ctypedef struct Window:       # the last closed clean bars; index n % LONG
     double raw[LONG]
     double volume[LONG]
     double share[LONG]        # v[m] of the bar's minute
+    double range[LONG]        # true range / last close / a[m]
     uint64_t n
 
 ctypedef struct RingTick:

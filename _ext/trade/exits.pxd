@@ -1,10 +1,25 @@
-from libc.stdint cimport int64_t
+# When a position must end and at what price.
+from libc.stdint cimport int32_t, int64_t
 from _ext.core.types cimport Instrument, Why
 from _ext.market.state cimport Row
 from _ext.trade.gate cimport Limits
 
+cdef struct Plan:             # of one position; prices in paise, 0: none
+    int32_t side
+    int32_t cas
+    int32_t unwanted          # a position nobody asked for: it ends now
+    int32_t pad
+    int64_t opened            # now of the first fill
+    int64_t stop              # trigger of the stop that rests at the exchange
+    int64_t target
+    int64_t soft              # the policy's own stop, inside the resting one
+    int64_t fade              # half of the spike is lost here
+
 cdef int64_t to_tick(int64_t price, int64_t tick, int up) noexcept nogil
 cdef int64_t marketable(const Row* r, const Instrument* spec, int side, double protection) noexcept nogil
 cdef int64_t stop_limit(const Row* r, const Instrument* spec, int side, int64_t trigger) noexcept nogil
-cdef Why why_exit(const Row* r, const Limits* limits, bint cas, int side, int64_t target, int64_t opened, int64_t now,
-                  int64_t minute, bint killed) noexcept nogil
+cdef double target_share(const Limits* limits, double atr) noexcept nogil
+cdef void plan_exits(Plan* plan, const Limits* limits, int64_t tick, double average, double atr) noexcept nogil
+cdef int64_t trailed(const Plan* plan, const Limits* limits, int64_t best, int64_t tick) noexcept nogil
+cdef Why why_exit(const Row* r, const Limits* limits, const Plan* plan, int64_t now, int64_t minute, bint killed,
+                  bint is_blind) noexcept nogil

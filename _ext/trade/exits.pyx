@@ -1,9 +1,10 @@
 """When a position must end and at what price; pure functions of what is known now."""
 from libc.stdint cimport int64_t
 from _ext.core.types cimport (
-    WHY_OPERATOR, WHY_PROTECT, WHY_SQUARE_OFF, WHY_TARGET, WHY_TIME, Instrument, Why)
+    WHY_FADE, WHY_FEED, WHY_OPERATOR, WHY_PROTECT, WHY_SOFT_STOP, WHY_SQUARE_OFF, WHY_TARGET, WHY_TIME, WHY_UNWANTED,
+    Instrument, Why)
 from _ext.market.state cimport Row
-from _ext.trade.gate cimport Limits
+from _ext.trade.gate cimport POLICY_ATR, POLICY_SEED, Limits
 
 
 cdef int64_t to_tick(int64_t price, int64_t tick, int up) noexcept nogil:
@@ -42,16 +43,60 @@ cdef int64_t stop_limit(const Row* r, const Instrument* spec, int side, int64_t 
     return max(offset, spec.lower_band)
 
 
-cdef Why why_exit(const Row* r, const Limits* limits, bint cas, int side, int64_t target, int64_t opened, int64_t now,
-                  int64_t minute, bint killed) noexcept nogil:
-    """Why the position of direction `side` should end now; WHY_PROTECT: it should not, its stop rests."""
-    cdef int64_t price = r.bid if side > 0 else r.ask
+cdef double target_share(const Limits* limits, double atr) noexcept nogil:
+    """Distance of the target as a share of price; 0 where the policy cannot know it."""
+    if limits.policy == POLICY_SEED:
+        return limits.target
+    if not atr > 0.0:
+        return 0.0
+    return min(max(limits.atr_stop * atr, limits.atr_floor), limits.target)
+
+
+cdef void plan_exits(Plan* plan, const Limits* limits, int64_t tick, double average, double atr) noexcept nogil:
+    """Stop, target and the policy's own stop from the average price of entry. The 2 % stop rests in every policy; with `atr`
+    the barriers lie at 4 average ranges, not below 30 bp, with 2 % and 4 % as outer limits (MARKET 4)."""
+    cdef double share = target_share(limits, atr)
+    if not share > 0.0:
+        share = limits.target
+    plan.stop = to_tick(<int64_t>(average * (1.0 - plan.side * limits.stop)), tick, plan.side)
+    plan.target = to_tick(<int64_t>(average * (1.0 + plan.side * share)), tick, -plan.side)
+    plan.soft = 0
+    if limits.policy == POLICY_ATR and share < limits.stop:
+        plan.soft = to_tick(<int64_t>(average * (1.0 - plan.side * share)), tick, plan.side)
+
+
+cdef int64_t trailed(const Plan* plan, const Limits* limits, int64_t best, int64_t tick) noexcept nogil:
+    """Where the stop should rest after the price was at `best`: never further away than it is, and moved only by a quarter
+    of its distance at least, since each move is a request of the broker's budget."""
+    cdef int64_t stop
+    if not limits.trail > 0.0 or best <= 0:
+        return plan.stop
+    stop = to_tick(<int64_t>(<double>best * (1.0 - plan.side * limits.trail)), tick, plan.side)
+    if plan.side * (stop - plan.stop) < max(<int64_t>(0.25 * limits.trail * <double>best), tick):
+        return plan.stop
+    return stop
+
+
+cdef Why why_exit(const Row* r, const Limits* limits, const Plan* plan, int64_t now, int64_t minute, bint killed,
+                  bint is_blind) noexcept nogil:
+    """Why the position should end now; WHY_PROTECT: it should not, its stop rests. `is_blind`: no feed for too long."""
+    cdef int64_t price = r.bid if plan.side > 0 else r.ask
     if killed:
         return WHY_OPERATOR
-    if minute >= (limits.flat_minute_cas if cas else limits.flat_minute):
+    if plan.unwanted:
+        return WHY_UNWANTED
+    if minute >= (limits.flat_minute_cas if plan.cas else limits.flat_minute):
         return WHY_SQUARE_OFF
-    if limits.hold > 0 and now - opened >= limits.hold:
+    if is_blind:
+        return WHY_FEED
+    if limits.hold > 0 and now - plan.opened >= limits.hold:
         return WHY_TIME
-    if price > 0 and target > 0 and side * (price - target) >= 0:
+    if price <= 0:
+        return WHY_PROTECT
+    if plan.target > 0 and plan.side * (price - plan.target) >= 0:
         return WHY_TARGET
+    if plan.soft > 0 and plan.side * (price - plan.soft) <= 0:
+        return WHY_SOFT_STOP
+    if plan.fade > 0 and now - plan.opened <= limits.fade and plan.side * (price - plan.fade) <= 0:
+        return WHY_FADE
     return WHY_PROTECT

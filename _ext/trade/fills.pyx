@@ -29,26 +29,43 @@ cdef int64_t walk(const Level* levels, int n, int side, int64_t limit, int64_t q
     return had
 
 
-cdef int64_t charges(int kind, int side, int64_t quantity, int64_t value) noexcept nogil:
-    """Paise charged on one order's fills of `value` (paise x quantity), rates of November 2026 (UPSTOX 8.1).
+cdef struct Parts:            # paise
+    int64_t brokerage
+    int64_t stt
+    int64_t transaction
+    int64_t stamp
+    int64_t sebi
+    int64_t gst
 
-    Brokerage, STT, exchange, SEBI, stamp duty and GST of 18 % on brokerage, exchange and SEBI; each part rounded up.
+
+cdef Parts parts_of(int kind, int side, int64_t quantity, int64_t value) noexcept nogil:
+    """Charges of one order's fills of `value` (paise x quantity), rates of November 2026 (UPSTOX 8.1), each rounded up.
+
+    Brokerage, STT, exchange, SEBI, stamp duty and GST of 18 % on brokerage, exchange and SEBI.
     """
     cdef double v = <double>value
     cdef double brokerage, stt, exchange, stamp
     cdef double sebi = v * 1e-6
+    cdef Parts out
     if kind == KIND_FUTURE:
         brokerage, stt, exchange, stamp = fmin(2000.0, v * 5e-4), v * 5e-4, v * 1.83e-5, v * 2e-5
     elif kind == KIND_OPTION:
         brokerage, stt, exchange, stamp = 2000.0 if quantity > 0 else 0.0, v * 1.5e-3, v * 3.553e-4, v * 3e-5
     else:
         brokerage, stt, exchange, stamp = fmin(2000.0, v * 1e-3), v * 2.5e-4, v * 3.07e-5, v * 3e-5
-    if side > 0:
-        stt = 0.0
-    else:
-        stamp = 0.0
-    return <int64_t>(ceil(brokerage) + ceil(stt) + ceil(exchange) + ceil(stamp) + ceil(sebi)
-                     + ceil(0.18 * (brokerage + exchange + sebi)))
+    out.brokerage = <int64_t>ceil(brokerage)
+    out.stt = <int64_t>ceil(stt) if side < 0 else 0
+    out.transaction = <int64_t>ceil(exchange)
+    out.stamp = <int64_t>ceil(stamp) if side > 0 else 0
+    out.sebi = <int64_t>ceil(sebi)
+    out.gst = <int64_t>ceil(0.18 * (brokerage + exchange + sebi))
+    return out
+
+
+cdef int64_t charges(int kind, int side, int64_t quantity, int64_t value) noexcept nogil:
+    """Paise charged on one order's fills, all parts together."""
+    cdef Parts p = parts_of(kind, side, quantity, value)
+    return p.brokerage + p.stt + p.transaction + p.stamp + p.sebi + p.gst
 
 
 LEVEL_DTYPE = np.dtype([("bidQ", "<i8"), ("bidP", "<i8"), ("askQ", "<i8"), ("askP", "<i8")])
@@ -66,3 +83,10 @@ def match(levels, int side, int64_t limit, int64_t quantity):
 def charges_of(int kind, int side, int64_t quantity, int64_t value) -> int:
     """Paise charged on an order of `quantity` worth `value` (paise x quantity); kind as InstrumentKind."""
     return charges(kind, side, quantity, value)
+
+
+def charge_parts(int kind, int side, int64_t quantity, int64_t value) -> dict:
+    """The same in parts, by the names of the broker's charges API."""
+    cdef Parts p = parts_of(kind, side, quantity, value)
+    return {"brokerage": p.brokerage, "stt": p.stt, "transaction": p.transaction, "stamp_duty": p.stamp,
+            "sebi_turnover": p.sebi, "gst": p.gst}

@@ -3,14 +3,20 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from _ext.core.types cimport (
-    ALREADY_IN, BROKER_BUDGET, DAILY_LOSS, DAY_BUDGET, FEED_DOWN, HOUR_BUDGET, MAX_POSITIONS, MINUTE_BUDGET, NO_QUOTE,
-    NOT_RUNNING, NOT_TRADABLE, OFF_LOT, OFF_TICK, OP_RUN, OPERATOR, OUTSIDE_BAND, OUTSIDE_SESSION, OVER_FREEZE,
-    OVER_LEVERAGE, OVER_NOTIONAL, PASS, SIZE_BELOW_LOT, STALE_QUOTE, SYMBOL_GAP, UNKNOWN_NUMBER, GateDecision, Instrument,
-    Reason)
+    ALREADY_IN, BANNED, BROKER_BUDGET, CLOCK_SKEW, COST_SHARE, DAILY_LOSS, DAY_BUDGET, DRAWDOWN, EXPIRY_WEEK, FEED_DOWN,
+    FOREIGN_POSITION, HOUR_BUDGET, KIND_EQUITY, KIND_FUTURE, LOSING_STREAK, MAX_POSITIONS, MINUTE_BUDGET, NO_QUOTE, NOT_RUNNING,
+    NOT_TRADABLE, OFF_LOT, OFF_TICK, OP_RUN, OPERATOR, ORDER_VALUE, OUTSIDE_BAND, OUTSIDE_LPP, OUTSIDE_SESSION, OVER_FREEZE,
+    OVER_LEVERAGE, OVER_NOTIONAL, PASS, SECTOR_EXPOSURE, SIZE_BELOW_LOT, STALE_QUOTE, SYMBOL_BUDGET, SYMBOL_EXPOSURE, SYMBOL_GAP,
+    UNKNOWN_NUMBER, UNRECONCILED, GateDecision, Instrument, Reason)
 from _ext.market.state cimport Row
+from _ext.trade.exits cimport target_share
+from _ext.trade.fills cimport charges
 
 cdef enum:
     SECOND = 1000000000
+    UNKNOWN_SKEW = 9223372036854775807
+    DAY_NS = 86400000000000
+    IST_NS = 19800000000000
 
 cdef inline Reason no(GateDecision* out, Reason reason, double measured, double limit) noexcept nogil:
     out.reason = reason
@@ -24,14 +30,15 @@ cdef class Gate:
 
     def __cinit__(self, uint32_t capacity):
         self.capacity = capacity
-        self.last_entry = <int64_t*>calloc(max(capacity, <uint32_t>1), sizeof(int64_t))
-        if self.last_entry == NULL:
+        self.symbols = <Symbol*>calloc(max(capacity, <uint32_t>1), sizeof(Symbol))
+        if self.symbols == NULL:
             raise MemoryError(f"no memory for a gate of {capacity} instruments")
         memset(&self.limits, 0, sizeof(self.limits))
         memset(&self.money, 0, sizeof(self.money))
+        self.skew = UNKNOWN_SKEW
 
     def __dealloc__(self):
-        free(self.last_entry)
+        free(self.symbols)
 
     cdef int32_t _recent(self, const int64_t* ring, int64_t n, int64_t since) noexcept nogil:
         """How many of the last times in `ring` are later than `since`."""
@@ -50,17 +57,17 @@ cdef class Gate:
         out.used_hour = self._recent(self.entries, self.n_entries, now - 3600 * <int64_t>SECOND)
         out.used_day = <int32_t>self.n_entries
 
+    cdef int64_t result(self) noexcept nogil:
+        """Net result of the day in paise: realised and open, after charges."""
+        return self.money.realised + self.money.open - self.money.charges
+
     cdef Reason check(self, uint32_t inst, const Instrument* spec, const Row* r, int side, int64_t quantity,
                       int64_t price, int64_t now, int64_t minute, GateDecision* out) noexcept nogil:
         """PASS, or the first reason against an entry of `quantity` at the limit `price` (paise)."""
         cdef const Limits* limits = &self.limits
-        cdef const Money* money = &self.money
         cdef int64_t last = limits.last_minute_cas if spec.cas else limits.last_minute
-        cdef double value = <double>quantity * <double>price
-        cdef double equity = <double>money.equity
-        cdef double loss
-        cdef int32_t reserve = limits.exit_reserve
-        cdef int64_t since
+        cdef int64_t days, away
+        cdef Reason reason
         out.quantity = quantity
         out.price = price
         out.is_exit = 0
@@ -71,10 +78,22 @@ cdef class Gate:
             return no(out, NOT_RUNNING, self.state, <int>RUNNING)
         if not self.feed_up or not self.orders_up:
             return no(out, FEED_DOWN, self.feed_up + self.orders_up, 2)
-        if minute < 0 or minute >= last:
-            return no(out, OUTSIDE_SESSION, minute, last)
+        if not self.reconciled or self.unreconciled:
+            return no(out, UNRECONCILED, self.unreconciled, 0)
+        if minute < limits.first_minute or minute >= last:
+            return no(out, OUTSIDE_SESSION, minute, limits.first_minute if minute < limits.first_minute else last)
         if not spec.tradable or spec.tick <= 0 or spec.lot <= 0:
             return no(out, NOT_TRADABLE, spec.tradable, 1)
+        if spec.kind != KIND_EQUITY:
+            days = spec.expiry - (now + IST_NS) // DAY_NS
+            if spec.expiry <= 0 or days < limits.expiry_days:      # physical settlement; an unknown expiry is too near
+                return no(out, EXPIRY_WEEK, <double>days if spec.expiry > 0 else 0.0, limits.expiry_days)
+            if spec.banned != 0:
+                return no(out, BANNED, spec.banned, 0)
+        if self.symbols[inst].foreign != 0:
+            return no(out, FOREIGN_POSITION, <double>self.symbols[inst].foreign, 0)
+        if self.skew == UNKNOWN_SKEW or self.skew > limits.skew or self.skew < -limits.skew:
+            return no(out, CLOCK_SKEW, <double>self.skew * 1e-3, <double>limits.skew * 1e-3)
         if r.book_seen == 0 or not now - r.book_seen <= limits.stale:
             return no(out, STALE_QUOTE, (now - r.book_seen) * 1e-9, limits.stale * 1e-9)
         if r.bid <= 0 or r.ask <= 0 or r.ask <= r.bid:
@@ -90,25 +109,94 @@ cdef class Gate:
         if (spec.lower_band > 0 and price < spec.lower_band) or (spec.upper_band > 0 and price > spec.upper_band):
             return no(out, OUTSIDE_BAND, <double>price,
                       <double>(spec.lower_band if price < spec.lower_band else spec.upper_band))
+        if spec.kind == KIND_FUTURE:
+            away = price - r.ltp if price > r.ltp else r.ltp - price
+            if r.ltp <= 0 or not <double>away <= limits.lpp * <double>r.ltp:
+                return no(out, OUTSIDE_LPP, <double>away / <double>r.ltp if r.ltp > 0 else 1.0, limits.lpp)
         if r.position != 0:
             return no(out, ALREADY_IN, 1, 0)
         if self.positions >= limits.max_positions:
             return no(out, MAX_POSITIONS, self.positions, limits.max_positions)
+        reason = self._account(inst, spec, <double>quantity * <double>price, out, now)
+        if reason != PASS:
+            return reason
+        if limits.policy == POLICY_ATR:
+            reason = self._costs(spec, r, side, quantity, price, out)
+            if reason != PASS:
+                return reason
+        reason = self._budgets(inst, now, out)
+        if reason != PASS:
+            return reason
+        return no(out, PASS, <double>quantity * <double>price / <double>self.money.equity, limits.notional)
+
+    cdef Reason _account(self, uint32_t inst, const Instrument* spec, double value, GateDecision* out,
+                         int64_t now) noexcept nogil:
+        """Size, exposure and loss limits of the account."""
+        cdef const Limits* limits = &self.limits
+        cdef double equity = <double>self.money.equity
+        cdef double share, limit
+        cdef int sector = spec.sector if 0 <= spec.sector < MAX_SECTORS else 0
         if not equity > 0.0 or not value > 0.0:
             return no(out, UNKNOWN_NUMBER, equity, 0)
+        if not value <= <double>limits.order_value:
+            return no(out, ORDER_VALUE, value * 0.01, <double>limits.order_value * 0.01)
         if not value <= limits.notional * equity:
             return no(out, OVER_NOTIONAL, value / equity, limits.notional)
-        if not <double>money.exposure + value <= limits.leverage * equity:
-            return no(out, OVER_LEVERAGE, (<double>money.exposure + value) / equity, limits.leverage)
-        loss = -<double>(money.realised + money.open - money.charges)
-        if not loss < limits.daily_loss * equity:
-            return no(out, DAILY_LOSS, loss / equity, limits.daily_loss)
-        since = now - self.last_entry[inst]
-        if self.last_entry[inst] != 0 and since < limits.symbol_gap:
-            return no(out, SYMBOL_GAP, since * 1e-9, limits.symbol_gap * 1e-9)
-        if self._recent(self.entries, self.n_entries, now - 60 * <int64_t>SECOND) >= limits.per_minute:
-            return no(out, MINUTE_BUDGET, self._recent(self.entries, self.n_entries, now - 60 * <int64_t>SECOND),
-                      limits.per_minute)
+        if not <double>self.money.exposure + value <= limits.leverage * equity:
+            return no(out, OVER_LEVERAGE, (<double>self.money.exposure + value) / equity, limits.leverage)
+        share = (<double>self.symbols[inst].exposure + value) / equity
+        if not share <= limits.symbol_exposure:
+            return no(out, SYMBOL_EXPOSURE, share, limits.symbol_exposure)
+        share = (<double>self.sectors[sector] + value) / equity
+        limit = limits.sector_exposure if sector else min(limits.notional, limits.sector_exposure)
+        if not share <= limit:
+            return no(out, SECTOR_EXPOSURE, share, limit)
+        share = -<double>self.result() / equity
+        if not share < limits.daily_loss:
+            return no(out, DAILY_LOSS, share, limits.daily_loss)
+        share = <double>(self.money.best - self.result()) / equity
+        if not share < limits.drawdown:
+            return no(out, DRAWDOWN, share, limits.drawdown)
+        if limits.losing_streak > 0 and self.losses >= limits.losing_streak and now - self.lost_at < limits.streak_pause:
+            return no(out, LOSING_STREAK, self.losses, limits.losing_streak)
+        return PASS
+
+    cdef Reason _costs(self, const Instrument* spec, const Row* r, int side, int64_t quantity, int64_t price,
+                       GateDecision* out) noexcept nogil:
+        """Charges of both legs and one spread against the target's profit (MARKET 4)."""
+        cdef int64_t value = quantity * price
+        cdef double cost = <double>(charges(spec.kind, 1, quantity, value) + charges(spec.kind, -1, quantity, value)
+                                    + quantity * (r.ask - r.bid))
+        cdef double share = target_share(&self.limits, r.atr)
+        if not share > 0.0:
+            return no(out, UNKNOWN_NUMBER, r.atr, 0)
+        share = cost / (share * <double>value)
+        if not share <= self.limits.cost_share:
+            return no(out, COST_SHARE, share, self.limits.cost_share)
+        return PASS
+
+    cdef Reason _budgets(self, uint32_t inst, int64_t now, GateDecision* out) noexcept nogil:
+        """Entries of the name and in all, then the broker's own limits less the reserve for exits."""
+        cdef const Limits* limits = &self.limits
+        cdef const Symbol* symbol = &self.symbols[inst]
+        cdef int32_t reserve = limits.exit_reserve
+        cdef int32_t used = 0, hour = 0
+        cdef int64_t k, at
+        for k in range(max(symbol.n_entries - SYMBOL_KEPT, <int64_t>0), symbol.n_entries):
+            at = symbol.entries[k % SYMBOL_KEPT]
+            used += at > now - 60 * <int64_t>SECOND
+            hour += at > now - 3600 * <int64_t>SECOND
+        if symbol.n_entries > 0:
+            at = now - symbol.entries[(symbol.n_entries - 1) % SYMBOL_KEPT]
+            if at < limits.symbol_gap:
+                return no(out, SYMBOL_GAP, at * 1e-9, limits.symbol_gap * 1e-9)
+        if used >= limits.symbol_per_minute:
+            return no(out, SYMBOL_BUDGET, used, limits.symbol_per_minute)
+        if hour >= limits.symbol_per_hour:
+            return no(out, SYMBOL_BUDGET, hour, limits.symbol_per_hour)
+        used = self._recent(self.entries, self.n_entries, now - 60 * <int64_t>SECOND)
+        if used >= limits.per_minute:
+            return no(out, MINUTE_BUDGET, used, limits.per_minute)
         if out.used_hour >= limits.per_hour:
             return no(out, HOUR_BUDGET, out.used_hour, limits.per_hour)
         if out.used_day >= limits.per_day:
@@ -119,7 +207,7 @@ cdef class Gate:
             return no(out, BROKER_BUDGET, out.used_minute, limits.broker_minute - 10 * reserve)
         if out.used_half_hour >= limits.broker_half_hour - 100 * reserve:
             return no(out, BROKER_BUDGET, out.used_half_hour, limits.broker_half_hour - 100 * reserve)
-        return no(out, PASS, value / equity, limits.notional)
+        return PASS
 
     cdef bint may_exit(self, int64_t now) noexcept nogil:
         """Exits know the broker's own limits only."""
@@ -133,9 +221,19 @@ cdef class Gate:
         self.n_requests += 1
 
     cdef void count_entry(self, uint32_t inst, int64_t now) noexcept nogil:
+        cdef Symbol* symbol = &self.symbols[inst]
         self.entries[self.n_entries % REQUESTS_KEPT] = now
         self.n_entries += 1
-        self.last_entry[inst] = now
+        symbol.entries[symbol.n_entries % SYMBOL_KEPT] = now
+        symbol.n_entries += 1
+
+    cdef void count_result(self, int64_t net, int64_t now) noexcept nogil:
+        """A position ended with `net` paise after charges."""
+        if net < 0:
+            self.losses += 1
+            self.lost_at = now
+        else:
+            self.losses = 0
 
     cdef int64_t size(self, const Instrument* spec, const Row* r, int side, int64_t price) noexcept nogil:
         """Whole lots: min(5 % of equity, funds, room under the leverage) / price, the depth shown, the freeze quantity."""

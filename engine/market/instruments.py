@@ -13,6 +13,7 @@ import numpy as np
 from _ext.core.records import INSTRUMENT, KINDS
 from engine.market.sessions import CLOSING_AUCTION_FROM, close_minute
 
+NO_INST = 0xFFFFFFFF
 EXCLUDED = frozenset({"NIFTY", "BANKNIFTY", "FINNIFTY", "NIFTYNXT50"})
 
 
@@ -28,19 +29,52 @@ class Spec:
     tradable: bool = True
     is_cas: bool = True
     price: int = 0          # a recent close, for the synthetic market
+    lower: int = 0          # circuit limits of the day; 0: unknown
+    upper: int = 0
+    underlying: str = ""    # of a contract: the key of its stock
+    expiry: str = ""        # of a contract: YYYY-MM-DD
+    banned: int = 0         # in the F&O ban period; -1: not known
 
 
 def table(specs: Iterable[Spec], day: dt.date) -> np.ndarray:
     """The INSTRUMENTS record of `specs` on `day`."""
     specs = list(specs)
+    nearest = near_futures(specs, day)
+    symbols = {s.key: s.symbol for s in specs}
     rows = np.zeros(len(specs), INSTRUMENT)
     for row, s in zip(rows, specs, strict=True):
         is_cas = s.is_cas and s.kind == "equity" and day >= CLOSING_AUCTION_FROM
         row["key"], row["symbol"] = s.key.encode(), s.symbol.encode()[:32]
         row["tick"], row["lot"], row["freeze"] = s.tick, s.lot, s.freeze
+        row["lower_band"], row["upper_band"] = s.lower, s.upper
+        row["future"] = nearest.get(s.key, NO_INST)
+        row["sector"] = sector_of(s.symbol) if not s.underlying else sector_of(symbols.get(s.underlying, ""))
+        row["expiry"] = (dt.date.fromisoformat(s.expiry) - dt.date(1970, 1, 1)).days if s.expiry else 0
+        row["banned"] = s.banned
         row["kind"], row["tradable"] = KINDS.index(s.kind), s.tradable
         row["close_minute"], row["cas"] = close_minute(s.kind, is_cas, day), is_cas
     return rows
+
+
+def near_futures(specs: list[Spec], day: dt.date) -> dict[str, int]:
+    """Stock key -> row of its contract with the next expiry from `day` on."""
+    found: dict[str, tuple[str, int]] = {}
+    for i, s in enumerate(specs):
+        if s.kind == "future" and s.underlying and s.expiry >= day.isoformat():
+            found[s.underlying] = min(found.get(s.underlying, ("9999", 0)), (s.expiry, i))
+    return {key: row for key, (_, row) in found.items()}
+
+
+@cache
+def sectors() -> dict[str, int]:
+    """Symbol -> number of its sector, from 1 (engine/market/sectors.json, as of the date it says)."""
+    document = json.loads((Path(__file__).parent / "sectors.json").read_text())
+    return {symbol: i for i, names in enumerate(document["sectors"].values(), 1) for symbol in names}
+
+
+def sector_of(symbol: str) -> int:
+    """Number of a name's sector; 0: not known."""
+    return sectors().get(symbol, 0)
 
 
 @cache

@@ -1,20 +1,26 @@
 """The sim's broker and exchange as one pure core on virtual time: no clock, no sockets, no randomness of its own.
 
 Every call takes `now` (ns). Answers are (HTTP status, body) with the broker's shapes; what happens to an order later is
-in `take_updates`: (due ns, order message). Matching is `_ext/trade/fills`, the model the backtest uses.
+in `take_updates`: (due ns, order message). Matching is `_ext/trade/fills`, the model the backtest uses. The routes of the
+REST API over it are `engine/sim/rest.py`; what can go wrong between is `engine/sim/faults.py`.
 """
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from _ext.core.records import KINDS
 from _ext.trade.fills import charges_of, match
 from engine.market.instruments import Spec
-from engine.market.sessions import IST
+from engine.market.sessions import CLOSING_AUCTION_FROM, IST
 
 EXCHANGE_NS = 8_000_000            # API to exchange and back to the portfolio stream
+SQUARE_OFF = {True: dt.time(15, 10), False: dt.time(15, 25)}
+"""The broker's own end of intraday positions: closing-auction stocks, others (UPSTOX 8.5)."""
+SQUARE_OFF_FEE = 5900              # paise an order: Rs 50 and GST (UPSTOX 8.1)
+DONE = ("complete", "rejected", "cancelled")
 
 
 @dataclass
@@ -32,20 +38,24 @@ class Order:
     value: int = 0                 # paise x quantity
     message: str = ""
     placed: int = 0
+    changed: int = 0
+    placed_by: str = "SIM001"
     body: dict[str, Any] = field(default_factory=dict)
+    log: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def is_done(self) -> bool:
-        return self.status in ("complete", "rejected", "cancelled")
+        return self.status in DONE
 
-    def row(self, now: int) -> dict[str, Any]:
+    def row(self) -> dict[str, Any]:
         """The order as book, history and portfolio stream show it (UPSTOX 2, 3.2)."""
-        stamp = dt.datetime.fromtimestamp(now / 1e9, IST).strftime("%Y-%m-%d %H:%M:%S")
+        stamp = dt.datetime.fromtimestamp(self.changed / 1e9, IST).strftime("%Y-%m-%d %H:%M:%S")
         average = self.value / self.filled / 100 if self.filled else 0.0
         return {
-            "exchange": "NSE", "product": "I", "price": self.price / 100, "quantity": self.quantity,
+            "exchange": self.body.get("exchange", "NSE"), "product": self.body.get("product", "I"),
+            "price": self.price / 100, "quantity": self.quantity,
             "status": self.status, "guid": None, "tag": self.tag, "instrument_token": self.key,
-            "instrument_key": self.key, "placed_by": "SIM001", "trading_symbol": self.body.get("symbol", ""),
+            "instrument_key": self.key, "placed_by": self.placed_by, "trading_symbol": self.body.get("symbol", ""),
             "tradingsymbol": self.body.get("symbol", ""), "order_type": self.order_type, "validity": "DAY",
             "trigger_price": self.trigger / 100, "disclosed_quantity": 0,
             "transaction_type": "BUY" if self.side > 0 else "SELL", "average_price": average,
@@ -77,8 +87,13 @@ class Exchange:
         self.book: dict[str, np.void] = {}
         self.trades: list[dict[str, Any]] = []
         self.position: dict[str, list[int]] = {}     # key -> bought, bought value, sold, sold value
+        self.fees = 0                                # paise of the broker's own square-off orders
+        self.veto: Callable[[Order], str] = lambda order: ""
+        self.share: Callable[[Order, int], int] = lambda order, quantity: quantity
         self._updates: list[tuple[int, dict[str, Any]]] = []
         self._next = 0
+        self._square_off_at: dict[bool, int] = {}
+        self._days: int = -1
 
     # ---- the market ------------------------------------------------------------------------------------------------
     def on_rows(self, rows: np.ndarray, now: int) -> None:
@@ -101,7 +116,7 @@ class Exchange:
             if price <= 0 or (price - order.trigger) * order.side < 0:
                 return
             order.status = "open"
-        had, value = match(row["levels"], order.side, order.price, order.quantity - order.filled)
+        had, value = match(row["levels"], order.side, order.price, self.share(order, order.quantity - order.filled))
         if had:
             self.book[order.key] = row = row.copy()
             at, shown = ("askP", "askQ") if order.side > 0 else ("bidP", "bidQ")
@@ -120,10 +135,8 @@ class Exchange:
         held = self.position.setdefault(order.key, [0, 0, 0, 0])
         held[0 if order.side > 0 else 2] += quantity
         held[1 if order.side > 0 else 3] += value
-        row = order.row(now)
-        self.trades.append({name: row[name] for name in (
-            "exchange", "product", "trading_symbol", "instrument_token", "order_type", "transaction_type",
-            "exchange_order_id", "order_id", "exchange_timestamp", "order_ref_id", "order_timestamp")} | {
+        order.changed = now
+        self.trades.append(order.row() | {
             "quantity": quantity, "average_price": value / quantity / 100, "trade_id": str(len(self.trades) + 1)})
         self._say(order, now)
 
@@ -132,13 +145,54 @@ class Exchange:
             self.working[order.key].remove(order)
             if not self.working[order.key]:
                 del self.working[order.key]
+        order.changed = now
+        order.log.append(order.row())
         self._updates.append((now + EXCHANGE_NS, {"update_type": "order", "user_id": "SIM001", "userId": "SIM001",
-                                                  **order.row(now)}))
+                                                  **order.log[-1]}))
 
     def take_updates(self) -> list[tuple[int, dict[str, Any]]]:
         """Order messages since the last call: (due ns, message of the portfolio stream)."""
         out, self._updates = self._updates, []
         return out
+
+    def on_time(self, now: int) -> None:
+        """The broker's own square-off: what is still open of an intraday position ends, at a fee an order."""
+        day = (now + 19_800_000_000_000) // 86_400_000_000_000
+        if day != self._days:
+            date = dt.datetime.fromtimestamp(now / 1e9, IST).date()
+            self._days = day
+            self._square_off_at = {is_cas: round(dt.datetime.combine(date, at, IST).timestamp() * 1e9)
+                                   for is_cas, at in SQUARE_OFF.items()}
+            self._has_auction = date >= CLOSING_AUCTION_FROM
+        for is_cas, at in list(self._square_off_at.items()):
+            if now >= at:
+                del self._square_off_at[is_cas]
+                for key, spec in self.specs.items():
+                    if (spec.is_cas and spec.kind == "equity" and self._has_auction) == is_cas:
+                        self._square_off(key, now)
+
+    def _square_off(self, key: str, now: int) -> None:
+        for order in list(self.working.get(key, ())):
+            order.status, order.message = "cancelled", "cancelled for the intraday square-off"
+            self._say(order, now)
+        net = self.net(key)
+        if net:
+            spec = self.specs[key]
+            side = -1 if net > 0 else 1
+            self._next += 1
+            order = Order(f"{now // 1_000_000_000 % 10**9:09d}{self._next:06d}", key, side, abs(net), "LIMIT",
+                          self._protected(key, side, 0, 3), 0, None, placed=now, placed_by="RMS",
+                          body={"symbol": spec.symbol, "product": "I"})
+            self.orders[order.order_id] = order
+            self.fees += SQUARE_OFF_FEE
+            order.status = "open"
+            self.working.setdefault(key, []).append(order)
+            self._match(order, now)
+
+    def net(self, key: str) -> int:
+        """Signed quantity held of one name."""
+        bought, _, sold, _ = self.position.get(key, (0, 0, 0, 0))
+        return bought - sold
 
     # ---- orders ------------------------------------------------------------------------------------------------------
     def place(self, body: Mapping[str, Any], now: int) -> tuple[int, dict[str, Any]]:
@@ -163,9 +217,13 @@ class Exchange:
             order_type = "LIMIT" if order_type == "MARKET" else "SL"
         if order_type == "SL" and trigger <= 0:
             return error(400, "UDAPI1031", "Trigger price is required")
+        if order_type == "SL" and (trigger - price) * side > 0:
+            return error(400, "UDAPI1037" if side > 0 else "UDAPI1038", "The trigger lies on the wrong side of the price")
         self._next += 1
         order = Order(f"{now // 1_000_000_000 % 10**9:09d}{self._next:06d}", body["instrument_token"], side, quantity,
-                      order_type, price, trigger, body.get("tag"), placed=now, body={"symbol": spec.symbol})
+                      order_type, price, trigger, body.get("tag"), placed=now,
+                      body={"symbol": spec.symbol, "product": body["product"],
+                            "exchange": "NSE" if spec.kind == "equity" else "NFO"})
         self.orders[order.order_id] = order
         self._accept(order, spec, now)
         return success({"order_ids": [order.order_id]})
@@ -177,18 +235,21 @@ class Exchange:
         return round(base * (1 + side * (percent if percent > 0 else 1) / 100)) // tick * tick
 
     def _accept(self, order: Order, spec: Spec, now: int) -> None:
-        reason = ""
-        if order.quantity % spec.lot:
+        reason = self.veto(order)
+        if reason:
+            pass
+        elif order.quantity % spec.lot:
             reason = f"Quantity is not a multiple of lot size {spec.lot}"
         elif order.quantity > spec.freeze:
             reason = f"Quantity exceeds freeze quantity {spec.freeze}"
         elif order.price <= 0 or order.price % spec.tick or order.trigger % spec.tick:
             reason = "Price is not a multiple of the tick size"
-        elif order.quantity * order.price > 5 * self._available() and not self._reduces(order):
+        elif order.quantity * order.price > 5 * self.available() and not self._reduces(order):
             reason = "Insufficient funds"
         if reason:
+            self._say(order, now)                     # first received, then turned down: HTTP success was no promise
             order.status, order.message = "rejected", reason
-            self._say(order, now)
+            self._say(order, now + 20_000_000)
             return
         order.status = "trigger pending" if order.order_type == "SL" else "open"
         self.working.setdefault(order.key, []).append(order)
@@ -229,67 +290,60 @@ class Exchange:
         self._say(order, now)
         return success({"order_id": order_id})
 
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None, params: Mapping[str, str] | None,
-             now: int) -> tuple[int, dict[str, Any]]:
-        """One REST call of the account, by method and path."""
-        params = params or {}
-        match (method, path):
-            case ("POST", "/v3/order/place"):
-                return self.place(body or {}, now)
-            case ("PUT", "/v3/order/modify"):
-                return self.modify(body or {}, now)
-            case ("DELETE", "/v3/order/cancel"):
-                return self.cancel(params.get("order_id", ""), now)
-            case ("GET", "/v2/order/retrieve-all"):
-                return success([order.row(now) for order in self.orders.values()])
-            case ("GET", "/v2/order/details" | "/v2/order/history"):
-                found = [o.row(now) for o in self.orders.values()
-                         if params.get("order_id", o.order_id) == o.order_id and params.get("tag", o.tag) == o.tag]
-                if not found:
-                    return error(404, "UDAPI100010", "Order not found")
-                return success(found[-1] if path.endswith("details") else found)
-            case ("GET", "/v2/order/trades/get-trades-for-day"):
-                return success(self.trades)
-            case ("GET", "/v2/portfolio/short-term-positions"):
-                return success(self.positions())
-            case ("GET", "/v2/user/get-funds-and-margin"):
-                return success({"equity": {"used_margin": self._used() / 100, "payin_amount": 0, "span_margin": 0,
-                                           "adhoc_margin": 0, "notional_cash": 0, "exposure_margin": 0,
-                                           "available_margin": self._available() / 100}})
-            case ("GET", "/v3/user/get-funds-and-margin"):
-                return success({"available_to_trade": {
-                    "total": self._available() / 100,
-                    "cash_available_to_trade": {"total": self._available() / 100,
-                                                "cash": {"opening_balance": self.cash / 100, "added_today": 0},
-                                                "margin_used": {"total": self._used() / 100}}}})
-        return error(404, "UDAPI100060", "Resource not Found")
-
     # ---- the account -------------------------------------------------------------------------------------------------
+    def last(self, key: str) -> int:
+        """Last price in paise; before the first trade yesterday's close."""
+        return int(self.book[key]["ltp"]) if key in self.book else self.specs[key].price
+
+    def bands(self, key: str) -> tuple[int, int]:
+        """Circuit limits: those of the specification, else 10 % about yesterday's close, on the grid."""
+        spec = self.specs[key]
+        if spec.lower or spec.upper:
+            return spec.lower, spec.upper
+        close = int(self.book[key]["cp"]) if key in self.book and self.book[key]["cp"] > 0 else spec.price
+        return -(-close * 9 // 10 // spec.tick) * spec.tick, close * 11 // 10 // spec.tick * spec.tick
+
+    def profit(self) -> tuple[int, int]:
+        """(realised, unrealised) of the day in paise, before charges."""
+        realised = unrealised = 0
+        for key, (bought, bought_value, sold, sold_value) in self.position.items():
+            both = min(bought, sold)
+            closed = (sold_value * both // sold if sold else 0) - (bought_value * both // bought if bought else 0)
+            realised += closed
+            unrealised += sold_value - bought_value + (bought - sold) * self.last(key) - closed
+        return realised, unrealised
+
     def positions(self) -> list[dict[str, Any]]:
+        """Rows of the short-term positions (UPSTOX 3.4); prices in rupees."""
         out = []
         for key, (bought, bought_value, sold, sold_value) in self.position.items():
-            net, last = bought - sold, int(self.book[key]["ltp"]) if key in self.book else 0
+            net, last, spec = bought - sold, self.last(key), self.specs[key]
+            buy_price = bought_value / bought / 100 if bought else 0.0
+            sell_price = sold_value / sold / 100 if sold else 0.0
+            pnl = (sold_value - bought_value + net * last) / 100
             out.append({
-                "exchange": "NSE", "multiplier": 1.0, "product": "I", "instrument_token": key, "quantity": net,
-                "trading_symbol": self.specs[key].symbol, "day_buy_quantity": bought, "day_sell_quantity": sold,
-                "buy_value": bought_value / 100, "sell_value": sold_value / 100,
-                "buy_price": bought_value / bought / 100 if bought else 0.0,
-                "sell_price": sold_value / sold / 100 if sold else 0.0, "last_price": last / 100,
-                "average_price": 0.0, "overnight_quantity": 0,
-                "pnl": (sold_value - bought_value + net * last) / 100})
+                "exchange": "NSE" if spec.kind == "equity" else "NFO", "multiplier": 1.0, "value": net * last / 100, "pnl": pnl,
+                "product": "I", "instrument_token": key, "average_price": buy_price if net >= 0 else sell_price,
+                "buy_value": bought_value / 100, "overnight_quantity": 0, "day_buy_value": bought_value / 100,
+                "day_buy_price": buy_price, "overnight_buy_amount": 0.0, "overnight_buy_quantity": 0, "day_buy_quantity": bought,
+                "day_sell_value": sold_value / 100, "day_sell_price": sell_price, "overnight_sell_amount": 0.0,
+                "overnight_sell_quantity": 0, "day_sell_quantity": sold, "quantity": net, "last_price": last / 100,
+                "unrealised": pnl if net else 0.0, "realised": 0.0 if net else pnl, "sell_value": sold_value / 100,
+                "tradingsymbol": spec.symbol, "trading_symbol": spec.symbol, "close_price": spec.price / 100,
+                "buy_price": buy_price, "sell_price": sell_price})
         return out
 
-    def _used(self) -> int:
+    def used(self) -> int:
         """Margin: a fifth of what is held."""
-        return sum(abs(b - s) * int(self.book[key]["ltp"]) // 5 if key in self.book else 0
-                   for key, (b, _, s, _) in self.position.items())
+        return sum(abs(self.net(key)) * self.last(key) // 5 for key in self.position)
 
-    def _available(self) -> int:
-        return self.cash - self._used()
+    def available(self) -> int:
+        return self.cash - self.used()
 
     def charges(self) -> int:
-        """Paise charged on all orders of the day."""
-        return sum(charges_of(0, o.side, o.filled, o.value) for o in self.orders.values() if o.filled)
+        """Paise charged on all orders of the day, the square-off's fees included."""
+        return self.fees + sum(charges_of(KINDS.index(self.specs[o.key].kind), o.side, o.filled, o.value)
+                               for o in self.orders.values() if o.filled)
 
 
 def _paise(rupees: Any) -> int:

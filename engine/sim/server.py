@@ -6,6 +6,7 @@ then initial_feed then live_feed, silent caps, order messages as text. Time runs
 import asyncio
 import contextlib
 import datetime as dt
+import heapq
 import json
 import secrets
 import time
@@ -20,7 +21,9 @@ from aiohttp import WSMsgType, web
 from engine.feed import TICK_DTYPE, encode, encode_market_info
 from engine.market.sessions import IST
 from engine.sim.exchange import Exchange, error, success
+from engine.sim.faults import Line
 from engine.sim.recorded import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_LTPC
+from engine.sim.rest import Rest
 
 HAS_FIRST = 128
 MODES = {"ltpc": 0, "full": 1, "option_greeks": 2, "full_d30": 3}
@@ -28,6 +31,7 @@ CAPS = {"ltpc": 5000, "full": 2000, "option_greeks": 3000, "full_d30": 0}
 """Keys a connection may have in each mode; what is over is ignored without a word, full_d30 without Plus wholly."""
 CONNECTIONS = 2
 CLOCK_HEADER = "X-Sim-Time"
+HALF_AN_ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"status":"succ'
 
 
 @dataclass
@@ -41,7 +45,8 @@ class SimServer:
     """Serves `market` (specs, day, frames, history) and `exchange` at `host`:`port`, `speed` market seconds a second."""
 
     def __init__(self, market: Any, exchange: Exchange, speed: float = 1.0, token: str = "demo", start_ms: int | None = None,
-                 plus: bool = False):
+                 plus: bool = False, line: Line | None = None):
+        self.rest, self.line = Rest(exchange), line or Line(exchange)
         self.market, self.exchange, self.speed, self.token = market, exchange, speed, token
         self.caps = CAPS | ({"full_d30": 50} if plus else {})
         self.codes: set[str] = set()
@@ -51,6 +56,8 @@ class SimServer:
         self.anchor = (time.monotonic(), 0)
         self.start_ms = start_ms
         self.finished = asyncio.Event()
+        self.told: list[tuple[int, int, str]] = []      # order messages on their way: due, number, text
+        self.number = 0
         self.runner: web.AppRunner | None = None
         self.tasks: list[asyncio.Task[None]] = []
         self.port = 0
@@ -122,8 +129,34 @@ class SimServer:
                 body = await request.json()
             except ValueError:
                 return web.json_response(error(400, "UDAPI100036", "the body is not JSON")[1], status=400)
-        status, answer = self.exchange.call(request.method, request.path, body, dict(request.query), self.now())
+        journey = self.line.journey(request.method)
+        if journey.out_ns is None:
+            return await self._cut(request)
+        await self._wait(journey.out_ns)
+        status, answer = 0, None
+        if journey.is_done:
+            status, answer = self.rest.call(request.method, request.path, body, dict(request.query), self.now())
+            if status == 200 and answer is not None and request.path == "/v3/order/place":
+                self.line.on_placed(answer["data"]["order_ids"][0], self.now())
+            if status == 200 and answer is not None and request.path == "/v2/order/retrieve-all":
+                answer = answer | {"data": self.line.visible(answer["data"], self.now())}
+        if journey.back_ns is None:
+            return await self._cut(request)
+        if journey.error is not None:
+            status, answer = error(journey.error[0], journey.error[1], "a fault of the sim")
+        await self._wait(journey.back_ns)
         return web.json_response(answer, status=status)
+
+    async def _wait(self, market_ns: int) -> None:
+        await asyncio.sleep(market_ns / 1e9 / self.speed)
+
+    async def _cut(self, request: web.Request) -> web.Response:
+        """The line breaks: the connection ends in the middle of an answer, or before its first byte."""
+        if request.transport is not None:
+            if self.line.draw.random() < 0.5:
+                request.transport.write(HALF_AN_ANSWER)
+            request.transport.close()
+        return web.Response()
 
     async def _instruments(self, request: web.Request) -> web.Response:
         """What the broker's instrument file would say of the sim's names, and its trading day."""
@@ -287,13 +320,16 @@ class SimServer:
 
     async def _tell_orders(self) -> None:
         while True:
-            waiting = self.exchange.take_updates()
-            for due, message in waiting:
-                late = (due - self.now()) / 1e9 / self.speed
-                if late > 0:
-                    await asyncio.sleep(late)
-                text = json.dumps(message)
-                for socket in list(self.portfolios):
-                    with contextlib.suppress(ConnectionError):
-                        await socket.send_str(text)
+            self.exchange.on_time(self.now())
+            for due, message in self.exchange.take_updates():
+                for at, text in self.line.messages(due, message):
+                    self.number += 1
+                    heapq.heappush(self.told, (at, self.number, json.dumps(text)))
+            while self.told and self.told[0][0] <= self.now():
+                await self._broadcast(heapq.heappop(self.told)[2])
             await asyncio.sleep(0.002)
+
+    async def _broadcast(self, text: str) -> None:
+        for socket in list(self.portfolios):
+            with contextlib.suppress(ConnectionError):
+                await socket.send_str(text)

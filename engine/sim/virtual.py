@@ -1,6 +1,7 @@
 """A run on virtual time: market, exchange and core in one process, events ordered by time, kind and sequence.
 
-The same seed and data give the same day, record for record. `--speed max` runs this way; so do backtests and training.
+The same seed and data give the same day, record for record. `--speed max` runs this way; so do backtests, training and the
+soak of the order path. Orders, reads and messages travel over a `Line`, which may lose them.
 """
 import heapq
 from collections.abc import Callable, Iterable, Iterator
@@ -10,32 +11,54 @@ import numpy as np
 
 from _ext.wiring import Core
 from engine.sim.exchange import Exchange
+from engine.sim.faults import Line
+from engine.sim.rest import Rest
 from engine.trade import protocol
+from engine.trade.outgoing import Outgoing
+from engine.trade.reconcile import Reconciler
 
-FRAME, TIMER, FUNDS, REPLY, ORDER_UPDATE, STOP = 5, 6, 10, 8, 9, 14
-API_NS = 17_500_000                # one way between engine and broker: 35 ms there and back
+FRAME, TIMER, LINK, REPLY, STOP = 5, 6, 7, 8, 14
+ARRIVE, ANSWER, MESSAGE, READ, SHOWN = 0, 1, 2, 3, 4
 TIMER_NS = 250_000_000
+TIMEOUT_NS = 5_000_000_000         # of the HTTP client: an answer later than this is none
+READS = {"book": "/v2/order/retrieve-all", "positions": "/v2/portfolio/short-term-positions"}
 
 
 class VirtualRun:
-    """Drives `core` over `frames` ((receipt ms, rows, frame) in order) with orders going to `exchange`.
+    """Drives `core` over `frames` ((receipt ms, rows, frame) in order) with orders going to `exchange` over `line`.
 
     `engine` and `nonce` make the order tags. `each` is called about every market second with the time in ns; returning
-    False ends the run.
+    False ends the run. `watch` is called after every event that may have changed an order.
     """
 
     def __init__(self, core: Core, frames: Iterable[tuple[int, np.ndarray, bytes]], exchange: Exchange, engine: str,
-                 nonce: str, each: Callable[[int], bool] | None = None):
-        self.core, self.exchange, self.engine, self.nonce = core, exchange, engine, nonce
+                 nonce: str, each: Callable[[int], bool] | None = None, line: Line | None = None,
+                 watch: Callable[[int], None] | None = None):
+        self.exchange, self.rest, self.engine = exchange, Rest(exchange), engine
+        self.line = line or Line(exchange)
         self.frames: Iterator[tuple[int, np.ndarray, bytes]] = iter(frames)
-        self.each = each
+        self.each, self.watch = each, watch
         self.events: list[tuple[int, int, int, Any]] = []      # due ns, kind, sequence, what
-        self.sequence = 0
+        self.sequence = self.life = 0
         self.keys: dict[int, str] = {}
+        self.stream_back = 0
+        self.take_over(core, nonce, [nonce])
+
+    def take_over(self, core: Core, nonce: str, nonces: list[str], is_fresh: bool = True) -> None:
+        """Another core goes on, as after a crash: what was queued and the answers under way are lost, what had left is not."""
+        self.core, self.nonce = core, nonce
+        self.life += 1
+        self.outgoing = Outgoing()
+        self.now = 0
+        inst_of = {core.instrument(i)["key"].rstrip(b"\0").decode(): i for i in range(core.keys.size)}
+        self.keys = {i: key for key, i in inst_of.items()}
+        self.reconciler = Reconciler(core, self.engine, nonces, inst_of, lambda kind, payload: core.feed(kind, self.now, payload),
+                                     is_fresh)
+        self.has_stream = True
 
     def run(self) -> None:
         """Until the frames end, `each` says stop or the journal is full; the last record is STOP."""
-        core, now, next_timer, ticks = self.core, 0, None, 0
+        next_timer, ticks = None, 0
         for at_ms, rows, frame in self.frames:
             now = at_ms * 1_000_000
             next_timer = now + TIMER_NS if next_timer is None else next_timer
@@ -43,20 +66,36 @@ class VirtualRun:
                 if self.events and self.events[0][0] <= next_timer:
                     self._event(*heapq.heappop(self.events))
                 else:
-                    core.feed(TIMER, next_timer)
-                    self._drain(next_timer)
+                    self._timer(next_timer, ticks % 4 == 0)
                     next_timer += TIMER_NS
                     ticks += 1
                     if ticks % 4 == 0 and self.each is not None and not self.each(next_timer):
-                        core.feed(STOP, now)
+                        self.core.feed(STOP, now)
                         return
             self.exchange.on_rows(rows, now)
             self._later(now)
-            if core.feed(FRAME, now, frame) == 0:
+            if self.core.feed(FRAME, now, frame) == 0:
                 return
-            if core.has_intents:
+            if self.core.has_intents:
                 self._drain(now)
-        core.feed(STOP, now)
+            if self.watch is not None:
+                self.watch(now)
+        self.core.feed(STOP, self.core.now)
+
+    def _timer(self, now: int, is_second: bool) -> None:
+        self.now = now
+        self.exchange.on_time(now)
+        self._later(now)
+        if is_second and self.line.drops():
+            self.has_stream, self.stream_back = False, now + 2_000_000_000
+            self.core.feed(LINK, now, protocol.link_record(1, False))
+        if not self.has_stream and now >= self.stream_back:      # connected again: what was missed stands in the book
+            self.stream_back = now + 1_000_000_000
+            self.reconciler.soon("book")
+        self.core.feed(TIMER, now)
+        for what in self.reconciler.due(now):
+            self._push(now + self.line.latency(), READ, (self.life, what, now))
+        self._drain(now)
 
     def _push(self, due: int, kind: int, what: Any) -> None:
         self.sequence += 1
@@ -66,27 +105,82 @@ class VirtualRun:
         """Queues what the exchange has to say."""
         if self.exchange._updates:
             for due, message in self.exchange.take_updates():
-                self._push(max(due, now), ORDER_UPDATE, message)
+                for at, text in self.line.messages(max(due, now), message):
+                    self._push(at, MESSAGE, text)
 
     def _drain(self, now: int) -> None:
-        """Hands the core's requests to the exchange, half a round trip away."""
+        """Hands the core's requests to the line, exits first."""
+        if not self.core.has_intents and not self.outgoing:
+            return
         for intent in self.core.take_intents():
-            self._push(now + API_NS, 0, intent)
+            self.outgoing.push(intent, now)
+        going, over = self.outgoing.take(now)
+        for intent in over:
+            record = protocol.local_refusal(int(intent["id"]), int(intent["kind"]), "NOT SENT")
+            self._push(now, ANSWER, (self.life, record))
+        for intent in going:
+            request = protocol.request_of(intent, self.keys[int(intent["inst"])], protocol.tag_of(
+                self.engine, self.nonce, int(intent["id"]), int(intent["role"])))
+            journey = self.line.journey(request.method)
+            if journey.out_ns is None:
+                self._answer(now, now + TIMEOUT_NS, intent, 0, None)
+            else:
+                self._push(now + journey.out_ns, ARRIVE, (self.life, intent, request, journey, now))
+
+    def _answer(self, sent: int, due: int, intent: np.void, status: int, body: Any) -> None:
+        if due - sent >= TIMEOUT_NS:
+            status, body, due = 0, None, sent + TIMEOUT_NS
+        record = protocol.reply_record(int(intent["id"]), int(intent["kind"]), status, body, due - sent)
+        self._push(due, ANSWER, (self.life, record))
 
     def _event(self, due: int, kind: int, _: int, what: Any) -> None:
-        if kind == 0:
-            key = self.core.instrument(int(what["inst"]))["key"].rstrip(b"\0").decode()
-            request = protocol.request_of(what, key, protocol.tag_of(
-                self.engine, self.nonce, int(what["id"]), int(what["role"])))
-            status, body = self.exchange.call(request.method, request.path, request.body, request.params, due)
-            record = protocol.reply_record(int(what["id"]), int(what["kind"]), status, body, 2 * API_NS)
-            self._push(due + API_NS, REPLY, record)
+        self.now = due
+        if kind == ARRIVE:
+            self._arrive(due, *what)
+        elif kind == READ:
+            self._read(due, *what)
+        elif kind == SHOWN and what[0] == self.life:
+            self._shown(due, *what[1:])
+        elif kind == ANSWER and what[0] == self.life:
+            self.core.feed(REPLY, due, what[1])
+        elif kind == MESSAGE and self.has_stream:
+            self.reconciler.on_message(what)
+        self._drain(due)
+        if self.watch is not None:
+            self.watch(due)
+
+    def _arrive(self, due: int, life: int, intent: np.void, request: protocol.Request, journey: Any, sent: int) -> None:
+        """A request reaches the broker; its answer, if one comes, goes back."""
+        status, body = journey.error or (0, None), None
+        if journey.is_done:
+            code, body = self.rest.call(request.method, request.path, request.body, request.params, due)
+            if code == 200 and request.path.endswith("place"):
+                self.line.on_placed(body["data"]["order_ids"][0], due)
             self._later(due)
-        elif kind == REPLY:
-            self.core.feed(REPLY, due, what)
-            self._drain(due)
+            if journey.error is None:
+                status = (code, "")
+        if journey.error is not None:
+            body = {"status": "error", "errors": [{"errorCode": journey.error[1]}]}
+        if life == self.life:
+            self._answer(sent, due + journey.back_ns if journey.back_ns is not None else sent + TIMEOUT_NS, intent, status[0], body)
+
+    def _read(self, due: int, life: int, what: str, began: int) -> None:
+        """A read reaches the broker; what it shows goes back."""
+        if life != self.life:
+            return
+        journey = self.line.journey("GET")
+        status, body = self.rest.call("GET", READS[what], None, None, due)
+        good = journey.error is None and status == 200
+        rows = self.line.visible(body["data"], due) if good and what == "book" else body["data"] if good else None
+        self._push(due + (journey.back_ns or 0), SHOWN, (life, what, began, rows))
+
+    def _shown(self, due: int, what: str, began: int, rows: list[dict[str, Any]] | None) -> None:
+        if rows is None:
+            self.reconciler.failed(what, due)
+        elif what == "book":
+            self.reconciler.on_book(rows, began)
+            if not self.has_stream and began >= self.stream_back - 1_000_000_000:
+                self.has_stream = True
+                self.core.feed(LINK, due, protocol.link_record(1, True))
         else:
-            update = protocol.update_record(what, self.engine, (self.nonce,))
-            if update is not None:
-                self.core.feed(ORDER_UPDATE, due, update)
-                self._drain(due)
+            self.reconciler.on_positions(rows, began)

@@ -42,6 +42,14 @@ def clean(text: Any) -> str:
     return _NOT_PRINTABLE.sub("?", str(text))[:300].replace("<", "(").replace(">", ")")
 
 
+def funds_of(answer: dict[str, Any]) -> int:
+    """Paise available to trade, of the funds v3 answer; BrokerError where it does not say."""
+    try:
+        return round(float(answer["data"]["available_to_trade"]["total"]) * 100)
+    except (KeyError, TypeError, ValueError):
+        raise BrokerError(0, "the funds answer does not say what is available to trade") from None
+
+
 class RestClient:
     """Speaks to `base` (orders to `orders`) with `token`. Raises ValueError for a host the token may not go to."""
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from _ext.core.records import ORDER_UPDATE, REPLY
+from _ext.core.records import ADOPTED, BOOK, HOLDING, LINK, ORDER_UPDATE, QUOTE, REPLY
+from engine.market.instruments import NO_INST
 
 PLACE, MODIFY, CANCEL = 1, 2, 3
 DONE, REFUSED, RETRY, AMBIGUOUS, HALT, NOT_FOUND = 1, 2, 3, 4, 5, 6
@@ -32,19 +33,40 @@ class Request:
     params: dict[str, str] | None = None
 
 
+LEGS = {1: "e", 2: "x"}
+"""Role -> leg of the tag: entry, exit. The kill process writes k."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """What an order tag of ours says; `role` 2 for the kill process too."""
+    engine: str
+    nonce: str
+    intent: int
+    role: int
+
+
 def tag_of(engine: str, nonce: str, intent: int, role: int) -> str:
     """The order tag `engine.nonce.intent.leg`: at most 40 characters, unique per intent and boot."""
-    tag = f"{engine}.{nonce}.{intent}.{'e' if role == 1 else 'x'}"
+    tag = f"{engine}.{nonce}.{intent}.{LEGS.get(role, 'k')}"
     if len(tag) > 40:
         raise ValueError(f"order tag {tag} has {len(tag)} characters, the broker takes 40: shorten the engine's id")
     return tag
 
 
+def read_tag(tag: str | None, engine: str) -> Tag | None:
+    """The tag's parts; None where the order is not of this engine."""
+    parts = str(tag or "").split(".")
+    if len(parts) != 4 or parts[0] != engine or not parts[2].isascii() or not parts[2].isdigit():
+        return None
+    return Tag(engine, parts[1], int(parts[2]), 1 if parts[3] == "e" else 2)
+
+
 def intent_of(tag: str | None, engine: str, nonces: Collection[str]) -> int:
     """The intent a tag of ours names; 0 when the order is not of this run: numbers start again in every run, so the
     nonce must be one this run has used."""
-    parts = (tag or "").split(".")
-    return int(parts[2]) if len(parts) == 4 and parts[0] == engine and parts[1] in nonces and parts[2].isdigit() else 0
+    parts = read_tag(tag, engine)
+    return parts.intent if parts is not None and parts.nonce in nonces and 0 < parts.intent < 2**63 else 0
 
 
 def request_of(intent: np.void, key: str, tag: str) -> Request:
@@ -98,16 +120,89 @@ def reply_record(intent: int, kind: int, status: int, body: Any, latency_ns: int
     return row.tobytes()
 
 
-def update_record(message: dict[str, Any], engine: str, nonces: Collection[str], looked_up: bool = False) -> bytes | None:
-    """The ORDER_UPDATE record of an order as portfolio stream, book or history tell it; None when it is not ours."""
-    intent = intent_of(message.get("tag"), engine, nonces)
-    if intent == 0:
+def local_refusal(intent: int, kind: int, why: str) -> bytes:
+    """The REPLY record of a request that never left: `why` in at most 16 characters."""
+    row = np.zeros(1, REPLY)
+    row["intent"], row["kind"], row["outcome"], row["error"] = intent, kind, REFUSED, why.encode()[:16]
+    return row.tobytes()
+
+
+def paise(rupees: Any) -> int:
+    """Rupees of the broker's JSON as paise; 0 where there is none."""
+    return round(float(rupees or 0) * 100)
+
+
+def update_record(message: dict[str, Any], engine: str, nonces: Collection[str], began: int = 0) -> bytes | None:
+    """The ORDER_UPDATE record of an order as portfolio stream or book tell it; None when it is not this engine's.
+
+    `began` is when a read of the book was asked for, 0 for the stream. An order of an earlier life has no intent of this
+    run: it is known by the broker's id. ValueError where a number of the message is none.
+    """
+    if read_tag(message.get("tag"), engine) is None:
         return None
     row = np.zeros(1, ORDER_UPDATE)
     filled = int(message.get("filled_quantity") or 0)
-    row["intent"], row["is_look_up"] = intent, looked_up
+    row["intent"], row["is_look_up"], row["began"] = intent_of(message.get("tag"), engine, nonces), began > 0, began
     row["status"] = STATUSES.get(str(message.get("status", "")), PENDING)
     row["filled"], row["quantity"] = filled, int(message.get("quantity") or 0)
     row["value"] = round(float(message.get("average_price") or 0) * 100 * filled)
     row["order_id"] = str(message.get("order_id", "")).encode()[:32]
+    row["order_type"] = {"LIMIT": 1, "SL": 2}.get(str(message.get("order_type")), 0)
+    row["price"], row["trigger"] = paise(message.get("price")), paise(message.get("trigger_price"))
     return row.tobytes()
+
+
+def adopted_record(message: dict[str, Any], engine: str, inst: int) -> bytes:
+    """The ADOPTED record of a book row with our tag from an earlier life; `inst` is its row of the instrument table."""
+    tag = read_tag(message.get("tag"), engine)
+    assert tag is not None
+    row = np.zeros(1, ADOPTED)
+    filled = int(message.get("filled_quantity") or 0)
+    row["inst"], row["role"], row["side"] = inst, tag.role, 1 if message.get("transaction_type") == "BUY" else -1
+    row["status"] = STATUSES.get(str(message.get("status", "")), PENDING)
+    row["order_type"] = {"LIMIT": 1, "SL": 2}.get(str(message.get("order_type")), 1)
+    row["quantity"], row["filled"] = int(message.get("quantity") or 0), filled
+    row["value"] = round(float(message.get("average_price") or 0) * 100 * filled)
+    row["price"], row["trigger"] = paise(message.get("price")), paise(message.get("trigger_price"))
+    row["order_id"] = str(message.get("order_id", "")).encode()[:32]
+    return row.tobytes()
+
+
+def link_record(which: int, is_up: bool, code: int = 0) -> bytes:
+    """The LINK record: 0 feed, 1 order stream."""
+    row = np.zeros(1, LINK)
+    row["which"], row["up"], row["code"] = which, is_up, code
+    return row.tobytes()
+
+
+def quotes_record(quotes: dict[str, dict[str, Any]], keys: dict[str, int]) -> bytes:
+    """The QUOTES record of a quotes answer's data; names not among `keys` are left out."""
+    rows = []
+    for quote in quotes.values():
+        inst = keys.get(str(quote.get("instrument_token")))
+        if inst is None:
+            continue
+        row = np.zeros(1, QUOTE)
+        depth = quote.get("depth") or {}
+        row["inst"], row["ltp"] = inst, paise(quote.get("last_price"))
+        for side, price, quantity in (("buy", "bid", "bid_q"), ("sell", "ask", "ask_q")):
+            best = (depth.get(side) or [{}])[0]
+            row[price], row[quantity] = paise(best.get("price")), int(best.get("quantity") or 0)
+        rows.append(row)
+    return np.concatenate(rows).tobytes() if rows else b""
+
+
+def book_record(ids: Collection[int], began: int) -> bytes:
+    """The BOOK record: a full read asked for at `began` has ended, and showed these of our orders."""
+    head = np.zeros(1, BOOK)
+    head["began"], head["count"] = began, len(ids)
+    return head.tobytes() + np.array(sorted(ids), np.uint64).tobytes()
+
+
+def holdings_record(quantities: dict[int, int], began: int) -> bytes:
+    """The HOLDINGS record of a read of the positions asked for at `began`; instrument row -> net quantity."""
+    rows = np.zeros(1 + len(quantities), HOLDING)
+    rows["began"] = began
+    rows["inst"][0] = NO_INST
+    rows["inst"][1:], rows["quantity"][1:] = list(quantities), list(quantities.values())
+    return rows.tobytes()

@@ -1,5 +1,6 @@
 """A core with one instrument on a quiet market, ready to be asked for an entry, and a broker played by hand."""
 import datetime as dt
+import itertools
 
 import numpy as np
 import orjson
@@ -12,30 +13,36 @@ from engine import config
 from engine.feed import TICK_DTYPE, encode
 from engine.market.instruments import Spec, table
 from engine.market.sessions import epoch_ms
+from engine.trade import protocol
 
 DAY = dt.date(2026, 9, 1)
-SPECS = [Spec(f"NSE_EQ|{name}", name, tick=10) for name in ("AAA", "BBB", "CCC", "DDD", "EEE")]
+SPECS = [Spec(f"NSE_EQ|{name}", name, tick=10) for name in ("RELIANCE", "TCS", "SBIN", "SUNPHARMA", "LT")]
+"""Five sectors."""
 SECOND = 1_000_000_000
 
 
 class Desk:
-    """Drives one core by records. Prices in paise; the book is 10 wide around `mid`, 1,000 a side."""
+    """Drives one core by records. Prices in paise; the book is 10 wide around `mid`, 1,000 a side; it is `minute` of the session."""
 
-    def __init__(self, folder, **risk):
+    def __init__(self, folder, specs=SPECS, minute: float = 30, ready: bool = True, **risk):
+        self.specs = specs
         self.folder = folder
         self.journal = Journal(folder, 1 << 22, 1 << 40)
-        self.core = Core(self.journal, len(SPECS))
-        self.now = (epoch_ms(DAY, 30)) * 1_000_000
+        self.core = Core(self.journal, len(specs))
+        self.now = epoch_ms(DAY, minute) * 1_000_000
         settings = config.Config(risk=config.Risk(**risk))
         self.core.feed(1, self.now, orjson.dumps(settings.record() | {"nonce": "n", "engine": "spk"}))
-        self.core.feed(2, self.now, table(SPECS, DAY).tobytes())
+        self.core.feed(2, self.now, table(specs, DAY).tobytes())
+        self.mid = [100_000] * len(specs)
+        self.vtt = 1000
+        if not ready:
+            return
         self.funds(100_000_000)
+        self.holdings({})
         self.link(0, True)
         self.link(1, True)
-        self.mid = [100_000] * len(SPECS)
-        self.vtt = 1000
-        for i in range(len(SPECS)):
-            self.tick(i)
+        for i in range(len(specs)):
+            self.tick(i, seconds=0)
 
     def funds(self, paise: int) -> None:
         row = np.zeros(1, FUNDS)
@@ -47,20 +54,31 @@ class Desk:
         row["which"], row["up"] = which, up
         self.core.feed(7, self.now, row.tobytes())
 
+    def holdings(self, quantities: dict[int, int], ago: float = 0.0):
+        """A read of the broker's positions, asked for `ago` seconds before now."""
+        self.core.feed(16, self.now, protocol.holdings_record(quantities, self.now - round(ago * SECOND)))
+        return self.intents()
+
+    def book(self, *intents, ago: float = 0.0):
+        """A full read of the book that showed these orders; their states are told by `update` before."""
+        self.core.feed(15, self.now, protocol.book_record([int(i["id"]) for i in intents], self.now - round(ago * SECOND)))
+        return self.intents()
+
     def operator(self, state: int) -> None:
         row = np.zeros(1, OPERATOR_CHANGE)
         row["state"] = state
         self.core.feed(11, self.now, row.tobytes())
 
-    def tick(self, inst: int = 0, mid: int | None = None, seconds: float = 0.2, bid: int | None = None, ask: int | None = None):
-        """An update of the book and the last price, `seconds` later."""
+    def tick(self, inst: int = 0, mid: int | None = None, seconds: float = 0.2, bid: int | None = None, ask: int | None = None,
+             trade_ago: float = 0):
+        """An update of the book and the last price, `seconds` later; the trade is `trade_ago` seconds old on receipt."""
         self.now += round(seconds * SECOND)
         self.mid[inst] = mid or self.mid[inst]
         self.vtt += 10
         row = np.zeros(1, TICK_DTYPE)
-        key = SPECS[inst].key.encode()
+        key = self.specs[inst].key.encode()
         row["key"], row["key_len"], row["mode"], row["has"], row["n_levels"] = key, len(key), 1, 1 | 2 | 64, 1
-        row["ltp"], row["ltt"], row["vtt"] = self.mid[inst], self.now // 1_000_000, self.vtt
+        row["ltp"], row["ltt"], row["vtt"] = self.mid[inst], self.now // 1_000_000 - round(trade_ago * 1000), self.vtt
         row["levels"]["bidP"][:, 0] = self.mid[inst] - 10 if bid is None else bid
         row["levels"]["askP"][:, 0] = self.mid[inst] + 10 if ask is None else ask
         row["levels"]["bidQ"][:, 0] = row["levels"]["askQ"][:, 0] = 1000
@@ -76,8 +94,15 @@ class Desk:
         """Asks for an entry as a validated candidate would: (reason in words, intents)."""
         row = np.zeros(1, CANDIDATE)
         row["id"], row["inst"], row["direction"] = number, inst, direction
-        self.core.ask_entry(row.tobytes(), self.now)
+        self.core.feed(19, self.now, row.tobytes())
         return REASONS[self.records(66, GATE)[-1]["reason"]], self.intents()
+
+    def missed(self, seconds: float) -> list:
+        """Full reads of the book every two seconds that show none of our orders; what was asked for meanwhile."""
+        out = []
+        for _ in range(round(seconds / 2)):
+            out += self.tick(seconds=2) + self.book()
+        return out
 
     def intents(self) -> list:
         return list(self.core.take_intents())
@@ -121,4 +146,6 @@ def desk(tmp_path):
 
 @pytest.fixture
 def make_desk(tmp_path):
-    return lambda name="d", **risk: Desk(tmp_path / name, **risk)
+    """Desks of a test, each in a folder of its own."""
+    made = itertools.count()
+    return lambda **given: Desk(tmp_path / str(next(made)), **given)

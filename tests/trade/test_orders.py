@@ -51,8 +51,8 @@ def test_the_target_turns_the_stop_into_a_limit(desk):
 
 
 def test_holding_time_and_square_off_close(make_desk):
-    for name, seconds, why in (("t", 1801, 3), ("s", 353 * 60 - 30 * 60, 4)):
-        desk = make_desk(name, hold_s=1800 if why == 3 else 0)
+    for seconds, why in ((1801, 3), (353 * 60 - 30 * 60, 4)):
+        desk = make_desk(hold_s=1800 if why == 3 else 0)
         opened(desk)
         intents = desk.tick(seconds=seconds)
         assert [(i["kind"], i["order_type"], i["why"]) for i in intents] == [(MODIFY, LIMIT, why)]
@@ -104,8 +104,8 @@ def test_a_lost_answer_holds_the_slot_and_is_never_sent_again(desk):
 def test_given_up_and_there_after_all_is_cancelled_or_protected(desk):
     _, (entry,) = desk.enter()
     desk.reply(entry, outcome=4, code=0)
-    desk.reply(entry, outcome=6, code=404)
-    assert desk.core.positions() == []
+    assert desk.missed(34) == [] and len(desk.core.positions()) == 1
+    assert desk.missed(6) == [] and desk.core.positions() == []
     (cancel,) = desk.update(entry, 2)
     assert cancel["kind"] == CANCEL
     (stop,) = desk.update(entry, 3, int(entry["quantity"]), 100_000)      # it filled before the cancel: it has a stop
@@ -141,7 +141,8 @@ def test_restart_frees_what_was_under_way(desk):
     assert len(desk.tick(mid=104_100)) == 1
     desk.core.feed(13, desk.now, orjson.dumps({"nonce": "m"}))            # the process died before the answer
     desk.update(stop, 2)
-    assert [i["kind"] for i in desk.tick(mid=104_100, seconds=2)] == [MODIFY]
+    assert desk.tick(mid=104_100, seconds=2) == []                        # the book has the word first
+    assert [i["kind"] for i in desk.book(stop)] == [MODIFY]
 
 
 def test_more_filled_than_asked_for_is_not_ours(desk):

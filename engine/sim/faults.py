@@ -1,0 +1,133 @@
+"""What can go wrong between an engine and its broker, drawn from a seed or scripted; pure, like the exchange behind it.
+
+A request may never arrive, its answer may be lost after it was carried out, an error may hide what happened, an accepted order
+may stay invisible for half a minute, messages may be late, repeated, out of order or lost (DESIGN 8, UPSTOX 7).
+"""
+import math
+import random
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from engine.sim.exchange import Exchange, Order
+
+MEDIAN_NS, SPREAD = 35_000_000, 0.45
+"""Round trip of an order request: 30-45 ms claimed, some far slower (UPSTOX 7.14); p99 is about 100 ms."""
+
+
+@dataclass
+class Rates:
+    """Probabilities of each fault for one request, order or message; 0 everywhere is a faultless broker."""
+    seed: int = 0
+    lost_request: float = 0.0       # never arrives, no answer
+    lost_answer: float = 0.0        # carried out, no answer
+    error_before: float = 0.0       # 503, not carried out
+    error_after: float = 0.0        # 502, carried out
+    throttle: float = 0.0           # 429
+    refuse: float = 0.0             # 400 for no good reason
+    read_error: float = 0.0         # 503 to a read
+    slow: float = 0.0               # an answer that takes up to four seconds
+    hidden: float = 0.0             # accepted, not in the book for up to thirty seconds
+    reject_after: float = 0.0       # accepted, then rejected
+    partial: float = 0.0            # a match gives a part only
+    drop_update: float = 0.0        # a message of the order stream is lost
+    repeat_update: float = 0.0
+    late_update: float = 0.0        # up to five seconds, so out of order
+    disconnect: float = 0.0         # the order stream drops, per market second
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """What becomes of one request: `out_ns` to the broker (None: lost), `back_ns` of the answer (None: lost), an error that
+    takes the answer's place, and whether the request was carried out nevertheless."""
+    out_ns: int | None
+    back_ns: int | None
+    error: tuple[int, str] | None = None
+    is_done: bool = True
+
+
+class Line:
+    """The way to and from one `exchange`. Draws in the order of the calls: the same run draws the same."""
+
+    def __init__(self, exchange: Exchange, rates: Rates | None = None):
+        self.exchange, self.rates = exchange, rates or Rates()
+        self.draw = random.Random(self.rates.seed)
+        self.is_clear = all(getattr(self.rates, f.name) == 0 for f in fields(Rates) if f.name != "seed")
+        self.hidden: dict[str, int] = {}
+        if not self.is_clear:
+            exchange.veto = self._veto
+            exchange.share = self._share
+
+    def quiet(self) -> None:
+        """From now on nothing fails."""
+        self.rates = Rates(self.rates.seed)
+
+    def _hit(self, rate: float) -> bool:
+        return rate > 0 and self.draw.random() < rate
+
+    def latency(self) -> int:
+        """One way of a round trip in ns, log-normal."""
+        return round(MEDIAN_NS / 2 * math.exp(SPREAD * self.draw.gauss(0, 1)))
+
+    def journey(self, method: str) -> Journey:
+        """What becomes of the next request."""
+        r, out, back = self.rates, self.latency(), self.latency()
+        if self.is_clear:
+            return Journey(out, back)
+        if method == "GET":
+            return Journey(out, back, (503, "UDAPI100500") if self._hit(r.read_error) else None)
+        if self._hit(r.slow):
+            back += round(self.draw.random() * 4e9)
+        if self._hit(r.lost_request):
+            return Journey(None, None)
+        if self._hit(r.lost_answer):
+            return Journey(out, None)
+        if self._hit(r.error_after):
+            return Journey(out, back, (502, ""))
+        for rate, status, code in ((r.error_before, 503, ""), (r.throttle, 429, "UDAPI10005"), (r.refuse, 400, "UDAPI100036")):
+            if self._hit(rate):
+                return Journey(out, back, (status, code), is_done=False)
+        return Journey(out, back)
+
+    def on_placed(self, order_id: str, now: int) -> None:
+        if self._hit(self.rates.hidden):
+            self.hidden[order_id] = now + round(self.draw.random() * 30e9)
+
+    def visible(self, rows: list[dict[str, Any]], now: int) -> list[dict[str, Any]]:
+        """The book as it shows at `now`."""
+        return [row for row in rows if self.hidden.get(row["order_id"], 0) <= now] if self.hidden else rows
+
+    def messages(self, due: int, message: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
+        """When a message of the order stream arrives: never, once or more often."""
+        if self.is_clear:
+            return [(due, message)]
+        due = max(due, self.hidden.get(message["order_id"], 0))
+        if self._hit(self.rates.drop_update):
+            return []
+        if self._hit(self.rates.late_update):
+            due += round(self.draw.random() * 5e9)
+        out = [(due, message)]
+        if self._hit(self.rates.repeat_update):
+            out.append((due + round(self.draw.random() * 2e9), message))
+        return out
+
+    def drops(self) -> bool:
+        """Whether the order stream breaks in this second."""
+        return self._hit(self.rates.disconnect)
+
+    def _veto(self, order: Order) -> str:
+        return "RMS: rejected by the sim's fault script" if self._hit(self.rates.reject_after) else ""
+
+    def _share(self, order: Order, quantity: int) -> int:
+        return max(1, quantity * self.draw.randrange(1, 10) // 10) if self._hit(self.rates.partial) else quantity
+
+
+def from_file(path: Path) -> Rates:
+    """Rates from a TOML file; ValueError names a key that is none."""
+    document = tomllib.loads(path.read_text())
+    known = {f.name for f in fields(Rates)}
+    unknown = set(document) - known
+    if unknown:
+        raise ValueError(f"{path}: unknown fault {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
+    return Rates(**document)
