@@ -10,6 +10,7 @@ cdef struct Plan:             # of one position; prices in paise, 0: none
     int32_t unwanted          # a position nobody asked for: it ends now
     int32_t pad
     int64_t opened            # now of the first fill
+    int64_t entry             # average price paid
     int64_t stop              # trigger of the stop that rests at the exchange
     int64_t target
     int64_t soft              # the policy's own stop, inside the resting one

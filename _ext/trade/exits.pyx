@@ -58,6 +58,7 @@ cdef void plan_exits(Plan* plan, const Limits* limits, int64_t tick, double aver
     cdef double share = target_share(limits, atr)
     if not share > 0.0:
         share = limits.target
+    plan.entry = <int64_t>average
     plan.stop = to_tick(<int64_t>(average * (1.0 - plan.side * limits.stop)), tick, plan.side)
     plan.target = to_tick(<int64_t>(average * (1.0 + plan.side * share)), tick, -plan.side)
     plan.soft = 0
@@ -66,10 +67,12 @@ cdef void plan_exits(Plan* plan, const Limits* limits, int64_t tick, double aver
 
 
 cdef int64_t trailed(const Plan* plan, const Limits* limits, int64_t best, int64_t tick) noexcept nogil:
-    """Where the stop should rest after the price was at `best`: never further away than it is, and moved only by a quarter
-    of its distance at least, since each move is a request of the broker's budget."""
+    """Where the stop should rest after the price was at `best`: it follows once the distance is earned, never turns back, and is
+    moved by a quarter of the distance at least, since each move is a request of the broker's budget."""
     cdef int64_t stop
-    if not limits.trail > 0.0 or best <= 0:
+    if not limits.trail > 0.0 or best <= 0 or plan.entry <= 0:
+        return plan.stop
+    if <double>(plan.side * (best - plan.entry)) < limits.trail * <double>plan.entry:
         return plan.stop
     stop = to_tick(<int64_t>(<double>best * (1.0 - plan.side * limits.trail)), tick, plan.side)
     if plan.side * (stop - plan.stop) < max(<int64_t>(0.25 * limits.trail * <double>best), tick):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.sim.exchange import Exchange, Order
+from engine.trade.protocol import Request
 
 MEDIAN_NS, SPREAD = 35_000_000, 0.45
 """Round trip of an order request: 30-45 ms claimed, some far slower (UPSTOX 7.14); p99 is about 100 ms."""
@@ -70,12 +71,12 @@ class Line:
         """One way of a round trip in ns, log-normal."""
         return round(MEDIAN_NS / 2 * math.exp(SPREAD * self.draw.gauss(0, 1)))
 
-    def journey(self, method: str) -> Journey:
-        """What becomes of the next request."""
+    def journey(self, request: Request) -> Journey:
+        """What becomes of one request."""
         r, out, back = self.rates, self.latency(), self.latency()
         if self.is_clear:
             return Journey(out, back)
-        if method == "GET":
+        if request.method == "GET":
             return Journey(out, back, (503, "UDAPI100500") if self._hit(r.read_error) else None)
         if self._hit(r.slow):
             back += round(self.draw.random() * 4e9)

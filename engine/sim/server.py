@@ -24,6 +24,7 @@ from engine.sim.exchange import Exchange, error, success
 from engine.sim.faults import Line
 from engine.sim.recorded import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_LTPC
 from engine.sim.rest import Rest
+from engine.trade.protocol import Request
 
 HAS_FIRST = 128
 MODES = {"ltpc": 0, "full": 1, "option_greeks": 2, "full_d30": 3}
@@ -129,7 +130,7 @@ class SimServer:
                 body = await request.json()
             except ValueError:
                 return web.json_response(error(400, "UDAPI100036", "the body is not JSON")[1], status=400)
-        journey = self.line.journey(request.method)
+        journey = self.line.journey(Request(request.method, request.path, body, dict(request.query)))
         if journey.out_ns is None:
             return await self._cut(request)
         await self._wait(journey.out_ns)

@@ -121,7 +121,7 @@ class VirtualRun:
         for intent in going:
             request = protocol.request_of(intent, self.keys[int(intent["inst"])], protocol.tag_of(
                 self.engine, self.nonce, int(intent["id"]), int(intent["role"])))
-            journey = self.line.journey(request.method)
+            journey = self.line.journey(request)
             if journey.out_ns is None:
                 self._answer(now, now + TIMEOUT_NS, intent, 0, None)
             else:
@@ -168,7 +168,7 @@ class VirtualRun:
         """A read reaches the broker; what it shows goes back."""
         if life != self.life:
             return
-        journey = self.line.journey("GET")
+        journey = self.line.journey(protocol.Request("GET", READS[what]))
         status, body = self.rest.call("GET", READS[what], None, None, due)
         good = journey.error is None and status == 200
         rows = self.line.visible(body["data"], due) if good and what == "book" else body["data"] if good else None

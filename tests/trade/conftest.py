@@ -6,7 +6,21 @@ import numpy as np
 import orjson
 import pytest
 
-from _ext.core.records import CANDIDATE, FILL, FUNDS, GATE, INTENT, LINK, OPERATOR_CHANGE, ORDER_UPDATE, POSITION, REASONS, REPLY
+from _ext.core.records import (
+    ADOPTED,
+    CANDIDATE,
+    FILL,
+    FUNDS,
+    GATE,
+    INTENT,
+    LINK,
+    OPERATOR_CHANGE,
+    ORDER_UPDATE,
+    POSITION,
+    QUOTE,
+    REASONS,
+    REPLY,
+)
 from _ext.trail.journal import Journal, Reader
 from _ext.wiring import Core
 from engine import config
@@ -22,7 +36,7 @@ SECOND = 1_000_000_000
 
 
 class Desk:
-    """Drives one core by records. Prices in paise; the book is 10 wide around `mid`, 1,000 a side; it is `minute` of the session."""
+    """Drives one core by records, from `minute` of the session. Prices in paise; the book is 10 wide around `mid`, 1,000 a side."""
 
     def __init__(self, folder, specs=SPECS, minute: float = 30, ready: bool = True, **risk):
         self.specs = specs
@@ -90,9 +104,10 @@ class Desk:
         self.core.feed(6, self.now)
         return self.intents()
 
-    def enter(self, inst: int = 0, direction: int = 1, number: int = 1):
+    def enter(self, inst: int = 0, direction: int = 1, number: int = 1, spike: int = 0):
         """Asks for an entry as a validated candidate would: (reason in words, intents)."""
         row = np.zeros(1, CANDIDATE)
+        row["price"], row["last_close"] = self.mid[inst], self.mid[inst] - direction * spike
         row["id"], row["inst"], row["direction"] = number, inst, direction
         self.core.feed(19, self.now, row.tobytes())
         return REASONS[self.records(66, GATE)[-1]["reason"]], self.intents()
@@ -125,6 +140,21 @@ class Desk:
         self.now += 10_000_000
         self.core.feed(9, self.now, row.tobytes())
         return self.intents()
+
+    def quotes(self, inst: int, mid: int):
+        """Quotes by REST of one name."""
+        row = np.zeros(1, QUOTE)
+        row["inst"], row["ltp"], row["bid"], row["ask"], row["bid_q"], row["ask_q"] = inst, mid, mid - 10, mid + 10, 100, 100
+        self.core.feed(18, self.now, row.tobytes())
+
+    def adopt(self, inst: int, **fields):
+        """An order of an earlier life, as the first read of the book shows it."""
+        row = np.zeros(1, ADOPTED)
+        row["inst"] = inst
+        for name, value in fields.items():
+            row[name] = value
+        row["value"], row["order_type"] = row["filled"] * row["price"], 2 if fields.get("trigger") else 1
+        self.core.feed(17, self.now, row.tobytes())
 
     def records(self, kind: int, dtype) -> list:
         return [np.frombuffer(r[3], dtype)[0] for r in Reader(self.folder) if r[0] == kind]

@@ -73,11 +73,13 @@ class WatchedLine(Line):
         self.last[key] = self.now
         self.count += 1
 
-    def journey(self, method: str) -> Journey:
-        journey = super().journey(method)
-        if method != "GET" and (journey.out_ns is None or journey.back_ns is None or journey.error or journey.back_ns > SECOND):
-            for spec in NAMES:           # whose request it was is not told here
-                self.note(spec.key)
+    def journey(self, request: protocol.Request) -> Journey:
+        journey = super().journey(request)
+        if request.method != "GET" and (
+                journey.out_ns is None or journey.back_ns is None or journey.error or journey.back_ns > SECOND):
+            about = (request.body or {}) | (request.params or {})
+            order = self.exchange.orders.get(about.get("order_id", ""))
+            self.note(order.key if order is not None else about["instrument_token"])
         return journey
 
     def messages(self, due: int, message: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
@@ -222,7 +224,7 @@ class Episode:
         """Raises Violation."""
         core = self.begin()
         exchange = Exchange(NAMES, CASH)
-        line = WatchedLine(exchange, self.rates)
+        line = self.line_for(exchange)
         self.checker = Checker(exchange, line, self.report)
         self.line = line
         self.virtual = VirtualRun(core, self.frames(), exchange, "spk", "n0", line=line,
@@ -233,6 +235,9 @@ class Episode:
         self.report.exits = sum(o.tag is not None and o.tag.endswith("x") for o in exchange.orders.values())
         self.report.faults, self.report.second_exits = line.count, self.virtual.core.counts()["second_exits"]
         return self.report
+
+    def line_for(self, exchange: Exchange) -> WatchedLine:
+        return WatchedLine(exchange, self.rates)
 
     def frames(self) -> Iterator[tuple[int, np.ndarray, bytes]]:
         draw, prices, vtt = self.draw, list(PRICES), [1000, 1000, 1000]
@@ -273,12 +278,12 @@ class Episode:
             row["levels"]["bidQ"][:, level] = row["levels"]["askQ"][:, level] = 500
         return row
 
-    def enter(self, inst: int, side: int, now: int) -> None:
+    def enter(self, inst: int, side: int, now: int, is_sure: bool = False) -> None:
         self.candidates += 1
         row = np.zeros(1, CANDIDATE)
         row["id"], row["inst"], row["direction"] = self.candidates, inst, side
         self.virtual.core.feed(19, now, row.tobytes())
-        if self.draw.random() < 0.97:          # else a crash right now would find it journaled and never sent
+        if is_sure or self.draw.random() < 0.97:          # else a crash right now would find it journaled and never sent
             self.virtual._drain(now)
 
     def crash(self, now: int) -> None:

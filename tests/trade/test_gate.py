@@ -135,7 +135,8 @@ def test_lot(make_desk, quantity, reason):
     assert verdict(make_desk(specs=spec(lot=10)), quantity) == reason
 
 
-@pytest.mark.parametrize(("freeze", "reason"), [(50, "pass"), (49, "pass"), (48, "over freeze quantity"), (0, "over freeze quantity")])
+@pytest.mark.parametrize(("freeze", "reason"), [(50, "pass"), (49, "pass"), (48, "over freeze quantity"),
+                                                (0, "over freeze quantity")])
 def test_freeze_quantity(make_desk, freeze, reason):
     assert verdict(make_desk(specs=spec(freeze=freeze))) == reason
 
@@ -154,7 +155,8 @@ def contract(**changes) -> list[Spec]:
 
 
 @pytest.mark.parametrize(("expiry", "reason"), [
-    ("2026-09-29", "pass"), ("2026-09-05", "pass"), ("2026-09-04", "expiry week"), ("2026-09-01", "expiry week"), ("", "expiry week")])
+    ("2026-09-29", "pass"), ("2026-09-05", "pass"), ("2026-09-04", "expiry week"), ("2026-09-01", "expiry week"),
+    ("", "expiry week")])
 def test_contracts_near_their_expiry(make_desk, expiry, reason):
     assert verdict(make_desk(specs=contract(expiry=expiry)), 40, inst=1) == reason
 
@@ -223,7 +225,8 @@ def test_leverage_bounds_all_positions_together(make_desk, extra, reason):
     assert verdict(desk, inst=1) == reason
 
 
-@pytest.mark.parametrize(("limit", "reason"), [(49 * PRICE, "pass"), (49 * PRICE + 1, "pass"), (49 * PRICE - 1, "exposure in this name")])
+@pytest.mark.parametrize(("limit", "reason"), [(49 * PRICE, "pass"), (49 * PRICE + 1, "pass"),
+                                               (49 * PRICE - 1, "exposure in this name")])
 def test_exposure_of_a_name(make_desk, limit, reason):
     assert verdict(make_desk(symbol_exposure=limit / EQUITY)) == reason
 

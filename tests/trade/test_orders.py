@@ -158,3 +158,190 @@ def test_repeated_and_late_updates_change_nothing(desk):
     for status, filled in ((2, 10), (1, 0), (3, int(entry["quantity"])), (2, 0)):
         assert desk.update(entry, status, filled, 100_000) == []
     assert len(desk.fills()) == before and live_exit_quantity(desk) == held(desk)
+
+
+def lost_stop(desk):
+    """A filled entry whose stop got no answer."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 3, int(entry["quantity"]), 100_000)
+    desk.reply(stop, outcome=4, code=0)
+    return entry, stop
+
+
+def test_a_lost_stop_is_sent_again_once_the_book_has_not_shown_it(desk):
+    entry, stop = lost_stop(desk)
+    assert desk.missed(14) == []                                          # three reads, but not yet 15 s
+    (again,) = desk.missed(6)[:1]
+    assert again["id"] != stop["id"] and again["order_type"] == SL and again["quantity"] == entry["quantity"]
+
+
+def test_a_lost_stop_is_not_waited_for_while_the_price_runs_away(desk):
+    entry, stop = lost_stop(desk)
+    assert desk.tick(mid=98_950, seconds=10) == []                        # 1 % against us, but only 10 s
+    (again,) = desk.tick(mid=98_950, seconds=5.1)
+    assert again["id"] != stop["id"] and again["quantity"] == entry["quantity"]
+    assert desk.core.counts()["second_exits"] == 1                        # recorded
+    assert desk.tick(mid=98_940, seconds=30) == []                        # and never a third
+
+
+def test_should_both_stops_turn_up_the_later_one_is_cancelled_at_once(desk):
+    _, stop = lost_stop(desk)
+    (again,) = desk.tick(mid=98_950, seconds=15.1)
+    desk.reply(again)
+    assert desk.update(again, 2) == []
+    (cancel,) = desk.update(stop, 2)                                      # the first was there all the time
+    assert (cancel["kind"], cancel["id"]) == (CANCEL, again["id"])
+    desk.reply(cancel)
+    assert desk.update(again, 4) == [] and live_exit_quantity(desk) == held(desk)
+
+
+def test_both_stops_filled_is_a_position_turned_round_and_ends(desk):
+    entry, stop = lost_stop(desk)
+    quantity = int(entry["quantity"])
+    (again,) = desk.tick(mid=98_950, seconds=15.1)
+    desk.reply(again)
+    desk.update(again, 3, quantity, 98_000)
+    assert held(desk) == 0 and len(desk.core.positions()) == 1            # the slot stays held for the one that is not found
+    assert desk.update(stop, 3, quantity, 98_000) == []                   # sold twice: short now, but let the broker confirm it
+    assert desk.core.states()[0] == 2 and desk.core.held(0) == (-quantity, 0)
+    desk.tick(seconds=3)
+    assert desk.holdings({0: -quantity}) == []
+    (back,) = desk.timer()
+    assert (back["side"], back["quantity"], back["order_type"]) == (1, quantity, LIMIT)
+    desk.reply(back)
+    desk.update(back, 3, quantity, 98_000)
+    assert desk.core.positions() == [] and desk.core.held(0) == (0, 0)
+
+
+def test_an_exit_that_filled_unheard_is_believed_from_the_positions(desk):
+    entry, stop = lost_stop(desk)
+    quantity = int(entry["quantity"])
+    for _ in range(12):                                                   # the book hides it, the positions are flat
+        desk.tick(seconds=2)
+        assert desk.book() == [] and desk.holdings({}) == []
+    assert desk.core.positions() == [] and desk.fills()[-1]["role"] == 3
+    assert desk.update(stop, 3, quantity, 98_000) == []                   # it turns up: the same sale, not another
+    assert desk.core.held(0) == (0, 0) and desk.core.positions() == []
+
+
+def test_sold_by_another_hand_the_exit_goes(desk):
+    _, stop = opened(desk)
+    for _ in range(2):
+        desk.tick(seconds=4)
+        desk.book(stop)
+        asked = desk.holdings({})
+    assert [(i["kind"], i["id"]) for i in asked] == [(CANCEL, stop["id"])]   # it would have turned the position round
+    assert desk.core.states()[0] == 2
+    desk.reply(asked[0])
+    desk.update(stop, 4)
+    assert desk.core.positions() == [] and desk.core.held(0) == (0, 0)
+
+
+def test_half_of_it_sold_by_another_hand_the_exit_shrinks(desk):
+    _entry, stop = opened(desk)
+    for _ in range(2):
+        desk.tick(seconds=4)
+        desk.book(stop)
+        asked = desk.holdings({0: 20})
+    assert [(i["kind"], i["quantity"]) for i in asked] == [(MODIFY, 20)] and held(desk) == 20
+
+
+def test_bought_by_another_hand_is_left_alone(desk):
+    entry, stop = opened(desk)
+    for _ in range(2):
+        desk.tick(seconds=4)
+        desk.book(stop)
+        assert desk.holdings({0: int(entry["quantity"]) + 7}) == []
+    assert desk.core.held(0) == (int(entry["quantity"]), 7) and live_exit_quantity(desk) == held(desk)
+
+
+def test_rejected_after_it_was_accepted(desk):
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    assert desk.update(entry, 5) == [] and desk.core.positions() == []
+
+
+def test_a_modify_refused_because_the_order_was_filled_waits_for_the_book(desk):
+    """UDAPI100041 comes before the fill is visible: nothing may be sent on the strength of it."""
+    entry, stop = opened(desk)
+    (modify,) = desk.tick(mid=104_100)
+    assert desk.reply(modify, outcome=2, code=400) == []
+    assert desk.tick(mid=104_100, seconds=3) == []
+    assert desk.update(stop, 3, int(entry["quantity"]), 98_000) == [] and desk.core.positions() == []
+
+
+def test_where_modify_is_refused_the_exit_is_cancelled_and_sent_anew(make_desk):
+    desk = make_desk(exit_by="cancel")
+    entry, stop = opened(desk)
+    (cancel,) = desk.tick(mid=104_100)
+    assert (cancel["kind"], cancel["id"]) == (CANCEL, stop["id"])
+    assert desk.reply(cancel) == [] and live_exit_quantity(desk) == held(desk)
+    (limit,) = desk.update(stop, 4)
+    assert (limit["kind"], limit["order_type"], limit["quantity"], limit["why"]) == (1, LIMIT, entry["quantity"], 2)
+
+
+def test_the_trailing_stop_follows_and_never_turns_back(make_desk):
+    desk = make_desk(trail=0.01, target=0.5)
+    _, _stop = opened(desk)
+    assert desk.tick(mid=101_000) == []                                   # 1 % is not quite earned
+    (modify,) = desk.tick(mid=101_100)
+    assert (modify["kind"], modify["why"], modify["trigger"]) == (MODIFY, 10, 100_080)
+    desk.reply(modify)
+    assert desk.tick(mid=100_300) == [] and desk.tick(mid=101_200) == []  # a small step is not worth a request
+    assert desk.position()["stop"] == 100_080
+
+
+def test_policy_atr_ends_at_its_own_stop_and_leaves_when_the_spike_is_lost(make_desk):
+    for mid, why in ((99_650, 11), (99_780, 12)):
+        desk = make_desk(policy="atr", minute=8, cost_share=1)
+        for second in range(0, 23 * 60, 5):
+            desk.tick(0, mid=100_000 + 20 * (second % 3), seconds=5)
+        desk.tick(0, mid=100_000)
+        _, (entry,) = desk.enter(0, spike=400)
+        desk.reply(entry)
+        (stop,) = desk.update(entry, 3, int(entry["quantity"]), 100_000)
+        desk.reply(stop)
+        desk.update(stop, 2)
+        assert stop["trigger"] == 98_000                                  # 2 % rests at the exchange all the same
+        assert desk.tick(mid=99_830) == []                                # half of the 400 is lost at 99,800
+        if why == 11:
+            desk.tick(mid=99_830, seconds=61)
+        assert [(i["kind"], i["why"]) for i in desk.tick(mid=mid)] == [(MODIFY, why)]
+
+
+def test_without_a_feed_positions_are_closed_on_quotes(desk):
+    _entry, _stop = opened(desk)
+    desk.link(0, False)
+    assert desk.timer(59) == []
+    desk.quotes(0, 99_500)
+    (modify,) = desk.timer(1.1)
+    assert (modify["kind"], modify["why"], modify["price"]) == (MODIFY, 13, 99_390)
+    assert desk.enter(1)[0] == "feed down"
+
+
+def test_a_lost_journal_is_rebuilt_from_the_book(make_desk):
+    """Orders of an earlier life of this engine: the position, its stop and its fills are taken over."""
+    desk = make_desk(ready=False)
+    desk.adopt(0, role=1, side=1, status=3, quantity=40, filled=40, price=100_000, order_id="A1")
+    desk.adopt(0, role=2, side=-1, status=2, quantity=40, filled=0, price=97_500, trigger=98_000, order_id="A2")
+    desk.funds(100_000_000)
+    desk.holdings({0: 40})
+    for which in (0, 1):
+        desk.link(which, True)
+    assert desk.tick(0) == [] and desk.timer() == []                      # nothing to mend
+    assert desk.core.held(0) == (40, 0) and live_exit_quantity(desk) == held(desk) == 40
+    (modify,) = desk.tick(0, mid=104_100)
+    assert modify["order_id"] == b"A2" and modify["order_type"] == LIMIT
+
+
+def test_an_entry_of_an_earlier_life_that_works_is_not_dropped(make_desk):
+    desk = make_desk(ready=False)
+    desk.adopt(0, role=1, side=1, status=2, quantity=40, filled=10, price=100_000, order_id="A1")
+    desk.funds(100_000_000)
+    desk.holdings({0: 10})
+    for which in (0, 1):
+        desk.link(which, True)
+    desk.tick(0)
+    asked = desk.timer(6)                                                 # ten are protected, the rest is too old to wait for
+    assert sorted((int(i["kind"]), int(i["role"])) for i in [*desk.all_intents()]) == [(1, 2), (CANCEL, 1)], asked

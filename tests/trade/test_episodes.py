@@ -1,0 +1,161 @@
+"""Thousands of seeded episodes, and a crash at every state of an order and of the broker; `make soak` runs 100,000."""
+import itertools
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.sim.faults import Journey, Rates
+from engine.sim.virtual import TIMEOUT_NS, VirtualRun
+from engine.trade.outgoing import Outgoing
+from engine.trade.protocol import Request
+from tests.trade import episodes
+from tests.trade.episodes import Episode, Violation, WatchedLine, play_all
+
+COUNT = 5_000
+
+
+def test_five_thousand_episodes_keep_every_promise():
+    reports, problems = play_all(20_260_000, COUNT, os.cpu_count() or 1)
+    assert problems == []
+    assert sum(r.entries for r in reports) > 5 * COUNT and sum(r.faults for r in reports) > 10 * COUNT
+    assert sum(r.crashes for r in reports) > COUNT // 2 and sum(r.second_exits for r in reports) > COUNT // 10
+    assert max(r.longest_unprotected for r in reports) < 3
+
+
+def test_a_seed_repeats_itself():
+    first, again = (play_all(7, 3, 1)[0] for _ in range(2))
+    assert first == again
+
+
+class Resending(VirtualRun):
+    """The mistake of most clients: a place that got no answer is sent again."""
+
+    def _answer(self, sent: int, due: int, intent: Any, status: int, body: Any) -> None:
+        super()._answer(sent, due, intent, status, body)
+        if due - sent >= TIMEOUT_NS and intent["kind"] == 1:
+            self.outgoing.push(intent, sent)
+
+
+class Forgetful(Outgoing):
+    """Loses every third exit without a word."""
+
+    def push(self, intent: Any, now: int) -> None:
+        self.count = getattr(self, "count", 0) + (intent["role"] == 2)
+        if intent["role"] != 2 or self.count % 3:
+            super().push(intent, now)
+
+
+@pytest.mark.parametrize(("module", "mistake"), [("tests.trade.episodes", Resending), ("engine.sim.virtual", Forgetful)])
+def test_the_checker_finds_mistakes(monkeypatch, tmp_path, module, mistake):
+    """A check that cannot fail proves nothing: two well-known mistakes are found within a few seeds."""
+    monkeypatch.setattr(f"{module}.{mistake.__bases__[0].__name__}", mistake)
+    found = 0
+    for seed in range(30):
+        folder = tmp_path / str(seed)
+        try:
+            Episode(seed, folder).run()
+        except Violation:
+            found += 1
+        shutil.rmtree(folder)
+    assert found >= 3
+
+
+# ---- a crash at every state ---------------------------------------------------------------------------------------------
+FATES = ("never arrives", "answer lost", "answered")
+STATES = ("open", "part filled", "filled", "rejected", "hidden")
+MOMENTS = {"in flight": 0.005, "answer on its way": 0.025, "answer heard": 0.2, "three seconds later": 3.0, "ten seconds later": 10.0}
+"""Seconds after the request left."""
+
+
+class ScriptedLine(WatchedLine):
+    """Does one thing to the first request of one role; all else goes well."""
+
+    def __init__(self, exchange: Any, role: str, fate: str, state: str):
+        super().__init__(exchange, Rates())
+        self.role, self.fate, self.state = role, fate, state
+        self.is_done = False
+        self.is_clear = False
+        exchange.share = self._part
+        exchange.veto = lambda order: "rejected by the script" if self._is_it(order) and state == "rejected" else ""
+        self.victim = ""
+
+    def _is_it(self, order: Any) -> bool:
+        if not self.victim and (order.tag or "").endswith(self.role):
+            self.victim = order.order_id
+        return order.order_id == self.victim
+
+    def _part(self, order: Any, quantity: int) -> int:
+        if not self._is_it(order) or self.exchange.freed:
+            return quantity
+        return {"open": 0, "part filled": min(quantity, max(0, 10 - order.filled))}.get(self.state, quantity)
+
+    def latency(self) -> int:
+        return 17_000_000
+
+    def journey(self, request: Request) -> Journey:
+        if request.method != "POST" or self.is_done or not str((request.body or {}).get("tag")).endswith(self.role):
+            return Journey(self.latency(), self.latency())
+        self.is_done = True
+        self.struck()
+        self.note(request.body["instrument_token"])
+        if self.fate == "never arrives":
+            return Journey(None, None)
+        return Journey(self.latency(), None if self.fate == "answer lost" else self.latency())
+
+    def on_placed(self, order_id: str, now: int) -> None:
+        if self.state == "hidden" and self.exchange.orders[order_id].tag.endswith(self.role) and not self.hidden:
+            self.hidden[order_id] = now + 25_000_000_000
+
+
+class Crash(Episode):
+    """Buys, and dies at a given moment after the entry ("e") or its stop ("x") was decided."""
+
+    def __init__(self, folder: Path, role: str, fate: str, state: str, moment: str, fall: float):
+        super().__init__(1, folder, Rates())
+        self.role, self.fate, self.state, self.moment, self.fall = role, fate, state, moment, fall
+        self.settings.risk.stop, self.settings.risk.target, self.settings.risk.trail = 0.01, 0.05, 0
+        self.settings.risk.hold_s, self.settings.risk.exit_by = 600, "modify"
+        self.crash_at, self.wild = [], 0.0
+        self.due = None
+
+    def line_for(self, exchange: Any) -> WatchedLine:
+        exchange.freed = False
+        line = ScriptedLine(exchange, self.role, self.fate, self.state)
+        line.struck = self.struck
+        return line
+
+    def struck(self) -> None:
+        self.due = self.virtual.now / 1e9 + MOMENTS[self.moment]
+
+    def frames(self):
+        at, price, vtt = self.now / 1e9, episodes.PRICES[0], 1000
+        begin, is_down = at, False
+        for step in range(2_000):
+            at += 0.004 if self.due is not None and not is_down and self.due - at < 0.3 else 0.1
+            self.now = round(at * 1000) * 1_000_000
+            if step == 20:
+                self.enter(0, 1, round(at * 1e9), is_sure=True)
+            if self.due is not None and at >= self.due and not is_down:
+                is_down = True
+                self.crash(round(at * 1e9))
+                price = round(price * (1 - self.fall) / 10) * 10
+            if is_down and at - self.due > 15:
+                self.virtual.exchange.freed = True
+            if at - begin > 130 and (self.is_quiet() or at - begin > 160):
+                return
+            vtt += 10
+            rows = self.row(0, price, vtt)
+            yield self.now // 1_000_000, rows, episodes.encode(rows, self.now // 1_000_000)
+
+
+@pytest.mark.parametrize("role", ["e", "x"])
+@pytest.mark.parametrize(("fate", "state"), [("never arrives", "open"), *itertools.product(FATES[1:], STATES)])
+def test_a_crash_at_every_state_of_order_and_broker(tmp_path, role, fate, state):
+    for number, (moment, fall) in enumerate(itertools.product(MOMENTS, (0.0, 0.02))):
+        crash = Crash(tmp_path / str(number), role, fate, state, moment, fall)
+        report = crash.run()
+        assert report.crashes == 1, (moment, fall)
+        assert report.entries == (0 if (role, fate) == ("e", "never arrives") else 1)
