@@ -64,6 +64,15 @@ def run_of(path: Path | None) -> RunDir:
     return RunDir(path if path is not None else RunDir.latest())
 
 
+def token_for(source: str) -> str:
+    """The token of a source: `demo` for the sim, never another."""
+    if source == "sim":
+        return "demo"
+    from engine.trade.login import stored_token
+
+    return stored_token()
+
+
 def source_of(data: Path | None, seed: int, day: dt.date | None, names: int, minutes: int = 375) -> Any:
     from engine.market.instruments import shipped
     from engine.sim import recorded
@@ -365,6 +374,39 @@ def resume(run_dir: Run = None) -> None:
 def flatten(run_dir: Run = None) -> None:
     """Cancel entries and close every position; nothing new until `resume`."""
     _operate(run_dir, 3, "flatten")
+
+
+@app.command()
+def kill(run_dir: Run = None, json: Json = False,
+         account: Annotated[bool, typer.Option("--account", help="every intraday position, whoever opened it")] = False,
+         drill: Annotated[bool, typer.Option("--drill", help="a rehearsal on a sim of its own, with each step's time")] = False,
+         switch_off: Annotated[str | None, typer.Option("--switch-off", metavar="SEGMENT", help=(
+             "last resort, when all is flat: the broker's own switch of a segment such as NSE_EQ, 12 hours long"))] = None,
+         yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False) -> None:
+    """End the engine whatever it does, cancel its orders, close its positions; works on one that hangs."""
+    from engine.trade import drill as drills
+    from engine.trade import kill as work
+
+    if drill:
+        document = drills.run()
+    else:
+        folder = run_of(run_dir)
+        target = work.target_of(folder)
+        token = token_for(target["source"])
+        if not yes and sys.stdin.isatty():
+            typer.confirm(f"End the engine of {folder.path} and close its positions?", abort=True)
+        if switch_off:
+            document = asyncio.run(work.switch_off(target, token, switch_off))
+        else:
+            document = asyncio.run(work.kill(folder, token, account, lambda text: print(text, file=sys.stderr)))
+    if json:
+        show(document)
+    else:
+        for step in document["steps"]:
+            print(f"{step['ms']:>9,.1f} ms  {step['step']}{': ' + step['outcome'] if step['outcome'] else ''}")
+        print("flat" if document["flat"] else f"STILL OPEN: {document['left']}; close it in the broker's app")
+    if not document["flat"]:
+        raise Failed(f"still open: {document['left']}")
 
 
 @app.command(hidden=True)

@@ -12,13 +12,15 @@ from typing import Any
 import orjson
 
 from _ext.trail.status import StatusBlock
-from engine.trail.rundir import Lock, RunDir, RunError
+from engine.trail.rundir import Lock, RunDir, RunError, start_time
 from engine.watch.view import Screen, View
 
 BACK_OFF = (0.5, 10.0)
 START_S = 20.0
 CRASHES, CRASH_WINDOW_S = 3, 600
-REDUCE = 2
+REDUCE, KILL = 2, 3
+DEAD_MAN_S = 60
+"""An engine with positions that has shown no heartbeat for so long is ended, and what it holds is closed."""
 
 
 class Adopted:
@@ -49,15 +51,6 @@ class Adopted:
         return 0
 
 
-def start_time(pid: int) -> int:
-    """Start of a process in clock ticks, 0 where there is none: with the pid it names a process for good."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return 0 if fields[0] == "Z" else int(fields[19])
-
-
 @dataclass
 class Child:
     """One process: its command, and when it may be started again."""
@@ -79,6 +72,7 @@ class Launcher:
         self.status: StatusBlock | None = None
         self.failure: str | None = None
         self.born = time.time_ns()
+        self.killer: Child | None = None
 
     def add(self, name: str, *arguments: str) -> Child:
         child = Child(name, [sys.executable, "-m", "engine", *arguments])
@@ -116,9 +110,22 @@ class Launcher:
         lines = (self.run_dir.path / f"{child.name}.out").read_text(errors="replace").strip().splitlines()
         return lines[-1][:400] if lines else "it said nothing"
 
+    def dead_man(self) -> None:
+        """Runs `kill` on an engine that holds positions and shows no sign of life; once."""
+        status = self.read()[0] if self.killer is None else None
+        if (status is not None and status["positions"] > 0 and status["ready"] == 1
+                and time.time_ns() - int(status["heartbeat"]) > DEAD_MAN_S * 1_000_000_000):
+            self.killer = Child("kill", [sys.executable, "-m", "engine", "kill", "--run-dir", str(self.run_dir.path), "--yes"])
+            self._start(self.killer)
+
     def supervise(self) -> None:
-        """Starts again what died, each time later; an engine that died three times in ten minutes starts reducing."""
+        """Starts again what died, each time later; an engine that died three times in ten minutes starts reducing, one that was
+        killed stays dead."""
+        self.dead_man()
         for child in self.children:
+            if child.name == "engine" and (self.killer is not None or self._was_killed()):
+                child.process = None if child.process is None or child.process.poll() is not None else child.process
+                continue
             if child.process is None:
                 if time.monotonic() >= child.due:
                     self._start(child)
@@ -138,6 +145,12 @@ class Launcher:
                 self.status.operator = REDUCE
             child.due = now + child.pause
             child.pause = min(child.pause * 2, BACK_OFF[1])
+
+    def _was_killed(self) -> bool:
+        """Whether `kill` has ended this run's engine while this launcher watched."""
+        with contextlib.suppress(OSError):
+            return (self.run_dir.path / "killed.json").stat().st_mtime_ns > self.born
+        return False
 
     def _was_ready(self) -> bool:
         """Whether an engine of this launcher's life has ever been ready."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from _ext.core.records import OPERATOR_CHANGE, WARM_BAR
+from _ext.core.records import CANDIDATE, OPERATOR_CHANGE, WARM_BAR
 from _ext.signals.scorer import ModelRefused
 from _ext.trail.journal import Journal
 from _ext.trail.status import StatusBlock
@@ -27,7 +27,7 @@ from engine.trade import protocol
 from engine.trade.broker import BrokerError, RestClient, clean, funds_of
 from engine.trade.outgoing import Outgoing
 from engine.trade.reconcile import Reconciler
-from engine.trail.rundir import Lock, RunDir, RunError, account_lock
+from engine.trail.rundir import Lock, RunDir, RunError, account_lock, start_time
 from engine.wiring import (
     CLOSED,
     ENGINE_ID,
@@ -41,7 +41,7 @@ from engine.wiring import (
     restore,
 )
 
-TIMER, REPLY, OPERATOR, STOP, QUOTES = 6, 8, 11, 14, 18
+TIMER, REPLY, OPERATOR, STOP, QUOTES, ASK = 6, 8, 11, 14, 18, 19
 TIMER_S, STATUS_S, WARM_S = 0.05, 0.25, 0.02
 POLL_S, FUNDS_S, QUOTES_S, SILENCE_S = 0.05, 60.0, 2.0, 60.0
 READS = {"book": "/v2/order/retrieve-all", "positions": "/v2/portfolio/short-term-positions"}
@@ -102,6 +102,7 @@ class EngineProcess:
         about = orjson.loads(await self.rest.raw("/sim/instruments"))
         self.specs = [Spec(**spec) for spec in about["specs"]]
         self.day = dt.date.fromisoformat(about["day"])
+        self._introduce()
         self.clock = Clock(self.target.source == "sim", about["speed"])
         reader = self.run_dir.reader()
         restored = reader.read() is not None
@@ -129,6 +130,16 @@ class EngineProcess:
         gc.collect()
         gc.freeze()
 
+    def _introduce(self) -> None:
+        """Writes down who this is, for `kill`: it must not need anything of a process that hangs."""
+        note = {"pid": os.getpid(), "started": start_time(os.getpid()), "base": self.rest.base, "orders": self.rest.orders,
+                "account": self.target.account, "source": self.target.source, "engine": ENGINE_ID,
+                "specs": {s.key: (s.tick, s.freeze) for s in self.specs}}
+        temporary = self.run_dir.engine.with_suffix(".new")
+        temporary.write_bytes(orjson.dumps(note))
+        temporary.chmod(0o600)
+        temporary.replace(self.run_dir.engine)
+
     def _journal(self, first_seq: int) -> Journal:
         try:
             self.journal = Journal(self.run_dir.memory, SEGMENT, MEMORY_CAP, first_seq=first_seq,
@@ -142,10 +153,28 @@ class EngineProcess:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stopping.set)
+        if os.environ.get("ENGINE_DEBUG"):
+            loop.add_signal_handler(signal.SIGUSR1, self._ask)
+            loop.add_signal_handler(signal.SIGUSR2, self._hang)
         for work in (self.feed.run(), self._orders(), self._poll(), self._timers(), self._statuses(), self._keep_warm()):
             self._spawn(work)
         await self.stopping.wait()
         await self.stop()
+
+    def _ask(self) -> None:
+        """Drills: asks for an entry in every name with a fresh quote until the gate has enough."""
+        row = np.zeros(1, CANDIDATE)
+        row["direction"] = 1
+        for inst in range(len(self.specs)):
+            row["inst"] = inst
+            self._input(ASK, row.tobytes())
+            if self.core.states()[3] >= self.config.risk.max_positions:
+                break
+
+    def _hang(self) -> None:
+        """Drills: never comes back."""
+        while True:
+            pass
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

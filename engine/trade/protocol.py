@@ -29,7 +29,7 @@ HALTING = {"UDAPI100050", "UDAPI100016", "UDAPI100067", "UDAPI100073", "UDAPI115
 class Request:
     method: str
     path: str
-    body: dict[str, Any] | None = None
+    body: dict[str, Any] | list[dict[str, Any]] | None = None
     params: dict[str, str] | None = None
 
 

@@ -42,6 +42,11 @@ class RunDir:
         return self.path / "launcher.beat"
 
     @property
+    def engine(self) -> Path:
+        """What the engine wrote about itself when it started: pid, broker, account. No secret."""
+        return self.path / "engine.json"
+
+    @property
     def database(self) -> Path:
         return self.path / "clickhouse"
 
@@ -85,6 +90,15 @@ def mark_latest(path: Path, base: Path = Path("runs")) -> None:
         link.unlink(missing_ok=True)
         link.symlink_to(path.absolute())
         link.replace(base / "latest")
+
+
+def start_time(pid: int) -> int:
+    """Start of a process in clock ticks, 0 where there is none: with the pid it names a process for good."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return 0 if fields[0] == "Z" else int(fields[19])
 
 
 class Lock:

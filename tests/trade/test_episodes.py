@@ -66,7 +66,8 @@ def test_the_checker_finds_mistakes(monkeypatch, tmp_path, module, mistake):
 # ---- a crash at every state ---------------------------------------------------------------------------------------------
 FATES = ("never arrives", "answer lost", "answered")
 STATES = ("open", "part filled", "filled", "rejected", "hidden")
-MOMENTS = {"in flight": 0.005, "answer on its way": 0.025, "answer heard": 0.2, "three seconds later": 3.0, "ten seconds later": 10.0}
+MOMENTS = {"in flight": 0.005, "answer on its way": 0.025, "answer heard": 0.2, "three seconds later": 3.0,
+           "ten seconds later": 10.0}
 """Seconds after the request left."""
 
 

@@ -1,0 +1,255 @@
+"""The kill switch as a process of its own: fences the engine, cancels its orders and flattens its positions by REST.
+
+It needs nothing of the engine: not its loop, not its memory. Each step is timed; whatever cannot be done is said.
+"""
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from _ext.core.records import OPERATOR_STATES
+from _ext.trail.status import StatusBlock
+from engine.trade import protocol
+from engine.trade.broker import RestClient, clean
+from engine.trade.protocol import Request
+from engine.trade.reconcile import TERMINAL
+from engine.trail.rundir import Lock, RunDir, RunError, account_lock, start_time
+
+KILLED = OPERATOR_STATES.index("KILL")
+ACKNOWLEDGE_S, FENCE_S, LOCK_S = 0.5, 2.0, 2.0
+SPACING_S = 0.11                    # between order requests: the broker takes ten a second
+PATIENCE = (0.005, 0.01, 0.02, 0.03)
+"""How far beyond the other side an order may trade: half a per cent at first, then ever more, one step a second."""
+ROUNDS = 12
+
+
+@dataclass
+class Report:
+    """What was done, in order: (step, ms since the beginning, what came of it)."""
+    steps: list[tuple[str, float, str]] = field(default_factory=list)
+    left: dict[str, int] = field(default_factory=dict)       # key -> quantity still held
+    began: float = field(default_factory=time.monotonic)
+
+    def step(self, name: str, outcome: str = "") -> None:
+        self.steps.append((name, round((time.monotonic() - self.began) * 1000, 1), outcome))
+
+    def document(self) -> dict[str, Any]:
+        return {"flat": not self.left, "left": self.left, "ms": self.steps[-1][1] if self.steps else 0.0,
+                "steps": [{"step": name, "ms": ms, "outcome": outcome} for name, ms, outcome in self.steps]}
+
+
+def target_of(run: RunDir) -> dict[str, Any]:
+    """What the engine of a run wrote about itself: pid, its start, broker, account. RunError where there never was one."""
+    try:
+        return orjson.loads(run.engine.read_bytes())
+    except (OSError, ValueError):
+        raise RunError(f"{run.path} has had no engine: name the run with --run-dir") from None
+
+
+def fence(run: RunDir, target: dict[str, Any], report: Report) -> Lock:
+    """Tells the engine, waits half a second, then ends it whatever it does; the account's lock proves that it is gone."""
+    pid, started = int(target["pid"]), int(target["started"])
+    with contextlib.suppress(OSError, ValueError):
+        status = StatusBlock(run.status)
+        status.operator = KILLED
+        end = time.monotonic() + ACKNOWLEDGE_S
+        while time.monotonic() < end and start_time(pid) == started:
+            row = status.read()
+            if row is not None and row["operator"] == KILLED:
+                break
+            time.sleep(0.01)
+        row = status.read()
+        report.step("told the engine", "acknowledged" if row is not None and row["operator"] == KILLED else "no answer")
+    if _end(pid, started):
+        report.step("ended the engine", f"process {pid}")
+    else:
+        report.step("ended the engine", "there was none")
+    end = time.monotonic() + LOCK_S
+    while True:
+        try:
+            lock = account_lock(f"{target['account']}@{target['base']}")
+            report.step("locked the account")
+            return lock
+        except RunError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+
+
+def _end(pid: int, started: int) -> bool:
+    """SIGKILL by pid and start time, through a handle that cannot come to mean another process."""
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        if start_time(pid) != started:
+            return False
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        end = time.monotonic() + FENCE_S
+        while start_time(pid) == started and time.monotonic() < end:
+            time.sleep(0.005)
+        return True
+    finally:
+        os.close(handle)
+
+
+class Flattener:
+    """Cancels what this engine has working and closes what it holds, through `rest`.
+
+    `specs` is key -> (tick, freeze). `whole_account` closes every intraday position, whoever
+    opened it.
+    """
+
+    def __init__(self, rest: RestClient, engine: str, specs: dict[str, Sequence[int]], report: Report,
+                 whole_account: bool = False, say: Callable[[str], Any] = lambda text: None):
+        self.rest, self.engine, self.specs, self.report = rest, engine, specs, report
+        self.whole_account, self.say = whole_account, say
+        self.nonce = "k" + secrets.token_hex(2)
+        self.number = 0
+
+    async def run(self) -> None:
+        """Until flat, or out of rounds; what is left stands in the report."""
+        await self._cancel_all()
+        for round_ in range(ROUNDS):
+            held = await self._held()
+            self.report.left = held
+            if not held:
+                self.report.step("flat")
+                return
+            await self._close(held, PATIENCE[min(round_, len(PATIENCE) - 1)])
+            if round_ == ROUNDS // 2 and self.whole_account:
+                answer = await self.rest.call(Request("POST", "/v2/order/positions/exit"))
+                self.report.step("asked the broker to exit all", str(answer.status))
+            await asyncio.sleep(0.2 if round_ == 0 else 0.8)
+            await self._cancel_all(quietly=True)
+        self.report.left = await self._held()
+        self.report.step("gave up" if self.report.left else "flat", str(self.report.left or ""))
+
+    async def _read(self, path: str, params: dict[str, str] | None = None) -> Any:
+        """A read, tried until it answers: nothing can be done without it."""
+        for pause in (0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0, 1.0):
+            answer = await self.rest.call(Request("GET", path, params=params))
+            if answer.status == 200 and isinstance(answer.body, dict):
+                return answer.body.get("data")
+            if answer.status == 401:
+                raise RunError("the token was refused: log in, then run kill again, or close the positions in the broker's app")
+            self.say(f"{path}: {answer.status or 'no answer'}")
+            await asyncio.sleep(pause)
+        raise RunError(f"{path} does not answer: close the positions in the broker's app, then run kill again")
+
+    async def _book(self) -> list[dict[str, Any]]:
+        """Orders with our mark, of any life and of this kill."""
+        return [row for row in await self._read("/v2/order/retrieve-all") or [] if protocol.read_tag(row.get("tag"), self.engine)]
+
+    async def _cancel_all(self, quietly: bool = False) -> None:
+        cancelled = 0
+        for _ in range(5):
+            live = [row for row in await self._book() if row.get("status") not in TERMINAL]
+            if not live:
+                break
+            for row in live:
+                await self.rest.call(Request("DELETE", "/v3/order/cancel", params={"order_id": str(row["order_id"])}))
+                cancelled += 1
+                await asyncio.sleep(SPACING_S if len(live) > 1 else 0)
+            await asyncio.sleep(0.05)
+        if not quietly or cancelled:
+            self.report.step("cancelled its orders", f"{cancelled} requests")
+
+    async def _held(self) -> dict[str, int]:
+        """key -> net quantity to close: what the broker shows, of it only what our orders made."""
+        shown: dict[str, int] = {}
+        for row in await self._read("/v2/portfolio/short-term-positions") or []:
+            if row.get("product") == "I" and int(row.get("quantity") or 0):
+                key = str(row["instrument_token"])
+                shown[key] = shown.get(key, 0) + int(row["quantity"])
+        if self.whole_account:
+            return shown
+        ours: dict[str, int] = {}
+        for row in await self._book():
+            key = str(row["instrument_token"])
+            ours[key] = ours.get(key, 0) + (1 if row["transaction_type"] == "BUY" else -1) * int(row.get("filled_quantity") or 0)
+        return {key: (1 if net > 0 else -1) * min(abs(net), abs(ours.get(key, 0)))
+                for key, net in shown.items() if net * ours.get(key, 0) > 0}
+
+    async def _close(self, held: dict[str, int], distance: float) -> None:
+        quotes = await self._read("/v3/market-quote/quotes", {"instrument_key": ",".join(held)}) or {}
+        by_key = {str(q.get("instrument_token")): q for q in quotes.values()}
+        for key, net in held.items():
+            price = limit_price(by_key.get(key, {}), net, distance, self.specs.get(key, (5, 0))[0])
+            if price <= 0:
+                self.report.step(f"no price for {key}")
+                continue
+            freeze = self.specs.get(key, (5, 0))[1] or abs(net)
+            for part in slices(abs(net), freeze):
+                self.number += 1
+                body = {"quantity": part, "product": "I", "validity": "DAY", "price": price / 100, "slice": False,
+                        "tag": f"{self.engine}.{self.nonce}.{self.number}.k", "instrument_token": key, "order_type": "LIMIT",
+                        "transaction_type": "SELL" if net > 0 else "BUY", "disclosed_quantity": 0, "trigger_price": 0,
+                        "is_amo": False}
+                answer = await self.rest.call(Request("POST", "/v3/order/place", body))
+                self.report.step(f"{'sold' if net > 0 else 'bought'} {part} {key} at {price / 100:.2f}",
+                                 "sent" if answer.status == 200 else f"{answer.status} {clean(answer.body)}"[:120])
+                if answer.status == 0:              # it may exist: the next look at book and positions tells
+                    await asyncio.sleep(1.0)
+                    return
+                await asyncio.sleep(SPACING_S)
+
+
+def limit_price(quote: dict[str, Any], net: int, distance: float, tick: int) -> int:
+    """Paise of a limit that closes `net` now: `distance` beyond the other side's best, inside the circuit limits; 0: unknown."""
+    depth = quote.get("depth") or {}
+    best = protocol.paise(((depth.get("buy") if net > 0 else depth.get("sell")) or [{}])[0].get("price"))
+    best = best or protocol.paise(quote.get("last_price"))
+    if best <= 0:
+        return 0
+    step = max(tick, 1)
+    lower, upper = protocol.paise(quote.get("lower_circuit_limit")), protocol.paise(quote.get("upper_circuit_limit"))
+    if net > 0:
+        return max(int(best * (1 - distance)) // step * step, lower, step)
+    price = -(-int(best * (1 + distance)) // step) * step
+    return min(price, upper) if upper else price
+
+
+def slices(quantity: int, freeze: int) -> list[int]:
+    """`quantity` in orders the exchange takes: none larger than the freeze quantity."""
+    whole, rest = divmod(quantity, freeze)
+    return [freeze] * whole + ([rest] if rest else [])
+
+
+async def kill(run: RunDir, token: str, whole_account: bool = False,
+               say: Callable[[str], Any] = lambda text: None) -> dict[str, Any]:
+    """The whole of it; the report as a document. RunError where the broker cannot be reached or the account is held."""
+    target, report = target_of(run), Report()
+    lock = fence(run, target, report)
+    rest = RestClient(token, target["base"], target["orders"])
+    try:
+        await rest.open()
+        await Flattener(rest, target["engine"], target["specs"], report, whole_account, say).run()
+    finally:
+        await rest.close()
+        lock.release()
+    Path(run.path / "killed.json").write_bytes(orjson.dumps(report.document()))
+    return report.document()
+
+
+async def switch_off(target: dict[str, Any], token: str, segment: str) -> dict[str, Any]:
+    """The broker's kill switch of one segment: needs flat positions, cannot be undone for twelve hours, ends the token."""
+    report, rest = Report(), RestClient(token, target["base"], target["orders"])
+    try:
+        await rest.open()
+        answer = await rest.call(Request("POST", "/v2/user/kill-switch", [{"segment": segment, "action": "DISABLE"}]))
+        good = answer.status == 200
+        report.step(f"switched {segment} off", "done" if good else f"refused: {answer.status} {clean(answer.body)}")
+        report.left = {} if good else {segment: 0}
+    finally:
+        await rest.close()
+    return report.document()
