@@ -73,7 +73,16 @@ def token_for(source: str) -> str:
     return stored_token()
 
 
-def source_of(data: Path | None, seed: int, day: dt.date | None, names: int, minutes: int = 375) -> Any:
+MOODS = {"normal": 1.0, "lively": 4.0}
+
+
+def mood_of(text: str) -> float:
+    if text not in MOODS:
+        raise typer.BadParameter(f"--mood {text}: {' or '.join(MOODS)}")
+    return MOODS[text]
+
+
+def source_of(data: Path | None, seed: int, day: dt.date | None, names: int, minutes: int = 375, mood: str = "normal") -> Any:
     from engine.market.instruments import shipped
     from engine.sim import recorded
     from engine.sim.market import SyntheticMarket
@@ -82,7 +91,7 @@ def source_of(data: Path | None, seed: int, day: dt.date | None, names: int, min
         return recorded.Journaled(data / "journal")
     if data is not None:
         return recorded.load(data, day)
-    market = SyntheticMarket(shipped()[:names], day or DEFAULT_DAY, seed)
+    market = SyntheticMarket(shipped()[:names], day or DEFAULT_DAY, seed, mood=mood_of(mood))
     market.minutes = min(market.minutes, minutes)
     return market
 
@@ -98,28 +107,33 @@ def run(source: Annotated[str, typer.Option(help="sim (no account needed) or ups
         data: Annotated[Path | None, typer.Option(help="folder of recorded ticks instead of the synthetic market")] = None,
         speed: Annotated[str, typer.Option(help="market seconds a second, up to 50, or max")] = "10",
         for_: Annotated[str | None, typer.Option("--for", help="stop after this wall time, such as 60s")] = None,
-        run_dir: Run = None, seed: Annotated[int, typer.Option(help="of the synthetic market")] = 1,
+        run_dir: Run = None, seed: Annotated[int, typer.Option(help="of the synthetic market")] = 3,
         day: Annotated[str | None, typer.Option(help="trading day, YYYY-MM-DD")] = None,
         names: Annotated[int, typer.Option(help="names of the synthetic market, up to 208")] = 208,
         start: Annotated[str, typer.Option(help="market time at which a synthetic day is joined")] = "09:15",
         minutes: Annotated[int, typer.Option(help="length of a synthetic day at --speed max")] = 375,
+        mood: Annotated[str, typer.Option(help="of the synthetic market: normal, or lively with moves four times as large")] = "",
         observe: Annotated[bool, typer.Option(help="decide, send nothing")] = False,
+        live: Annotated[bool, typer.Option("--live", help="REAL ORDERS: needs a passing doctor and a typed word")] = False,
         store: Annotated[bool, typer.Option("--store/--no-store", help="fill ClickHouse")] = True, json: Json = False) -> None:
     """Run the engine: paper trading on a simulated or recorded market, everything journaled and stored."""
     settings = configuration.load()
     factor, seconds = speed_of(speed), seconds_of(for_) if for_ else None
-    if source == "upstox":
-        raise configuration.ConfigurationError("--source upstox is not built yet: this version trades the sim only (README, "
-                                               "\"What it does not do yet\")")
-    if source != "sim":
+    if source not in ("sim", "upstox"):
         raise typer.BadParameter(f"--source {source}: sim or upstox")
+    if live and source != "upstox":
+        raise typer.BadParameter("--live trades money: it needs --source upstox")
     date = dt.date.fromisoformat(day) if day else None
     folder = RunDir(run_dir if run_dir is not None else new_run())
     mark_latest(folder.path)
-    if factor is None:
-        document = run_max(settings, folder, source_of(data, seed, date, names, minutes), data, seed, seconds, store, json)
+    if source == "upstox":
+        document = run_upstox(settings, folder, seconds, live, store, json)
+    elif factor is None:
+        document = run_max(settings, folder, source_of(data, seed, date, names, minutes, mood or "normal"), data, seed,
+                           seconds, store, json)
     else:
-        document = run_live(settings, folder, data, seed, date, names, start, factor, seconds, observe, store, json)
+        document = run_live(settings, folder, data, seed, date, names, start, factor, seconds, observe, store, json,
+                            mood or "lively")
     if json:
         show(document)
     else:
@@ -165,17 +179,18 @@ def run_max(settings: Any, folder: RunDir, market: Any, data: Path | None, seed:
 
 
 def run_live(settings: Any, folder: RunDir, data: Path | None, seed: int, day: dt.date | None, names: int, start: str,
-             factor: float, seconds: float | None, observe: bool, store: bool, json: bool) -> dict[str, Any]:
+             factor: float, seconds: float | None, observe: bool, store: bool, json: bool, mood: str) -> dict[str, Any]:
     """In real time (or `factor` times it): sim, engine, store and logs as processes, the view in this one."""
     from engine.launcher import Launcher, launcher_lock, wait_for
 
     lock = launcher_lock(folder)
-    market = f"recorded {data}" if data else "SIMULATED market, paper money"
+    market = f"recorded {data}" if data else f"SIMULATED market ({mood} day), x{factor:g}, paper money"
+    mood_of(mood)
     launcher = Launcher(folder, f"spike · {market} · {folder.path}", quiet=json)
     address = folder.path / "sim.address"
     try:
         launched = ["--speed", str(factor), "--seed", str(seed), "--names", str(names), "--start", start, "--address-file",
-                    str(address), *(["--data", str(data)] if data is not None else []),
+                    str(address), "--mood", mood, *(["--data", str(data)] if data is not None else []),
                     *(["--day", day.isoformat()] if day is not None else [])]
         if not launcher.lives("sim"):
             if folder.reader().read() is not None:
@@ -198,6 +213,190 @@ def run_live(settings: Any, folder: RunDir, data: Path | None, seed: int, day: d
     return launcher.summary()
 
 
+def run_upstox(settings: Any, folder: RunDir, seconds: float | None, live: bool, store: bool, json: bool) -> dict[str, Any]:
+    """The broker's feed. Without `live` it decides and sends nothing."""
+    from engine.launcher import Launcher, launcher_lock
+    from engine.trade.rollout import STEPS
+
+    step = STEPS[settings.rollout.step - 1]
+    if live:
+        document = asyncio.run(examine("upstox", None, False))
+        show_checks(document)
+        if not document["well"]:
+            raise Failed("doctor found what must be mended first; no order was sent")
+        print(f"step {settings.rollout.step} of going live: {step.symbols} name(s), {step.notional:.1%} of the account each")
+        if not sys.stdin.isatty() or typer.prompt("REAL ORDERS with real money. Type LIVE to go on") != "LIVE":
+            raise Failed("not confirmed; no order was sent")
+    else:
+        token_for("upstox")
+    lock = launcher_lock(folder)
+    words = "REAL ORDERS" if live else "observing: nothing is sent"
+    launcher = Launcher(folder, f"spike · UPSTOX, {words} · {folder.path}", quiet=json)
+    try:
+        launcher.add("engine", "engine", "--source", "upstox", "--run-dir", str(folder.path), *([] if live else ["--observe"]))
+        launcher.add("store", "store", "--run-dir", str(folder.path), *([] if store else ["--drain-only"]))
+        launcher.add("logs", "logs", "--run-dir", str(folder.path))
+        launcher.loop(seconds)
+    except RunError as error:
+        launcher.failure = str(error)
+    finally:
+        launcher.stop()
+        lock.release()
+    return launcher.summary()
+
+
+async def examine(source: str, base: str | None, sandbox: bool) -> dict[str, Any]:
+    """All of doctor's checks as a document."""
+    from engine.trade import login as logins
+    from engine.trade.api import Api
+    from engine.trade.broker import API, ORDERS
+    from engine.watch.doctor import FAIL, SANDBOX, Doctor
+
+    token, api, said = None, None, ""
+    if source == "sim":
+        if base is None:
+            base = str(orjson.loads(run_of(None).engine.read_bytes())["base"])
+        api = Api("demo", base, base)
+    else:
+        try:
+            token = logins.load()
+            api = Api(token.text, API, ORDERS)
+        except logins.LoginError as error:
+            said = str(error)
+    doctor = Doctor(configuration.load(), api, token, source)
+    if said:
+        doctor.note("token", FAIL, said)
+    try:
+        if api is not None:
+            await api.open()
+        await doctor.run()
+        if sandbox:
+            box = Api(os.environ.get("ENGINE_SANDBOX_TOKEN", ""), SANDBOX, SANDBOX)
+            try:
+                await doctor.sandbox(box, Path(__file__).parents[1] / "proto" / "orders")
+            finally:
+                await box.close()
+    finally:
+        if api is not None:
+            await api.close()
+    return doctor.document()
+
+
+def show_checks(document: dict[str, Any]) -> None:
+    for check in document["checks"]:
+        print(f"{check['state']:>5}  {check['name']:<16} {check['said']}")
+
+
+@app.command()
+def doctor(source: Annotated[str, typer.Option(help="sim (a running one) or upstox")] = "upstox",
+           base: Annotated[str | None, typer.Option(help="of a sim; by default the latest run's")] = None,
+           sandbox: Annotated[bool, typer.Option(help="send each golden order body to the broker's sandbox")] = False,
+           json: Json = False) -> None:
+    """Check everything that must be right before money is risked, and say what to do about what is not."""
+    document = asyncio.run(examine(source, base, sandbox))
+    if json:
+        show(document)
+    else:
+        show_checks(document)
+    if not document["well"]:
+        raise Failed("not fit to trade: see the lines that say fail")
+
+
+@app.command()
+def login(paste: Annotated[bool, typer.Option(help="paste a token of the broker's console")] = False,
+          phone: Annotated[bool, typer.Option(help="approve on the phone")] = False,
+          analytics: Annotated[bool, typer.Option(help="the pasted token is the read-only, year-long one")] = False,
+          status: Annotated[bool, typer.Option(help="only say what there is")] = False) -> None:
+    """Get the broker's token: by browser, by phone, or pasted. It stays on this machine, readable by you alone."""
+    import getpass
+
+    from engine.trade import login as logins
+
+    if status:
+        print(repr(logins.load()))
+        return
+    if paste:
+        token = logins.pasted(getpass.getpass("token (not shown): "), "analytics" if analytics else "trading")
+    else:
+        app_ = logins.app_of_environment()
+        way = logins.phone if phone else logins.browser
+        token = asyncio.run(way(app_, lambda text: print(f"open or approve: {text}", flush=True)))
+    path = logins.save(token)
+    print(f"{token!r} kept in {path}")
+
+
+@app.command()
+def day(json: Json = False, live: Annotated[bool, typer.Option("--live", help="REAL ORDERS")] = False) -> None:
+    """The morning in one command: is there a session, log in, doctor, run until the close, the evening's account."""
+    from engine.market.sessions import IST
+    from engine.trade import login as logins
+    from engine.trade.api import Api
+
+    now = dt.datetime.now(IST)
+
+    async def session() -> list[dict[str, Any]]:
+        api = Api(logins.load().text)
+        try:
+            return await api.timings(now.date())
+        finally:
+            await api.close()
+
+    try:
+        logins.load()
+    except logins.LoginError as error:
+        print(error)
+        logins.save(asyncio.run(logins.browser(logins.app_of_environment(), lambda text: print(f"open: {text}", flush=True))))
+    if not asyncio.run(session()):
+        print(f"{now:%A %d %B}: no session today")
+        return
+    close = now.replace(hour=15, minute=40, second=0, microsecond=0)
+    if now >= close:
+        print("the market has closed")
+        return
+    folder = RunDir(new_run())
+    document = run_upstox(configuration.load(), folder, (close - now).total_seconds(), live, True, json)
+    closing_words(document)
+    evening(folder.path)
+
+
+@app.command()
+def evening(run_dir: Run = None, compare: Annotated[bool, typer.Option(help="with the broker's trades and charges")] = False,
+            json: Json = False) -> None:
+    """The day's account: entries, exits by reason, costs, alarms; --compare holds fills and charges against the broker's."""
+    from engine.trade.api import Api
+    from engine.trade.kill import target_of
+    from engine.watch import evening as work
+
+    folder = run_of(run_dir)
+    done = work.read_day(folder.memory, folder.journal)
+    document = work.summary(done)
+    if compare:
+        target = target_of(folder)
+
+        async def ask() -> list[dict[str, Any]]:
+            api = Api(token_for(target["source"]), target["base"], target["orders"])
+            try:
+                return await work.compare(done, api)
+            finally:
+                await api.close()
+
+        document["differences"] = asyncio.run(ask())
+    if json:
+        show(document)
+    else:
+        exits = ", ".join(f"{n} by {why}" for why, n in sorted(document["exits"].items())) or "none"
+        print(f"{document['entries']} entries; exits: {exits}")
+        print(f"realised Rs {document['realised']:+,.2f}, charges {document['charges']:,.2f}, net {document['net']:+,.2f}")
+        for name, count in document["alarms"].items():
+            print(f"alarm: {name} ({count})")
+        for row in document.get("differences", []):
+            print(f"order {row['order']} {row['symbol']}: {row['what']} ours {row['ours']}, broker {row['broker']}")
+        if compare and not document["differences"]:
+            print("every fill and every charge agrees with the broker's, to the paisa")
+    if document.get("differences"):
+        raise Failed(f"{len(document['differences'])} differences from the broker")
+
+
 def closing_words(d: dict[str, Any]) -> None:
     """The summary a person reads at the end."""
     if d.get("problem"):
@@ -214,18 +413,29 @@ def closing_words(d: dict[str, Any]) -> None:
 @app.command()
 def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed: str = "1", seed: int = 1,
         day: str | None = None, names: int = 208, start: str = "09:15", token: str = "demo",
+        mood: str = "normal",
         plus: Annotated[bool, typer.Option(help="an account with Upstox Plus: full_d30 is served")] = False,
+        faults: Annotated[Path | None, typer.Option(help="TOML file with rates of faults (engine/sim/faults.py)")] = None,
+        tls_cert: Path | None = None, tls_key: Path | None = None,
         address_file: Annotated[Path | None, typer.Option(hidden=True)] = None) -> None:
     """Serve a local Upstox: feed V3, orders v3, funds, positions, portfolio stream, candles. Token: demo."""
+    import ssl
+
     import uvloop
 
     from engine.market.sessions import epoch_ms, minute_of_session
     from engine.sim.exchange import Exchange
+    from engine.sim.faults import Line, from_file
     from engine.sim.server import SimServer
+
+    try:
+        rates = from_file(faults) if faults is not None else None
+    except (OSError, ValueError) as error:
+        raise configuration.ConfigurationError(str(error)) from None
 
     factor = speed_of(speed) or 50.0
     settings = configuration.load()
-    market = source_of(data, seed, dt.date.fromisoformat(day) if day else None, names)
+    market = source_of(data, seed, dt.date.fromisoformat(day) if day else None, names, mood=mood)
     first = epoch_ms(market.day, minute_of_session(start))
     if data is None:
         market.skip_to(minute_of_session(start))
@@ -233,9 +443,14 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
         first = int(market.received[0]) - 1000
 
     async def serve() -> None:
-        server = SimServer(market, Exchange(market.specs, round(settings.risk.account_size * 100)), factor, token, first, plus)
+        exchange = Exchange(market.specs, round(settings.risk.account_size * 100))
+        server = SimServer(market, exchange, factor, token, first, plus, Line(exchange, rates))
+        context = None
+        if tls_cert is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(tls_cert, tls_key)
         try:
-            bound = await server.start(host, port)
+            bound = await server.start(host, port, context)
         except OSError as error:
             raise RunError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from None
         if address_file is not None:
@@ -249,12 +464,14 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
 
 
 @app.command(hidden=True)
-def engine(base: Annotated[str, typer.Option()], run_dir: Run = None, seed: int = 1, observe: bool = False) -> None:
+def engine(base: str = "", source: str = "sim", run_dir: Run = None, seed: int = 1, observe: bool = False) -> None:
     """The engine process alone (what `run` starts)."""
     from engine.process import Target
     from engine.process import main as work
+    from engine.trade.broker import API
 
-    work(configuration.load(), run_of(run_dir), Target(base, "demo"), seed, observe)
+    target = Target(base, "demo") if source == "sim" else Target(API, token_for(source), source, "upstox")
+    work(configuration.load(), run_of(run_dir), target, seed, observe)
 
 
 @app.command()

@@ -92,6 +92,11 @@ class Session(Section):
     flat_minute_cas: int = 353
 
 
+class Rollout(Section):
+    step: int = Field(1, ge=1, le=4, description="of going live; engine/trade/rollout.py has the steps and the rule")
+    symbols: list[str] = Field([], description="names in the order they are taken in; empty: all, by symbol")
+
+
 class Store(Section):
     url: str = Field("", description="an existing ClickHouse (http://user@host:8123/database); empty: embedded")
     rows: int = Field(50_000, ge=1)
@@ -105,6 +110,8 @@ class Config(BaseSettings):
     risk: Risk = Risk()
     session: Session = Session()
     store: Store = Store()
+    rollout: Rollout = Rollout()
+    ban_list: str = Field("", description="the exchange's fo_secban.csv of the day; without it contracts are not entered")
     instruments: int = Field(8192, ge=1, description="largest number of instruments")
     ring_depth: int = Field(256, ge=64)
     models: str = Field(str(Path(__file__).parents[1] / "models"), description="folder of ONNX models")
@@ -169,7 +176,7 @@ def load() -> Config:
 
 def _refuse_unknown_variables() -> None:
     """pydantic-settings ignores unknown ENGINE_ variables; a misspelt limit must not pass in silence."""
-    known = set(Config.model_fields) | {"config", "data", "debug", "shm"}
+    known = set(Config.model_fields) | {"config", "data", "debug", "shm", "token", "api_key", "api_secret", "redirect"}
     for name in os.environ:
         if name.startswith("ENGINE_") and name[7:].lower().split("__")[0] not in known:
             raise ConfigurationError(f"{name}: unknown variable; known are ENGINE_{', ENGINE_'.join(sorted(known)).upper()}")

@@ -1,6 +1,7 @@
 """The engine process: one uvloop thread with the feed, the core and the orders. Everything else is another process."""
 import asyncio
 import contextlib
+import dataclasses
 import datetime as dt
 import gc
 import os
@@ -21,10 +22,12 @@ from _ext.trail.status import StatusBlock
 from _ext.wiring import Core
 from engine.config import Config
 from engine.feed.client import FeedClient
+from engine.market import master, sessions
 from engine.market.instruments import Spec
 from engine.signals.models import active, model_record
-from engine.trade import protocol
-from engine.trade.broker import BrokerError, RestClient, clean, funds_of
+from engine.trade import protocol, rollout
+from engine.trade.api import Api
+from engine.trade.broker import BrokerError, clean, funds_of
 from engine.trade.outgoing import Outgoing
 from engine.trade.reconcile import Reconciler
 from engine.trail.rundir import Lock, RunDir, RunError, account_lock, start_time
@@ -80,7 +83,7 @@ class EngineProcess:
 
     def __init__(self, config: Config, run: RunDir, target: Target, seed: int, observe: bool = False):
         self.config, self.run_dir, self.target, self.seed, self.observe = config, run, target, seed, observe
-        self.rest = RestClient(target.token, target.base, target.base if target.source == "sim" else
+        self.rest = Api(target.token, target.base, target.base if target.source == "sim" else
                                "https://api-hft.upstox.com")
         self.nonce = secrets.token_hex(3)
         self.stopping = asyncio.Event()
@@ -99,11 +102,9 @@ class EngineProcess:
         self.lock = account_lock(f"{self.target.account}@{self.target.base}")
         self.status = StatusBlock(self.run_dir.status, create=True)
         await self.rest.open()
-        about = orjson.loads(await self.rest.raw("/sim/instruments"))
-        self.specs = [Spec(**spec) for spec in about["specs"]]
-        self.day = dt.date.fromisoformat(about["day"])
+        await self._universe()
         self._introduce()
-        self.clock = Clock(self.target.source == "sim", about["speed"])
+        self.clock = Clock(self.target.source == "sim", self.speed)
         reader = self.run_dir.reader()
         restored = reader.read() is not None
         capacity = max(len(self.specs), 1)
@@ -112,7 +113,7 @@ class EngineProcess:
             self.clock.hear(self.core.now)
         else:
             self.core = Core(self._journal(0), capacity, self.config.ring_depth)
-            history = np.frombuffer(await self.rest.raw("/sim/history"), WARM_BAR)
+            history = np.frombuffer(await self.rest.raw("/sim/history") if self.target.source == "sim" else b"", WARM_BAR)
             total = funds_of(await self.rest.get("/v3/user/get-funds-and-margin"))
             now = self.clock.now() or int(dt.datetime.combine(self.day, dt.time(9), dt.timezone(
                 dt.timedelta(hours=5, minutes=30))).timestamp() * 1e9)
@@ -129,6 +130,27 @@ class EngineProcess:
                                self._drain)
         gc.collect()
         gc.freeze()
+
+    async def _universe(self) -> None:
+        """The day, its instruments and the speed of time: of the sim, or from the broker's instrument file and quotes."""
+        if self.target.source == "sim":
+            about = orjson.loads(await self.rest.raw("/sim/instruments"))
+            self.specs, self.speed = [Spec(**spec) for spec in about["specs"]], float(about["speed"])
+            self.day = dt.date.fromisoformat(about["day"])
+            return
+        self.day, self.speed = dt.datetime.now(sessions.IST).date(), 1.0
+        data, note = await master.fetch(self.day)
+        if note:
+            self._note(note)
+        is_future = self.config.risk.vehicle == "future"
+        listed = master.banned(Path(self.config.ban_list) if self.config.ban_list else None, self.day)
+        specs = master.parse(data, self.day, is_future)
+        quotes = await self.rest.quotes([s.key for s in specs])
+        specs = [dataclasses.replace(
+            s, lower=protocol.paise(quotes.get(s.key, {}).get("lower_circuit_limit")),
+            upper=protocol.paise(quotes.get(s.key, {}).get("upper_circuit_limit")),
+            banned=0 if s.kind == "equity" else -1 if listed is None else int(s.symbol.split(" ")[0] in listed)) for s in specs]
+        self.config, self.specs = rollout.apply(self.config, specs)
 
     def _introduce(self) -> None:
         """Writes down who this is, for `kill`: it must not need anything of a process that hangs."""

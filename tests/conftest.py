@@ -1,5 +1,6 @@
 """Where real market data lies, and what every test may use."""
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,11 @@ def recording(name: str) -> Path:
     if not path.exists():
         pytest.skip(f"no recording {name}: set ENGINE_DATA to a folder that has it")
     return path
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """A port nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -106,7 +106,7 @@ cdef class Gate:
     cdef Reason _account(self, uint32_t inst, const Instrument* spec, double value, GateDecision* out,
                          int64_t now) noexcept nogil
     cdef Reason _costs(self, const Instrument* spec, const Row* r, int side, int64_t quantity, int64_t price,
-                       GateDecision* out) noexcept nogil
+                       GateDecision* out, int64_t now) noexcept nogil
     cdef Reason _budgets(self, uint32_t inst, int64_t now, GateDecision* out) noexcept nogil
     cdef bint may_exit(self, int64_t now) noexcept nogil
     cdef void count_request(self, int64_t now) noexcept nogil

@@ -10,13 +10,11 @@ from _ext.core.types cimport (
     UNKNOWN_NUMBER, UNRECONCILED, GateDecision, Instrument, Reason)
 from _ext.market.state cimport Row
 from _ext.trade.exits cimport target_share
-from _ext.trade.fills cimport charges
+from _ext.trade.fills cimport charges, day_of
 
 cdef enum:
     SECOND = 1000000000
     UNKNOWN_SKEW = 9223372036854775807
-    DAY_NS = 86400000000000
-    IST_NS = 19800000000000
 
 cdef inline Reason no(GateDecision* out, Reason reason, double measured, double limit) noexcept nogil:
     out.reason = reason
@@ -85,7 +83,7 @@ cdef class Gate:
         if not spec.tradable or spec.tick <= 0 or spec.lot <= 0:
             return no(out, NOT_TRADABLE, spec.tradable, 1)
         if spec.kind != KIND_EQUITY:
-            days = spec.expiry - (now + IST_NS) // DAY_NS
+            days = spec.expiry - day_of(now)
             if spec.expiry <= 0 or days < limits.expiry_days:      # physical settlement; an unknown expiry is too near
                 return no(out, EXPIRY_WEEK, <double>days if spec.expiry > 0 else 0.0, limits.expiry_days)
             if spec.banned != 0:
@@ -121,7 +119,7 @@ cdef class Gate:
         if reason != PASS:
             return reason
         if limits.policy == POLICY_ATR:
-            reason = self._costs(spec, r, side, quantity, price, out)
+            reason = self._costs(spec, r, side, quantity, price, out, now)
             if reason != PASS:
                 return reason
         reason = self._budgets(inst, now, out)
@@ -162,11 +160,11 @@ cdef class Gate:
         return PASS
 
     cdef Reason _costs(self, const Instrument* spec, const Row* r, int side, int64_t quantity, int64_t price,
-                       GateDecision* out) noexcept nogil:
+                       GateDecision* out, int64_t now) noexcept nogil:
         """Charges of both legs and one spread against the target's profit (MARKET 4)."""
         cdef int64_t value = quantity * price
-        cdef double cost = <double>(charges(spec.kind, 1, quantity, value) + charges(spec.kind, -1, quantity, value)
-                                    + quantity * (r.ask - r.bid))
+        cdef double cost = <double>(charges(spec.kind, 1, quantity, value, day_of(now))
+                                    + charges(spec.kind, -1, quantity, value, day_of(now)) + quantity * (r.ask - r.bid))
         cdef double share = target_share(&self.limits, r.atr)
         if not share > 0.0:
             return no(out, UNKNOWN_NUMBER, r.atr, 0)

@@ -16,7 +16,7 @@ from _ext.core.types cimport (
 from _ext.market.market cimport Market
 from _ext.market.state cimport Row
 from _ext.trade.exits cimport marketable, plan_exits, stop_limit, trailed, why_exit
-from _ext.trade.fills cimport charges
+from _ext.trade.fills cimport charges, day_of
 from _ext.trade.gate cimport MAX_SECTORS, POLICY_ATR, REDUCING, Gate
 from _ext.trade.orders cimport Order, Orders
 from _ext.trade.states cimport ORDER_ABSENT, ORDER_ACCEPTED, ORDER_DEAD, ORDER_UNKNOWN, ORDER_WORKING, is_live
@@ -442,7 +442,7 @@ cdef class Trader(Orders):
 
     cdef void _book_fill(self, Order* o, Slot* s, int64_t quantity, int64_t worth, int64_t realised, int64_t now) noexcept:
         """Money and the record of one fill."""
-        cdef int64_t total = charges(self.specs[o.inst].kind, o.side, o.filled, o.value)
+        cdef int64_t total = charges(self.specs[o.inst].kind, o.side, o.filled, o.value, day_of(now))
         cdef Fill fill
         memset(&fill, 0, sizeof(fill))
         fill.intent = o.id

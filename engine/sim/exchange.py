@@ -73,6 +73,11 @@ def error(status: int, code: str, message: str) -> tuple[int, dict[str, Any]]:
 
 
 def success(data: Any) -> tuple[int, dict[str, Any]]:
+    return 200, {"status": "success", "data": data}
+
+
+def accepted(data: Any) -> tuple[int, dict[str, Any]]:
+    """Success of a v3 order call, which tells its own latency in ms."""
     return 200, {"status": "success", "data": data, "metadata": {"latency": 30}}
 
 
@@ -226,7 +231,7 @@ class Exchange:
                             "exchange": "NSE" if spec.kind == "equity" else "NFO"})
         self.orders[order.order_id] = order
         self._accept(order, spec, now)
-        return success({"order_ids": [order.order_id]})
+        return accepted({"order_ids": [order.order_id]})
 
     def _protected(self, key: str, side: int, trigger: int, percent: float) -> int:
         """A market order's limit: last price or trigger plus the protection, on the grid."""
@@ -278,7 +283,7 @@ class Exchange:
         self._match(order, now)
         if order.filled == before:
             self._say(order, now)
-        return success({"order_id": order.order_id})
+        return accepted({"order_id": order.order_id})
 
     def cancel(self, order_id: str, now: int) -> tuple[int, dict[str, Any]]:
         order = self.orders.get(order_id)
@@ -288,7 +293,7 @@ class Exchange:
             return error(400, "UDAPI100040", "Order cannot be cancelled as it is already completed or cancelled")
         order.status = "cancelled"
         self._say(order, now)
-        return success({"order_id": order_id})
+        return accepted({"order_id": order_id})
 
     # ---- the account -------------------------------------------------------------------------------------------------
     def last(self, key: str) -> int:
@@ -342,7 +347,7 @@ class Exchange:
 
     def charges(self) -> int:
         """Paise charged on all orders of the day, the square-off's fees included."""
-        return self.fees + sum(charges_of(KINDS.index(self.specs[o.key].kind), o.side, o.filled, o.value)
+        return self.fees + sum(charges_of(KINDS.index(self.specs[o.key].kind), o.side, o.filled, o.value, o.changed)
                                for o in self.orders.values() if o.filled)
 
 

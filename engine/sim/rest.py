@@ -126,7 +126,7 @@ class Rest:
             "instrument_token": t["instrument_token"]} for t in self.exchange.trades]
         part = rows[(page - 1) * size:page * size]
         status, answer = success(part)
-        return status, answer | {"meta_data": {"page": {
+        return status, answer | {"metaData": {"page": {
             "page_number": page, "page_size": size, "total_records": len(rows), "total_pages": -(-len(rows) // size)}}}
 
     # ---- account -------------------------------------------------------------------------------------------------------
@@ -155,9 +155,9 @@ class Rest:
                                     "span_exposure": 0.0, "cash_margin_var_elm": x.used() / 100, "premium_present": 0.0,
                                     "delivery_margin": {"total": 0.0, "equity": 0.0, "fo_settlement": 0.0}}},
                 "pledge_available_to_trade": {
-                    "total": 0.0, "margin_from_pledge": {"total": 0.0, "equity": 0.0, "mutual_funds": 0.0},
+                    "margin_from_pledge": {"total": 0.0, "equity": 0.0, "mutual_funds": 0.0},
                     "margin_used": {"total": 0.0}}},
-            "unavailable_to_trade": {"total": 0.0}})
+            "unavailable_to_trade": {}})
 
     def _margin(self, body: Any, params: Mapping[str, str], now: int) -> Answer:
         lines = body.get("instruments", []) if isinstance(body, dict) else []
@@ -181,13 +181,13 @@ class Rest:
             return error(400, "UDAPI100011", "Invalid instrument key")
         quantity = int(params["quantity"])
         value = round(float(params["price"]) * 100) * quantity
-        parts = charge_parts(KINDS.index(spec.kind), 1 if params["transaction_type"] == "BUY" else -1, quantity, value)
+        parts = charge_parts(KINDS.index(spec.kind), 1 if params["transaction_type"] == "BUY" else -1, quantity, value, now)
         rupees = {name: paise / 100 for name, paise in parts.items()}
         return success({"charges": {
             "total": round(sum(rupees.values()), 2), "brokerage": rupees["brokerage"],
             "taxes": {"gst": rupees["gst"], "stt": rupees["stt"], "stamp_duty": rupees["stamp_duty"]},
-            "other_taxes": {"transaction": rupees["transaction"], "clearing": 0.0, "sebi_turnover": rupees["sebi_turnover"]},
-            "dp_plan": {"name": "", "min_expense": 0.0}}})
+            "otherTaxes": {"transaction": rupees["transaction"], "clearing": 0.0, "sebi_turnover": rupees["sebi_turnover"]},
+            "dpPlan": {"name": "", "min_expense": 0.0}}})
 
     def _profile(self, body: Any, params: Mapping[str, str], now: int) -> Answer:
         return success({"email": "sim@example.invalid", "exchanges": ["NSE", "NFO"], "products": ["I", "D"], "broker": "UPSTOX",

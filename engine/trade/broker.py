@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from engine.trade.protocol import Request
+from engine.trade.protocol import Request, error_code
 
 API, ORDERS = "https://api.upstox.com", "https://api-hft.upstox.com"
 ORDER_PATHS = ("/order/place", "/order/modify", "/order/cancel")
@@ -21,11 +21,11 @@ _NOT_PRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 
 class BrokerError(RuntimeError):
-    """A read that failed for good. `status` is the HTTP status, 0 for no answer."""
+    """A read that failed for good. `status` is the HTTP status, 0 for no answer; `code` the broker's, if it said one."""
 
-    def __init__(self, status: int, message: str):
+    def __init__(self, status: int, message: str, code: str = ""):
         super().__init__(message)
-        self.status = status
+        self.status, self.code = status, code
 
 
 @dataclass
@@ -103,7 +103,7 @@ class RestClient:
                     body = await response.json(content_type=None)
                 except ValueError:
                     body = None
-                return Answer(response.status, body, time.perf_counter_ns() - began, sim_time)
+                return Answer(response.status, body, time.perf_counter_ns() - began, sim_time, dict(response.headers))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Answer(0, {"error": type(error).__name__}, time.perf_counter_ns() - began, 0)
 
@@ -116,7 +116,7 @@ class RestClient:
             raise BrokerError(401, "the token was refused: it expired at 03:30 or belongs elsewhere; log in again")
         if answer.status == 0:
             raise BrokerError(0, f"no answer from {self.base}: is the network up and the host right?")
-        raise BrokerError(answer.status, f"{path} answered {answer.status}: {clean(answer.body)}")
+        raise BrokerError(answer.status, f"{path} answered {answer.status}: {clean(answer.body)}", error_code(answer.body))
 
     async def raw(self, path: str) -> bytes:
         """A read of bytes (the sim's own routes)."""

@@ -22,7 +22,11 @@ STATUSES = {
 PENDING = 1
 
 HALTING = {"UDAPI100050", "UDAPI100016", "UDAPI100067", "UDAPI100073", "UDAPI1154", "UDAPI1156", "UDAPI1221",
-           "UDAPI100049", "UDAPI1161"}
+           "UDAPI100049", "UDAPI1161", "UDAPI1186"}
+"""Login or environment (UPSTOX 4.3): nothing more is sent until a person has looked."""
+THROTTLED = {"UDAPI10005", "UDAPI100099"}
+CLOSED_NOW = {"UDAPI100074", "UDAPI100072", "UDAPI100057", "UDAPI100039"}
+"""Outside the broker's or the market's hours: not now, perhaps later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,15 @@ def request_of(intent: np.void, key: str, tag: str) -> Request:
         "transaction_type": "BUY" if intent["side"] > 0 else "SELL"})
 
 
+def error_code(body: Any) -> str:
+    """The first error's code of an answer in the broker's shape, either spelling; empty where there is none."""
+    if isinstance(body, dict) and isinstance(body.get("errors"), list) and body["errors"]:
+        first = body["errors"][0]
+        if isinstance(first, dict):
+            return str(first.get("errorCode") or first.get("error_code") or "")
+    return ""
+
+
 def outcome_of(kind: int, status: int, body: Any) -> tuple[int, str, str]:
     """(outcome, order id, error code) of an answer. `status` 0 means none came: ambiguous for everything.
 
@@ -98,12 +111,11 @@ def outcome_of(kind: int, status: int, body: Any) -> tuple[int, str, str]:
         if kind != PLACE and isinstance(data, dict) and data.get("order_id"):
             return DONE, str(data["order_id"]), ""
         return AMBIGUOUS, "", ""
-    code = ""
-    if isinstance(body, dict) and isinstance(body.get("errors"), list) and body["errors"]:
-        first = body["errors"][0]
-        code = str(first.get("errorCode") or first.get("error_code") or "") if isinstance(first, dict) else ""
-    if status == 429:
+    code = error_code(body)
+    if status == 429 or code in THROTTLED:
         return RETRY, "", code or "UDAPI10005"
+    if status == 423 or code in CLOSED_NOW:
+        return RETRY, "", code
     if status in (401, 403) or code in HALTING:
         return HALT, "", code
     if 400 <= status < 500:

@@ -1,0 +1,248 @@
+"""`doctor`: what must be right before money is risked, each thing with what to do about it."""
+import asyncio
+import datetime as dt
+import os
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from engine.config import Config
+from engine.market import master
+from engine.market.sessions import IST
+from engine.signals.models import active
+from engine.trade import login, protocol
+from engine.trade.api import Api
+from engine.trade.broker import BrokerError, funds_of
+from engine.trade.protocol import Request
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+ROOM_GB = 40                      # a day of 2,500 names is some 16 GB of frames, twice while they are compressed
+SHM_MB = 600
+MODEL_DAYS = 90
+SKEW_S = 2.0
+SANDBOX = "https://api-sandbox.upstox.com"
+
+
+@dataclass
+class Check:
+    name: str
+    state: str
+    said: str
+
+
+class Doctor:
+    """Checks of one configuration against one broker. `api` is None where there is no token."""
+
+    def __init__(self, config: Config, api: Api | None, token: login.Token | None, source: str, now: dt.datetime | None = None):
+        self.config, self.api, self.token, self.source = config, api, token, source
+        self.now = now or dt.datetime.now(IST)
+        self.checks: list[Check] = []
+
+    def note(self, name: str, state: str, said: str) -> None:
+        self.checks.append(Check(name, state, said))
+
+    @property
+    def is_well(self) -> bool:
+        return all(check.state != FAIL for check in self.checks)
+
+    def document(self) -> dict[str, Any]:
+        return {"well": self.is_well, "at": self.now.isoformat(timespec="seconds"), "source": self.source,
+                "checks": [asdict(check) for check in self.checks]}
+
+    async def run(self) -> None:
+        """Every check; one that cannot be made is a failed one."""
+        for name, check in (("configuration", self._limits), ("disk", self._disk), ("shared memory", self._memory),
+                            ("model", self._model), ("token", self._token)):
+            self._try(name, check)
+        if self.api is None:
+            self.note("broker", FAIL, "not asked: there is no token")
+            return
+        steps: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("login", self._login), ("clock", self._clock), ("order host", self._order_host), ("static IP", self._static_ip),
+            ("funds", self._funds), ("session", self._session), ("feed", self._feed), ("positions", self._positions),
+            ("kill switch", self._kill_switch)]
+        if self.source == "upstox":
+            steps.append(("instruments", self._instruments))
+        for name, step in steps:
+            try:
+                await asyncio.wait_for(step(), 15)
+            except TimeoutError:
+                self.note(name, FAIL, "no answer within 15 s")
+            except BrokerError as error:
+                self.note(name, FAIL, str(error))
+            except (KeyError, TypeError, ValueError) as error:
+                self.note(name, FAIL, f"the answer was not understood ({type(error).__name__})")
+        await self._clickhouse()
+
+    def _try(self, name: str, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except Exception as error:
+            self.note(name, FAIL, str(error))
+
+    # ---- here ----------------------------------------------------------------------------------------------------------
+    def _limits(self) -> None:
+        r, odd = self.config.risk, []
+        if r.stop * r.notional * r.max_positions > r.daily_loss:
+            odd.append(f"{r.max_positions} stops of {r.stop:.1%} on {r.notional:.1%} each lose more than the day's "
+                       f"{r.daily_loss:.1%}")
+        if r.notional * r.max_positions > r.leverage:
+            odd.append("all positions together exceed the leverage")
+        if r.target <= r.stop and r.policy == "seed":
+            odd.append("the target is nearer than the stop")
+        if r.orders_per_minute > 60 * r.requests_per_second:
+            odd.append("more entries a minute than the broker takes requests")
+        self.note("limits", WARN if odd else OK, "; ".join(odd) or (
+            f"{r.notional:.1%} a position, {r.max_positions} at once, day's loss {r.daily_loss:.1%}, stop {r.stop:.1%}"))
+
+    def _disk(self) -> None:
+        free = shutil.disk_usage(".").free / 1e9
+        self.note("disk", OK if free > ROOM_GB else WARN if free > 2 else FAIL,
+                  f"{free:.0f} GB free here; a day of 2,500 names takes some 16")
+
+    def _memory(self) -> None:
+        folder = os.environ.get("ENGINE_SHM", "/dev/shm")
+        free = shutil.disk_usage(folder).free / 1e6
+        self.note("shared memory", OK if free > SHM_MB else FAIL,
+                  f"{free:.0f} MB free in {folder}; {SHM_MB} are needed (a container: --shm-size), or set ENGINE_SHM")
+
+    def _model(self) -> None:
+        scorer = active(Path(self.config.models))
+        if scorer is None:
+            self.note("model", WARN, "none is active: candidates are judged by rules alone")
+            return
+        age = (time.time() - max(p.stat().st_mtime for p in Path(self.config.models).glob("*.onnx"))) / 86_400
+        self.note("model", OK if age < MODEL_DAYS else WARN, f"{scorer.sha256[:16]}, {age:.0f} days old")
+
+    def _token(self) -> None:
+        if self.source == "sim":
+            self.note("token", OK, "demo")
+            return
+        if self.token is None:
+            self.note("token", FAIL, "none: `python -m engine login`")
+            return
+        hours = self.token.seconds_left(self.now) / 3600
+        self.note("token", OK if hours > 7 else WARN, f"{self.token.kind}, {hours:.1f} hours left" + (
+            "" if hours > 7 else ": it ends before the market does; log in again in the morning"))
+
+    # ---- the broker ----------------------------------------------------------------------------------------------------
+    @property
+    def _broker(self) -> Api:
+        assert self.api is not None
+        return self.api
+
+    async def _login(self) -> None:
+        profile = await self._broker.profile()
+        good = profile.get("is_active", False)
+        self.note("login", OK if good else FAIL, "the account is active" if good else "the account is not active")
+
+    async def _clock(self) -> None:
+        answer = await self._broker.call(Request("GET", "/v2/market/status/NSE"))
+        said = answer.headers.get("Date")
+        if not said:
+            self.note("clock", WARN, "the broker told no time")
+            return
+        from email.utils import parsedate_to_datetime
+
+        skew = time.time() - parsedate_to_datetime(said).timestamp()
+        self.note("clock", OK if abs(skew) < SKEW_S else WARN, f"{skew:+.1f} s against the broker's" + (
+            "" if abs(skew) < SKEW_S else ": let chrony or systemd-timesyncd set it"))
+
+    async def _order_host(self) -> None:
+        """A cancel of an order that cannot exist: the one thing that shows whether this host takes our orders."""
+        answer = await self._broker.cancel("0")
+        code = protocol.error_code(answer.body)
+        if answer.status == 0:
+            self.note("order host", FAIL, f"{self._broker.orders} does not answer")
+        elif answer.status == 401:
+            self.note("order host", FAIL, "the token is refused there, though reads work: log in once more")
+        elif code in protocol.HALTING or answer.status == 403:
+            self.note("order host", FAIL, f"orders from here are refused ({code}): register this machine's address with the broker")
+        else:
+            self.note("order host", OK, f"answers in {answer.latency_ns / 1e6:.0f} ms")
+
+    async def _static_ip(self) -> None:
+        registered = await self._broker.static_ip()
+        self.note("static IP", OK if registered.get("primary_ip") else FAIL,
+                  f"registered: {registered.get('primary_ip') or 'none; orders need one'} (whether it is this machine's, the "
+                  "order host tells)")
+
+    async def _funds(self) -> None:
+        total = funds_of(await self._broker.funds()) / 100
+        self.note("funds", OK if total > 0 else FAIL, f"Rs {total:,.2f} available to trade")
+
+    async def _session(self) -> None:
+        status, timings = await self._broker.market_status(), await self._broker.timings(self.now.date())
+        if not timings:
+            self.note("session", WARN, "no session today: a holiday or a weekend")
+            return
+        mine = next((t for t in timings if t.get("exchange") == "NSE"), timings[0])
+        start, end = (dt.datetime.fromtimestamp(mine[n] / 1000, IST) for n in ("start_time", "end_time"))
+        self.note("session", OK, f"{start:%H:%M} to {end:%H:%M}, now {status}")
+
+    async def _feed(self) -> None:
+        data = (await self._broker.get("/v3/feed/market-data-feed/authorize")).get("data") or {}
+        url = self._broker.check_socket_url(data.get("authorized_redirect_uri") or data.get("authorizedRedirectUri"))
+        assert self._broker._session is not None
+        async with self._broker._session.ws_connect(url) as socket:
+            message = await socket.receive(5)
+            good = isinstance(message.data, bytes)
+        self.note("feed", OK if good else FAIL, "speaks" if good else "connected, but said nothing")
+
+    async def _positions(self) -> None:
+        held = [row for row in await self._broker.positions() if int(row.get("quantity") or 0)]
+        live = [row for row in await self._broker.book() if row.get("status") in ("open", "trigger pending")]
+        self.note("positions", WARN if held or live else OK,
+                  f"{len(held)} open, {len(live)} orders working" + (": those names are left alone" if held else ""))
+
+    async def _kill_switch(self) -> None:
+        off = [row.get("segment") for row in await self._broker.kill_switch() if row.get("kill_switch_enabled")]
+        self.note("kill switch", FAIL if "NSE_EQ" in off else OK, f"off: {', '.join(map(str, off)) or 'no segment'}")
+
+    async def _instruments(self) -> None:
+        data, note = await master.fetch(self.now.date())
+        specs = master.parse(data, self.now.date())
+        self.note("instruments", WARN if note else OK, note or f"{len(specs)} F&O stocks")
+        listed = master.banned(Path(self.config.ban_list) if self.config.ban_list else None, self.now.date())
+        if listed is None:
+            wanted = self.config.risk.vehicle == "future"
+            self.note("ban list", FAIL if wanted else OK, "no list of today (ban_list in engine.toml)" + (
+                ": contracts are not entered" if wanted else ": only contracts need it"))
+        else:
+            self.note("ban list", OK, f"{len(listed)} names in the ban period")
+
+    async def _clickhouse(self) -> None:
+        if not self.config.store.url:
+            self.note("ClickHouse", OK, "embedded, in the run folder")
+            return
+        import aiohttp
+
+        try:
+            async with (aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
+                        session.get(self.config.store.url.rsplit("/", 1)[0] + "/ping") as response):
+                good = (await response.text()).strip() == "Ok."
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            good = False
+        self.note("ClickHouse", OK if good else FAIL, "answers" if good else "does not answer at store.url")
+
+    # ---- the broker's sandbox ------------------------------------------------------------------------------------------
+    async def sandbox(self, api: Api, golden: Path) -> None:
+        """Sends each golden body once to the broker's sandbox: the shapes are taken, or the codes say what is wrong."""
+        order_id = ""
+        for path in sorted(golden.glob("*.json")):
+            document = orjson.loads(path.read_bytes())
+            body, params = document.get("body"), document.get("params")
+            if document["path"].endswith("modify"):
+                body = body | {"order_id": order_id}
+            if document["path"].endswith("cancel"):
+                params = {"order_id": order_id}
+            answer = await api.call(Request(document["method"], document["path"], body, params))
+            if document["path"].endswith("place") and answer.status == 200:
+                order_id = answer.body["data"]["order_ids"][0]
+            self.note(f"sandbox {path.stem}", OK if answer.status == 200 else FAIL,
+                      "taken" if answer.status == 200 else f"{answer.status} {protocol.error_code(answer.body)}")
