@@ -494,11 +494,19 @@ def replay(journal: Annotated[Path | None, typer.Argument(help="run folder or jo
 
 
 @app.command()
-def explain(number: int, run_dir: Run = None, json: Json = False) -> None:
+def explain(number: int, run_dir: Run = None, json: Json = False,
+            order: Annotated[bool, typer.Option("--order", help="the number is an order's, not a candidate's")] = False) -> None:
     """Show the chain of one candidate: tick, statistics, features, score, the rule that said no, orders, stage times."""
+    from engine.watch.explain import candidate_of
     from engine.watch.explain import explain as work
 
-    document = work(run_of(run_dir).path, number)
+    folder = run_of(run_dir).path
+    if order:
+        found = candidate_of(folder, number)
+        if found is None:
+            raise Failed(f"there is no order {number} in this run: `python -m engine query \"SELECT id, event FROM orders\"`")
+        number = found
+    document = work(folder, number)
     if document is None:
         raise Failed(f"there is no candidate {number} in this run: `python -m engine query \"SELECT id, reason FROM signals\"`")
     if json:

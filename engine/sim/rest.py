@@ -29,11 +29,11 @@ class Rest:
         self.registered_ip = self.our_ip = "203.0.113.7"
         self.disabled: set[str] = set()
 
-    def call(self, method: str, path: str, body: Any, params: Mapping[str, str] | None, now: int) -> Answer:
-        """(status, body) of one REST call, the broker's limits counted."""
+    def call(self, method: str, path: str, body: Any, params: Mapping[str, str] | None, now: int, at: int | None = None) -> Answer:
+        """(status, body) of one REST call. The broker's limits are counted by `at` (ns), where the market's clock may stand."""
         params = params or {}
         is_order = "/order/" in path and method != "GET"
-        if not self._allow("orders" if is_order else path, is_order, now):
+        if not self._allow("orders" if is_order else path, is_order, now if at is None else at):
             return error(429, "UDAPI10005", "Too Many Request Sent")
         if is_order and self.our_ip != self.registered_ip:
             return error(403, "UDAPI1154", "Access to this API has been blocked due to static IP restrictions")

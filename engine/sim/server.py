@@ -136,7 +136,8 @@ class SimServer:
         await self._wait(journey.out_ns)
         status, answer = 0, None
         if journey.is_done:
-            status, answer = self.rest.call(request.method, request.path, body, dict(request.query), self.now())
+            status, answer = self.rest.call(request.method, request.path, body, dict(request.query), self.now(),
+                                            round(time.monotonic() * self.speed * 1e9))
             if status == 200 and answer is not None and request.path == "/v3/order/place":
                 self.line.on_placed(answer["data"]["order_ids"][0], self.now())
             if status == 200 and answer is not None and request.path == "/v2/order/retrieve-all":

@@ -29,6 +29,7 @@ from _ext.core.records import (
     REASONS,
     RECORD_NAMES,
     REPLY,
+    ROLES,
     TIMING,
     WHYS,
 )
@@ -36,10 +37,12 @@ from _ext.signals.features import FEATURES
 from _ext.tape import TAPE_DTYPE, Tape
 from _ext.trail.journal import Reader, Trail
 from engine.signals.models import load_models
+from engine.watch.events import STATUSES
 
 START, INSTRUMENTS, BOOT, STOP, CLOSED = 1, 2, 13, 14, 129
 EXIT_STATES = ("flat", "entering", "protecting", "protected", "closing", "unprotected")
-STATUSES = ("", "pending", "open", "complete", "cancelled", "rejected")
+EVENTS = (7, 10, 11, 12, 13, 17, 70)
+"""Record types of the table events: links, funds, operator, models, boots, adopted orders, states and alarms."""
 OUTCOMES = ("", "done", "refused", "retry", "ambiguous", "halt", "not found")
 KEPT_TOKENS = 100_000
 Row = list[Any]
@@ -92,7 +95,7 @@ class Converter:
         name = RECORD_NAMES.get(kind, "")
         method = getattr(self, f"_{name}", None)
         if method is None:
-            return [("events", [self.run, seq, now, name, self._detail(kind, payload)])] if kind in (7, 11, 12, 13, 70) else []
+            return [("events", [self.run, seq, now, name, self._detail(kind, payload)])] if kind in EVENTS else []
         return method(seq, now, payload)
 
     def _detail(self, kind: int, payload: bytes) -> str:
@@ -142,7 +145,7 @@ class Converter:
     def _fill(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
         f = np.frombuffer(payload, FILL)[0]
         return [("trades", [self.run, seq, now, f["intent"], f["candidate"], f["inst"], f["side"],
-                            "entry" if f["role"] == 1 else "exit", f["quantity"], f["price"], f["charges"], f["realised"]])]
+                            ROLES[f["role"]], f["quantity"], f["price"], f["charges"], f["realised"]])]
 
     def _position(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
         p = np.frombuffer(payload, POSITION)[0]

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from _ext.core.records import INSTRUMENT, OPERATOR_STATES, PAYLOADS, REASONS, WHYS
+from _ext.core.records import INSTRUMENT, OPERATOR_STATES, PAYLOADS, REASONS, ROLES, TRADING_STATES, WHYS
 from engine.market.sessions import IST
 
+STATUSES = ("", "pending", "open", "complete", "cancelled", "rejected")
 OUTCOMES = ("", "accepted", "refused", "throttled", "no clear answer", "halted", "not found")
 
 
@@ -64,7 +65,7 @@ class Narrator:
 
     def _intent(self, kind: int, now: int, i: np.void, fields: dict[str, Any]) -> Event:
         what = ("", "place", "modify", "cancel")[i["kind"]]
-        text = (f"{self.symbol(i['inst']):<12} {what} {'entry' if i['role'] == 1 else 'exit'} "
+        text = (f"{self.symbol(i['inst']):<12} {what} {ROLES[i['role']]} "
                 f"{'BUY' if i['side'] > 0 else 'SELL'} {i['quantity']} {('', 'LIMIT', 'SL')[i['order_type']]} "
                 f"{i['price'] / 100:.2f}" + (f" trigger {i['trigger'] / 100:.2f}" if i["trigger"] else "")
                 + f" ({WHYS[i['why']]})")
@@ -73,7 +74,8 @@ class Narrator:
     def _fill(self, kind: int, now: int, f: np.void, fields: dict[str, Any]) -> Event:
         text = (f"{self.symbol(f['inst']):<12} FILL {'bought' if f['side'] > 0 else 'sold'} {f['quantity']} at "
                 f"{f['price'] / 100:.2f}, charges {f['charges'] / 100:.2f}"
-                + (f", realised {f['realised'] / 100:+.2f}" if f["role"] == 2 else ""))
+                + (f", realised {f['realised'] / 100:+.2f}" if f["role"] != 1 else "")
+                + (" (not by an order of ours)" if f["role"] == 3 else ""))
         return Event("trading", now, "fill", text, fields | {"symbol": self.symbol(f["inst"])})
 
     def _position(self, kind: int, now: int, p: np.void, fields: dict[str, Any]) -> Event | None:
@@ -81,10 +83,13 @@ class Narrator:
             "trading", now, "position", f"{self.symbol(p['inst']):<12} no position, day {p['realised'] / 100:+.2f}", fields)
 
     def _state(self, kind: int, now: int, s: np.void, fields: dict[str, Any]) -> Event:
-        names = ("CLOSED", "RUNNING", "REDUCING") if s["what"] == 0 else OPERATOR_STATES
-        what = "trading state" if s["what"] == 0 else "operator"
-        return Event("errors" if s["what"] == 0 else "trading", now, "state", f"{what}: {names[s['was']]} -> {names[s['now_is']]}",
-                     fields)
+        reason = REASONS[s["reason"]]
+        if s["what"] == 2:
+            return Event("errors", now, "alarm", f"ALARM: {reason} ({s['now_is']})", fields | {"reason": reason})
+        if s["what"] == 0:
+            text = f"trading state: {TRADING_STATES[s['was']]} -> {TRADING_STATES[s['now_is']]}: {reason}"
+            return Event("errors", now, "state", text, fields | {"reason": reason})
+        return Event("trading", now, "state", f"operator: {OPERATOR_STATES[s['was']]} -> {OPERATOR_STATES[s['now_is']]}", fields)
 
     def _reply(self, kind: int, now: int, r: np.void, fields: dict[str, Any]) -> Event | None:
         if r["outcome"] == 1:

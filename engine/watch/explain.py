@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from _ext.core.records import CANDIDATE, FILL, GATE, INTENT, REASONS, TIMING
+from _ext.core.records import CANDIDATE, FILL, GATE, INTENT, ORDER_UPDATE, REASONS, REPLY, TIMING
 from _ext.signals.features import FEATURES
 from engine.feed import decode
 from engine.trail.replay import reader_of
-from engine.watch.events import Narrator, clock, plain
+from engine.watch.events import OUTCOMES, STATUSES, Narrator, clock, plain
 
 
 def explain(path: Path, number: int) -> dict[str, Any] | None:
@@ -16,6 +16,7 @@ def explain(path: Path, number: int) -> dict[str, Any] | None:
     narrator, frame = Narrator(), (0, 0, b"")
     out: dict[str, Any] = {}
     orders: set[int] = set()
+    said: dict[int, str] = {}
     for kind, seq, now, payload in reader_of(path):
         if kind == 5:
             frame = (seq, now, payload)
@@ -48,9 +49,33 @@ def explain(path: Path, number: int) -> dict[str, Any] | None:
                 out["stages_ns"] = {n: int(row[n]) for n in ("decoded", "scored", "decided", "done")}
             elif event is not None:
                 out["chain"].append(f"{clock(now)} {event.text.strip()}")
-        elif out and kind == 8 and event is not None and event.fields["intent"] in orders:
-            out["chain"].append(f"{clock(now)} {event.text}")
+        elif out and kind in (8, 9):
+            row = np.frombuffer(payload, REPLY if kind == 8 else ORDER_UPDATE)[0]
+            text = _heard(kind, row)
+            if int(row["intent"]) in orders and said.get(int(row["intent"])) != text:      # the book repeats what the stream said
+                said[int(row["intent"])] = text
+                out["chain"].append(f"{clock(now)} {text}")
     return out or None
+
+
+def _heard(kind: int, row: np.void) -> str:
+    """What the broker said of an order."""
+    number, order_id = int(row["intent"]), row["order_id"].decode()
+    if kind == 9:
+        price = int(row["value"]) / int(row["filled"]) / 100 if row["filled"] else 0.0
+        return f"  order {number}: {STATUSES[row['status']]}" + (f", {row['filled']} filled at {price:.2f}" if price else "")
+    return (f"  order {number}: {OUTCOMES[row['outcome']]} in {row['latency'] / 1e6:.0f} ms"
+            + (f", the broker's id {order_id}" if order_id else "") + (f", {row['error'].decode()}" if row["error"] else ""))
+
+
+def candidate_of(path: Path, order: int) -> int | None:
+    """The candidate an order belongs to; None where there is no such order."""
+    for kind, _, _, payload in reader_of(path):
+        if kind == 67:
+            row = np.frombuffer(payload, INTENT)[0]
+            if int(row["id"]) == order:
+                return int(row["candidate"])
+    return None
 
 
 def _key(path: Path, inst: int) -> bytes:

@@ -10,11 +10,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from _ext.core.records import OPERATOR_STATES, POSITION
+from _ext.core.records import OPERATOR_STATES, POSITION, TRADING_STATES
 from engine.trail.rundir import RunDir
 from engine.watch.events import Event, Narrator, clock
 
-TRADING = ("CLOSED", "RUNNING", "REDUCING")
 EXIT_STATES = ("flat", "entering", "protecting", "protected", "closing", "UNPROTECTED")
 ROWS = 9
 
@@ -63,7 +62,7 @@ class View:
         if s is None or not s["ready"]:
             return Group(Panel(Text("starting ..."), title=self.title))
         alive = time.time_ns() - int(s["heartbeat"]) < 2_000_000_000
-        state = TRADING[s["trading"]] if s["operator"] == 0 else OPERATOR_STATES[s["operator"]]
+        state = TRADING_STATES[s["trading"]] if s["operator"] == 0 else OPERATOR_STATES[s["operator"]]
         money = {n: int(s[n]) / 100 for n in ("equity", "realised", "charges", "open", "exposure")}
         net = money["realised"] + money["open"] - money["charges"]
         head.add_row(f"[b]{clock(int(s['now']))}[/b] market time, x{s['speed']:g}",

@@ -1,16 +1,19 @@
 """A run of several processes in (accelerated) real time: killed here and there, it goes on, loses nothing and doubles nothing."""
+import asyncio
 import os
 import random
 import signal
 import subprocess
 import time
 
+import numpy as np
 import orjson
 import pytest
 
+from _ext.core.records import INSTRUMENT, POSITION
 from _ext.trail.status import StatusBlock
-from engine.launcher import start_time
-from engine.trail.rundir import RunDir
+from engine.trade.api import Api
+from engine.trail.rundir import RunDir, start_time
 
 RUN = ("--names", "24", "--speed", "25", "--start", "09:19")
 
@@ -37,6 +40,48 @@ def updates(run_dir) -> int:
     except (OSError, ValueError):
         return 0
     return 0 if status is None else int(status["updates"])
+
+
+def both_sides_agree(run_dir) -> None:
+    """After restarts: no order was sent twice, exits stay within what is held, every position has one, and the engine's
+    positions are the broker's, once nothing is under way."""
+    base = orjson.loads((run_dir / "engine.json").read_bytes())["base"]
+
+    async def look() -> str:
+        api = Api("demo", base, base)
+        try:
+            before = positions_of(run_dir)
+            book, shown = await api.book(), {r["instrument_token"]: r["quantity"] for r in await api.positions() if r["quantity"]}
+            tags = [r["tag"] for r in book if r["tag"]]
+            assert len(tags) == len(set(tags)), "an order was sent twice"
+            for key, net in shown.items():
+                live = [r for r in book if r["instrument_token"] == key and r["status"] in ("open", "trigger pending")
+                        and r["tag"].endswith("x")]
+                left = sum(r["quantity"] - r["filled_quantity"] for r in live)
+                if left != abs(net):
+                    return f"{key}: {net} held, exits for {left}"
+            return "" if before == shown == positions_of(run_dir) else f"engine {before}, broker {shown}"
+        finally:
+            await api.close()
+
+    for _ in range(60):
+        problem = asyncio.run(look())
+        if not problem:
+            return
+        time.sleep(0.5)
+    raise AssertionError(problem)
+
+
+def positions_of(run_dir) -> dict[str, int]:
+    """key -> net quantity as the engine's journal has it."""
+    held, keys = {}, []
+    for kind, _, _, payload in RunDir(run_dir).reader():
+        if kind == 2:
+            keys = [bytes(r["key"]).rstrip(b"\0").decode() for r in np.frombuffer(payload, INSTRUMENT)]
+        elif kind == 69:
+            row = np.frombuffer(payload, POSITION)[0]
+            held[keys[int(row["inst"])]] = int(row["quantity"])
+    return {key: quantity for key, quantity in held.items() if quantity}
 
 
 def stop(process) -> dict:
@@ -98,6 +143,7 @@ def test_killed_twelve_times_it_goes_on(cli, run_dir):
             StatusBlock(run_dir / "status").operator = 0    # three crashes in ten minutes make it reduce; here it shall go on
     before = updates(run_dir)
     wait_until(lambda: updates(run_dir) > before + 2000, 90, "updates after the last kill")
+    both_sides_agree(run_dir)
     document = stop(process)
     assert document["epoch"] >= 2 and document["problem"] is None
     replayed = cli.json("replay", str(run_dir))
