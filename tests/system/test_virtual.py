@@ -148,7 +148,9 @@ def test_a_corrupt_journal_is_named(cli):
     (("run", "--speed", "70"), "a factor of up to 50"),
     (("run", "--for", "soon"), "duration"),
     (("run", "--source", "moon"), "sim or upstox"),
-    (("run", "--source", "upstox"), "not built yet"),
+    (("run", "--source", "upstox"), "python -m engine login"),
+    (("run", "--live"), "needs --source upstox"),
+    (("run", "--speed", "max", "--mood", "sad"), "normal or lively"),
     (("replay", "/nowhere"), "no such run"),
 ])
 def test_bad_usage_is_exit_2_with_a_remedy(cli, arguments, words):

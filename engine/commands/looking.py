@@ -1,0 +1,147 @@
+"""Looking at what was done: replay, explain, query, status, the evening's account; and training."""
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine import config as configuration
+from engine.commands.options import Failed, Json, Run, app, run_of, show, token_for
+from engine.trail.rundir import RunDir
+
+
+@app.command()
+def evening(run_dir: Run = None, compare: Annotated[bool, typer.Option(help="with the broker's trades and charges")] = False,
+            json: Json = False) -> None:
+    """The day's account: entries, exits by reason, costs, alarms; --compare holds fills and charges against the broker's."""
+    from engine.trade.api import Api
+    from engine.trade.kill import target_of
+    from engine.watch import evening as work
+
+    folder = run_of(run_dir)
+    done = work.read_day(folder.memory, folder.journal)
+    document = work.summary(done)
+    if compare:
+        target = target_of(folder)
+
+        async def ask() -> list[dict[str, Any]]:
+            api = Api(token_for(target["source"]), target["base"], target["orders"])
+            try:
+                return await work.compare(done, api)
+            finally:
+                await api.close()
+
+        document["differences"] = asyncio.run(ask())
+    if json:
+        show(document)
+    else:
+        exits = ", ".join(f"{n} by {why}" for why, n in sorted(document["exits"].items())) or "none"
+        print(f"{document['entries']} entries; exits: {exits}")
+        print(f"realised Rs {document['realised']:+,.2f}, charges {document['charges']:,.2f}, net {document['net']:+,.2f}")
+        for name, count in document["alarms"].items():
+            print(f"alarm: {name} ({count})")
+        for row in document.get("differences", []):
+            print(f"order {row['order']} {row['symbol']}: {row['what']} ours {row['ours']}, broker {row['broker']}")
+        if compare and not document["differences"]:
+            print("every fill and every charge agrees with the broker's, to the paisa")
+    if document.get("differences"):
+        raise Failed(f"{len(document['differences'])} differences from the broker")
+
+
+@app.command()
+def replay(journal: Annotated[Path | None, typer.Argument(help="run folder or journal folder; by default the latest run")] = None,
+           json: Json = False) -> None:
+    """Recompute every decision of a journal from its inputs and compare."""
+    from engine.trail.replay import replay as work
+
+    settings = configuration.load()
+    document = work(journal if journal is not None else RunDir.latest(), Path(settings.models))
+    if json:
+        show(document)
+    else:
+        print(f"{document['updates']:,} updates in {document['seconds']} s ({document['updates_per_s']:,}/s), "
+              f"{document['candidates']} candidates, {document['intents']} intents, {document['matched']} decisions the same, "
+              f"{document['mismatched']} different, {document['corrupt']} corrupt records")
+        print(f"digest {document['digest']}, {'IDENTICAL' if document['identical'] else 'NOT IDENTICAL'}")
+    if not document["identical"]:
+        raise Failed(document["first_mismatch"] or document["problem"] or "the digests differ")
+
+
+@app.command()
+def explain(number: int, run_dir: Run = None, json: Json = False,
+            order: Annotated[bool, typer.Option("--order", help="the number is an order's, not a candidate's")] = False) -> None:
+    """Show the chain of one candidate: tick, statistics, features, score, the rule that said no, orders, stage times."""
+    from engine.watch.explain import candidate_of
+    from engine.watch.explain import explain as work
+
+    folder = run_of(run_dir).path
+    if order:
+        found = candidate_of(folder, number)
+        if found is None:
+            raise Failed(f"there is no order {number} in this run: `python -m engine query \"SELECT id, event FROM orders\"`")
+        number = found
+    document = work(folder, number)
+    if document is None:
+        raise Failed(f"there is no candidate {number} in this run: `python -m engine query \"SELECT id, reason FROM signals\"`")
+    if json:
+        show(document)
+        return
+    print(f"candidate {number}: {document['symbol']} at {document['time']}, verdict {document['verdict']} "
+          f"({document['measured']:.4g} against {document['limit']:.4g})")
+    for name in ("tick", "statistics", "features"):
+        print(f"  {name}: " + ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in document[name].items()))
+    print(f"  score {document['score']:.3f}, at the next update {document['score_next']:.3f}, model {document['model']}")
+    for line in document["chain"]:
+        print(f"  {line}")
+    if "stages_ns" in document:
+        print("  stages: " + ", ".join(f"{k} {v / 1000:.1f} us" for k, v in document["stages_ns"].items()))
+
+
+@app.command()
+def query(sql: str, run_dir: Run = None, json: Json = False) -> None:
+    """Ask the run's ClickHouse, while it runs or afterwards. Read-only."""
+    from engine.trail.sidecar import client_of
+
+    with client_of(configuration.load(), run_of(run_dir)) as client:
+        try:
+            result = client.query(sql)
+        except Exception as error:
+            raise Failed(str(error).split("(for url")[0].strip()) from None
+        names, rows = result.column_names, result.result_rows
+    if json:
+        show([dict(zip(names, map(_plain, row), strict=True)) for row in rows])
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*names)
+    for row in rows:
+        table.add_row(*map(str, row))
+    Console().print(table)
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (int, float, str, type(None))) else str(value)
+
+
+@app.command()
+def status(run_dir: Run = None, json: Json = False) -> None:
+    """Vital signs of a run."""
+    from engine.launcher import Launcher, is_running
+
+    folder = run_of(run_dir)
+    document = Launcher(folder, "").summary() | {"running": is_running(folder)}
+    if json:
+        show(document)
+    else:
+        for name, value in document.items():
+            print(f"{name:>16}  {value}")
+
+
+@app.command()
+def train(seed: int = 7, days: int = 3, names: int = 60, out: Path = Path("models"), json: Json = False) -> None:
+    """Train the noise filter on the generator and make it the active model."""
+    from engine.lab.train import train as work
+
+    card = work(out, seed, days, names)
+    show(card) if json else print(f"{card['sha256'][:16]}.onnx: {card['rows']} rows; card in {out / 'card.md'}")

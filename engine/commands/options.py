@@ -1,0 +1,85 @@
+"""Options the commands share, and what they mean: durations, speeds, runs, markets."""
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from engine.trail.rundir import RunDir
+
+app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False,
+                  help="A deterministic, explainable trading engine for NSE F&O stocks.")
+Run = Annotated[Path | None, typer.Option("--run-dir", help="folder of the run; by default the latest, or a new one")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document and nothing else")]
+DEFAULT_DAY = dt.date(2026, 9, 1)
+
+
+class Failed(Exception):
+    """A check failed: exit 1."""
+
+
+def seconds_of(text: str) -> float:
+    """`60s`, `5m`, `1h` or plain seconds."""
+    factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
+    try:
+        value = float(text[:-1]) * factor if factor else float(text)
+    except ValueError:
+        value = 0
+    if value <= 0:
+        raise typer.BadParameter(f"{text!r}: write a duration such as 60s, 5m or 1h")
+    return value
+
+
+def speed_of(text: str) -> float | None:
+    """A factor, or None for `max`."""
+    if text == "max":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value <= 50:
+        raise typer.BadParameter(f"{text!r}: a factor of up to 50, or max")
+    return value
+
+
+def show(document: Any) -> None:
+    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
+
+
+def run_of(path: Path | None) -> RunDir:
+    return RunDir(path if path is not None else RunDir.latest())
+
+
+def token_for(source: str) -> str:
+    """The token of a source: `demo` for the sim, never another."""
+    if source == "sim":
+        return "demo"
+    from engine.trade.login import stored_token
+
+    return stored_token()
+
+
+MOODS = {"normal": 1.0, "lively": 4.0}
+
+
+def mood_of(text: str) -> float:
+    if text not in MOODS:
+        raise typer.BadParameter(f"--mood {text}: {' or '.join(MOODS)}")
+    return MOODS[text]
+
+
+def source_of(data: Path | None, seed: int, day: dt.date | None, names: int, minutes: int = 375, mood: str = "normal") -> Any:
+    from engine.market.instruments import shipped
+    from engine.sim import recorded
+    from engine.sim.market import SyntheticMarket
+
+    if data is not None and (data / "journal").is_dir():
+        return recorded.Journaled(data / "journal")
+    if data is not None:
+        return recorded.load(data, day)
+    market = SyntheticMarket(shipped()[:names], day or DEFAULT_DAY, seed, mood=mood_of(mood))
+    market.minutes = min(market.minutes, minutes)
+    return market

@@ -1,0 +1,257 @@
+"""Running things: the engine on a simulated, recorded or real market, and the processes around it."""
+import asyncio
+import datetime as dt
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from _ext.wiring import Core
+from engine import config as configuration
+from engine.commands.examining import examine, show_checks
+from engine.commands.options import Failed, Json, Run, app, mood_of, run_of, seconds_of, show, source_of, speed_of, token_for
+from engine.trail.rundir import Lock, RunDir, RunError, mark_latest, new_run
+
+
+@app.callback(invoke_without_command=True)
+def default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        context.invoke(run)
+
+
+@app.command()
+def run(source: Annotated[str, typer.Option(help="sim (no account needed) or upstox")] = "sim",
+        data: Annotated[Path | None, typer.Option(help="folder of recorded ticks instead of the synthetic market")] = None,
+        speed: Annotated[str, typer.Option(help="market seconds a second, up to 50, or max")] = "10",
+        for_: Annotated[str | None, typer.Option("--for", help="stop after this wall time, such as 60s")] = None,
+        run_dir: Run = None, seed: Annotated[int, typer.Option(help="of the synthetic market")] = 3,
+        day: Annotated[str | None, typer.Option(help="trading day, YYYY-MM-DD")] = None,
+        names: Annotated[int, typer.Option(help="names of the synthetic market, up to 208")] = 208,
+        start: Annotated[str, typer.Option(help="market time at which a synthetic day is joined")] = "09:15",
+        minutes: Annotated[int, typer.Option(help="length of a synthetic day at --speed max")] = 375,
+        mood: Annotated[str, typer.Option(help="of the synthetic market: normal, or lively with moves four times as large")] = "",
+        observe: Annotated[bool, typer.Option(help="decide, send nothing")] = False,
+        live: Annotated[bool, typer.Option("--live", help="REAL ORDERS: needs a passing doctor and a typed word")] = False,
+        store: Annotated[bool, typer.Option("--store/--no-store", help="fill ClickHouse")] = True, json: Json = False) -> None:
+    """Run the engine: paper trading on a simulated or recorded market, everything journaled and stored."""
+    settings = configuration.load()
+    factor, seconds = speed_of(speed), seconds_of(for_) if for_ else None
+    if source not in ("sim", "upstox"):
+        raise typer.BadParameter(f"--source {source}: sim or upstox")
+    if live and source != "upstox":
+        raise typer.BadParameter("--live trades money: it needs --source upstox")
+    date = dt.date.fromisoformat(day) if day else None
+    folder = RunDir(run_dir if run_dir is not None else new_run())
+    mark_latest(folder.path)
+    if source == "upstox":
+        document = run_upstox(settings, folder, seconds, live, store, json)
+    elif factor is None:
+        document = run_max(settings, folder, source_of(data, seed, date, names, minutes, mood or "normal"), data, seed,
+                           seconds, store, json)
+    else:
+        document = run_live(settings, folder, data, seed, date, names, start, factor, seconds, observe, store, json,
+                            mood or "lively")
+    if json:
+        show(document)
+    else:
+        closing_words(document)
+    if document.get("problem"):
+        raise Failed(document["problem"])
+
+
+def run_max(settings: Any, folder: RunDir, market: Any, data: Path | None, seed: int, seconds: float | None, store: bool,
+            json: bool) -> dict[str, Any]:
+    """As fast as it goes, in this process, on virtual time; the store follows in its own."""
+    from engine.launcher import Launcher
+    from engine.wiring import run_virtual
+
+    lock = Lock(folder.path / "lock", f"run folder {folder.path}")
+    launcher = Launcher(folder, "", quiet=True)
+    child = launcher.add("store", "store", "--run-dir", str(folder.path), "--once") if store else None
+    told = [time.monotonic()]
+
+    def progress(core: Core, now: int) -> None:
+        if not json and time.monotonic() - told[0] > 1:
+            told[0] = time.monotonic()
+            counts = core.counts()
+            moment = dt.datetime.fromtimestamp(now / 1e9, dt.timezone(dt.timedelta(hours=5.5))).strftime("%H:%M:%S")
+            print(f"{moment} market time: {counts['updates']:,} updates, {counts['signals']} signals, {counts['orders']} orders",
+                  flush=True)
+
+    try:
+        document = run_virtual(settings, market, str(data) if data else "synthetic", folder, seed, seconds, progress)
+        lock.release()
+        if child is not None and child.process is not None:
+            if not json:
+                print("filling ClickHouse ...", flush=True)
+            child.process.wait()
+            _, state = launcher.read()
+            document |= {"stored": state.get("stored", 0)}
+            if child.process.returncode:
+                document["problem"] = document["problem"] or f"store: {launcher.tail(child)}"
+    except BaseException:
+        launcher.stop()
+        raise
+    return document
+
+
+def run_live(settings: Any, folder: RunDir, data: Path | None, seed: int, day: dt.date | None, names: int, start: str,
+             factor: float, seconds: float | None, observe: bool, store: bool, json: bool, mood: str) -> dict[str, Any]:
+    """In real time (or `factor` times it): sim, engine, store and logs as processes, the view in this one."""
+    from engine.launcher import Launcher, launcher_lock, wait_for
+
+    lock = launcher_lock(folder)
+    market = f"recorded {data}" if data else f"SIMULATED market ({mood} day), x{factor:g}, paper money"
+    mood_of(mood)
+    launcher = Launcher(folder, f"spike · {market} · {folder.path}", quiet=json)
+    address = folder.path / "sim.address"
+    try:
+        launched = ["--speed", str(factor), "--seed", str(seed), "--names", str(names), "--start", start, "--address-file",
+                    str(address), "--mood", mood, *(["--data", str(data)] if data is not None else []),
+                    *(["--day", day.isoformat()] if day is not None else [])]
+        if not launcher.lives("sim"):
+            if folder.reader().read() is not None:
+                raise RunError(f"the simulated market of {folder.path} has ended, its positions with it: start a new run, or "
+                               "look at this one with replay, query and explain")
+            address.unlink(missing_ok=True)
+        sim = launcher.add("sim", "sim", *launched)        # or the one a launcher that died has left
+        base = wait_for(address, launcher, sim)
+        sim.command += ["--port", base.rsplit(":", 1)[-1]]     # should it die, it comes back where the engine looks for it
+        launcher.add("engine", "engine", "--run-dir", str(folder.path), "--base", base, "--seed", str(seed),
+                     *(["--observe"] if observe else []))
+        launcher.add("store", "store", "--run-dir", str(folder.path), *([] if store else ["--drain-only"]))
+        launcher.add("logs", "logs", "--run-dir", str(folder.path))
+        launcher.loop(seconds)
+    except RunError as error:
+        launcher.failure = str(error)
+    finally:
+        launcher.stop()
+        lock.release()
+    return launcher.summary()
+
+
+def run_upstox(settings: Any, folder: RunDir, seconds: float | None, live: bool, store: bool, json: bool) -> dict[str, Any]:
+    """The broker's feed. Without `live` it decides and sends nothing."""
+    from engine.launcher import Launcher, launcher_lock
+    from engine.trade.rollout import STEPS
+
+    step = STEPS[settings.rollout.step - 1]
+    if live:
+        document = asyncio.run(examine("upstox", None, False))
+        show_checks(document)
+        if not document["well"]:
+            raise Failed("doctor found what must be mended first; no order was sent")
+        print(f"step {settings.rollout.step} of going live: {step.symbols} name(s), {step.notional:.1%} of the account each")
+        if not sys.stdin.isatty() or typer.prompt("REAL ORDERS with real money. Type LIVE to go on") != "LIVE":
+            raise Failed("not confirmed; no order was sent")
+    else:
+        token_for("upstox")
+    lock = launcher_lock(folder)
+    words = "REAL ORDERS" if live else "observing: nothing is sent"
+    launcher = Launcher(folder, f"spike · UPSTOX, {words} · {folder.path}", quiet=json)
+    try:
+        launcher.add("engine", "engine", "--source", "upstox", "--run-dir", str(folder.path), *([] if live else ["--observe"]))
+        launcher.add("store", "store", "--run-dir", str(folder.path), *([] if store else ["--drain-only"]))
+        launcher.add("logs", "logs", "--run-dir", str(folder.path))
+        launcher.loop(seconds)
+    except RunError as error:
+        launcher.failure = str(error)
+    finally:
+        launcher.stop()
+        lock.release()
+    return launcher.summary()
+
+
+def closing_words(d: dict[str, Any]) -> None:
+    """The summary a person reads at the end."""
+    if d.get("problem"):
+        return
+    print(f"\n{d['updates']:,} updates of {d['instruments']} instruments: {d['candidates']} candidates, {d['signals']} signals, "
+          f"{d['orders']} orders; {d.get('stored', 0):,} ticks in ClickHouse")
+    print(f"net Rs {d['net']:+,.2f} (realised {d['realised']:+,.2f}, open {d['open']:+,.2f}, charges {d['charges']:,.2f}), "
+          "paper money")
+    print(f"digest {d['digest']}, run folder {d['run_dir']}")
+    print("next: `python -m engine replay`, `python -m engine query \"SELECT reason, count() FROM signals GROUP BY 1\"`, "
+          "`python -m engine explain 1`")
+
+
+@app.command()
+def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed: str = "1", seed: int = 1,
+        day: str | None = None, names: int = 208, start: str = "09:15", token: str = "demo",
+        mood: str = "normal",
+        plus: Annotated[bool, typer.Option(help="an account with Upstox Plus: full_d30 is served")] = False,
+        faults: Annotated[Path | None, typer.Option(help="TOML file with rates of faults (engine/sim/faults.py)")] = None,
+        tls_cert: Path | None = None, tls_key: Path | None = None,
+        address_file: Annotated[Path | None, typer.Option(hidden=True)] = None) -> None:
+    """Serve a local Upstox: feed V3, orders v3, funds, positions, portfolio stream, candles. Token: demo."""
+    import ssl
+
+    import uvloop
+
+    from engine.market.sessions import epoch_ms, minute_of_session
+    from engine.sim.exchange import Exchange
+    from engine.sim.faults import Line, from_file
+    from engine.sim.server import SimServer
+
+    try:
+        rates = from_file(faults) if faults is not None else None
+    except (OSError, ValueError) as error:
+        raise configuration.ConfigurationError(str(error)) from None
+
+    factor = speed_of(speed) or 50.0
+    settings = configuration.load()
+    market = source_of(data, seed, dt.date.fromisoformat(day) if day else None, names, mood=mood)
+    first = epoch_ms(market.day, minute_of_session(start))
+    if data is None:
+        market.skip_to(minute_of_session(start))
+    else:
+        first = int(market.received[0]) - 1000
+
+    async def serve() -> None:
+        exchange = Exchange(market.specs, round(settings.risk.account_size * 100))
+        server = SimServer(market, exchange, factor, token, first, plus, Line(exchange, rates))
+        context = None
+        if tls_cert is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(tls_cert, tls_key)
+        try:
+            bound = await server.start(host, port, context)
+        except OSError as error:
+            raise RunError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from None
+        if address_file is not None:
+            address_file.write_text(f"http://{host}:{bound}\n")
+        else:
+            print(f"sim of {len(market.specs)} instruments, {market.day}, x{factor:g}, at http://{host}:{bound}, token {token}",
+                  flush=True)
+        await asyncio.Event().wait()
+
+    uvloop.run(serve())
+
+
+@app.command(hidden=True)
+def engine(base: str = "", source: str = "sim", run_dir: Run = None, seed: int = 1, observe: bool = False) -> None:
+    """The engine process alone (what `run` starts)."""
+    from engine.process import Target
+    from engine.process import main as work
+    from engine.trade.broker import API
+
+    target = Target(base, "demo") if source == "sim" else Target(API, token_for(source), source, "upstox")
+    work(configuration.load(), run_of(run_dir), target, seed, observe)
+
+
+@app.command(hidden=True)
+def store(run_dir: Run = None, once: bool = False, drain_only: bool = False) -> None:
+    """The store process alone: journal -> ClickHouse."""
+    from engine.trail.sidecar import main as work
+
+    work(configuration.load(), run_of(run_dir), once, drain_only)
+
+
+@app.command(hidden=True)
+def logs(run_dir: Run = None) -> None:
+    """The log renderer alone: journal -> JSON lines."""
+    from engine.watch.logs import main as work
+
+    work(run_of(run_dir))
