@@ -58,6 +58,10 @@ class Target:
     token: str
     source: str = "sim"
     account: str = "paper"
+    expires: float = 0.0               # epoch seconds of the token's end; 0: never
+
+    def __repr__(self) -> str:
+        return f"Target({self.source}, {self.base})"
 
 
 class Clock:
@@ -94,6 +98,7 @@ class EngineProcess:
         self.notes: list[str] = []
         self.heed_at, self.model_seen = 0.0, 0
         self.waiting: list[tuple[int, bytes]] = []
+        self.warned = False
 
     # ---- start ---------------------------------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -102,6 +107,7 @@ class EngineProcess:
         self.lock = account_lock(f"{self.target.account}@{self.target.base}")
         self.status = StatusBlock(self.run_dir.status, create=True)
         await self.rest.open()
+        await self._probe()
         await self._universe()
         self._introduce()
         self.clock = Clock(self.target.source == "sim", self.speed)
@@ -114,7 +120,7 @@ class EngineProcess:
         else:
             self.core = Core(self._journal(0), capacity, self.config.ring_depth)
             history = np.frombuffer(await self.rest.raw("/sim/history") if self.target.source == "sim" else b"", WARM_BAR)
-            total = funds_of(await self.rest.get("/v3/user/get-funds-and-margin"))
+            total = await self._opening_funds()
             now = self.clock.now() or int(dt.datetime.combine(self.day, dt.time(9), dt.timezone(
                 dt.timedelta(hours=5, minutes=30))).timestamp() * 1e9)
             begin(self.core, self.config, self.specs, self.day, history, now,
@@ -152,6 +158,25 @@ class EngineProcess:
             banned=0 if s.kind == "equity" else -1 if listed is None else int(s.symbol.split(" ")[0] in listed)) for s in specs]
         self.config, self.specs = rollout.apply(self.config, specs)
 
+    async def _opening_funds(self) -> int:
+        """Paise at the day's start. Who only observes may hold a token that cannot read them: then it is paper's account."""
+        try:
+            return funds_of(await self.rest.funds())
+        except BrokerError:
+            if not self.observe:
+                raise
+            return round(self.config.risk.account_size * 100)
+
+    async def _probe(self) -> None:
+        """Asks the order host to cancel an order that cannot exist: a token may be good for reads and refused for orders, and
+        orders from another address than the registered one are (UPSTOX 4.3). RunError before anything is entered."""
+        if self.target.source == "sim" or self.observe:
+            return
+        answer = await self.rest.cancel("0")
+        if protocol.outcome_of(protocol.CANCEL, answer.status, answer.body)[0] in (protocol.HALT, protocol.AMBIGUOUS):
+            raise RunError(f"the order host refuses us ({answer.status} {protocol.error_code(answer.body)}): run `python -m engine "
+                           "doctor`")
+
     def _introduce(self) -> None:
         """Writes down who this is, for `kill`: it must not need anything of a process that hangs."""
         note = {"pid": os.getpid(), "started": start_time(os.getpid()), "base": self.rest.base, "orders": self.rest.orders,
@@ -178,8 +203,15 @@ class EngineProcess:
         if os.environ.get("ENGINE_DEBUG"):
             loop.add_signal_handler(signal.SIGUSR1, self._ask)
             loop.add_signal_handler(signal.SIGUSR2, self._hang)
-        for work in (self.feed.run(), self._orders(), self._poll(), self._timers(), self._statuses(), self._keep_warm()):
+        for work in (self.feed.run(), self._timers(), self._statuses(), self._keep_warm()):
             self._spawn(work)
+        if self.observe:                                   # nothing is sent, so there is nothing to reconcile
+            self.reconciler.on_book([], self._now())
+            self.reconciler.on_positions([], self._now())
+            self._input(LINK_RECORD, protocol.link_record(1, True))
+        else:
+            self._spawn(self._orders())
+            self._spawn(self._poll())
         await self.stopping.wait()
         await self.stop()
 
@@ -266,10 +298,20 @@ class EngineProcess:
             return
         self.heed_at = time.monotonic() + 1
         self._heed_model()
+        self._heed_token()
         with contextlib.suppress(OSError):
             if time.time() - self.run_dir.beat.stat().st_mtime > SILENCE_S and self.status.operator == 0:
                 self._note("the launcher is silent: entries stop")
                 self.status.operator = 1
+
+    def _heed_token(self) -> None:
+        """Tokens die at 03:30: a word ten minutes before, no entries from then on."""
+        left = self.target.expires - time.time() if self.target.expires else 1e9
+        if left < 600 and not self.warned:
+            self.warned = True
+            self._note("the token ends within ten minutes: `python -m engine login`, then start anew")
+        if left <= 0 and self.status.operator == 0:
+            self.status.operator = 2
 
     def _heed_model(self) -> None:
         """Puts another model in force when active.json names one; a file that is refused changes nothing."""

@@ -59,6 +59,7 @@ cdef class Trader(Orders):
     cdef int top              # slots beyond this one were never used
     cdef bint is_blind        # no feed for too long
     cdef int64_t feed_lost    # now the feed was lost; 0: it is up
+    cdef int64_t denied       # now an exit was last refused by the broker's budgets
     cdef Ledger* ledger       # per instrument
     cdef int64_t holdings_began          # now the last read of the positions was asked for
     cdef void enter(self, const Candidate* c, int64_t now, int64_t minute) noexcept

@@ -9,7 +9,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from _ext.core.types cimport (
-    DAILY_LOSS, DRAWDOWN, INTENT_MODIFY, INTENT_PLACE, JOURNAL_FULL, LATE_FILL, NO_FUTURE, OP_KILL,
+    BROKER_BUDGET, DAILY_LOSS, DRAWDOWN, INTENT_MODIFY, INTENT_PLACE, JOURNAL_FULL, LATE_FILL, NO_FUTURE, OP_KILL,
     PASS, REC_FILL, REC_GATE, REC_POSITION, REVERSED, ROLE_ENTRY, ROLE_EXIT, SECOND_EXIT, TYPE_LIMIT, TYPE_SL,
     WHY_ENTRY, WHY_GROW, WHY_LATE, WHY_PROTECT, WHY_REPRICE, WHY_SHRINK, WHY_STALE_ENTRY, WHY_TRAIL, WHY_TWICE, Candidate, Fill,
     GateDecision, Instrument, PositionChange)
@@ -151,9 +151,13 @@ cdef class Trader(Orders):
     cdef bint _may_exit(self, Slot* s, int64_t held, int64_t price, int64_t now) noexcept:
         """Whether the broker's budgets allow an exit now; recorded either way it goes out."""
         cdef GateDecision decision
-        if not self.gate.may_exit(now):
+        cdef bint may = self.gate.may_exit(now)
+        if not may and now - self.denied < SECOND:
             return False
         memset(&decision, 0, sizeof(decision))
+        if not may:                                   # told once a second, tried at every chance
+            self.denied = now
+            decision.reason = BROKER_BUDGET
         decision.candidate = self.orders[s.entry - 1].candidate if s.entry else 0
         decision.inst = s.inst
         decision.is_exit = 1
@@ -161,7 +165,7 @@ cdef class Trader(Orders):
         decision.price = price
         self.gate._used(now, &decision)
         self.trail.put(REC_GATE, now, &decision, sizeof(decision))
-        return True
+        return may
 
     cdef void _place_exit(self, Slot* s, int order_type, int why, int64_t held, int64_t price, int64_t trigger,
                           int64_t now) noexcept:

@@ -236,8 +236,13 @@ def engine(base: str = "", source: str = "sim", run_dir: Run = None, seed: int =
     from engine.process import Target
     from engine.process import main as work
     from engine.trade.broker import API
+    from engine.trade.login import load
 
-    target = Target(base, "demo") if source == "sim" else Target(API, token_for(source), source, "upstox")
+    if source == "sim":
+        target = Target(base, "demo")
+    else:
+        token = load()
+        target = Target(API, token.text, source, "upstox", token.expires.timestamp())
     work(configuration.load(), run_of(run_dir), target, seed, observe)
 
 
