@@ -30,7 +30,7 @@ from _ext.signals.validator cimport validate
 from _ext.trade.gate cimport RUNNING, Gate
 from _ext.trade.positions cimport Trader
 from _ext.trade.reconcile cimport adopt, compare_holdings, take_quotes
-from _ext.trade.states cimport ORDER_ACCEPTED, ORDER_UNKNOWN, is_live
+from _ext.trade.states cimport ORDER_ABSENT, ORDER_ACCEPTED, ORDER_UNKNOWN, is_live
 from _ext.trail.journal cimport Reader, RecordHead, Trail, Verifier
 
 cdef extern from "<time.h>" nogil:
@@ -43,6 +43,7 @@ cdef extern from "<time.h>" nogil:
 cdef enum:
     FIRST_DECISION = 64
     FIRST_TELEMETRY = 128
+cdef int64_t GHOST_NS = 90000000000
 
 
 cdef inline int64_t stopwatch() noexcept nogil:
@@ -176,7 +177,7 @@ cdef class Core(FrameSink):
             elif type == REC_START:
                 self._configure(orjson.loads((<const char*>payload)[:n]))
             elif type == REC_BOOT:
-                self.trader.on_feed(False, now)
+                self.gate.feed_up, self.trader.feed_lost = 0, -1
                 self.gate.orders_up = self.gate.reconciled = 0
                 self.trader.on_boot(now)
                 self.config["nonces"] = [*self.config["nonces"], orjson.loads((<const char*>payload)[:n])["nonce"]]
@@ -439,6 +440,16 @@ cdef class Core(FrameSink):
         for i in range(self.trader.n_orders):
             count += (self.trader.orders[i].state in (ORDER_UNKNOWN, ORDER_ACCEPTED)
                       or (is_live(self.trader.orders[i].state) and self.trader.orders[i].read_after != 0))
+        return count
+
+    @property
+    def ghosts(self):
+        """Orders looked for in vain within the last minute and a half: they may still turn up."""
+        cdef uint64_t i
+        cdef int count = 0
+        for i in range(self.trader.n_orders):
+            count += (self.trader.orders[i].state == ORDER_ABSENT and self.trader.orders[i].missed > 0
+                      and self.now - self.trader.orders[i].answered < GHOST_NS)
         return count
 
     @property

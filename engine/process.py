@@ -29,7 +29,7 @@ from engine.trade import protocol, rollout
 from engine.trade.api import Api
 from engine.trade.broker import BrokerError, clean, funds_of
 from engine.trade.outgoing import Outgoing
-from engine.trade.reconcile import Reconciler
+from engine.trade.reconcile import UNREADABLE, Reconciler
 from engine.trail.rundir import Lock, RunDir, RunError, account_lock, start_time
 from engine.wiring import (
     CLOSED,
@@ -131,7 +131,8 @@ class EngineProcess:
         self.keys = {i: self.core.instrument(i)["key"].rstrip(b"\0").decode() for i in range(len(self.specs))}
         self.outgoing = Outgoing()
         self.reconciler = Reconciler(self.core, ENGINE_ID, self.core.config["nonces"], {key: i for i, key in self.keys.items()},
-                                     self._input, is_fresh=not restored, on_second_engine=self._second_engine)
+                                     self._input, is_fresh=not restored, on_second_engine=self._second_engine,
+                                     on_note=self._note)
         self.feed = FeedClient(self.rest, self.core, [s.key for s in self.specs], "full", self._on_link, self._note,
                                self._drain)
         gc.collect()
@@ -401,22 +402,25 @@ class EngineProcess:
                 self._spawn(self._read_quotes())
             await asyncio.sleep(POLL_S)
 
-    async def _read(self, what: str) -> None:
+    async def _read(self, what: str) -> bool:
+        """Reads book or positions; whether that worked."""
         began = self._now()
         try:
-            rows = (await self.rest.get(READS[what]))["data"]
+            rows = (await self.rest.get(READS[what])).get("data") or []
             if what == "book":
                 self.reconciler.on_book(rows, began)
             else:
                 self.reconciler.on_positions(rows, began)
-        except (BrokerError, ValueError, TypeError, KeyError, AttributeError) as error:
+            return True
+        except (BrokerError, *UNREADABLE) as error:
             self.reconciler.failed(what, self._now())
             self._note(f"{what} not read: {error}")
             if isinstance(error, BrokerError) and error.status == 401:
                 raise
+            return False
 
     async def _read_funds(self) -> None:
-        with contextlib.suppress(BrokerError, KeyError, TypeError, ValueError):
+        with contextlib.suppress(BrokerError, *UNREADABLE):
             total = funds_of(await self.rest.get("/v3/user/get-funds-and-margin"))
             if total != self.core.money()["available"]:
                 self._input(FUNDS_RECORD, funds_record(total, self.core.money()["equity"]))
@@ -424,7 +428,7 @@ class EngineProcess:
     async def _read_quotes(self) -> None:
         """What positions can be left by while the feed is down."""
         held = sorted({slot["inst"] for slot in self.core.positions()})
-        with contextlib.suppress(BrokerError, KeyError, TypeError, ValueError):
+        with contextlib.suppress(BrokerError, *UNREADABLE):
             answer = await self.rest.get("/v3/market-quote/quotes", {"instrument_key": ",".join(self.keys[i] for i in held)})
             self._input(QUOTES, protocol.quotes_record(answer["data"], self.reconciler.keys))
 
@@ -438,9 +442,7 @@ class EngineProcess:
                 url = self.rest.check_socket_url(data.get("authorized_redirect_uri") or data.get("authorizedRedirectUri"))
                 assert self.rest._session is not None
                 async with self.rest._session.ws_connect(url, heartbeat=10) as socket:
-                    await self._read("book")
-                    await self._read("positions")
-                    if not self.reconciler.is_ready:
+                    if not (await self._read("book") and await self._read("positions")):
                         raise BrokerError(0, "book and positions must be read before anything is entered")
                     self._input(LINK_RECORD, protocol.link_record(1, True))
                     pause = 0.2
@@ -462,7 +464,7 @@ class EngineProcess:
             body = orjson.loads(text)
             if isinstance(body, dict) and body.get("update_type") == "order":
                 self.reconciler.on_message(body)
-        except (ValueError, TypeError) as error:
+        except UNREADABLE as error:
             self._note(f"an order message was not understood: {error}")
             self.reconciler.soon("book")
 

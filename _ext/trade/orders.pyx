@@ -205,7 +205,10 @@ cdef class Orders:
         """The order a message is about: by our tag's number, or by the broker's id for one of an earlier life."""
         cdef uint64_t i
         if 0 < update.intent <= self.n_orders:
-            return &self.orders[update.intent - 1]
+            i = update.intent - 1
+            if self.orders[i].order_id[0] and memcmp(self.orders[i].order_id, update.order_id, sizeof(update.order_id)) != 0:
+                return NULL                        # the number is ours, the order is not: another life had it
+            return &self.orders[i]
         if update.intent == 0 and update.order_id[0] != 0:
             for i in range(self.n_orders):
                 if memcmp(self.orders[i].order_id, update.order_id, sizeof(update.order_id)) == 0:

@@ -58,7 +58,7 @@ cdef class Trader(Orders):
     cdef readonly uint64_t second_exits  # exits sent while another could not be found
     cdef int top              # slots beyond this one were never used
     cdef bint is_blind        # no feed for too long
-    cdef int64_t feed_lost    # now the feed was lost; 0: it is up
+    cdef int64_t feed_lost    # now the feed was lost; 0: it is up; -1: a restart, not timed yet
     cdef int64_t denied       # now an exit was last refused by the broker's budgets
     cdef Ledger* ledger       # per instrument
     cdef int64_t holdings_began          # now the last read of the positions was asked for

@@ -89,6 +89,7 @@ cdef class Trader(Orders):
         cdef Row* r = &self.market.rows[inst]
         cdef int64_t price = marketable(r, spec, c.direction, self.gate.limits.protection)
         self.revalue()
+        self.gate.money.best = max(self.gate.money.best, self.gate.result())
         self.gate.skew = self.market.min_lag_ms
         self.gate.check(inst, spec, r, c.direction, self.gate.size(spec, r, c.direction, price), price, now, minute, out)
         self.trail.put(REC_GATE, now, out, sizeof(GateDecision))
@@ -277,6 +278,8 @@ cdef class Trader(Orders):
             elif s.rival == 0 and (entry == NULL or not is_live(entry.state)):
                 self._free(s, now)
             return
+        if not self.gate.reconciled:
+            return                                    # after a restart: what rests stays, until the positions were read
         if s.plan.unwanted and self.holdings_began <= self.ledger[s.inst].touched + QUIET:
             return                                    # the broker's positions must confirm it: two messages may tell of one thing
         if o != NULL and is_live(o.state) and o.quantity - o.filled > held:
@@ -335,7 +338,7 @@ cdef class Trader(Orders):
 
     cdef void _refused(self, Order* o, int kind, int64_t now) noexcept:
         cdef Slot* s = self.owner(o)
-        if s != NULL and s.exit == o.id:
+        if s != NULL and s.exit == o.id and kind == INTENT_PLACE:      # a modify waits for the book, and for patience()
             self._back_off(s, o, now)
 
     cdef void _moved(self, Order* o, int was, int64_t now) noexcept:
@@ -477,14 +480,19 @@ cdef class Trader(Orders):
         """The feed came or went. Without it for too long positions are closed: nothing would tell when to."""
         self.gate.feed_up = is_up
         self.feed_lost = 0 if is_up else now if self.feed_lost == 0 else self.feed_lost
+        if is_up:
+            self.is_blind = False
 
     cdef void on_timer(self, int64_t now) noexcept:
         cdef int i
         cdef double equity = <double>self.gate.money.equity
+        if self.feed_lost < 0:                        # a restart: the silence is counted from here, not from the crash
+            self.feed_lost = now
+        self.is_blind = self.feed_lost > 0 and now - self.feed_lost >= self.gate.limits.feed_dead
         if self.gate.positions == 0:
             return
-        self.is_blind = self.feed_lost != 0 and now - self.feed_lost >= self.gate.limits.feed_dead
         self.revalue()
+        self.gate.money.best = max(self.gate.money.best, self.gate.result())
         if self.gate.state != REDUCING and equity > 0:
             if -<double>self.gate.result() >= self.gate.limits.daily_loss * equity:
                 self.set_state(0, REDUCING, DAILY_LOSS, now)
@@ -527,7 +535,6 @@ cdef class Trader(Orders):
             gate.symbols[inst].exposure += value
             if 0 <= self.specs[inst].sector < MAX_SECTORS:
                 gate.sectors[self.specs[inst].sector] += value
-        gate.money.best = max(gate.money.best, gate.result())
 
     cdef void _report(self, Slot* s, int64_t now) noexcept:
         cdef PositionChange p

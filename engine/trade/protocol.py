@@ -106,10 +106,10 @@ def outcome_of(kind: int, status: int, body: Any) -> tuple[int, str, str]:
     """
     if status in (200, 201, 207):
         data = body.get("data") if isinstance(body, dict) and body.get("status") == "success" else None
-        if kind == PLACE and isinstance(data, dict) and data.get("order_ids"):
-            return DONE, str(data["order_ids"][0]), ""
-        if kind != PLACE and isinstance(data, dict) and data.get("order_id"):
-            return DONE, str(data["order_id"]), ""
+        ids = data.get("order_ids" if kind == PLACE else "order_id") if isinstance(data, dict) else None
+        first = ids[0] if isinstance(ids, list) and ids else ids
+        if isinstance(first, str) and first and first.isascii() and (kind != PLACE or isinstance(ids, list)):
+            return DONE, first, ""
         return AMBIGUOUS, "", ""
     code = error_code(body)
     if status == 429 or code in THROTTLED:
@@ -144,20 +144,25 @@ def paise(rupees: Any) -> int:
     return round(float(rupees or 0) * 100)
 
 
-def update_record(message: dict[str, Any], engine: str, nonces: Collection[str], began: int = 0) -> bytes | None:
-    """The ORDER_UPDATE record of an order as portfolio stream or book tell it; None when it is not this engine's.
+def worth_of(message: dict[str, Any]) -> tuple[int, int]:
+    """(filled quantity, paise x quantity) of an order message; ValueError for a fill without a price."""
+    filled, average = int(message.get("filled_quantity") or 0), float(message.get("average_price") or 0)
+    if filled < 0 or (filled and not 0 < average < 1e9):
+        raise ValueError(f"{filled} filled at {average}")
+    return filled, round(average * 100 * filled)
 
-    `began` is when a read of the book was asked for, 0 for the stream. An order of an earlier life has no intent of this
-    run: it is known by the broker's id. ValueError where a number of the message is none.
+
+def update_record(message: dict[str, Any], intent: int, began: int = 0) -> bytes:
+    """The ORDER_UPDATE record of an order of ours as portfolio stream or book tell it.
+
+    `began` is when a read of the book was asked for, 0 for the stream. `intent` 0: an order of an earlier life, known by the
+    broker's id. ValueError, TypeError or OverflowError where the message makes no sense.
     """
-    if read_tag(message.get("tag"), engine) is None:
-        return None
     row = np.zeros(1, ORDER_UPDATE)
-    filled = int(message.get("filled_quantity") or 0)
-    row["intent"], row["is_look_up"], row["began"] = intent_of(message.get("tag"), engine, nonces), began > 0, began
+    filled, value = worth_of(message)
+    row["intent"], row["is_look_up"], row["began"] = intent, began > 0, began
     row["status"] = STATUSES.get(str(message.get("status", "")), PENDING)
-    row["filled"], row["quantity"] = filled, int(message.get("quantity") or 0)
-    row["value"] = round(float(message.get("average_price") or 0) * 100 * filled)
+    row["filled"], row["quantity"], row["value"] = filled, int(message.get("quantity") or 0), value
     row["order_id"] = str(message.get("order_id", "")).encode()[:32]
     row["order_type"] = {"LIMIT": 1, "SL": 2}.get(str(message.get("order_type")), 0)
     row["price"], row["trigger"] = paise(message.get("price")), paise(message.get("trigger_price"))
@@ -169,12 +174,11 @@ def adopted_record(message: dict[str, Any], engine: str, inst: int) -> bytes:
     tag = read_tag(message.get("tag"), engine)
     assert tag is not None
     row = np.zeros(1, ADOPTED)
-    filled = int(message.get("filled_quantity") or 0)
+    filled, value = worth_of(message)
     row["inst"], row["role"], row["side"] = inst, tag.role, 1 if message.get("transaction_type") == "BUY" else -1
     row["status"] = STATUSES.get(str(message.get("status", "")), PENDING)
     row["order_type"] = {"LIMIT": 1, "SL": 2}.get(str(message.get("order_type")), 1)
-    row["quantity"], row["filled"] = int(message.get("quantity") or 0), filled
-    row["value"] = round(float(message.get("average_price") or 0) * 100 * filled)
+    row["quantity"], row["filled"], row["value"] = int(message.get("quantity") or 0), filled, value
     row["price"], row["trigger"] = paise(message.get("price")), paise(message.get("trigger_price"))
     row["order_id"] = str(message.get("order_id", "")).encode()[:32]
     return row.tobytes()

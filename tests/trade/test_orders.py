@@ -141,8 +141,9 @@ def test_restart_frees_what_was_under_way(desk):
     assert len(desk.tick(mid=104_100)) == 1
     desk.core.feed(13, desk.now, orjson.dumps({"nonce": "m"}))            # the process died before the answer
     desk.update(stop, 2)
-    assert desk.tick(mid=104_100, seconds=2) == []                        # the book has the word first
-    assert [i["kind"] for i in desk.book(stop)] == [MODIFY]
+    assert desk.tick(mid=104_100, seconds=2) == []                        # book and positions have the word first
+    assert desk.book(stop) == [] and desk.holdings({0: int(stop["quantity"])}) == []
+    assert [i["kind"] for i in desk.tick(mid=104_100)] == [MODIFY]
 
 
 def test_more_filled_than_asked_for_is_not_ours(desk):

@@ -167,7 +167,8 @@ def test_a_restart_does_not_drop_working_orders(desk):
     desk.reply(entry)
     desk.core.feed(13, desk.now, orjson.dumps({"nonce": "m"}))
     work, _, _ = reconciler(desk, is_fresh=False)
-    work.on_book([row(f"spk.n.{entry['id']}.e", "open")], desk.now)
+    work.on_book([row(f"spk.n.{entry['id']}.e", "open", order_id=f"B{entry['id']}")], desk.now)
+    work.on_positions([], desk.now)
     (stop,) = desk.update(entry, 3, int(entry["quantity"]), 100_000)       # it fills after the restart: protected
     assert stop["order_type"] == SL and stop["quantity"] == entry["quantity"]
 
