@@ -18,7 +18,7 @@ from engine.watch.view import Screen, View
 BACK_OFF = (0.5, 10.0)
 START_S = 20.0
 CRASHES, CRASH_WINDOW_S = 3, 600
-REDUCE, KILL = 2, 3
+REDUCE = 2
 DEAD_MAN_S = 60
 """An engine with positions that has shown no heartbeat for so long is ended, and what it holds is closed."""
 
@@ -73,6 +73,8 @@ class Launcher:
         self.failure: str | None = None
         self.born = time.time_ns()
         self.killer: Child | None = None
+        self.is_observing = False
+        self.last_beat = (0, time.monotonic())
 
     def add(self, name: str, *arguments: str) -> Child:
         child = Child(name, [sys.executable, "-m", "engine", *arguments])
@@ -111,10 +113,16 @@ class Launcher:
         return lines[-1][:400] if lines else "it said nothing"
 
     def dead_man(self) -> None:
-        """Runs `kill` on an engine that holds positions and shows no sign of life; once."""
-        status = self.read()[0] if self.killer is None else None
-        if (status is not None and status["positions"] > 0 and status["ready"] == 1
-                and time.time_ns() - int(status["heartbeat"]) > DEAD_MAN_S * 1_000_000_000):
+        """Runs `kill` on an engine that holds positions and shows no sign of life, until it has succeeded."""
+        if self.killer is not None and self.killer.process is not None and self.killer.process.poll() not in (None, 0):
+            self.killer = None                             # it failed, as when the broker does not answer: once more
+        status = self.read()[0] if self.killer is None and not self.is_observing else None
+        if status is None:
+            return
+        if int(status["heartbeat"]) != self.last_beat[0]:  # by the beat itself and our own clock: the wall's may jump
+            self.last_beat = int(status["heartbeat"]), time.monotonic()
+        if status["positions"] > 0 and status["ready"] == 1 and time.monotonic() - self.last_beat[1] > DEAD_MAN_S:
+            self.last_beat = self.last_beat[0], time.monotonic()
             self.killer = Child("kill", [sys.executable, "-m", "engine", "kill", "--run-dir", str(self.run_dir.path), "--yes"])
             self._start(self.killer)
 
@@ -142,7 +150,7 @@ class Launcher:
                 self.stopping = True
                 return
             if child.name == "engine" and len(child.deaths) >= CRASHES and self.status is not None:
-                self.status.operator = REDUCE
+                self.status.operator = max(self.status.operator, REDUCE)      # never looser than it was
             child.due = now + child.pause
             child.pause = min(child.pause * 2, BACK_OFF[1])
 

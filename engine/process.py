@@ -6,6 +6,7 @@ import datetime as dt
 import gc
 import os
 import secrets
+import shutil
 import signal
 import time
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from _ext.core.records import CANDIDATE, OPERATOR_CHANGE, WARM_BAR
+from _ext.core.records import CANDIDATE, INSTRUMENT, KINDS, OPERATOR_CHANGE, WARM_BAR
 from _ext.signals.scorer import ModelRefused
 from _ext.trail.journal import Journal
 from _ext.trail.status import StatusBlock
@@ -46,7 +47,7 @@ from engine.wiring import (
 
 TIMER, REPLY, OPERATOR, STOP, QUOTES, ASK = 6, 8, 11, 14, 18, 19
 TIMER_S, STATUS_S, WARM_S = 0.05, 0.25, 0.02
-POLL_S, FUNDS_S, QUOTES_S, SILENCE_S = 0.05, 60.0, 2.0, 60.0
+POLL_S, FUNDS_S, QUOTES_S, SILENCE_S, MUTE_S = 0.05, 60.0, 2.0, 60.0, 20.0
 READS = {"book": "/v2/order/retrieve-all", "positions": "/v2/portfolio/short-term-positions"}
 SEGMENT, MEMORY_CAP = 16 << 20, 512 << 20
 
@@ -99,6 +100,7 @@ class EngineProcess:
         self.heed_at, self.model_seen = 0.0, 0
         self.waiting: list[tuple[int, bytes]] = []
         self.warned = False
+        self.heard = 0, time.monotonic()                   # updates, and when there was another
 
     # ---- start ---------------------------------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -106,13 +108,20 @@ class EngineProcess:
         self.run_lock = Lock(self.run_dir.path / "lock", f"run folder {self.run_dir.path}")
         self.lock = account_lock(f"{self.target.account}@{self.target.base}")
         self.status = StatusBlock(self.run_dir.status, create=True)
+        self.specs: list[Spec] = []
+        if not self.run_dir.engine.exists():               # a folder of the same name was removed: its memory is not ours
+            shutil.rmtree(self.run_dir.memory, ignore_errors=True)
+        self._introduce()                                  # before anything that may take long: `kill` must find us
         await self.rest.open()
         await self._probe()
-        await self._universe()
+        reader = self.run_dir.reader()
+        restored = (first := reader.read()) is not None
+        if restored and self.target.source != "sim":
+            self._universe_of_journal(first)
+        else:
+            await self._universe()
         self._introduce()
         self.clock = Clock(self.target.source == "sim", self.speed)
-        reader = self.run_dir.reader()
-        restored = reader.read() is not None
         capacity = max(len(self.specs), 1)
         if restored:
             self.core = restore([self.run_dir.memory, self.run_dir.journal], self._journal, capacity, self.config, self.nonce)
@@ -158,6 +167,20 @@ class EngineProcess:
             upper=protocol.paise(quotes.get(s.key, {}).get("upper_circuit_limit")),
             banned=0 if s.kind == "equity" else -1 if listed is None else int(s.symbol.split(" ")[0] in listed)) for s in specs]
         self.config, self.specs = rollout.apply(self.config, specs)
+
+    def _universe_of_journal(self, first: Any) -> None:
+        """A restart goes on with the names the day began with, whatever the instrument file says by now; a journal of another
+        day is not gone on with: its bands, budgets and equity are that day's."""
+        self.day, self.speed = dt.datetime.now(sessions.IST).date(), 1.0
+        began = orjson.loads(first[3]).get("day") if first[0] == 1 else None
+        if began != self.day.isoformat():
+            raise RunError(f"{self.run_dir.path} holds the journal of {began}: start a new run folder")
+        for kind, _, _, payload in self.run_dir.reader():
+            if kind == 2:
+                self.specs = [Spec(bytes(r["key"]).rstrip(b"\0").decode(), bytes(r["symbol"]).rstrip(b"\0").decode(),
+                                   KINDS[r["kind"]], int(r["tick"]), int(r["lot"]), int(r["freeze"]))
+                              for r in np.frombuffer(payload, INSTRUMENT)]
+                return
 
     async def _opening_funds(self) -> int:
         """Paise at the day's start. Who only observes may hold a token that cannot read them: then it is paper's account."""
@@ -300,10 +323,22 @@ class EngineProcess:
         self.heed_at = time.monotonic() + 1
         self._heed_model()
         self._heed_token()
+        self._heed_feed()
         with contextlib.suppress(OSError):
             if time.time() - self.run_dir.beat.stat().st_mtime > SILENCE_S and self.status.operator == 0:
                 self._note("the launcher is silent: entries stop")
                 self.status.operator = 1
+
+    def _heed_feed(self) -> None:
+        """A socket that lives and says nothing of our names while we hold some is as good as none: it is cut, so that quotes by
+        REST and, if need be, the end of the positions follow."""
+        updates = self.core.counts()["updates"]
+        if updates != self.heard[0] or not self.core.states()[2] or not self.core.states()[3]:
+            self.heard = updates, time.monotonic()
+        elif time.monotonic() - self.heard[1] > MUTE_S and self.feed.transport is not None:
+            self.heard = updates, time.monotonic()
+            self._note(f"the feed has said nothing for {MUTE_S:.0f} s while positions are open: connecting anew")
+            self.feed.transport.disconnect()
 
     def _heed_token(self) -> None:
         """Tokens die at 03:30: a word ten minutes before, no entries from then on."""

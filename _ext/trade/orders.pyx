@@ -278,8 +278,8 @@ cdef class Orders:
             if o.state == ORDER_ACCEPTED:
                 settle = max(settle, NEVER_SHOWN)
             if o.missed >= READS and read.began - o.first_missed >= settle:
+                o.retry_at = now                   # the search was the wait
                 self._hear(o, NOT_FOUND, now)
-                self._refused(o, INTENT_PLACE, now)
                 self._settle(o, now)
 
     # ---- what the positions make of it ----------------------------------------------------------------------------

@@ -20,6 +20,9 @@ cdef extern from "<unistd.h>" nogil:
     int ftruncate(int fd, int64_t n)
     int unlink(const char*)
 
+cdef extern from "<stdio.h>" nogil:
+    int rename(const char*, const char*)
+
 cdef extern from "<sys/mman.h>" nogil:
     void* mmap_ "mmap"(void*, size_t, int, int, int, int64_t)
     int munmap(void*, size_t)
@@ -100,12 +103,16 @@ cdef class Journal(Trail):
         STORE_FIRST(&head.first_seq, self.seq + 1)
 
     cdef int _map(self, uint64_t index, uint8_t** out, int flags) noexcept:
-        """Makes segment `index` of this epoch with all its blocks; 0, or -1 with `problem` set."""
+        """Makes segment `index` of this epoch with all its blocks; 0, or -1 with `problem` set. It gets its name when its head
+        stands: a drainer must never meet half a segment."""
         cdef int fd, code
         cdef SegmentHead* head
         path = os.fsencode(self.folder / segment_name(self.epoch, index))
-        cdef const char* name = path
+        raw = path + b".new"
+        cdef const char* name = raw
+        cdef const char* final = path
         out[0] = NULL
+        unlink(name)                           # of a writer that died while it made this one
         fd = open(name, O_RDWR | O_CREAT | O_EXCL, 0o600)
         if fd < 0:
             self.problem = f"cannot make {path.decode()}: {strerror(errno).decode()}"
@@ -128,6 +135,12 @@ cdef class Journal(Trail):
         head.index = index
         head.capacity = self.capacity
         memcpy(head.magic, b"SPIKEJ\x00\x01", 8)
+        if rename(name, final) != 0:
+            self.problem = f"cannot name {path.decode()}: {strerror(errno).decode()}"
+            munmap(out[0], self.capacity)
+            out[0] = NULL
+            unlink(name)
+            return -1
         return 0
 
     cdef bint _rotate(self) noexcept:

@@ -119,6 +119,7 @@ def run_live(settings: Any, folder: RunDir, data: Path | None, seed: int, day: d
         sim = launcher.add("sim", "sim", *launched)        # or the one a launcher that died has left
         base = wait_for(address, launcher, sim)
         sim.command += ["--port", base.rsplit(":", 1)[-1]]     # should it die, it comes back where the engine looks for it
+        launcher.is_observing = observe
         launcher.add("engine", "engine", "--run-dir", str(folder.path), "--base", base, "--seed", str(seed),
                      *(["--observe"] if observe else []))
         launcher.add("store", "store", "--run-dir", str(folder.path), *([] if store else ["--drain-only"]))
@@ -152,6 +153,7 @@ def run_upstox(settings: Any, folder: RunDir, seconds: float | None, live: bool,
     words = "REAL ORDERS" if live else "observing: nothing is sent"
     launcher = Launcher(folder, f"spike · UPSTOX, {words} · {folder.path}", quiet=json)
     try:
+        launcher.is_observing = not live
         launcher.add("engine", "engine", "--source", "upstox", "--run-dir", str(folder.path), *([] if live else ["--observe"]))
         launcher.add("store", "store", "--run-dir", str(folder.path), *([] if store else ["--drain-only"]))
         launcher.add("logs", "logs", "--run-dir", str(folder.path))

@@ -28,7 +28,8 @@ ACKNOWLEDGE_S, FENCE_S, LOCK_S = 0.5, 2.0, 2.0
 SPACING_S = 0.11                    # between order requests: the broker takes ten a second
 PATIENCE = (0.005, 0.01, 0.02, 0.03)
 """How far beyond the other side an order may trade: half a per cent at first, then ever more, one step a second."""
-ROUNDS = 12
+ROUNDS = 24
+SETTLE_S = 15.0                     # an order that no read of the book shows for so long does not exist
 
 
 @dataclass
@@ -55,7 +56,9 @@ def target_of(run: RunDir) -> dict[str, Any]:
 
 
 def fence(run: RunDir, target: dict[str, Any], report: Report) -> Lock:
-    """Tells the engine, waits half a second, then ends it whatever it does; the account's lock proves that it is gone."""
+    """Tells the engine, waits half a second, then ends it whatever it does; the account's lock proves that it is gone. One that
+    was started meanwhile is ended too."""
+    (run.path / "killed.json").write_bytes(orjson.dumps({"under_way": True}))      # the launcher starts no engine from here on
     pid, started = int(target["pid"]), int(target["started"])
     with contextlib.suppress(OSError, ValueError):
         status = StatusBlock(run.status)
@@ -81,6 +84,11 @@ def fence(run: RunDir, target: dict[str, Any], report: Report) -> Lock:
         except RunError:
             if time.monotonic() > end:
                 raise
+            later = target_of(run) if run.engine.exists() else target
+            if (later["pid"], later["started"]) != (pid, started):
+                pid, started = int(later["pid"]), int(later["started"])
+                if _end(pid, started):
+                    report.step("ended the engine", f"process {pid}")
             time.sleep(0.02)
 
 
@@ -115,24 +123,46 @@ class Flattener:
         self.whole_account, self.say = whole_account, say
         self.nonce = "k" + secrets.token_hex(2)
         self.number = 0
+        self.sent: dict[str, tuple[str, float]] = {}    # tag -> name and time of orders the book has not shown yet
 
     async def run(self) -> None:
-        """Until flat, or out of rounds; what is left stands in the report."""
+        """Until flat with no order of ours left, or out of rounds; what is left stands in the report."""
         await self._cancel_all()
         for round_ in range(ROUNDS):
+            busy = await self._busy()
             held = await self._held()
             self.report.left = held
-            if not held:
+            if not held and not busy:
                 self.report.step("flat")
                 return
-            await self._close(held, PATIENCE[min(round_, len(PATIENCE) - 1)])
+            free = {key: net for key, net in held.items() if key not in busy}
+            if free:
+                await self._close(free, PATIENCE[min(round_, len(PATIENCE) - 1)])
+            elif busy:
+                self.report.step("waiting for orders to end", ", ".join(sorted(busy)))
             if round_ == ROUNDS // 2 and self.whole_account:
                 answer = await self.rest.call(Request("POST", "/v2/order/positions/exit"))
                 self.report.step("asked the broker to exit all", str(answer.status))
             await asyncio.sleep(0.2 if round_ == 0 else 0.8)
             await self._cancel_all(quietly=True)
         self.report.left = await self._held()
+        for key in await self._busy():                  # nobody knows what becomes of it: not flat
+            self.report.left.setdefault(key, 0)
         self.report.step("gave up" if self.report.left else "flat", str(self.report.left or ""))
+
+    async def _busy(self) -> set[str]:
+        """Names with an order of ours that may still trade: working, or sent here and neither ended nor absent from the book for
+        fifteen seconds. A close beside it could turn the position round."""
+        book = await self._book()
+        busy = {str(row["instrument_token"]) for row in book if row.get("status") not in TERMINAL}
+        shown = {str(row.get("tag")) for row in book}
+        now = time.monotonic()
+        for tag, (key, sent) in list(self.sent.items()):
+            if tag in shown:
+                del self.sent[tag]
+            elif now - sent < SETTLE_S:
+                busy.add(key)
+        return busy
 
     async def _read(self, path: str, params: dict[str, str] | None = None) -> Any:
         """A read, tried until it answers: nothing can be done without it."""
@@ -152,7 +182,7 @@ class Flattener:
 
     async def _cancel_all(self, quietly: bool = False) -> None:
         cancelled = 0
-        for _ in range(5):
+        for _ in range(8):
             live = [row for row in await self._book() if row.get("status") not in TERMINAL]
             if not live:
                 break
@@ -160,7 +190,7 @@ class Flattener:
                 await self.rest.call(Request("DELETE", "/v3/order/cancel", params={"order_id": str(row["order_id"])}))
                 cancelled += 1
                 await asyncio.sleep(SPACING_S if len(live) > 1 else 0)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
         if not quietly or cancelled:
             self.report.step("cancelled its orders", f"{cancelled} requests")
 
@@ -196,11 +226,11 @@ class Flattener:
                         "transaction_type": "SELL" if net > 0 else "BUY", "disclosed_quantity": 0, "trigger_price": 0,
                         "is_amo": False}
                 answer = await self.rest.call(Request("POST", "/v3/order/place", body))
+                outcome = protocol.outcome_of(protocol.PLACE, answer.status, answer.body)[0]
+                if outcome in (protocol.DONE, protocol.AMBIGUOUS):
+                    self.sent[str(body["tag"])] = (key, time.monotonic())
                 self.report.step(f"{'sold' if net > 0 else 'bought'} {part} {key} at {price / 100:.2f}",
-                                 "sent" if answer.status == 200 else f"{answer.status} {clean(answer.body)}"[:120])
-                if answer.status == 0:              # it may exist: the next look at book and positions tells
-                    await asyncio.sleep(1.0)
-                    return
+                                 "sent" if outcome == protocol.DONE else f"{answer.status} {clean(answer.body)}"[:120])
                 await asyncio.sleep(SPACING_S)
 
 

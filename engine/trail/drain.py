@@ -4,7 +4,7 @@ import os
 import struct
 from pathlib import Path
 
-from _ext.trail.journal import segment_names
+from _ext.trail.journal import MAGIC, segment_names
 
 HEAD = 64
 _LENGTH = struct.Struct("<I")
@@ -86,14 +86,16 @@ class Drainer:
 
     def _is_closed(self, name: str) -> bool:
         """Whether its writer cut it to what was written: the run has ended."""
-        return (self.memory / name).stat().st_size - self.copied.get(name, 0) <= 8
+        return 0 <= (self.memory / name).stat().st_size - self.copied.get(name, 0) <= 8
 
     def _in_use(self, name: str) -> bool:
+        """Whether its writer has begun it. One that is still being made has no whole head yet: it is nobody's business."""
         try:
             with (self.memory / name).open("rb") as file:
-                return file.read(HEAD)[32:40] != bytes(8)
+                head = file.read(HEAD)
         except FileNotFoundError:
             return False
+        return len(head) == HEAD and head[:8] == MAGIC and head[32:40] != bytes(8)
 
 
 def whole_records(block: bytes) -> tuple[int, bool]:

@@ -25,6 +25,8 @@ ROOM_GB = 40                      # a day of 2,500 names is some 16 GB of frames
 SHM_MB = 600
 MODEL_DAYS = 90
 SKEW_S = 2.0
+ORDER_UNKNOWN = ("UDAPI100010", "UDAPI1010", "UDAPI1003", "UDAPI1023", "UDAPI100036")
+"""What the order host says to a cancel of an order that cannot exist, when it would have taken a real one."""
 SANDBOX = "https://api-sandbox.upstox.com"
 
 
@@ -163,8 +165,10 @@ class Doctor:
             self.note("order host", FAIL, "the token is refused there, though reads work: log in once more")
         elif code in protocol.HALTING or answer.status == 403:
             self.note("order host", FAIL, f"orders from here are refused ({code}): register this machine's address with the broker")
-        else:
+        elif code in ORDER_UNKNOWN:
             self.note("order host", OK, f"answers in {answer.latency_ns / 1e6:.0f} ms")
+        else:
+            self.note("order host", FAIL, f"an unexpected answer: {answer.status} {code}; try again in a minute")
 
     async def _static_ip(self) -> None:
         registered = await self._broker.static_ip()

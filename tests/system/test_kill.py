@@ -1,5 +1,6 @@
 """The kill switch: a hung engine is fenced and flat in time; nothing else is touched."""
 import asyncio
+import datetime as dt
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from _ext.trail.status import StatusBlock
 from engine.launcher import DEAD_MAN_S, Child, Launcher
 from engine.market.instruments import Spec
 from engine.sim.exchange import Exchange
+from engine.sim.faults import Journey, Line
 from engine.sim.market import SyntheticMarket
 from engine.sim.server import SimServer
 from engine.trade import kill
@@ -64,7 +66,7 @@ def test_what_others_hold_is_left_unless_asked_for(whole):
 
     async def life() -> dict[str, int]:
         specs = [Spec("NSE_EQ|A", "RELIANCE", tick=10, price=100_000, freeze=30), Spec("NSE_EQ|B", "TCS", tick=10, price=200_000)]
-        market = SyntheticMarket(specs, __import__("datetime").date(2026, 9, 1), 1)
+        market = SyntheticMarket(specs, dt.date(2026, 9, 1), 1)
         exchange = Exchange(specs, 100_000_000)
         server = SimServer(market, exchange, 50.0)
         port = await server.start()
@@ -91,6 +93,67 @@ def test_what_others_hold_is_left_unless_asked_for(whole):
     assert asyncio.run(life()) == ({"NSE_EQ|A": 0, "NSE_EQ|B": 0} if whole else {"NSE_EQ|A": 7, "NSE_EQ|B": -3})
 
 
+class Hidden(Line):
+    """The first close gets a 504 and shows in the book four seconds later."""
+    done = False
+
+    def journey(self, request):
+        if request.path == "/v3/order/place" and not self.done:
+            self.done = True
+            return Journey(0, 0, (504, ""))
+        return Journey(0, 0)
+
+    def on_placed(self, order_id, now):
+        if not self.hidden:
+            self.hidden[order_id] = now + 4_000_000_000
+
+
+class Deaf(Line):
+    """Cancels are throttled for a second and a half."""
+    since = 0.0
+
+    def journey(self, request):
+        if request.path == "/v3/order/cancel":
+            self.since = self.since or time.monotonic()
+            if time.monotonic() - self.since < 1.5:
+                return Journey(0, 0, (429, "UDAPI10005"), is_done=False)
+        return Journey(0, 0)
+
+
+@pytest.mark.parametrize("trouble", [Hidden, Deaf])
+def test_kill_turns_no_position_round(trouble):
+    """An order that may exist is waited for, and nothing is closed beside one that could not be cancelled."""
+
+    async def life() -> tuple[int, list[str], Report]:
+        specs = [Spec("NSE_EQ|A", "RELIANCE", tick=10, price=100_000)]
+        market = SyntheticMarket(specs, dt.date(2026, 9, 1), 1)
+        exchange = Exchange(specs, 100_000_000)
+        server = SimServer(market, exchange, 1.0, line=trouble(exchange))
+        port = await server.start()
+        server.anchor = (time.monotonic(), server._first() * 1_000_000)
+        try:
+            for _, (at, rows, _) in zip(range(300), market.frames(), strict=False):
+                exchange.on_rows(rows, at * 1_000_000)
+            last = exchange.last("NSE_EQ|A") // 10 * 10
+            for side, kind, price, trigger, leg in (("BUY", "LIMIT", last * 103 // 1000 * 10, 0, "e"),
+                                                    ("SELL", "SL", last * 90 // 1000 * 10, last * 91 // 1000 * 10, "x")):
+                exchange.place({"quantity": 10, "product": "I", "validity": "DAY", "price": price / 100, "tag": f"spk.a.1.{leg}",
+                                "instrument_token": "NSE_EQ|A", "order_type": kind, "transaction_type": side,
+                                "disclosed_quantity": 0, "trigger_price": trigger / 100, "is_amo": False}, server.now())
+            assert exchange.net("NSE_EQ|A") == 10
+            rest = RestClient("demo", f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}")
+            report = Report()
+            await Flattener(rest, "spk", {"NSE_EQ|A": (10, 100_000)}, report).run()
+            await asyncio.sleep(0.5)
+            await rest.close()
+            return exchange.net("NSE_EQ|A"), [o.status for o in exchange.orders.values()], report
+        finally:
+            await server.stop()
+
+    net, statuses, report = asyncio.run(life())
+    assert net == 0 and report.left == {} and set(statuses) <= {"complete", "cancelled"}, report.steps
+
+
 def test_the_launcher_kills_an_engine_that_holds_positions_and_is_silent(tmp_path, monkeypatch):
     run = RunDir(tmp_path / "run")
     block = StatusBlock(run.status, create=True)
@@ -98,14 +161,33 @@ def test_the_launcher_kills_an_engine_that_holds_positions_and_is_silent(tmp_pat
     launcher = Launcher(run, "", quiet=True)
     monkeypatch.setattr(launcher, "_start", lambda child: started.append(" ".join(child.command[3:4])))
     launcher.children.append(Child("engine", []))
+    clock = [1000.0]
+    monkeypatch.setattr("engine.launcher.time.monotonic", lambda: clock[0])
     for positions, silence, expected in ((0, DEAD_MAN_S + 1, []), (2, DEAD_MAN_S - 1, []), (2, DEAD_MAN_S + 1, ["kill"])):
         block.values["positions"], block.values["ready"] = positions, 1
-        block.values["heartbeat"] = time.time_ns() - silence * 1_000_000_000
+        block.values["heartbeat"] += 1                      # whatever the wall clock says: it beats, then it is silent
         block.publish()
+        launcher.dead_man()
+        clock[0] += silence
         launcher.dead_man()
         assert started == expected
     launcher.supervise()
     assert started == ["kill"], "a killed engine is not started again"
+
+
+def test_three_crashes_never_loosen_what_the_operator_said(tmp_path):
+    run = RunDir(tmp_path / "run")
+    block = StatusBlock(run.status, create=True)
+    launcher = Launcher(run, "", quiet=True)
+    launcher.status = block
+    for said, expected in ((0, 2), (3, 3)):
+        block.operator = said
+        child = Child("engine", ["x"], process=subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]))
+        child.deaths = [time.monotonic()] * 2
+        child.process.wait()
+        launcher.children = [child]
+        launcher.supervise()
+        assert block.operator == expected
 
 
 def test_two_engines_on_one_account_cannot_both_enter(cli):

@@ -3,12 +3,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from _ext.trail.journal import Journal, Reader, segment_names
+from engine.trail.drain import Drainer
 
 
 @settings(max_examples=40, deadline=None)
@@ -105,3 +107,37 @@ def test_a_second_run_repeats_the_first_and_goes_on(tmp_path):
     third = Journal(tmp_path, capacity=4096, prefix=Reader(tmp_path))
     third.append(5, 0, b"other")
     assert third.diverged
+
+
+def test_a_segment_that_is_being_made_is_nobodys_business(tmp_path):
+    """A drainer that met a file before its head stood took it for finished and removed it under its writer."""
+    memory, disk = tmp_path / "memory", tmp_path / "disk"
+    memory.mkdir()
+    drainer = Drainer(memory, disk)
+    half = memory / "000001-000000.seg"
+    for content in (b"", b"SPIKEJ", bytes(64), bytes(1 << 16)):
+        half.write_bytes(content)
+        assert drainer.step(True) == 0 and half.read_bytes() == content and not list(disk.iterdir())
+    half.unlink()
+    stop = threading.Event()
+
+    def drain() -> None:
+        while not stop.is_set():
+            drainer.step(False)
+
+    follower = threading.Thread(target=drain)
+    follower.start()
+    try:
+        for _ in range(30):                                # segments of 1 MiB, made and left while the drainer looks on
+            journal = Journal(memory, 1 << 20, 1 << 30)
+            for n in range(40):
+                assert journal.append(6, n, bytes(60_000))
+                journal.prepare()
+            journal.close()
+    finally:
+        stop.set()
+        follower.join()
+    while drainer.step(True):
+        pass
+    drainer.step(True)
+    assert sum(1 for _ in Reader(memory, disk)) == 30 * 40
