@@ -219,3 +219,92 @@ def test_an_exit_that_grows_and_one_that_shrinks_stay_within_the_position(desk):
     assert live_exit_quantity(desk) == held(desk) == 49
     desk.operator(1)
     assert desk.tick() == [] and CANCEL not in [i["kind"] for i in desk.timer()]
+
+
+# ---- what a review of this code found ------------------------------------------------------------------------------------------
+def test_looking_at_the_money_changes_nothing(desk):
+    """The day's best was raised by whoever looked, outside any record: a restart then judged the drawdown otherwise."""
+    opened(desk)
+    desk.tick(mid=103_000)
+    before = desk.core.money()["best"]
+    for _ in range(3):
+        desk.core.money()
+        desk.core.ask_gate(1, 1, 49, 100_110)
+    assert desk.core.money()["best"] == before
+    desk.timer()
+    assert desk.core.money()["best"] > before
+
+
+def test_a_fill_right_after_an_outage_gets_its_stop(desk):
+    desk.link(0, False)
+    opened_before = desk.timer(61)
+    desk.link(0, True)
+    desk.tick()
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 3, int(entry["quantity"]), 100_000)
+    assert opened_before == [] and stop["order_type"] == SL
+
+
+def test_after_a_restart_nothing_is_sent_before_the_positions_are_read(desk):
+    """The position may be gone: closed by hand, by kill or by the broker while the engine was down."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 3, int(entry["quantity"]), 100_000)
+    desk.reply(stop, outcome=2, code=400)
+    desk.core.feed(13, desk.now, orjson.dumps({"nonce": "m"}))
+    assert desk.timer(90) == [] and desk.tick(mid=90_000) == []
+    desk.holdings({0: int(entry["quantity"])})
+    assert [i["quantity"] for i in desk.timer()] == [entry["quantity"]]
+
+
+def test_adoption_does_not_depend_on_the_order_of_rows(make_desk):
+    entry = row("spk.old.1.e", "complete", order_id="A1", filled_quantity=40, quantity=40, average_price=1000.0,
+                order_timestamp="2026-09-01 09:40:00")
+    stop = row("spk.old.2.x", "trigger pending", order_id="A2", quantity=40, order_type="SL", trigger_price=980.0, price=975.0,
+               transaction_type="SELL", order_timestamp="2026-09-01 09:40:00")
+    bad = row("spk.old.3.e", "complete", order_id="A3", filled_quantity=5, quantity="ten", average_price=None,
+              order_timestamp="2026-09-01 09:41:00")
+    for rows in ([entry, stop], [stop, entry], [bad, stop, entry]):
+        desk = make_desk(ready=False)
+        work, _, seconds = reconciler(desk)
+        for _ in range(2):                                                 # a row nobody understands hides no other, twice read
+            work.on_book(rows, desk.now)
+        work.on_positions([{"instrument_token": SPECS[0].key, "product": "I", "quantity": 40}], desk.now)
+        desk.funds(100_000_000)
+        for which in (0, 1):
+            desk.link(which, True)
+        desk.tick(0)
+        assert desk.timer() == [] and held(desk) == live_exit_quantity(desk) == 40 and seconds == []
+
+
+def test_a_fill_without_a_price_is_not_believed(desk):
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    work, _, _ = reconciler(desk, is_fresh=False)
+    broken = row(f"spk.n.{entry['id']}.e", "complete", order_id=f"B{entry['id']}", filled_quantity=49, average_price=None)
+    work.on_book([broken], desk.now)
+    assert held(desk) == 0
+    work.on_book([broken | {"average_price": 1000.0}], desk.now)           # and the next read, which says, is
+    assert held(desk) == 49 and desk.intents()[0]["order_type"] == SL
+
+
+def test_the_number_of_another_lifes_order_moves_none_of_ours(desk):
+    """The machine lost its last second: a number was given twice, and the broker still shows the first order that had it."""
+    desk.core.feed(13, desk.now, orjson.dumps({"nonce": "m"}))
+    keys = {spec.key: i for i, spec in enumerate(SPECS)}
+    work = Reconciler(desk.core, "spk", ["n", "m"], keys, lambda kind, record: desk.core.feed(kind, desk.now, record), False)
+    lost = row("spk.n.1.e", "complete", order_id="OLD", filled_quantity=40, quantity=40, average_price=1000.0)
+    work.on_book([lost], desk.now)
+    work.on_positions([{"instrument_token": SPECS[0].key, "product": "I", "quantity": 40}], desk.now)
+    for which in (0, 1):
+        desk.link(which, True)
+    assert held(desk) == 40                                                # taken over from the book, and protected
+    assert [i["order_type"] for i in desk.timer() + desk.intents()] == [SL]
+
+
+def test_answers_that_make_no_sense_are_ambiguous_and_stop_nothing():
+    for ids in ({"a": 1}, 7, [None], [7], [""], "text", ["\ud800"], []):
+        body = {"status": "success", "data": {"order_ids": ids}}
+        assert protocol.outcome_of(protocol.PLACE, 200, body)[0] == protocol.AMBIGUOUS, ids
+        protocol.reply_record(1, protocol.PLACE, 200, body, 1)
