@@ -27,7 +27,7 @@ def main() -> int:
     env = os.environ | {
         "LD_PRELOAD": f"{library('libasan.so')} {library('libubsan.so')}", "PYTHONMALLOC": "malloc",
         "ASAN_OPTIONS": "detect_leaks=0:halt_on_error=1", "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
-        "ENGINE_DATA": str(ROOT.parent / "shared" / "data"), "PYTHONPATH": str(COPY)}
+        "ENGINE_DATA": str(ROOT.parent / "shared" / "data"), "PYTHONPATH": str(COPY), "EPISODES": "100"}
     return subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS], cwd=COPY, env=env,
                           check=False).returncode
 
