@@ -30,7 +30,7 @@ from engine.trade import protocol, rollout
 from engine.trade.api import Api
 from engine.trade.broker import BrokerError, clean, funds_of
 from engine.trade.outgoing import Outgoing
-from engine.trade.reconcile import UNREADABLE, Reconciler
+from engine.trade.reconcile import READS, UNREADABLE, Reconciler
 from engine.trail.rundir import Lock, RunDir, RunError, account_lock, start_time
 from engine.wiring import (
     CLOSED,
@@ -48,7 +48,6 @@ from engine.wiring import (
 TIMER, REPLY, OPERATOR, STOP, QUOTES, ASK = 6, 8, 11, 14, 18, 19
 TIMER_S, STATUS_S, WARM_S = 0.05, 0.25, 0.02
 POLL_S, FUNDS_S, QUOTES_S, SILENCE_S, MUTE_S = 0.05, 60.0, 2.0, 60.0, 20.0
-READS = {"book": "/v2/order/retrieve-all", "positions": "/v2/portfolio/short-term-positions"}
 SEGMENT, MEMORY_CAP = 16 << 20, 512 << 20
 
 
@@ -456,7 +455,7 @@ class EngineProcess:
 
     async def _read_funds(self) -> None:
         with contextlib.suppress(BrokerError, *UNREADABLE):
-            total = funds_of(await self.rest.get("/v3/user/get-funds-and-margin"))
+            total = funds_of(await self.rest.funds())
             if total != self.core.money()["available"]:
                 self._input(FUNDS_RECORD, funds_record(total, self.core.money()["equity"]))
 
@@ -464,8 +463,8 @@ class EngineProcess:
         """What positions can be left by while the feed is down."""
         held = sorted({slot["inst"] for slot in self.core.positions()})
         with contextlib.suppress(BrokerError, *UNREADABLE):
-            answer = await self.rest.get("/v3/market-quote/quotes", {"instrument_key": ",".join(self.keys[i] for i in held)})
-            self._input(QUOTES, protocol.quotes_record(answer["data"], self.reconciler.keys))
+            quotes = await self.rest.quotes(self.keys[i] for i in held)
+            self._input(QUOTES, protocol.quotes_record(quotes, self.reconciler.keys))
 
     async def _orders(self) -> None:
         """Portfolio stream: every order message becomes a record; at each (re)connect book and positions are read first."""

@@ -176,7 +176,6 @@ cdef enum Outcome:            # of an order request
     OUTCOME_RETRY = 3         # definite: not accepted now (throttle)
     OUTCOME_AMBIGUOUS = 4     # time-out, 5xx, cut line: it may exist
     OUTCOME_HALT = 5          # environment: token, static IP, algo registration; stop sending
-    OUTCOME_NOT_FOUND = 6     # looked up by tag, several times: it does not exist
 
 ctypedef struct Reply:
     uint64_t intent

@@ -347,12 +347,6 @@ cdef class Market:
         return total
 
     # ---- Python's door ------------------------------------------------------------------------------------------
-    def set_profile(self, a, v):
-        """Time-of-day factors of |one-minute return| and of volume from 09:15, mean 1; a short one keeps its last value."""
-        for i in range(SESSION_MINUTES):
-            self.a[i] = a[min(i, len(a) - 1)]
-            self.v[i] = v[min(i, len(v) - 1)]
-
     def ticks(self, uint32_t inst):
         """The ring of one instrument: a zero-copy array of RING_DTYPE, slot `written % depth` is the oldest."""
         if inst >= self.size:

@@ -1,8 +1,10 @@
 """Running things: the engine on a simulated, recorded or real market, and the processes around it."""
 import asyncio
+import contextlib
 import datetime as dt
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +14,7 @@ from _ext.wiring import Core
 from engine import config as configuration
 from engine.commands.examining import examine, show_checks
 from engine.commands.options import Failed, Json, Run, app, mood_of, run_of, seconds_of, show, source_of, speed_of, token_for
+from engine.launcher import Launcher, launcher_lock, wait_for
 from engine.trail.rundir import Lock, RunDir, RunError, mark_latest, new_run
 
 
@@ -64,7 +67,6 @@ def run(source: Annotated[str, typer.Option(help="sim (no account needed) or ups
 def run_max(settings: Any, folder: RunDir, market: Any, data: Path | None, seed: int, seconds: float | None, store: bool,
             json: bool) -> dict[str, Any]:
     """As fast as it goes, in this process, on virtual time; the store follows in its own."""
-    from engine.launcher import Launcher
     from engine.wiring import run_virtual
 
     lock = Lock(folder.path / "lock", f"run folder {folder.path}")
@@ -100,14 +102,12 @@ def run_max(settings: Any, folder: RunDir, market: Any, data: Path | None, seed:
 def run_live(settings: Any, folder: RunDir, data: Path | None, seed: int, day: dt.date | None, names: int, start: str,
              factor: float, seconds: float | None, observe: bool, store: bool, json: bool, mood: str) -> dict[str, Any]:
     """In real time (or `factor` times it): sim, engine, store and logs as processes, the view in this one."""
-    from engine.launcher import Launcher, launcher_lock, wait_for
-
     lock = launcher_lock(folder)
     market = f"recorded {data}" if data else f"SIMULATED market ({mood} day), x{factor:g}, paper money"
     mood_of(mood)
     launcher = Launcher(folder, f"spike · {market} · {folder.path}", quiet=json)
     address = folder.path / "sim.address"
-    try:
+    with attended(launcher, lock, seconds, store):
         launched = ["--speed", str(factor), "--seed", str(seed), "--names", str(names), "--start", start, "--address-file",
                     str(address), "--mood", mood, *(["--data", str(data)] if data is not None else []),
                     *(["--day", day.isoformat()] if day is not None else [])]
@@ -122,20 +122,11 @@ def run_live(settings: Any, folder: RunDir, data: Path | None, seed: int, day: d
         launcher.is_observing = observe
         launcher.add("engine", "engine", "--run-dir", str(folder.path), "--base", base, "--seed", str(seed),
                      *(["--observe"] if observe else []))
-        launcher.add("store", "store", "--run-dir", str(folder.path), *([] if store else ["--drain-only"]))
-        launcher.add("logs", "logs", "--run-dir", str(folder.path))
-        launcher.loop(seconds)
-    except RunError as error:
-        launcher.failure = str(error)
-    finally:
-        launcher.stop()
-        lock.release()
     return launcher.summary()
 
 
 def run_upstox(settings: Any, folder: RunDir, seconds: float | None, live: bool, store: bool, json: bool) -> dict[str, Any]:
     """The broker's feed. Without `live` it decides and sends nothing."""
-    from engine.launcher import Launcher, launcher_lock
     from engine.trade.rollout import STEPS
 
     step = STEPS[settings.rollout.step - 1]
@@ -152,18 +143,27 @@ def run_upstox(settings: Any, folder: RunDir, seconds: float | None, live: bool,
     lock = launcher_lock(folder)
     words = "REAL ORDERS" if live else "observing: nothing is sent"
     launcher = Launcher(folder, f"spike · UPSTOX, {words} · {folder.path}", quiet=json)
-    try:
+    with attended(launcher, lock, seconds, store):
         launcher.is_observing = not live
         launcher.add("engine", "engine", "--source", "upstox", "--run-dir", str(folder.path), *([] if live else ["--observe"]))
-        launcher.add("store", "store", "--run-dir", str(folder.path), *([] if store else ["--drain-only"]))
-        launcher.add("logs", "logs", "--run-dir", str(folder.path))
+    return launcher.summary()
+
+
+@contextlib.contextmanager
+def attended(launcher: Launcher, lock: Lock, seconds: float | None, store: bool) -> Iterator[None]:
+    """The block starts an engine; store and logs join it and all are watched over until told to stop. Whatever happens, every
+    process ends, and a RunError becomes the run's problem."""
+    folder = str(launcher.run_dir.path)
+    try:
+        yield
+        launcher.add("store", "store", "--run-dir", folder, *([] if store else ["--drain-only"]))
+        launcher.add("logs", "logs", "--run-dir", folder)
         launcher.loop(seconds)
     except RunError as error:
         launcher.failure = str(error)
     finally:
         launcher.stop()
         lock.release()
-    return launcher.summary()
 
 
 def closing_words(d: dict[str, Any]) -> None:

@@ -15,13 +15,12 @@ from engine.sim.faults import Line
 from engine.sim.rest import Rest
 from engine.trade import protocol
 from engine.trade.outgoing import Outgoing
-from engine.trade.reconcile import Reconciler
+from engine.trade.reconcile import READS, Reconciler
 
 FRAME, TIMER, LINK, REPLY, STOP = 5, 6, 7, 8, 14
 ARRIVE, ANSWER, MESSAGE, READ, SHOWN = 0, 1, 2, 3, 4
 TIMER_NS = 250_000_000
 TIMEOUT_NS = 5_000_000_000         # of the HTTP client: an answer later than this is none
-READS = {"book": "/v2/order/retrieve-all", "positions": "/v2/portfolio/short-term-positions"}
 
 
 class VirtualRun:

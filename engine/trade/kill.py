@@ -18,9 +18,10 @@ import orjson
 from _ext.core.records import OPERATOR_STATES
 from _ext.trail.status import StatusBlock
 from engine.trade import protocol
-from engine.trade.broker import RestClient, clean
+from engine.trade.api import Api
+from engine.trade.broker import clean
 from engine.trade.protocol import Request
-from engine.trade.reconcile import TERMINAL
+from engine.trade.reconcile import READS, TERMINAL
 from engine.trail.rundir import Lock, RunDir, RunError, account_lock, start_time
 
 KILLED = OPERATOR_STATES.index("KILL")
@@ -117,7 +118,7 @@ class Flattener:
     opened it.
     """
 
-    def __init__(self, rest: RestClient, engine: str, specs: dict[str, Sequence[int]], report: Report,
+    def __init__(self, rest: Api, engine: str, specs: dict[str, Sequence[int]], report: Report,
                  whole_account: bool = False, say: Callable[[str], Any] = lambda text: None):
         self.rest, self.engine, self.specs, self.report = rest, engine, specs, report
         self.whole_account, self.say = whole_account, say
@@ -141,7 +142,7 @@ class Flattener:
             elif busy:
                 self.report.step("waiting for orders to end", ", ".join(sorted(busy)))
             if round_ == ROUNDS // 2 and self.whole_account:
-                answer = await self.rest.call(Request("POST", "/v2/order/positions/exit"))
+                answer = await self.rest.exit_all()
                 self.report.step("asked the broker to exit all", str(answer.status))
             await asyncio.sleep(0.2 if round_ == 0 else 0.8)
             await self._cancel_all(quietly=True)
@@ -178,7 +179,7 @@ class Flattener:
 
     async def _book(self) -> list[dict[str, Any]]:
         """Orders with our mark, of any life and of this kill."""
-        return [row for row in await self._read("/v2/order/retrieve-all") or [] if protocol.read_tag(row.get("tag"), self.engine)]
+        return [row for row in await self._read(READS["book"]) or [] if protocol.read_tag(row.get("tag"), self.engine)]
 
     async def _cancel_all(self, quietly: bool = False) -> None:
         cancelled = 0
@@ -187,7 +188,7 @@ class Flattener:
             if not live:
                 break
             for row in live:
-                await self.rest.call(Request("DELETE", "/v3/order/cancel", params={"order_id": str(row["order_id"])}))
+                await self.rest.cancel(str(row["order_id"]))
                 cancelled += 1
                 await asyncio.sleep(SPACING_S if len(live) > 1 else 0)
             await asyncio.sleep(0.1)
@@ -197,7 +198,7 @@ class Flattener:
     async def _held(self) -> dict[str, int]:
         """key -> net quantity to close: what the broker shows, of it only what our orders made."""
         shown: dict[str, int] = {}
-        for row in await self._read("/v2/portfolio/short-term-positions") or []:
+        for row in await self._read(READS["positions"]) or []:
             if row.get("product") == "I" and int(row.get("quantity") or 0):
                 key = str(row["instrument_token"])
                 shown[key] = shown.get(key, 0) + int(row["quantity"])
@@ -225,7 +226,7 @@ class Flattener:
                         "tag": f"{self.engine}.{self.nonce}.{self.number}.k", "instrument_token": key, "order_type": "LIMIT",
                         "transaction_type": "SELL" if net > 0 else "BUY", "disclosed_quantity": 0, "trigger_price": 0,
                         "is_amo": False}
-                answer = await self.rest.call(Request("POST", "/v3/order/place", body))
+                answer = await self.rest.place(body)
                 outcome = protocol.outcome_of(protocol.PLACE, answer.status, answer.body)[0]
                 if outcome in (protocol.DONE, protocol.AMBIGUOUS):
                     self.sent[str(body["tag"])] = (key, time.monotonic())
@@ -260,7 +261,7 @@ async def kill(run: RunDir, token: str, whole_account: bool = False,
     """The whole of it; the report as a document. RunError where the broker cannot be reached or the account is held."""
     target, report = target_of(run), Report()
     lock = fence(run, target, report)
-    rest = RestClient(token, target["base"], target["orders"])
+    rest = Api(token, target["base"], target["orders"])
     try:
         await rest.open()
         await Flattener(rest, target["engine"], target["specs"], report, whole_account, say).run()
@@ -273,7 +274,7 @@ async def kill(run: RunDir, token: str, whole_account: bool = False,
 
 async def switch_off(target: dict[str, Any], token: str, segment: str) -> dict[str, Any]:
     """The broker's kill switch of one segment: needs flat positions, cannot be undone for twelve hours, ends the token."""
-    report, rest = Report(), RestClient(token, target["base"], target["orders"])
+    report, rest = Report(), Api(token, target["base"], target["orders"])
     try:
         await rest.open()
         answer = await rest.call(Request("POST", "/v2/user/kill-switch", [{"segment": segment, "action": "DISABLE"}]))

@@ -12,7 +12,7 @@ from _ext.core.records import ADOPTED, BOOK, HOLDING, LINK, ORDER_UPDATE, QUOTE,
 from engine.market.instruments import NO_INST
 
 PLACE, MODIFY, CANCEL = 1, 2, 3
-DONE, REFUSED, RETRY, AMBIGUOUS, HALT, NOT_FOUND = 1, 2, 3, 4, 5, 6
+DONE, REFUSED, RETRY, AMBIGUOUS, HALT = 1, 2, 3, 4, 5
 ORDER_TYPES = {1: "LIMIT", 2: "SL"}
 STATUSES = {
     "complete": 3, "cancelled": 4, "cancelled after market order": 4, "rejected": 5,

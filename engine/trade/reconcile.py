@@ -13,6 +13,7 @@ POSITIONS_EVERY = {"differ": 5 * SECOND // 2, "open": 10 * SECOND, "idle": 60 * 
 """At their fastest 900 and 720 reads in half an hour; the broker allows 2,000 of each (UPSTOX 4.1)."""
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
 """What a message of the broker that makes no sense raises."""
+READS = {"book": "/v2/order/retrieve-all", "positions": "/v2/portfolio/short-term-positions"}
 TERMINAL = ("complete", "rejected", "cancelled", "cancelled after market order")
 
 

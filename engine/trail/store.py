@@ -43,7 +43,7 @@ START, INSTRUMENTS, BOOT, STOP, CLOSED = 1, 2, 13, 14, 129
 EXIT_STATES = ("flat", "entering", "protecting", "protected", "closing", "unprotected")
 EVENTS = (7, 10, 11, 12, 13, 17, 70)
 """Record types of the table events: links, funds, operator, models, boots, adopted orders, states and alarms."""
-OUTCOMES = ("", "done", "refused", "retry", "ambiguous", "halt", "not found")
+OUTCOMES = ("", "done", "refused", "retry", "ambiguous", "halt")
 KEPT_TOKENS = 100_000
 Row = list[Any]
 

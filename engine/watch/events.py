@@ -9,7 +9,7 @@ from _ext.core.records import INSTRUMENT, OPERATOR_STATES, PAYLOADS, REASONS, RO
 from engine.market.sessions import IST
 
 STATUSES = ("", "pending", "open", "complete", "cancelled", "rejected")
-OUTCOMES = ("", "accepted", "refused", "throttled", "no clear answer", "halted", "not found")
+OUTCOMES = ("", "accepted", "refused", "throttled", "no clear answer", "halted")
 
 
 @dataclass(frozen=True, slots=True)
