@@ -10,12 +10,12 @@ FROM signals GROUP BY hour ORDER BY hour;
 
 -- name: what the noise filter refused, and how sure it was
 SELECT s.symbol, g.ts, g.strength, g.score, g.score_next, g.f_mid_over_ltp, g.f_spread_ratio
-FROM signals AS g INNER JOIN symbols AS s ON s.run = g.run AND s.inst = g.inst WHERE g.reason = 'noise' ORDER BY g.ts;
+FROM signals AS g INNER JOIN instruments AS s ON s.run = g.run AND s.inst = g.inst WHERE g.reason = 'noise' ORDER BY g.ts;
 
 -- name: where the price was five minutes after each passed candidate, bp in its direction
 SELECT s.symbol, g.ts, g.direction * (toFloat64(b.close) / toFloat64(g.price) - 1) * 10000 AS after_bp
 FROM signals AS g
-INNER JOIN symbols AS s ON s.run = g.run AND s.inst = g.inst
+INNER JOIN instruments AS s ON s.run = g.run AND s.inst = g.inst
 INNER JOIN (SELECT run, inst, bar_ts, argMaxMerge(close) AS close FROM bars_1m GROUP BY run, inst, bar_ts) AS b
   ON b.run = g.run AND b.inst = g.inst AND b.bar_ts = toStartOfMinute(toDateTime(g.exch_ts, 'Asia/Kolkata')) + INTERVAL 5 MINUTE
 WHERE g.verdict = 'passed' ORDER BY g.ts;
@@ -26,18 +26,18 @@ FROM bars_1m WHERE inst = (SELECT inst FROM ticks GROUP BY inst ORDER BY count()
 
 -- name: five minute volume weighted average price of each name
 SELECT s.symbol, b.bar_ts, round(sum(b.turnover) / sum(b.volume) / 100, 2) AS vwap
-FROM bars_5m AS b INNER JOIN symbols AS s ON s.run = b.run AND s.inst = b.inst
+FROM bars_5m AS b INNER JOIN instruments AS s ON s.run = b.run AND s.inst = b.inst
 GROUP BY s.symbol, b.bar_ts HAVING sum(b.volume) > 0 ORDER BY s.symbol, b.bar_ts;
 
 -- name: updates, repeats and gaps of each name
 SELECT s.symbol, count() AS updates, countIf(bitTest(t.flags, 5)) AS repeats, countIf(bitTest(t.flags, 2)) AS after_gaps,
   countIf(bitTest(t.flags, 4)) AS late, countIf(bitTest(t.flags, 3)) AS steps_back
-FROM ticks AS t INNER JOIN symbols AS s ON s.run = t.run AND s.inst = t.inst GROUP BY s.symbol ORDER BY updates DESC;
+FROM ticks AS t INNER JOIN instruments AS s ON s.run = t.run AND s.inst = t.inst GROUP BY s.symbol ORDER BY updates DESC;
 
 -- name: spread of each name in basis points
 SELECT s.symbol, quantileExact(0.5)(2e4 * (t.ask - t.bid) / (t.ask + t.bid)) AS median_bp,
   quantileExact(0.99)(2e4 * (t.ask - t.bid) / (t.ask + t.bid)) AS p99_bp
-FROM ticks AS t INNER JOIN symbols AS s ON s.run = t.run AND s.inst = t.inst WHERE t.bid > 0 AND t.ask > t.bid
+FROM ticks AS t INNER JOIN instruments AS s ON s.run = t.run AND s.inst = t.inst WHERE t.bid > 0 AND t.ask > t.bid
 GROUP BY s.symbol ORDER BY median_bp;
 
 -- name: every order with what became of it
@@ -49,7 +49,7 @@ FROM orders GROUP BY id ORDER BY id;
 -- name: profit and loss of each name, rupees
 SELECT s.symbol, sum(t.realised) / 100 AS realised, sum(t.charges) / 100 AS charges, (sum(t.realised) - sum(t.charges)) / 100 AS net,
   count() AS fills
-FROM trades AS t INNER JOIN symbols AS s ON s.run = t.run AND s.inst = t.inst GROUP BY s.symbol ORDER BY net;
+FROM trades AS t INNER JOIN instruments AS s ON s.run = t.run AND s.inst = t.inst GROUP BY s.symbol ORDER BY net;
 
 -- name: how long positions lasted and why they ended
 SELECT t.candidate, dateDiff('second', minIf(t.ts, t.role = 'entry'), maxIf(t.ts, t.role = 'exit')) AS seconds,

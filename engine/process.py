@@ -23,7 +23,7 @@ from _ext.trail.status import StatusBlock
 from _ext.wiring import Core
 from engine.config import Config
 from engine.feed.client import FeedClient
-from engine.market import master, sessions
+from engine.market import master, sessions, universe
 from engine.market.instruments import Spec
 from engine.signals.models import active, model_record
 from engine.trade import protocol, rollout
@@ -98,6 +98,7 @@ class EngineProcess:
         self.notes: list[str] = []
         self.heed_at, self.model_seen = 0.0, 0
         self.waiting: list[tuple[int, bytes]] = []
+        self.screened: dict[str, Any] | None = None
         self.warned = False
         self.heard = 0, time.monotonic()                   # updates, and when there was another
 
@@ -133,7 +134,7 @@ class EngineProcess:
                 dt.timedelta(hours=5, minutes=30))).timestamp() * 1e9)
             begin(self.core, self.config, self.specs, self.day, history, now,
                   Boot(self.target.source, self.seed, self.nonce,
-                       store_seconds=self.config.store.seconds * max(1.0, self.clock.speed)), total)
+                       store_seconds=self.config.store.seconds * max(1.0, self.clock.speed)), total, self.screened)
         self.core.stamped = True
         self.core.feed_time = self.target.source == "sim"
         self.keys = {i: self.core.instrument(i)["key"].rstrip(b"\0").decode() for i in range(len(self.specs))}
@@ -154,17 +155,20 @@ class EngineProcess:
             self.day = dt.date.fromisoformat(about["day"])
             return
         self.day, self.speed = dt.datetime.now(sessions.IST).date(), 1.0
-        data, note = await master.fetch(self.day)
+        source, note = await master.fetch(self.day)
         if note:
             self._note(note)
-        is_future = self.config.risk.vehicle == "future"
         listed = master.banned(Path(self.config.ban_list) if self.config.ban_list else None, self.day)
-        specs = master.parse(data, self.day, is_future)
+        today = universe.take(self.day, source, listed, self.config.excluded)
+        self.screened = today.document()
+        for stock in today.universe.stocks.values():
+            if stock.status == universe.SUSPENDED:
+                self._note(f"{stock.symbol} is watched, not traded: {stock.reason}")
+        specs = today.universe.specs(futures=self.config.risk.vehicle == "future")
         quotes = await self.rest.quotes([s.key for s in specs])
         specs = [dataclasses.replace(
             s, lower=protocol.paise(quotes.get(s.key, {}).get("lower_circuit_limit")),
-            upper=protocol.paise(quotes.get(s.key, {}).get("upper_circuit_limit")),
-            banned=0 if s.kind == "equity" else -1 if listed is None else int(s.symbol.split(" ")[0] in listed)) for s in specs]
+            upper=protocol.paise(quotes.get(s.key, {}).get("upper_circuit_limit"))) for s in specs]
         self.config, self.specs = rollout.apply(self.config, specs)
 
     def _universe_of_journal(self, first: Any) -> None:

@@ -13,7 +13,7 @@ from _ext.core.records import CLOSING, FUNDS
 from _ext.trail.journal import Journal, Reader, Verifier
 from _ext.wiring import Core
 from engine.config import Config
-from engine.market import instruments, sessions
+from engine.market import instruments, sessions, universe
 from engine.market.instruments import Spec
 from engine.signals import models
 from engine.sim.exchange import Exchange
@@ -21,7 +21,7 @@ from engine.sim.virtual import VirtualRun
 from engine.trade.protocol import link_record
 from engine.trail.rundir import RunDir, RunError
 
-START, INSTRUMENTS, PROFILE, BARS, LINK_RECORD, FUNDS_RECORD, MODEL, BOOT, CLOSED = 1, 2, 3, 4, 7, 10, 12, 13, 129
+START, INSTRUMENTS, PROFILE, BARS, LINK_RECORD, FUNDS_RECORD, MODEL, BOOT, UNIVERSE, CLOSED = 1, 2, 3, 4, 7, 10, 12, 13, 20, 129
 ENGINE_ID = "spk"
 VIRTUAL_SEGMENT = 16 << 20
 VIRTUAL_BATCH_S = 120.0
@@ -47,12 +47,14 @@ class Boot:
 
 
 def begin(core: Core, config: Config, specs: list[Spec], day: dt.date, history: np.ndarray, now: int, boot: Boot,
-          funds: int) -> None:
-    """Feeds everything the core must know before the first tick. `funds` in paise."""
+          funds: int, screened: dict[str, Any] | None = None) -> None:
+    """Feeds everything the core must know before the first tick. `funds` in paise; `screened`: the UNIVERSE record, by default
+    what the specs say."""
     document = config.record() | {"source": boot.source, "seed": boot.seed, "nonce": boot.nonce, "engine": boot.engine,
                                   "day": day.isoformat(), "store_seconds": boot.store_seconds, "store_rows": config.store.rows}
     core.feed(START, now, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
     core.feed(INSTRUMENTS, now, instruments.table(specs, day).tobytes())
+    core.feed(UNIVERSE, now, orjson.dumps(screened or universe.described(specs, day)))
     core.feed(PROFILE, now, sessions.profile(day).tobytes())
     for part in range(0, len(history), 4096):
         core.feed(BARS, now, history[part:part + 4096].tobytes())

@@ -8,7 +8,7 @@ from _ext.core.types cimport (
 RECORD_NAMES = {
     1: "start", 2: "instruments", 3: "profile", 4: "bars", 5: "frame", 6: "timer", 7: "link", 8: "reply",
     9: "order_update", 10: "funds", 11: "operator", 12: "model", 13: "boot", 14: "stop",
-    15: "book", 16: "holdings", 17: "adopted", 18: "quotes", 19: "ask",
+    15: "book", 16: "holdings", 17: "adopted", 18: "quotes", 19: "ask", 20: "universe",
     64: "candidate", 65: "verdict", 66: "gate", 67: "intent", 68: "fill", 69: "position", 70: "state",
     128: "timing", 129: "closed",
 }

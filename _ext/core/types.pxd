@@ -115,6 +115,7 @@ cdef enum RecordType:
     REC_ADOPTED = 17          # Adopted: an order of an earlier life of this engine, found in the book at the start
     REC_QUOTES = 18           # Quote[]: quotes by REST while the feed is down
     REC_ASK = 19              # Candidate: an entry asked for from outside, past the signals; drills and tests
+    REC_UNIVERSE = 20         # JSON: the F&O universe of the day and what changed since the last; for the store
     # decisions
     REC_CANDIDATE = 64        # Candidate at the tick that made it
     REC_VERDICT = 65          # Candidate once decided

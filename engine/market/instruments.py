@@ -34,6 +34,8 @@ class Spec:
     underlying: str = ""    # of a contract: the key of its stock
     expiry: str = ""        # of a contract: YYYY-MM-DD
     banned: int = 0         # in the F&O ban period; -1: not known
+    strike: int = 0         # of an option
+    right: str = ""         # of an option: CE or PE
 
 
 def table(specs: Iterable[Spec], day: dt.date) -> np.ndarray:
@@ -75,6 +77,14 @@ def sectors() -> dict[str, int]:
 def sector_of(symbol: str) -> int:
     """Number of a name's sector; 0: not known."""
     return sectors().get(symbol, 0)
+
+
+@cache
+def sector_name(symbol: str) -> str:
+    """Name of a name's sector, "unknown" where it is in none."""
+    number = sector_of(symbol)
+    document = json.loads((Path(__file__).parent / "sectors.json").read_text())
+    return list(document["sectors"])[number - 1] if number else "unknown"
 
 
 @cache

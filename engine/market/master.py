@@ -1,101 +1,167 @@
-"""The broker's instrument file: what trades in F&O today, with lots, ticks, freeze quantities and near contracts (UPSTOX 3.6).
+"""The broker's instrument file (UPSTOX 3.6): fetched, kept and judged. What it says of the F&O universe is universe.py's.
 
-Prices in the file are paise. `expiry` is 23:59:59 IST of the last day. The file is fetched once a day and kept; yesterday's is
-used, and said, when today's cannot be had.
+Prices in the file are paise, `expiry` is 23:59:59 IST of the last day in ms. A file is taken only when it is whole: every
+contract has its underlying, no stock has lost its options or its futures, and the counts are those of the file before.
 """
 import datetime as dt
-import gzip
 import os
-from collections.abc import Iterable
+import zlib
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
 
-from engine.market.instruments import EXCLUDED, Spec
 from engine.market.sessions import IST
 from engine.trade.broker import USER_AGENT
 
 URL = "https://assets.upstox.com/market-quote/instruments/exchange/NSE.json.gz"
-LEAST_ROWS, LEAST_STOCKS = 20_000, 100
-"""A file with less is cut off or not the file: the real one has some 80,000 rows and 208 stocks."""
+LEAST = {"rows": 60_000, "contracts": 20_000, "futures": 400, "stocks": 150}
+"""Real files of 2025 and 2026 have some 80,000 rows, 35,000 contracts, 640 futures and 208 stocks."""
+SHRINK = 0.9
+"""A file with less of anything than this share of the one before is cut off, whatever its floor."""
+CONTRACT_FIELDS = ("instrument_key", "expiry", "lot_size", "tick_size", "freeze_quantity", "instrument_type", "underlying_key",
+                   "asset_type", "asset_symbol", "strike_price", "trading_symbol")
+GZIP, MAX_BYTES = 31, 256 << 20
+"""zlib's word for a gzip stream with its checksum; no real file unpacks to a tenth of the limit."""
 
 
 class MasterError(ValueError):
     """The file is not what it should be; says what to do."""
 
 
-def parse(data: bytes, day: dt.date, futures: bool = False) -> list[Spec]:
-    """Specs of the F&O stocks of `day` from a gzipped file, with their contracts of the next expiry where wanted.
+@dataclass(frozen=True, slots=True)
+class Master:
+    """A whole instrument file: NSE's equities and indices by key, and its F&O contracts."""
+    equities: dict[str, dict[str, Any]]
+    indices: dict[str, dict[str, Any]]
+    contracts: list[dict[str, Any]]
+    rows: int
 
-    Raises MasterError for a file that is cut, empty or of another kind.
+    @property
+    def counts(self) -> dict[str, int]:
+        """What a later file is measured by."""
+        return {"rows": self.rows, "contracts": len(self.contracts),
+                "futures": sum(r["instrument_type"] == "FUT" for r in self.contracts),
+                "stocks": len({r["underlying_key"] for r in self.contracts if r["asset_type"] == "EQUITY"})}
+
+
+def read(data: bytes, before: Mapping[str, int] | None = None) -> Master:
+    """The file in `data` (gzipped JSON); `before` are the counts of the last file taken.
+
+    Raises MasterError for one that is damaged, cut, half, of another kind or contradicts itself.
     """
     try:
-        rows = orjson.loads(gzip.decompress(data))
-    except (OSError, EOFError, ValueError) as error:
+        unzip = zlib.decompressobj(GZIP)
+        text = unzip.decompress(data, MAX_BYTES)
+        if not unzip.eof:
+            raise ValueError("its end is missing")
+        rows = orjson.loads(text)
+    except (ValueError, zlib.error) as error:
         raise MasterError(f"the instrument file is damaged ({error}): fetch it again") from None
-    if not isinstance(rows, list) or len(rows) < LEAST_ROWS:
-        raise MasterError(f"the instrument file has {len(rows) if isinstance(rows, list) else 'no'} rows, some 80,000 are usual: "
-                          "fetch it again")
-    contracts = _near([r for r in rows if r.get("segment") == "NSE_FO" and r.get("instrument_type") == "FUT"
-                       and r.get("asset_type") == "EQUITY" and r.get("asset_symbol") not in EXCLUDED], day)
-    specs = [_stock(r) for r in rows if r.get("segment") == "NSE_EQ" and r.get("instrument_key") in contracts]
-    if len(specs) < LEAST_STOCKS:
-        raise MasterError(f"only {len(specs)} F&O stocks in the instrument file: it is cut off, or of a day without contracts")
-    specs.sort(key=lambda s: s.symbol)
-    return specs + [_contract(contracts[s.key]) for s in specs] if futures else specs
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise MasterError("the instrument file is not a list of instruments: fetch it again")
+    try:
+        master = Master({r["instrument_key"]: r for r in rows if r.get("segment") == "NSE_EQ"},
+                        {r["instrument_key"]: r for r in rows if r.get("segment") == "NSE_INDEX"},
+                        [r for r in rows if r.get("segment") == "NSE_FO"], len(rows))
+        _judge(master, before)
+    except (KeyError, TypeError) as error:
+        raise MasterError(f"rows of the instrument file lack a field ({error}): its format has changed, or it is not "
+                          "the file") from None
+    return master
 
 
-def _near(contracts: Iterable[dict[str, Any]], day: dt.date) -> dict[str, dict[str, Any]]:
-    """Stock key -> its contract with the next expiry from `day` on."""
-    found: dict[str, dict[str, Any]] = {}
-    for row in contracts:
-        if _last_day(row) >= day and row["expiry"] < found.get(row["asset_key"], {"expiry": 1 << 62})["expiry"]:
-            found[row["asset_key"]] = row
-    return found
+def _judge(master: Master, before: Mapping[str, int] | None) -> None:
+    """MasterError where the file is not whole."""
+    for row in master.contracts:
+        for name in CONTRACT_FIELDS:
+            if row[name] is None:
+                raise KeyError(name)
+        if not (row["lot_size"] > 0 and row["tick_size"] > 0 and row["freeze_quantity"] >= row["lot_size"] and row["expiry"] > 0):
+            raise MasterError(f"{row['instrument_key']} has lot {row['lot_size']}, tick {row['tick_size']}, freeze "
+                              f"{row['freeze_quantity']}: the instrument file is damaged, fetch it again")
+    counts = master.counts
+    for name, least in LEAST.items():
+        floor = max(least, round(SHRINK * before.get(name, 0)) if before else 0)
+        if counts[name] < floor:
+            raise MasterError(f"the instrument file has {counts[name]:,} {name}, {floor:,} are the least"
+                              f"{' after the last one' if floor > least else ''}: it is cut off, fetch it again")
+    kinds: dict[str, set[str]] = defaultdict(set)
+    for row in master.contracts:
+        kinds[row["underlying_key"]].add(row["instrument_type"])
+    lost = [key for key in kinds if key not in master.equities and key not in master.indices]
+    bare = [key for key, types in kinds.items() if types != {"FUT", "CE", "PE"}]
+    if lost or len(bare) > 2:          # a name that joins or leaves may be bare for a day; half a file makes dozens
+        raise MasterError(f"{len(lost)} underlyings of contracts are not in the instrument file and {len(bare)} have no futures "
+                          "or no options: it is cut off, fetch it again")
 
 
-def _last_day(row: dict[str, Any]) -> dt.date:
+def last_day(row: Mapping[str, Any]) -> dt.date:
+    """The last trading day of a contract."""
     return dt.datetime.fromtimestamp(row["expiry"] / 1000, IST).date()
 
 
-def _stock(row: dict[str, Any]) -> Spec:
-    return Spec(row["instrument_key"], row["trading_symbol"], "equity", round(row["tick_size"]), int(row["lot_size"]),
-                int(row["freeze_quantity"]), is_cas=bool(row.get("cas_eligible")))
-
-
-def _contract(row: dict[str, Any]) -> Spec:
-    return Spec(row["instrument_key"], row["trading_symbol"][:31], "future", round(row["tick_size"]), int(row["lot_size"]),
-                int(row["freeze_quantity"]), is_cas=False, underlying=row["asset_key"], expiry=_last_day(row).isoformat(),
-                banned=-1)
-
-
+# ---- keeping ---------------------------------------------------------------------------------------------------------
 def folder() -> Path:
-    return Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "spike" / "instruments"
-
-
-async def fetch(day: dt.date, url: str = URL) -> tuple[bytes, str]:
-    """(file, note) of `day`: kept, fetched, or the newest kept with a word about it. MasterError where there is none at all."""
-    base = folder()
+    """Where files are kept between runs, readable by the user alone."""
+    base = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "spike" / "instruments"
     base.mkdir(parents=True, exist_ok=True, mode=0o700)
-    kept = base / f"NSE.{day.isoformat()}.json.gz"
-    if kept.exists():
-        return kept.read_bytes(), ""
+    return base
+
+
+def kept(day: dt.date) -> Path:
+    return folder() / f"NSE.{day.isoformat()}.json.gz"
+
+
+def newest_before(day: dt.date) -> Path | None:
+    """The newest kept file of an earlier day."""
+    older = sorted(path for path in folder().glob("NSE.*.json.gz") if path.name < kept(day).name)
+    return older[-1] if older else None
+
+
+async def fetch(day: dt.date, url: str = URL, again: bool = False) -> tuple[Master, str]:
+    """(master, note) of `day`: kept, or fetched; the newest older one, with a word about it, where today's cannot be had.
+
+    `again` asks the server whether its file has changed since (ETag). MasterError where there is none at all.
+    """
+    path, older = kept(day), newest_before(day)
+    before = read(older.read_bytes()).counts if older is not None else None
+    if path.exists() and not again:
+        try:
+            return read(path.read_bytes(), before), ""
+        except MasterError:
+            path.unlink()
+    tag = path.with_suffix(".etag")
+    headers = {"User-Agent": USER_AGENT}
+    if path.exists() and tag.exists():
+        headers["If-None-Match"] = tag.read_text()
     try:
-        async with (aiohttp.ClientSession(headers={"User-Agent": USER_AGENT}, timeout=aiohttp.ClientTimeout(total=60)) as session,
+        async with (aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=60)) as session,
                     session.get(url) as response):
-            data = await response.read() if response.status == 200 else b""
-        parse(data, day)
-        temporary = kept.with_suffix(".new")
-        temporary.write_bytes(data)
-        temporary.replace(kept)
-        return data, ""
+            if response.status == 304:
+                return read(path.read_bytes(), before), ""
+            if response.status != 200:
+                raise MasterError(f"the server answered {response.status}")
+            data = await response.read()
+            master = read(data, before)
+            _write(path, data)
+            _write(tag, response.headers.get("ETag", "").encode())
+        return master, ""
     except (aiohttp.ClientError, TimeoutError, OSError, MasterError) as error:
-        older = sorted(base.glob("NSE.*.json.gz"))
-        if not older:
+        last = path if path.exists() else older
+        if last is None:
             raise MasterError(f"no instrument file: {error}") from None
-        return older[-1].read_bytes(), f"today's instrument file could not be had ({error}); using {older[-1].name}"
+        return read(last.read_bytes()), f"today's instrument file could not be had ({error}); using {last.name}"
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(data)
+    temporary.replace(path)
 
 
 def banned(path: Path | None, day: dt.date) -> set[str] | None:

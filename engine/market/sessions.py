@@ -1,5 +1,6 @@
 """Trading sessions of NSE as of a date (UPSTOX 8.5) and the time-of-day profiles that belong to them (MARKET 5.2)."""
 import datetime as dt
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -7,6 +8,9 @@ IST = dt.timezone(dt.timedelta(hours=5, minutes=30))
 OPEN = dt.time(9, 15)
 CLOSING_AUCTION_FROM = dt.date(2026, 8, 3)
 """From this date F&O-listed stocks stop at 15:15 and F&O itself runs to 15:40."""
+
+LONGER_PRE_OPEN_FROM = dt.date(2026, 9, 7)
+FUTURES_PRE_OPEN_FROM = dt.date(2025, 12, 8)
 
 _AT = ("09:15 09:16 09:17 09:18 09:20 09:25 09:30 09:45 10:00 10:15 10:45 11:15 12:00 12:45 13:15 13:45 14:15 14:30 14:45 "
        "15:00 15:10 15:15 15:20 15:25 15:29")
@@ -38,6 +42,42 @@ def close_minute(kind: str, is_cas: bool, day: dt.date) -> int:
     if kind in ("future", "option"):
         return 385
     return 360 if is_cas else 375
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Part of a day, from `begin` to before `end` (times in India)."""
+    name: str
+    begin: dt.time
+    end: dt.time
+
+
+def phases(kind: str, is_cas: bool, day: dt.date) -> tuple[Phase, ...]:
+    """The phases of a regular `day` for an instrument class, in order; what is between them is closed (UPSTOX 8.5)."""
+    def at(minute: int) -> dt.time:
+        return dt.time((555 + minute) // 60, (555 + minute) % 60)
+
+    out = []
+    if kind == "equity":
+        collecting = dt.time(9, 10) if day >= LONGER_PRE_OPEN_FROM else dt.time(9, 8)
+        out = [Phase("pre-open", dt.time(9), collecting), Phase("matching", collecting, dt.time(9, 12))]
+    elif kind == "future" and day >= FUTURES_PRE_OPEN_FROM:
+        out = [Phase("pre-open", dt.time(9), dt.time(9, 8)), Phase("matching", dt.time(9, 8), dt.time(9, 12))]
+    end = close_minute(kind, is_cas, day)
+    out.append(Phase("continuous", OPEN, at(end)))
+    if kind == "equity":
+        if end < 375:
+            out.append(Phase("closing auction", at(end), dt.time(15, 35)))
+        out.append(Phase("post-close", dt.time(15, 50) if day >= CLOSING_AUCTION_FROM else dt.time(15, 40), dt.time(16)))
+    return tuple(out)
+
+
+def phase_at(kind: str, is_cas: bool, moment: dt.datetime) -> str:
+    """Name of the phase an instrument class is in; "closed" between them."""
+    for phase in phases(kind, is_cas, moment.astimezone(IST).date()):
+        if phase.begin <= moment.astimezone(IST).time() < phase.end:
+            return phase.name
+    return "closed"
 
 
 def epoch_ms(day: dt.date, minute: float = 0) -> int:

@@ -1,8 +1,22 @@
 -- Tables of one database. Prices in paise, quantities in units, times IST. {window}: inserts remembered for deduplication.
-CREATE TABLE IF NOT EXISTS {db}.symbols (
+CREATE TABLE IF NOT EXISTS {db}.instruments (
   run UInt32, inst UInt32, key LowCardinality(String), symbol LowCardinality(String), kind LowCardinality(String),
   tick Int64, lot Int64, freeze Int64, tradable UInt8, close_minute Int32, cas UInt8
 ) ENGINE = MergeTree ORDER BY (run, inst) SETTINGS non_replicated_deduplication_window = {window};
+
+-- terms of each F&O stock and the days they held: from valid_from to before valid_to. Read with FINAL
+CREATE TABLE IF NOT EXISTS {db}.symbols (
+  symbol LowCardinality(String), valid_from Date, valid_to Date, key LowCardinality(String), isin LowCardinality(String), name String,
+  sector LowCardinality(String), status LowCardinality(String), reason String, lot Int64, tick Int64, freeze Int64, cas UInt8,
+  banned Int8, liquidity Float64, near_future LowCardinality(String), near_expiry LowCardinality(String), futures UInt32,
+  options UInt32, seen UInt64
+) ENGINE = ReplacingMergeTree(seen) ORDER BY (symbol, valid_from) SETTINGS non_replicated_deduplication_window = {window};
+
+CREATE TABLE IF NOT EXISTS {db}.symbol_update_log (
+  day Date, symbol LowCardinality(String), what LowCardinality(String), key String, kind LowCardinality(String),
+  field LowCardinality(String), was String, now_is String, blocking UInt8
+) ENGINE = ReplacingMergeTree ORDER BY (day, symbol, what, key, kind, field)
+SETTINGS non_replicated_deduplication_window = {window};
 
 CREATE TABLE IF NOT EXISTS {db}.ticks (
   run UInt32 CODEC(Delta, ZSTD(1)), trade_date Date CODEC(Delta, ZSTD(1)), inst UInt32 CODEC(Delta, ZSTD(1)),

@@ -4,7 +4,9 @@ A batch is a pure function of the journal: the rows of one window of journal tim
 cut at a fixed number of rows, recomputed by the compiled market stage. A batch that is sent again is the same bytes with
 the same deduplication token, and ClickHouse drops it.
 """
+import datetime as dt
 import hashlib
+import math
 import os
 import struct
 import time
@@ -59,7 +61,7 @@ def schema(database: str) -> list[str]:
 
 class RowWriter:
     """RowBinary of small tables: one function a column type."""
-    _PACK = {"UInt8": "<B", "Int8": "<b", "Enum8": "<b", "UInt32": "<I", "Int32": "<i", "UInt64": "<Q", "Int64": "<q",
+    _PACK = {"Date": "<H", "UInt8": "<B", "Int8": "<b", "Enum8": "<b", "UInt32": "<I", "Int32": "<i", "UInt64": "<Q", "Int64": "<q",
              "Float32": "<f", "Float64": "<d", "DateTime64": "<q"}
 
     def __init__(self, types: list[str]):
@@ -73,6 +75,10 @@ class RowWriter:
 
     def rows(self, rows: list[Row]) -> bytes:
         return b"".join(pack(value) for row in rows for pack, value in zip(self.pack, row, strict=True))
+
+
+def _date(text: str) -> int:
+    return (dt.date.fromisoformat(text) - dt.date(1970, 1, 1)).days
 
 
 def _string(value: Any) -> bytes:
@@ -106,9 +112,22 @@ class Converter:
         return " ".join(f"{n}={row[n].decode() if isinstance(row[n], bytes) else row[n]}" for n in dtype.names or ())
 
     def _instruments(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
-        return [("symbols", [self.run, i, r["key"], r["symbol"], KINDS[r["kind"]], r["tick"], r["lot"], r["freeze"],
+        return [("instruments", [self.run, i, r["key"], r["symbol"], KINDS[r["kind"]], r["tick"], r["lot"], r["freeze"],
                              r["tradable"], r["close_minute"], r["cas"]])
                 for i, r in enumerate(np.frombuffer(payload, INSTRUMENT))]
+
+    def _universe(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
+        document = orjson.loads(payload)
+        rows: list[tuple[str, Row]] = []
+        for r in document["rows"]:
+            near = r["futures"][0] if r["futures"] else {"key": "", "expiry": ""}
+            rows.append(("symbols", [
+                r["symbol"], _date(r["valid_from"]), _date(r["valid_to"]), r["key"], r["isin"], r["name"], r["sector"], r["status"],
+                r["reason"], r["lot"], r["tick"], r["freeze"], r["is_cas"], r["banned"],
+                math.nan if r["liquidity"] is None else r["liquidity"], near["key"], near["expiry"], len(r["futures"]),
+                sum(r["options"].values()), now // 1_000_000_000]))
+        return rows + [("symbol_update_log", [_date(document["day"]), *(c[n] for n in (
+            "symbol", "what", "key", "kind", "field", "was", "now", "blocking"))]) for c in document["changes"]]
 
     def _candidate(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
         row = np.frombuffer(payload, CANDIDATE)[0]

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from engine.config import Config
-from engine.market import master
+from engine.market import master, universe
 from engine.market.sessions import IST
 from engine.signals.models import active
 from engine.trade import login, protocol
@@ -209,9 +209,11 @@ class Doctor:
         self.note("kill switch", FAIL if "NSE_EQ" in off else OK, f"off: {', '.join(map(str, off)) or 'no segment'}")
 
     async def _instruments(self) -> None:
-        data, note = await master.fetch(self.now.date())
-        specs = master.parse(data, self.now.date())
-        self.note("instruments", WARN if note else OK, note or f"{len(specs)} F&O stocks")
+        source, note = await master.fetch(self.now.date())
+        stocks = universe.take(self.now.date(), source, None, self.config.excluded).universe.stocks.values()
+        blocked = [s.symbol for s in stocks if s.status == universe.SUSPENDED]
+        self.note("instruments", WARN if note or blocked else OK, note or f"{len(stocks)} F&O stocks" + (
+            f", not traded until acknowledged: {', '.join(blocked)}" if blocked else ""))
         listed = master.banned(Path(self.config.ban_list) if self.config.ban_list else None, self.now.date())
         if listed is None:
             wanted = self.config.risk.vehicle == "future"

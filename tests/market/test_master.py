@@ -1,47 +1,169 @@
-"""The broker's instrument file, on the real ones where they are."""
+"""The broker's instrument file and the universe it describes, on the real ones where they are."""
+import csv
 import datetime as dt
 import gzip
+import zlib
+from collections import Counter
+from dataclasses import replace
 
 import orjson
 import pytest
 
 from engine.config import Config, Rollout
-from engine.market import master
+from engine.market import master, universe
+from engine.market.universe import SUSPENDED, Change, Contract, Stock, Turnover, Universe
 from engine.trade import rollout
 from tests.conftest import recording
 
-DAY = dt.date(2026, 8, 21)
+DAYS = dt.date(2026, 8, 18), dt.date(2026, 8, 21)
 
 
-def test_the_real_file_has_208_stocks_and_their_contracts():
-    data = recording("instruments").joinpath("NSE.2026-08-21.json.gz").read_bytes()
-    specs = master.parse(data, DAY, futures=True)
-    stocks = [s for s in specs if s.kind == "equity"]
-    futures = {s.underlying: s for s in specs if s.kind == "future"}
-    assert len(stocks) == len(futures) == 208
-    reliance = next(s for s in stocks if s.symbol == "RELIANCE")
-    assert (reliance.key, reliance.tick, reliance.lot, reliance.freeze, reliance.is_cas) == (
-        "NSE_EQ|INE002A01018", 10, 1, 100_000, True)
-    assert futures[reliance.key].lot == 500 and futures[reliance.key].expiry == "2026-08-25"
+def file_of(day):
+    return recording("instruments").joinpath(f"NSE.{day}.json.gz").read_bytes()
 
 
-@pytest.mark.parametrize("data", [b"", b"not gzip", gzip.compress(b"[1, 2"), gzip.compress(b"[]"), gzip.compress(b"{}")])
+def raw(day):
+    return orjson.loads(gzip.decompress(file_of(day)))
+
+
+@pytest.mark.parametrize("day", DAYS)
+def test_stocks_lots_ticks_and_keys_equal_an_independent_count(day):
+    found = universe.build(master.read(file_of(day)), day)
+    with (recording("instruments") / "fo_universe_by_snapshot.csv").open(newline="") as file:
+        listed = {r["underlying"]: r for r in csv.DictReader(file) if r["snapshot"] == day.isoformat() and r["type"] == "EQUITY"}
+    assert found.stocks.keys() == listed.keys() and len(found.stocks) == 208
+    assert sorted(found.indices) == ["BANKNIFTY", "FINNIFTY", "MIDCPNIFTY", "NIFTY", "NIFTYFPI", "NIFTYNXT50"]
+    for symbol, stock in found.stocks.items():
+        row = listed[symbol]
+        assert (stock.key, stock.isin) == (row["underlying_key"], row["isin"])
+        if symbol != "MOTHERSON":              # the list has the other exchange's name and tick there; the file says 1 paisa
+            assert (stock.name, stock.tick) == (row["name"], float(row["eq_tick_size_paise"]))
+        assert len(stock.options) == int(row["n_options"])
+        futures = [(row[f"fut{i}_expiry"], row[f"fut{i}_key"],
+                    *(float(row[f"fut{i}_{n}"]) for n in ("lot", "tick_paise", "freeze"))) for i in (1, 2, 3) if row[f"fut{i}_key"]]
+        assert [(c.expiry, c.key, c.lot, c.tick, c.freeze) for c in stock.futures] == futures
+        assert stock.status == "ACTIVE" and stock.is_cas and stock.sector != "unknown"
+
+
+def test_the_change_between_two_real_days_is_right_in_every_row():
+    old, new = (universe.build(master.read(file_of(day)), day) for day in DAYS)
+    changes = universe.diff(old, new)
+    sides = [{r["instrument_key"]: r for r in raw(day) if r.get("segment") == "NSE_FO" and r["asset_type"] == "EQUITY"}
+             for day in DAYS]
+    for kind, keys in (("listed", sides[1].keys() - sides[0].keys()), ("delisted", sides[0].keys() - sides[1].keys())):
+        assert {c.key for c in changes if c.kind == kind} == keys
+    fields = ("lot_size", "tick_size", "freeze_quantity", "expiry", "trading_symbol")
+    changed = {key for key in sides[0].keys() & sides[1].keys() if any(sides[0][key][f] != sides[1][key][f] for f in fields)}
+    assert {c.key for c in changes if c.kind in ("changed", "reused") and c.what != "stock"} == changed
+    assert Counter(c.kind for c in changes) == {"listed": 742}
+
+
+@pytest.mark.parametrize("data", [b"", b"not gzip", gzip.compress(b"[1, 2"), gzip.compress(b"[1, 2]"), gzip.compress(b"{}")])
 def test_damaged_files_are_refused(data):
     with pytest.raises(master.MasterError, match="fetch it again"):
-        master.parse(data, DAY)
+        master.read(data)
 
 
-def test_half_a_file_is_refused():
-    rows = [{"segment": "NSE_EQ", "instrument_key": str(i)} for i in range(master.LEAST_ROWS)]
-    with pytest.raises(master.MasterError, match="only 0 F&O stocks"):
-        master.parse(gzip.compress(orjson.dumps(rows)), DAY)
+def test_cut_and_half_files_are_refused():
+    whole, rows = file_of(DAYS[1]), raw(DAYS[1])
+    contracts = [r for r in rows if r.get("segment") == "NSE_FO"]
+    others = [r for r in rows if r.get("segment") != "NSE_FO"]
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 0x10
+    for data in (whole[:len(whole) // 2], whole[:-1], bytes(flipped), b""):
+        with pytest.raises(master.MasterError, match="fetch it again"):
+            master.read(data)
+    half = (rows[:len(rows) // 2], rows[::2], rows[len(rows) // 2:], others, others + contracts[::2],
+            contracts + [r for r in others if r.get("segment") != "NSE_EQ"], [])
+    for part in half:
+        with pytest.raises(master.MasterError, match=r"cut off|damaged"):
+            master.read(gzip.compress(orjson.dumps(part), 1))
+    before = master.read(whole).counts
+    few = [r for r in rows if r.get("segment") != "NSE_COM"]
+    master.read(gzip.compress(orjson.dumps(rows), 1), before)
+    with pytest.raises(master.MasterError, match="after the last one"):
+        master.read(gzip.compress(orjson.dumps(few), 1), before)
+
+
+def test_zlib_bombs_stop():
+    squeeze = zlib.compressobj(9, wbits=31)
+    with pytest.raises(master.MasterError, match="its end is missing"):
+        master.read(b"".join(squeeze.compress(bytes(1 << 24)) for _ in range(17)) + squeeze.flush())
+
+
+def stock(symbol, **terms):
+    future = Contract(f"NSE_FO|{symbol}", "FUT", "2026-09-29", 0, terms.pop("lot", 500), 10, 20_000, f"{symbol} FUT")
+    return replace(Stock(symbol, symbol, f"NSE_EQ|{symbol}", symbol, 10, future.lot, future.freeze, 100_000, "unknown", True,
+                         (future,)), **terms)
+
+
+def of(day, *stocks):
+    return Universe(day, {s.symbol: s for s in stocks}, {})
+
+
+def test_changed_terms_block_a_name_until_somebody_has_looked():
+    monday, tuesday, wednesday = (dt.date(2026, 9, d) for d in (7, 8, 9))
+    old = of(monday, stock("A"), stock("B"), stock("C"))
+    new, changes = universe.follow(old, of(tuesday, stock("A", lot=250), stock("B"), stock("D")), {})
+    assert new.stocks["A"].status == SUSPENDED and "lot 500 -> 250" in new.stocks["A"].reason
+    assert new.stocks["B"].status == "ACTIVE" and new.stocks["C"].status == "INACTIVE"
+    assert Change("A", "future", "NSE_FO|A", "changed", "lot", "500", "250") in changes and changes[0].is_blocking
+    assert {(c.symbol, c.kind) for c in changes if c.what == "stock"} == {("C", "left"), ("D", "joined")}
+    assert not next(s for s in new.specs() if s.symbol == "A").tradable and "C" not in {s.symbol for s in new.specs()}
+    later, none = universe.follow(new, of(wednesday, stock("A", lot=250), stock("B"), stock("D")), {})
+    assert later.stocks["A"].status == SUSPENDED and not none
+    seen, _ = universe.follow(new, of(wednesday, stock("A", lot=250)), {"A": tuesday.isoformat()})
+    assert seen.stocks["A"].status == "ACTIVE"
+
+
+def test_an_expired_key_that_names_another_contract_is_no_change_of_terms():
+    old, new = of(dt.date(2026, 9, 29), stock("A")), of(dt.date(2026, 9, 30), stock("A"))
+    (fresh,) = new.stocks["A"].futures
+    new.stocks["A"] = replace(new.stocks["A"], futures=(replace(fresh, expiry="2026-12-29", lot=100),))
+    assert [c.kind for c in universe.diff(old, new)] == ["reused"]
+
+
+def test_each_day_kept_follows_from_the_one_before(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    sources = {day: master.read(file_of(day)) for day in DAYS}
+    for day in DAYS:
+        master.kept(day).write_bytes(file_of(day))
+    first = universe.take(DAYS[0], sources[DAYS[0]], None)
+    assert not first.changes and {r["valid_from"] for r in first.rows} == {"2026-08-18"}
+    tampered = [r | {"lot_size": 1000} if r.get("asset_symbol") == "RELIANCE" and r.get("instrument_type") == "FUT" else r
+                for r in sources[DAYS[1]].contracts]
+    second = universe.take(DAYS[1], replace(sources[DAYS[1]], contracts=tampered), {"RELIANCE"})
+    assert second.universe.stocks["RELIANCE"].status == SUSPENDED and second.universe.stocks["RELIANCE"].banned == 1
+    rows = [r for r in second.rows if r["symbol"] == "RELIANCE"]
+    assert [(r["lot"], r["valid_from"], r["valid_to"]) for r in rows] == [(500, "2026-08-18", "2026-08-21"),
+                                                                        (1000, "2026-08-21", universe.FOR_EVER)]
+    assert {r["valid_from"] for r in second.rows if r["symbol"] != "RELIANCE"} == {"2026-08-18"}
+    universe.acknowledge(["RELIANCE"], DAYS[1])
+    again = universe.take(DAYS[1], replace(sources[DAYS[1]], contracts=tampered), None)
+    assert again.universe.stocks["RELIANCE"].status == "ACTIVE"
+
+
+def test_liquidity_is_the_mean_rank_of_what_is_known():
+    scores = universe.liquidity({"A": Turnover(100, 10, 1), "B": Turnover(50, 20, 2), "C": Turnover(10, 5, 3), "D": Turnover()})
+    assert scores["A"] == pytest.approx(0.5 + 0.3 * 0.5 + 0.2) and scores["B"] == pytest.approx(0.25 + 0.3 + 0.1)
+    assert scores["C"] == 0.0 and scores["D"] != scores["D"]
+    assert universe.liquidity({"A": Turnover(5), "B": Turnover(5)}) == {"A": 0.5, "B": 0.5}
+
+
+@pytest.mark.parametrize(("last", "previous", "factor", "explained"), [
+    (1000, 1000, 1.0, True), (1000, 1030, 1.03, True), (1000, 500, 0.5, True), (1500, 1000, 2 / 3, True),
+    (1000, 100.2, 0.1002, True),
+    (1000, 870, 1.0, False), (100, 1000, 10.0, True), (0, 1000, 1.0, True)])
+def test_a_night_is_explained_by_a_split_or_leaves_the_name_alone(last, previous, factor, explained):
+    found, reason = universe.overnight(last, previous)
+    assert found == pytest.approx(factor) and (reason == "") is explained
 
 
 def test_ban_list_of_the_day_only(tmp_path):
     path = tmp_path / "fo_secban.csv"
     path.write_text("Securities in Ban For Trade Date 21-AUG-2026:\n1,SAIL\n2,IDEA\n")
-    assert master.banned(path, DAY) == {"SAIL", "IDEA"}
-    assert master.banned(path, DAY + dt.timedelta(days=1)) is None and master.banned(None, DAY) is None
+    assert master.banned(path, DAYS[1]) == {"SAIL", "IDEA"}
+    assert master.banned(path, DAYS[1] + dt.timedelta(days=1)) is None and master.banned(None, DAYS[1]) is None
 
 
 def test_going_live_begins_with_one_name_and_half_a_per_cent():

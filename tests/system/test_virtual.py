@@ -13,7 +13,8 @@ from engine.trail.rundir import RunDir
 from tests.conftest import recording
 from tests.system.conftest import SHORT
 
-TABLES = ("symbols", "ticks", "bars_1m", "bars_5m", "signals", "orders", "trades", "positions", "rate_limit_log", "events")
+TABLES = ("instruments", "symbols", "ticks", "bars_1m", "bars_5m", "signals", "orders", "trades", "positions", "rate_limit_log",
+          "events")
 
 
 def contents(cli, run_dir) -> dict[str, str]:

@@ -1,0 +1,99 @@
+"""Which days NSE trades, and when: the broker's word where it can be had, else the shipped calendar (holidays.json).
+
+The shipped one knows the weekend sessions and evening hours that library calendars miss (9 and 12 of them between 2019-10 and
+2026-08); it ends with its last year, and a day beyond it is unknown, which means no trading until the broker says otherwise.
+"""
+import datetime as dt
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from engine.market.sessions import IST, OPEN
+
+CLOSE = dt.time(15, 30)
+
+
+class CalendarError(LookupError):
+    """The day lies outside the years the shipped calendar knows; says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Equity's continuous hours of one trading day."""
+    day: dt.date
+    open: dt.time = OPEN
+    close: dt.time = CLOSE
+
+    @property
+    def is_regular(self) -> bool:
+        """09:15 to 15:30 or, with a closing auction, 15:15: profiles and square-off times hold. Evening sessions (Muhurat) and
+        drills are watched and not traded."""
+        return self.open == OPEN and self.close >= dt.time(15, 15)
+
+
+@cache
+def _shipped() -> tuple[dt.date, dt.date, frozenset[dt.date], dict[dt.date, Hours]]:
+    document = json.loads((Path(__file__).parent / "holidays.json").read_text())
+    special = {dt.date.fromisoformat(day): Hours(dt.date.fromisoformat(day), *map(dt.time.fromisoformat, times))
+               for day, times in document["special"].items()}
+    return (dt.date.fromisoformat(document["first"]), dt.date.fromisoformat(document["last"]),
+            frozenset(map(dt.date.fromisoformat, document["closed"])), special)
+
+
+def hours(day: dt.date) -> Hours | None:
+    """Hours of `day` by the shipped calendar, None on a holiday; CalendarError outside its years."""
+    first, last, closed, special = _shipped()
+    if not first <= day <= last:
+        raise CalendarError(f"{day} is outside the shipped calendar ({first} to {last}): ask the broker (a token is enough), or "
+                            "extend engine/market/holidays.json")
+    if day in special:
+        return special[day]
+    return None if day.weekday() >= 5 or day in closed else Hours(day)
+
+
+def sessions_between(first: dt.date, last: dt.date) -> Iterator[dt.date]:
+    """Trading days from `first` to `last`, both inclusive."""
+    for offset in range((last - first).days + 1):
+        if hours(first + dt.timedelta(days=offset)) is not None:
+            yield first + dt.timedelta(days=offset)
+
+
+def session_before(day: dt.date) -> dt.date:
+    """The last trading day before `day`."""
+    while True:
+        day -= dt.timedelta(days=1)
+        if hours(day) is not None:
+            return day
+
+
+def hours_of_broker(day: dt.date, timings: Sequence[Mapping[str, Any]]) -> Hours | None:
+    """What the broker's `market/timings` says of NSE equity on `day`: {exchange, start_time, end_time} in ms, empty when closed.
+
+    ValueError where the answer cannot be read.
+    """
+    mine = next((row for row in timings if row.get("exchange") == "NSE"), None)
+    if mine is None:
+        return None
+    start, end = (dt.datetime.fromtimestamp(float(mine[name]) / 1000, IST) for name in ("start_time", "end_time"))
+    if start.date() != day or end <= start:
+        raise ValueError(f"the broker's hours of {day} make no sense: {start} to {end}")
+    # the broker counts from the pre-open on some days: continuous trading never begins before 09:15
+    return Hours(day, max(start.time(), OPEN), end.time())
+
+
+def hours_of(day: dt.date, timings: Sequence[Mapping[str, Any]] | None) -> tuple[Hours | None, str]:
+    """(hours, note): the broker's word where `timings` could be had, else the shipped calendar's with a note to say so."""
+    if timings is not None:
+        try:
+            return hours_of_broker(day, timings), ""
+        except (ValueError, TypeError, KeyError) as error:
+            note = str(error)
+    else:
+        note = "the broker did not tell today's hours"
+    try:
+        return hours(day), f"{note}; the shipped calendar is used"
+    except CalendarError as error:
+        return None, f"{note}; {error}"
