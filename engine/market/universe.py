@@ -254,8 +254,8 @@ RATIOS = tuple(sorted({a / b for a in range(1, 11) for b in range(1, 11) if a < 
 
 
 def overnight(last_close: float, previous_close: float) -> tuple[float, str]:
-    """(factor, reason) of a night: `last_close` is history's, `previous_close` the exchange's of this morning, which is adjusted for
-    what happened. The factor takes history to today's scale, 1.0 when nothing happened; a reason means it is not explained
+    """(factor, reason) of a night: `last_close` is history's, `previous_close` the exchange's of this morning, adjusted for what
+    happened. The factor takes history to today's scale, 1.0 when nothing happened; a reason means it is not explained
     (a jump over 8 % that no split or bonus makes) and the name is to be left alone for the day."""
     if not (last_close > 0 and previous_close > 0):
         return 1.0, ""
