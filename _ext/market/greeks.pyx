@@ -73,9 +73,10 @@ cdef double implied_vol(double price, double underlying, double strike, double y
                         bint is_call) noexcept nogil:
     """Volatility at which the option is worth `price`: 0 where that is the certain pay-off, NaN outside the bounds of arbitrage
     or where a number makes no sense."""
-    cdef double forward, x, beta, most, low = 0.0, high = INFINITY, s, b, slope = 0.0, target, y, step, newton, curve, bend, intrinsic
+    cdef double forward, x, beta, most, low = 0.0, high = INFINITY, s, b, slope = 0.0, target, y, step, newton, curve, bend
+    cdef double intrinsic
     cdef bint below, near_top
-    cdef int i
+    cdef int _i
     if not (price >= 0.0 and underlying > 0.0 and strike > 0.0 and years > 0.0 and isfinite(price) and isfinite(rate)
             and isfinite(carry) and isfinite(underlying) and isfinite(strike) and isfinite(years)):
         return NAN
@@ -103,7 +104,7 @@ cdef double implied_vol(double price, double underlying, double strike, double y
         high = s
         s *= target * sqrt(-log(b))                      # straight through the origin
         b = normalised(x, s, &slope)
-    for i in range(STEPS):
+    for _i in range(STEPS):
         if b > beta:
             high = s
         else:
@@ -161,6 +162,6 @@ def greeks_of_prices(double[::1] price not None, double[::1] underlying not None
             view[i, 0] = implied_vol(price[i], underlying[i], strike[i], years[i], rate, 0.0 if is_future else rate, is_call[i])
             fill_greeks(underlying[i], strike[i], years[i], rate, 0.0 if is_future else rate, view[i, 0], is_call[i],
                         is_future, &g)
-            view[i, 1], view[i, 2], view[i, 3], view[i, 4], view[i, 5], view[i, 6] = (g.price, g.delta, g.gamma, g.theta,
-                                                                                     g.vega, g.rho)
+            view[i, 1], view[i, 2], view[i, 3] = g.price, g.delta, g.gamma
+            view[i, 4], view[i, 5], view[i, 6] = g.theta, g.vega, g.rho
     return out
