@@ -1,6 +1,6 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from _ext.core.keys cimport KeyTable
-from _ext.core.types cimport Candidate, Instrument, ModelChange, Tick
+from _ext.core.types cimport Candidate, Gap, Instrument, ModelChange, Tick
 from _ext.feed.frame cimport FrameSink
 from _ext.feed.wire cimport Decoder
 from _ext.market.market cimport Market
@@ -16,6 +16,7 @@ cdef enum:
     MAX_PENDING = 256         # candidates waiting for their next trade update
     MAX_SOURCES = 4
     FIRING_KEPT = 1024
+    LOST_KEPT = 16384         # silences waiting to be fetched
 
 cdef struct Pending:
     int32_t used
@@ -51,6 +52,9 @@ cdef class Core(FrameSink):
     cdef int n_pending
     cdef int64_t fired[FIRING_KEPT]
     cdef uint64_t n_fired
+    cdef Gap lost[LOST_KEPT]
+    cdef uint64_t n_lost
+    cdef uint64_t taken_lost
     cdef readonly int64_t now
     cdef readonly uint64_t digest
     cdef readonly uint64_t records, frames, updates, rejected, dropped, unknown, candidates, signals
@@ -66,6 +70,8 @@ cdef class Core(FrameSink):
     cdef int _candidate(self, Row* r, const TickInfo* t, Candidate* c) except -1
     cdef int _confirm(self, Row* r, const TickInfo* t) except -1
     cdef int _decide(self, Row* r, const TickInfo* t, Candidate* c) except -1
+    cdef int _refuse(self, size_t n, int64_t now) except -1
+    cdef int _tell(self, int64_t now) except -1
     cdef int _expire(self, int64_t now, bint all) except -1
     cdef void _close(self, Pending* p, int64_t now) noexcept
     cdef int _add(self, const Instrument* spec) except -1

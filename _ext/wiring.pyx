@@ -14,12 +14,13 @@ import numpy as np
 
 from _ext.core.keys cimport KeyTable
 from _ext.core.types cimport (
-    NOT_CONFIRMED, OP_RUN, PASS, PENDING, REC_ADOPTED, REC_ASK, REC_BARS, REC_BOOK, REC_BOOT, REC_CANDIDATE, REC_FRAME,
-    REC_FUNDS, REC_HOLDINGS, REC_INSTRUMENTS, REC_LINK, REC_MODEL, REC_OPERATOR, REC_ORDER_UPDATE, REC_PROFILE, REC_QUOTES,
+    GAP_CORRUPT, GAP_SILENCE, INITIAL_FEED, NO_INST, NOT_CONFIRMED, OP_RUN, PASS, PENDING, REC_ADOPTED, REC_ASK, REC_BACKFILL,
+    REC_BARS, REC_BOOK, REC_BOOT, REC_CANDIDATE, REC_FRAME,
+    REC_FUNDS, REC_GAP, REC_HOLDINGS, REC_INSTRUMENTS, REC_LINK, REC_MODEL, REC_OPERATOR, REC_ORDER_UPDATE, REC_PROFILE, REC_QUOTES,
     REC_REPLY, REC_START, REC_STOP, REC_TIMER, REC_TIMING, REC_VERDICT, SESSION_MINUTES, TICK_DROPPED, TICK_SUPERSEDED,
-    TICK_UNKNOWN_KEY, WEAK, Adopted, BookRead, Candidate, Funds, GateDecision, Holding, Instrument, Intent, Link, ModelChange,
+    TICK_UNKNOWN_KEY, WEAK, Adopted, BookRead, Candidate, Funds, Gap, GateDecision, Holding, Instrument, Intent, Link, ModelChange,
     OperatorChange, OrderUpdate, Quote, Reply, Tick, Timing, WarmBar)
-from _ext.core.records import INTENT, REASONS
+from _ext.core.records import GAP, INTENT, REASONS
 from _ext.feed.frame cimport FrameSink
 from _ext.feed.wire cimport WIRE_OK, Decoder
 from _ext.market.market cimport Market
@@ -131,7 +132,7 @@ cdef class Core(FrameSink):
                 if self.decoder.decode(payload, n) == WIRE_OK:
                     self.apply_ticks(now)
                 else:
-                    self.rejected += 1
+                    self._refuse(n, now)
             elif type == REC_TIMER:
                 self.market.on_timer(now)
                 self._expire(now, False)
@@ -145,6 +146,7 @@ cdef class Core(FrameSink):
                 self.trader.on_timer(now)
             elif type == REC_LINK:
                 if (<const Link*>payload).which == 0:
+                    self.market.on_link((<const Link*>payload).up, (<const Link*>payload).code, now)
                     self.trader.on_feed((<const Link*>payload).up, now)
                 else:
                     self.gate.orders_up = (<const Link*>payload).up
@@ -181,10 +183,33 @@ cdef class Core(FrameSink):
                 self.gate.orders_up = self.gate.reconciled = 0
                 self.trader.on_boot(now)
                 self.config["nonces"] = [*self.config["nonces"], orjson.loads((<const char*>payload)[:n])["nonce"]]
+            elif type == REC_BACKFILL:
+                self.market.backfill(<const WarmBar*>payload, <int>(n // sizeof(WarmBar)), now)
             elif type == REC_STOP:
                 self._expire(now, True)
+            if self.market.n_told:
+                self._tell(now)
         finally:
             self.busy = 0
+        return 0
+
+    cdef int _refuse(self, size_t n, int64_t now) except -1:
+        """A frame that is no frame."""
+        self.rejected += 1
+        self.market.tell(GAP_CORRUPT, NO_INST, now, now, 0, 0, 0, <double>n, 0)
+        return 0
+
+    cdef int _tell(self, int64_t now) except -1:
+        """Takes the ledger's new rows to the journal, and those whose minutes are to be fetched to whoever fetches them."""
+        cdef int i
+        cdef Gap* gap
+        for i in range(self.market.n_told):
+            gap = &self.market.told[i]
+            self.trail.put(REC_GAP, now, gap, sizeof(Gap))
+            if gap.kind == GAP_SILENCE:
+                self.lost[self.n_lost % LOST_KEPT] = gap[0]
+                self.n_lost += 1
+        self.market.n_told = 0
         return 0
 
     cdef int on_frame(self, const uint8_t* frame, size_t n, int64_t now) except -1:
@@ -208,12 +233,14 @@ cdef class Core(FrameSink):
         self.now = now
         if self.stamped:
             self.stamps.decoded = stopwatch()
-        if not good:
-            self.rejected += 1
-            return 0
         self.busy = 1
         try:
-            self.apply_ticks(now)
+            if good:
+                self.apply_ticks(now)
+            else:
+                self._refuse(n, now)
+            if self.market.n_told:
+                self._tell(now)
         finally:
             self.busy = 0
         self.attention = self.trader.out_count > 0
@@ -231,6 +258,7 @@ cdef class Core(FrameSink):
         cdef int i
         cdef TickInfo info
         self.frames += 1
+        self.market.is_snapshot = self.decoder.head.type == INITIAL_FEED
         for i in range(self.decoder.head.n_ticks):
             self._tick(&self.decoder.ticks[i], now, &info)
         return 0
@@ -411,6 +439,23 @@ cdef class Core(FrameSink):
             return self.trail.seq if self.trail.seq != before else 0
         return self.input(type, now, &view[0] if view is not None else NULL, view.shape[0] if view is not None else 0)
 
+    def take_lost(self):
+        """Silences that ended since the last call, as an array of records.GAP: minutes to be fetched. Nothing of a replay's."""
+        cdef uint64_t k, first = max(self.taken_lost, self.n_lost - min(self.n_lost, <uint64_t>LOST_KEPT))
+        cdef uint8_t[::1] view
+        out = np.empty(self.n_lost - first, GAP)
+        if len(out):
+            view = out.view(np.uint8)
+            for k in range(first, self.n_lost):
+                memcpy(&view[(k - first) * sizeof(Gap)], &self.lost[k % LOST_KEPT], sizeof(Gap))
+        self.taken_lost = self.n_lost
+        return out
+
+    @property
+    def has_lost(self):
+        """Whether `take_lost` would give anything."""
+        return self.n_lost > self.taken_lost
+
     def attach(self, Trail trail not None):
         """Goes on with another trail: after a restart's replay, from its Verifier to the new Journal."""
         (<DigestTrail>self.trail).inner = trail
@@ -531,7 +576,7 @@ cdef class Core(FrameSink):
                 "dropped": self.dropped, "unknown": self.unknown, "candidates": self.candidates,
                 "signals": self.signals, "orders": self.trader.n_orders, "requests": self.trader.n_serials,
                 "second_exits": self.trader.second_exits, "illegal": self.trader.illegal,
-                "bars": self.market.bars, "gaps": self.market.gaps, "late": self.market.late,
+                "bars": self.market.closed, "gaps": self.market.gaps, "late": self.market.late,
                 "step_back": self.market.step_back, "repeats": self.market.repeats, "bad_time": self.market.bad_time}
 
     def replay(self, Reader reader not None, Verifier verifier=None, uint64_t limit=0) -> int:
@@ -552,6 +597,7 @@ cdef class Core(FrameSink):
                     verifier.seq = head.seq
                 self.apply(head.type, head.now, <const uint8_t*>head + sizeof(RecordHead), head.size, head.check)
                 self.trader.out_count = 0
+                self.taken_lost = self.n_lost
                 applied += 1
             elif head.type < FIRST_TELEMETRY and verifier is not None:
                 verifier.mismatched += 1

@@ -2,14 +2,14 @@
 import numpy as np
 
 from _ext.core.types cimport (
-    Adopted, BookRead, Candidate, Closing, Fill, Funds, GateDecision, Holding, Instrument, Intent, Link, ModelChange,
+    Adopted, BookRead, Candidate, Closing, Fill, Funds, Gap, GateDecision, Holding, Instrument, Intent, Link, ModelChange,
     N_FEATURES, N_REASONS, OperatorChange, OrderUpdate, PositionChange, Quote, Reply, StateChange, Timing, WarmBar)
 
 RECORD_NAMES = {
     1: "start", 2: "instruments", 3: "profile", 4: "bars", 5: "frame", 6: "timer", 7: "link", 8: "reply",
     9: "order_update", 10: "funds", 11: "operator", 12: "model", 13: "boot", 14: "stop",
-    15: "book", 16: "holdings", 17: "adopted", 18: "quotes", 19: "ask", 20: "universe",
-    64: "candidate", 65: "verdict", 66: "gate", 67: "intent", 68: "fill", 69: "position", 70: "state",
+    15: "book", 16: "holdings", 17: "adopted", 18: "quotes", 19: "ask", 20: "universe", 21: "backfill", 22: "feed_note",
+    64: "candidate", 65: "verdict", 66: "gate", 67: "intent", 68: "fill", 69: "position", 70: "state", 71: "gap",
     128: "timing", 129: "closed",
 }
 
@@ -52,6 +52,9 @@ INSTRUMENT = _dtype([("key", "S48"), ("symbol", "S32"), *i64("tick lot freeze lo
                      ("kind", "<i4"), ("tradable", "<i4"), ("close_minute", "<i4"), ("cas", "<i4"), ("future", "<u4"),
                      ("sector", "<i4"), ("expiry", "<i8"), ("banned", "<i4"), ("pad", "<i4")], sizeof(Instrument))
 WARM_BAR = _dtype([("inst", "<u4"), ("flags", "<i4"), *i64("minute open high low close volume")], sizeof(WarmBar))
+GAP = _dtype([("inst", "<u4"), ("kind", "<i4"), *i64("begin end first_minute last_minute volume"), ("measured", "<f8"),
+              ("limit", "<f8")], sizeof(Gap))
+GAPS = ("", "silence", "stall", "link", "late", "skew", "jump", "corrupt", "doubt", "filled", "refused", "stale", "halted")
 LINK = _dtype([("which", "<i4"), ("up", "<i4"), ("code", "<i4"), ("pad", "<i4")], sizeof(Link))
 REPLY = _dtype([("intent", "<u8"), ("outcome", "<i4"), ("code", "<i4"), ("latency", "<i8"), ("order_id", "S32"),
                 ("error", "S16"), ("kind", "<i4"), ("pad", "<i4")], sizeof(Reply))
@@ -91,6 +94,6 @@ TIMING = _dtype([("frame_seq", "<u8"), ("candidate", "<u8"), *i64("decoded score
 CLOSING = _dtype([(name, "<u8") for name in "records updates candidates intents digest".split()], sizeof(Closing))
 
 PAYLOADS = {2: INSTRUMENT, 4: WARM_BAR, 7: LINK, 8: REPLY, 9: ORDER_UPDATE, 10: FUNDS, 11: OPERATOR_CHANGE,
-            12: MODEL_CHANGE, 16: HOLDING, 17: ADOPTED, 18: QUOTE, 19: CANDIDATE,
+            12: MODEL_CHANGE, 16: HOLDING, 17: ADOPTED, 18: QUOTE, 19: CANDIDATE, 21: WARM_BAR, 22: GAP, 71: GAP,
             64: CANDIDATE, 65: CANDIDATE, 66: GATE, 67: INTENT, 68: FILL, 69: POSITION, 70: STATE, 128: TIMING, 129: CLOSING}
 """Record type -> dtype of its payload, where it is a struct or an array of them."""

@@ -116,6 +116,8 @@ cdef enum RecordType:
     REC_QUOTES = 18           # Quote[]: quotes by REST while the feed is down
     REC_ASK = 19              # Candidate: an entry asked for from outside, past the signals; drills and tests
     REC_UNIVERSE = 20         # JSON: the F&O universe of the day and what changed since the last; for the store
+    REC_BACKFILL = 21         # WarmBar[]: minutes lost in a gap, from candles, oldest first for each name
+    REC_FEED_NOTE = 22        # Gap: what the feed's keeper found out: keys that are refused, names that are halted
     # decisions
     REC_CANDIDATE = 64        # Candidate at the tick that made it
     REC_VERDICT = 65          # Candidate once decided
@@ -124,6 +126,7 @@ cdef enum RecordType:
     REC_FILL = 68             # Fill
     REC_POSITION = 69         # PositionChange
     REC_STATE = 70            # StateChange
+    REC_GAP = 71              # Gap: something is missing from the feed, or was and has been filled
     # telemetry
     REC_TIMING = 128          # Timing
     REC_CLOSED = 129          # Closing: the writer's last record, counts and digest
@@ -164,6 +167,31 @@ ctypedef struct WarmBar:      # history of one closed minute
     int64_t low
     int64_t close
     int64_t volume
+
+cdef enum GapKind:
+    GAP_SILENCE = 1           # one name for longer than its own rate allows; its minutes are to be backfilled
+    GAP_STALL = 2             # every name for more than three seconds
+    GAP_LINK = 3              # no connection
+    GAP_LATE = 4              # trades delivered late; measured: the longest lag, s
+    GAP_SKEW = 5              # the clocks' difference became `measured` s
+    GAP_JUMP = 6              # one update with more than five expected bars of volume
+    GAP_CORRUPT = 7           # a frame that cannot be read
+    GAP_DOUBT = 8             # a price or volume out of all proportion, not believed until a second update says the same
+    GAP_FILLED = 9            # minutes entered from candles; measured: how many
+    GAP_REFUSED = 10          # a subscription that no snapshot answered
+    GAP_STALE = 11            # subscribed anew because it said nothing while others did
+    GAP_HALTED = 12           # answers to subscriptions, and never changes
+
+ctypedef struct Gap:          # a row of the ledger
+    uint32_t inst             # NO_INST: the feed as a whole
+    int32_t kind              # GapKind
+    int64_t begin             # now, ns
+    int64_t end
+    int64_t first_minute      # touched, minutes since 1970 UTC; 0: none
+    int64_t last_minute
+    int64_t volume            # traded meanwhile, as far as the cumulative volume tells
+    double measured
+    double limit
 
 ctypedef struct Link:
     int32_t which             # 0 feed, 1 order stream

@@ -1,21 +1,27 @@
 """Rows, bars, windows and rings of all instruments; `on_tick` digests one update.
 
 Traded volume is the advance of the day's cumulative volume, bars belong to the minute of the trade time, a bar that
-touches a silence is dirty and leaves no trace in the statistics (DESIGN 4; MARKET 0.6, 0.7, 2).
+touches a silence is dirty and leaves no trace in the statistics (DESIGN 4; MARKET 0.6, 0.7, 2). What was lost is told to the
+ledger; minutes that come back from candles are entered where they belong, by the code that entered all others.
 """
 from libc.math cimport fmax, fmin, log
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from _ext.core.types cimport HAS_FIRST, HAS_FULL, HAS_LTPC, SESSION_MINUTES, Instrument, Tick, WarmBar
+from _ext.core.types cimport (
+    GAP_DOUBT, GAP_FILLED, GAP_JUMP, GAP_LATE, GAP_LINK, GAP_SILENCE, GAP_SKEW, GAP_STALL, HAS_FIRST, HAS_FULL, HAS_LTPC,
+    KIND_OPTION, NO_INST, SESSION_MINUTES, Gap, Instrument, Tick, WarmBar)
 from _ext.market.book cimport update_book
+from _ext.market.indicators cimport Indicators, enter_bar
+from _ext.market.indicators import NAMES as INDICATORS
 from _ext.market.rolling cimport begin_minute, push_bar
 from _ext.market.state cimport (
-    BAR_CLOSED, BAR_DIRTY, CLOSE_GRACE_MS, GAP_BUCKETS, GAP_MIN_MS, TICK_AFTER_GAP, TICK_BAD_TIME, TICK_FIRST,
-    TICK_LATE, TICK_NEW_BAR, TICK_OUTSIDE, TICK_REPEAT, TICK_STEP_BACK, TICK_TRADED, RingTick, Row, TickInfo, Window)
+    LONG, BAR_CLOSED, BAR_DIRTY, BAR_FILLED, BAR_HISTORY, BAR_STILL, BARS_KEPT, CLOSE_GRACE_MS, GAP_BUCKETS, GAP_MIN_MS, SAVE_EVERY,
+    TICK_AFTER_GAP, TICK_BAD_TIME, TICK_BOOK, TICK_DOUBTED, TICK_FIRST, TICK_LATE, TICK_NEW_BAR, TICK_OUTSIDE, TICK_REPEAT, TICK_SNAPSHOT,
+    TICK_STEP_BACK, TICK_TRADED, Bar, RingTick, Row, Saved, TickInfo, Window)
 
 cdef enum:
     OPEN_MINUTE = 555         # 09:15 IST, minutes of the day
@@ -25,7 +31,18 @@ cdef enum:
     AHEAD_MS = 60000          # a trade time further ahead of the clock than this is nonsense
     SWEEP = 64                # instruments a timer looks at
     FILL_MINUTES = 50         # quiet minutes of a thin name entered into its windows as zeros
+    LATE_MS = 3000            # a trade delivered later than this beyond the smallest lag is late
+    LATE_END_MS = 5000        # without one for so long the episode is over
+    SKEW_STEP_MS = 500        # a change of the clocks' difference worth a row
+    WILD_BARS = 60            # expected bars in one update that are doubted; the day's largest is 45 in one of 100 (MARKET 3.1)
+    JUMP_BARS = 5             # and that are noted
+    NONE_LOST = 1073741824
+cdef int64_t STALL_NS = 3000000000
+cdef int64_t NS = 1000000
 
+BAR_DTYPE = np.dtype([(name, "<i8") for name in ("minute", "open", "high", "low", "close", "volume", "base", "flags")])
+"""numpy's view of state.pxd::Bar."""
+LIVES = ("unseen", "live", "quiet", "stale", "halted", "closed", "down")
 RING_DTYPE = np.dtype([("now", "<i8"), ("ltt", "<i8"), ("ltp", "<i8"), ("volume", "<i8"), ("bid", "<i8"), ("ask", "<i8"),
                        ("bid_q", "<i4"), ("ask_q", "<i4"), ("flags", "<i4"), ("pad", "<i4")])
 """numpy's view of state.pxd::RingTick."""
@@ -84,9 +101,13 @@ cdef class Market:
         self.rows = <Row*>calloc(capacity, sizeof(Row))
         self.windows = <Window*>calloc(capacity, sizeof(Window))
         self.ring = <RingTick*>calloc(<size_t>capacity * depth, sizeof(RingTick))
-        if self.rows == NULL or self.windows == NULL or self.ring == NULL:
+        self.indicators = <Indicators*>calloc(capacity, sizeof(Indicators))
+        self.bars = <Bar*>calloc(<size_t>capacity * BARS_KEPT, sizeof(Bar))
+        self.saved = <Saved*>calloc(<size_t>capacity * 2, sizeof(Saved))
+        if (self.rows == NULL or self.windows == NULL or self.ring == NULL or self.indicators == NULL or self.bars == NULL
+                or self.saved == NULL):
             raise MemoryError(f"no memory for {capacity} instruments of {depth} ticks")
-        self.min_lag_ms = NO_LAG
+        self.min_lag_ms = self.told_skew_ms = NO_LAG
         for i in range(SESSION_MINUTES):
             self.a[i] = self.v[i] = 1.0
 
@@ -94,11 +115,17 @@ cdef class Market:
         free(self.rows)
         free(self.windows)
         free(self.ring)
+        free(self.indicators)
+        free(self.bars)
+        free(self.saved)
 
     cdef void add(self, uint32_t inst, const Instrument* spec) noexcept nogil:
         cdef Row* r = &self.rows[inst]
         memset(r, 0, sizeof(Row))
         memset(&self.windows[inst], 0, sizeof(Window))
+        memset(&self.indicators[inst], 0, sizeof(Indicators))
+        self.saved[2 * <size_t>inst].minute = self.saved[2 * <size_t>inst + 1].minute = -1
+        r.gap_bars = NONE_LOST
         r.peak = -1
         r.tick = max(spec.tick, <int64_t>1)
         r.close_minute = spec.close_minute
@@ -111,40 +138,158 @@ cdef class Market:
     cdef void warm(self, const WarmBar* bar) noexcept nogil:
         """Enters one bar of history. The first bar of a day starts from its own open: levels never span a night."""
         cdef Row* r
+        cdef Bar entry
         cdef int64_t session = (bar.minute + 330) % 1440 - OPEN_MINUTE
         cdef int64_t day = (bar.minute + 330) // 1440
         if bar.inst >= self.size or session < 0 or session >= SESSION_MINUTES or bar.open <= 0 or bar.close <= 0:
             return
         r = &self.rows[bar.inst]
-        if day != r.day or r.last_close <= 0.0:
-            r.last_close = <double>bar.open
-            r.day = day
+        entry.minute = bar.minute
+        entry.open = bar.open
+        entry.high = max(bar.high, max(bar.open, bar.close))
+        entry.low = min(bar.low, min(bar.open, bar.close)) if bar.low > 0 else min(bar.open, bar.close)
+        entry.close = bar.close
+        entry.volume = max(bar.volume, <int64_t>0)
+        entry.base = bar.open if day != r.day or r.last_close <= 0.0 else <int64_t>r.last_close
+        entry.flags = BAR_HISTORY
+        self._enter(r, bar.inst, &entry)
         r.minute = bar.minute
-        r.high = max(bar.high, bar.close)
-        r.low = min(bar.low, bar.close) if bar.low > 0 else bar.close
         r.close = bar.close
-        r.volume = bar.volume
-        r.bar_flags = bar.flags
-        r.inv_a = 1.0 / self.a[session]
-        self._close_bar(r, bar.inst)
+        r.bar_flags = BAR_CLOSED
         r.day = day
+
+    # ---- closed minutes ------------------------------------------------------------------------------------------------
+    cdef void _enter(self, Row* r, uint32_t inst, const Bar* bar) noexcept nogil:
+        """The one way into windows and indicators. Every 32 bars the state before is kept, to begin again from."""
+        cdef Window* w = &self.windows[inst]
+        cdef Saved* keep
+        cdef int64_t session = (bar.minute + 330) % 1440 - OPEN_MINUTE
+        cdef double base = <double>bar.base, inv_a = 1.0 / self.a[session], raw, u, reach
+        if r.bars_at % SAVE_EVERY == 0:
+            keep = &self.saved[2 * <size_t>inst + (r.bars_at // SAVE_EVERY & 1)]
+            memcpy(&keep.window, w, sizeof(Window))
+            memcpy(&keep.indicators, &self.indicators[inst], sizeof(Indicators))
+            keep.path, keep.raw, keep.last_close = r.path, r.raw, r.last_close
+            keep.count, keep.minute, keep.day, keep.gap_bars = r.bars_at, r.entered, r.entered_day, r.gap_bars
+        raw = log(<double>bar.close / base)
+        u = raw * inv_a
+        reach = (fmax(<double>bar.high, base) - fmin(<double>bar.low, base)) / base
+        r.path += u
+        r.raw += raw
+        push_bar(w, u, r.path, r.raw, <double>bar.volume, self.v[session], reach * inv_a)
+        r.closed = <int32_t>w.n
+        r.entered_day = (bar.minute + 330) // 1440
+        enter_bar(&self.indicators[inst], r.entered_day, <double>bar.high, <double>bar.low, <double>bar.close, <double>bar.volume)
+        memcpy(&self.bars[<size_t>inst * BARS_KEPT + r.bars_at % BARS_KEPT], bar, sizeof(Bar))
+        r.bars_at += 1
+        r.entered = bar.minute
+        r.last_close = <double>bar.close
+        if r.gap_bars < NONE_LOST:
+            r.gap_bars += 1
+
+    cdef void _reenter(self, Row* r, uint32_t inst, int more, int64_t drop_from) noexcept nogil:
+        """Enters the kept bars once more from a state before the first change: with the `more` bars of `scratch`, oldest first, in
+        place of their own minutes, and without the others from `drop_from` on."""
+        cdef Bar own[BARS_KEPT]
+        cdef Saved* from_ = NULL
+        cdef Saved* slot
+        cdef Bar* ring = self.bars + <size_t>inst * BARS_KEPT
+        cdef int64_t first = self.scratch[0].minute if more else drop_from
+        cdef int64_t last_minute = -1
+        cdef double last_close = r.last_close
+        cdef int i, k = 0, count = 0
+        cdef uint64_t n, oldest = r.bars_at - min(r.bars_at, <uint64_t>BARS_KEPT)
+        cdef Bar bar
+        for i in range(2):
+            slot = &self.saved[2 * <size_t>inst + i]
+            if (slot.minute >= 0 and slot.minute < first and slot.count >= oldest and slot.count <= r.bars_at
+                    and (from_ == NULL or slot.count > from_.count)):
+                from_ = slot
+        if from_ == NULL:                   # too old to be put right: it stays lost
+            return
+        for n in range(from_.count, r.bars_at):
+            own[count] = ring[n % BARS_KEPT]
+            count += 1
+        memcpy(&self.windows[inst], &from_.window, sizeof(Window))
+        memcpy(&self.indicators[inst], &from_.indicators, sizeof(Indicators))
+        r.path, r.raw, r.last_close = from_.path, from_.raw, from_.last_close
+        r.bars_at, r.entered, r.entered_day, r.gap_bars = from_.count, from_.minute, from_.day, <int32_t>from_.gap_bars
+        last_minute = from_.minute
+        i = 0
+        while i < count or k < more:
+            if k < more and (i >= count or self.scratch[k].minute <= own[i].minute):
+                if i < count and own[i].minute == self.scratch[k].minute:
+                    i += 1
+                bar = self.scratch[k]
+                k += 1
+            else:
+                bar = own[i]
+                i += 1
+                if bar.minute >= drop_from:
+                    r.gap_bars = 0
+                    continue
+            if bar.minute == last_minute + 1:
+                bar.base = <int64_t>r.last_close
+            elif bar.minute > last_minute + 1 and (bar.minute + 330) // 1440 == (last_minute + 330) // 1440:
+                r.gap_bars = 0              # minutes between are still missing
+            self._enter(r, inst, &bar)
+            last_minute = bar.minute
+        if r.entered < (r.minute if r.bar_flags & BAR_CLOSED else r.minute - 1):
+            r.last_close = last_close       # of a lost minute that came later
+        if r.minute != 0 and not r.bar_flags & BAR_CLOSED:
+            i = <int>((r.minute + 330) % 1440 - OPEN_MINUTE)
+            begin_minute(r, &self.windows[inst], self.a[i], self.v[i])
+
+    cdef void backfill(self, const WarmBar* bars, int count, int64_t now) noexcept nogil:
+        """Minutes of one name that were lost, from candles, oldest first; the forming minute and later ones are not taken."""
+        cdef Row* r
+        cdef uint32_t inst
+        cdef int i, taken = 0
+        cdef int64_t session, before = -1, five
+        cdef Bar* bar
+        if count <= 0 or bars[0].inst >= self.size:
+            return
+        inst = bars[0].inst
+        r = &self.rows[inst]
+        for i in range(count):
+            session = (bars[i].minute + 330) % 1440 - OPEN_MINUTE
+            if (bars[i].inst != inst or taken == SCRATCH or session < 0 or session >= r.close_minute or bars[i].minute <= before
+                    or bars[i].open <= 0 or bars[i].close <= 0 or bars[i].low <= 0 or bars[i].minute > r.minute
+                    or (bars[i].minute == r.minute and not r.bar_flags & BAR_CLOSED)):
+                continue
+            bar = &self.scratch[taken]
+            taken += 1
+            before = bar.minute = bars[i].minute
+            bar.open, bar.close = bars[i].open, bars[i].close
+            bar.high = max(bars[i].high, max(bar.open, bar.close))
+            bar.low = min(bars[i].low, min(bar.open, bar.close))
+            bar.volume = max(bars[i].volume, <int64_t>0)
+            bar.base = bar.open
+            bar.flags = BAR_FILLED | BAR_CLOSED
+        if taken == 0:
+            return
+        self._reenter(r, inst, taken, <int64_t>1 << 62)
+        five = r.minute5 * 5
+        for i in range(taken):              # the forming five minutes began in the gap
+            if self.scratch[i].minute >= five and self.scratch[i].minute < five + 5 and self.scratch[i].minute < r.minute:
+                if i == 0 or self.scratch[i - 1].minute < five:
+                    if self.scratch[i].minute == five:
+                        r.open5 = self.scratch[i].open
+                break
+        self.tell(GAP_FILLED, inst, now, now, self.scratch[0].minute, self.scratch[taken - 1].minute, 0, taken, count)
 
     cdef void _close_bar(self, Row* r, uint32_t inst) noexcept nogil:
         """Ends the forming minute: a clean bar enters the windows, a dirty one only moves the last close."""
-        cdef Window* w = &self.windows[inst]
-        cdef int64_t session = (r.minute + 330) % 1440 - OPEN_MINUTE
-        cdef double raw, u, reach
+        cdef Bar bar
+        cdef double raw
         cdef int slot
         if r.minute == 0 or r.bar_flags & BAR_CLOSED:
             return
         if not r.bar_flags & BAR_DIRTY and r.last_close > 0.0:
             raw = log(<double>r.close / r.last_close)
-            u = raw * r.inv_a
-            reach = (fmax(<double>r.high, r.last_close) - fmin(<double>r.low, r.last_close)) / r.last_close
-            r.path += u
-            r.raw += raw
-            push_bar(w, u, r.path, r.raw, <double>r.volume, self.v[session], reach * r.inv_a)
-            r.closed = <int32_t>w.n
+            bar.minute, bar.open, bar.high, bar.low, bar.close = r.minute, r.open, r.high, r.low, r.close
+            bar.volume, bar.base, bar.flags = r.volume, <int64_t>r.last_close, BAR_CLOSED
+            self._enter(r, inst, &bar)
             slot = <int>(r.minute & 63)
             if self.moved_minute[slot] != r.minute:
                 self.moved_minute[slot] = r.minute
@@ -152,24 +297,28 @@ cdef class Market:
                 self.movers[slot] = 0
             self.moved[slot] += raw
             self.movers[slot] += 1
+        else:
+            r.gap_bars = 0
         r.last_close = <double>r.close
         r.bar_flags |= BAR_CLOSED
         r.gap_limit_ms = gap_limit(r.gaps)
         r.trade_gap_limit_ms = gap_limit(r.trade_gaps)
-        self.bars += 1
+        self.closed += 1
 
     cdef void _open_bar(self, Row* r, uint32_t inst, int64_t minute, int64_t price) noexcept nogil:
         """Begins `minute` at `price`; minutes of the day without a trade since the last bar count as still ones."""
         cdef int64_t session = (minute + 330) % 1440 - OPEN_MINUTE
         cdef int64_t skipped, day = (minute + 330) // 1440
         cdef Window* w = &self.windows[inst]
+        cdef Bar still
         if day != r.day or r.last_close <= 0.0:
             r.last_close = <double>price
             r.minute5 = 0
         elif not r.bar_flags & BAR_DIRTY and r.minute != 0:
             for skipped in range(max(r.minute + 1, minute - FILL_MINUTES), minute):
-                push_bar(w, 0.0, r.path, r.raw, 0.0, self.v[(skipped + 330) % 1440 - OPEN_MINUTE], 0.0)
-            r.closed = <int32_t>w.n
+                still.minute, still.volume, still.flags = skipped, 0, BAR_STILL | BAR_CLOSED
+                still.open = still.high = still.low = still.close = still.base = <int64_t>r.last_close
+                self._enter(r, inst, &still)
         r.day = day
         r.minute = minute
         r.open = r.high = r.low = r.close = price
@@ -252,6 +401,11 @@ cdef class Market:
                 return
         self.doubts = 0
         if self.lag_minute[slot] != minute:
+            if self.min_lag_ms != NO_LAG and (self.told_skew_ms == NO_LAG
+                                              or not -SKEW_STEP_MS <= self.min_lag_ms - self.told_skew_ms <= SKEW_STEP_MS):
+                self.tell(GAP_SKEW, NO_INST, now_ms * NS, now_ms * NS, 0, 0, 0, <double>self.min_lag_ms * 1e-3,
+                          <double>self.told_skew_ms * 1e-3 if self.told_skew_ms != NO_LAG else 0.0)
+                self.told_skew_ms = self.min_lag_ms
             self.lag_minute[slot] = minute
             self.lag_of[slot] = lag
             self.min_lag_ms = lag
@@ -269,6 +423,10 @@ cdef class Market:
         cdef int64_t lag, silence, trade_silence, session
         cdef bint gap = False
         cdef RingTick* slot
+        if now - self.heard > STALL_NS and self.heard != 0 and self._in_session(now):
+            self.tell(GAP_STALL, NO_INST, self.heard, now, self._minute_at(self.heard), self._minute_at(now), 0,
+                      <double>(now - self.heard) * 1e-9, STALL_NS * 1e-9)
+        self.heard = now
         out.now = now
         out.volume = out.lag_ms = 0
         out.ltt = t.ltt
@@ -280,6 +438,7 @@ cdef class Market:
             gap = silence > r.gap_limit_ms
             if gap:
                 self.gaps += 1
+                self._lost(r, inst, t, now)
             else:
                 count_gap(r.gaps, silence)
         if t.has & (HAS_FULL | HAS_FIRST) and t.iv > 0.0:
@@ -302,11 +461,23 @@ cdef class Market:
                 if 0 <= session < r.close_minute:
                     out.minute = <int32_t>session
                 if not (t.ltt == r.ltt and t.ltp == r.ltp and (t.vtt == r.peak or t.vtt == 0)) or gap:
-                    self._trade(r, inst, t, out, out.minute >= 0, gap)
+                    if self._is_wild(r, t, inst, now, gap):
+                        out.flags |= TICK_DOUBTED
+                    else:
+                        self._trade(r, inst, t, out, out.minute >= 0, gap)
+                        if out.flags & TICK_TRADED and out.lag_ms > LATE_MS:
+                            self._late(out.lag_ms, now)
                 elif not out.flags:
                     out.flags = TICK_REPEAT
                     self.repeats += 1
         r.seen = now
+        if self.is_snapshot:
+            out.flags |= TICK_SNAPSHOT
+        if out.flags & (TICK_TRADED | TICK_BOOK) or r.changed == 0:
+            r.changed = now
+            r.echoes = 0
+        elif self.is_snapshot:
+            r.echoes += 1
         slot = &self.ring[<size_t>inst * self.depth + (r.ring_at & (self.depth - 1))]
         r.ring_at += 1
         slot.now = now
@@ -324,6 +495,8 @@ cdef class Market:
         cdef int64_t exchange_ms
         cdef uint32_t _i
         cdef Row* r
+        if self.late_begin != 0 and now - self.late_last > LATE_END_MS * NS:
+            self._late(0, now)
         if self.size == 0 or self.min_lag_ms == NO_LAG:
             return
         exchange_ms = self.exchange_ms(now)
@@ -337,6 +510,106 @@ cdef class Market:
         """The exchange's clock at receipt time `now`, as far as the smallest lag tells."""
         return now // 1000000 - (self.min_lag_ms if self.min_lag_ms != NO_LAG else 0)
 
+    # ---- what is missing -----------------------------------------------------------------------------------------------
+    cdef void tell(self, int kind, uint32_t inst, int64_t begin, int64_t end, int64_t first, int64_t last, int64_t volume,
+                   double measured, double limit) noexcept nogil:
+        """A row for the ledger; the core takes it to the journal before the record under way ends."""
+        cdef Gap* gap
+        if self.n_told == TOLD:
+            return
+        gap = &self.told[self.n_told]
+        self.n_told += 1
+        gap.inst, gap.kind, gap.begin, gap.end, gap.first_minute, gap.last_minute = inst, kind, begin, end, first, last
+        gap.volume, gap.measured, gap.limit = volume, measured, limit
+
+    cdef int64_t _minute_at(self, int64_t now) noexcept nogil:
+        """The exchange's minute at receipt time `now`."""
+        return self.exchange_ms(now) // 60000
+
+    cdef bint _in_session(self, int64_t now) noexcept nogil:
+        return 0 <= (self._minute_at(now) + 330) % 1440 - OPEN_MINUTE < SESSION_MINUTES - 5
+
+    cdef void _lost(self, Row* r, uint32_t inst, const Tick* t, int64_t now) noexcept nogil:
+        """A name is back after a silence its own rate does not explain: its minutes since then are not whole, also those the timer
+        has closed in the meantime."""
+        cdef int64_t first = self._minute_at(r.seen), last = self._minute_at(now), volume = 0
+        cdef int64_t begin = (first + 330) % 1440 - OPEN_MINUTE
+        if begin >= r.close_minute or (last + 330) // 1440 != (first + 330) // 1440:
+            return                          # closed in between: nothing was to be had
+        if (last + 330) % 1440 - OPEN_MINUTE < 0:
+            return
+        if t.has & (HAS_FULL | HAS_FIRST) and r.peak >= 0 and t.vtt > r.peak:
+            volume = t.vtt - r.peak
+        self.tell(GAP_SILENCE, inst, r.seen, now, first, last, volume, <double>(now - r.seen) * 1e-9,
+                  <double>r.gap_limit_ms * 1e-3)
+        if r.entered >= first and r.bars_at:
+            self._reenter(r, inst, 0, first)
+
+    cdef bint _is_wild(self, Row* r, const Tick* t, uint32_t inst, int64_t now, bint gap) noexcept nogil:
+        """Whether to wait for a second update: a tenth away from the last price, or more volume in one update than an hour has.
+        Nothing NSE sends looks so (MARKET 3.1), a damaged number does, and one believed would spoil the day's volume."""
+        cdef int64_t more = t.vtt - r.peak if t.has & (HAS_FULL | HAS_FIRST) and r.peak >= 0 else 0
+        cdef bint wild = False
+        if gap or r.ltp <= 0 or r.kind == KIND_OPTION or t.ltt < r.ltt:
+            r.doubted_ltp = 0
+            return False
+        wild = t.ltp * 10 > r.ltp * 11 or t.ltp * 10 < r.ltp * 9
+        if r.expected > 0.0:
+            if <double>more > WILD_BARS * r.expected:
+                wild = True
+            elif <double>more > JUMP_BARS * r.expected:
+                self.tell(GAP_JUMP, inst, r.seen, now, 0, 0, more, <double>more / r.expected, JUMP_BARS)
+        if not wild:
+            r.doubted_ltp = 0
+            return False
+        if (r.doubted_ltp > 0 and t.ltp * 50 < r.doubted_ltp * 51 and t.ltp * 50 > r.doubted_ltp * 49
+                and t.vtt >= r.doubted_vtt and <double>(t.vtt - r.doubted_vtt) <= WILD_BARS * fmax(r.expected, 1.0)):
+            r.doubted_ltp = 0
+            return False
+        r.doubted_ltp, r.doubted_vtt = t.ltp, t.vtt
+        self.doubted += 1
+        self.tell(GAP_DOUBT, inst, now, now, 0, 0, more, <double>t.ltp, <double>r.ltp)
+        return True
+
+    cdef void _late(self, int64_t lag_ms, int64_t now) noexcept nogil:
+        """Follows deliveries that are late; `lag_ms` 0: the episode is over."""
+        if self.late_begin != 0 and now - self.late_last > LATE_END_MS * NS:
+            self.tell(GAP_LATE, NO_INST, self.late_begin, self.late_last, self._minute_at(self.late_begin),
+                      self._minute_at(self.late_last), 0, <double>self.late_most_ms * 1e-3, LATE_MS * 1e-3)
+            self.late_begin = 0
+        if lag_ms > 0:
+            if self.late_begin == 0:
+                self.late_begin = now
+                self.late_most_ms = 0
+            self.late_last = now
+            self.late_most_ms = max(self.late_most_ms, lag_ms)
+
+    cdef void on_link(self, bint is_up, int code, int64_t now) noexcept nogil:
+        """The last connection went, or the first came back."""
+        if is_up and self.down != 0:
+            self.tell(GAP_LINK, NO_INST, self.down, now, self._minute_at(self.down), self._minute_at(now), 0,
+                      <double>(now - self.down) * 1e-9, code)
+            self.down = 0
+        elif not is_up and self.down == 0:
+            self.down = now
+
+    cdef int life(self, uint32_t inst, int64_t now) noexcept nogil:
+        """How a name does at `now` (Life), by its own rate and its own session."""
+        cdef const Row* r = &self.rows[inst]
+        cdef int64_t session = (self._minute_at(now) + 330) % 1440 - OPEN_MINUTE
+        cdef int64_t silence = (now - r.seen) // NS
+        if not 0 <= session < r.close_minute:
+            return LIFE_CLOSED
+        if self.down != 0 or now - self.heard > STALL_NS:
+            return LIFE_DOWN
+        if r.seen == 0:
+            return LIFE_UNSEEN
+        if r.echoes >= 2 and (now - r.changed) // NS > r.gap_limit_ms:
+            return LIFE_HALTED
+        if silence > r.gap_limit_ms:
+            return LIFE_STALE
+        return LIFE_QUIET if silence > r.gap_limit_ms // 3 else LIFE_LIVE
+
     cdef double market_move(self, int64_t minute, int minutes) noexcept nogil:
         """Sum over the last closed minutes of the mean log return of all names that closed a clean bar in them."""
         cdef double total = 0.0
@@ -347,6 +620,46 @@ cdef class Market:
         return total
 
     # ---- Python's door ------------------------------------------------------------------------------------------
+    def liveness(self, int64_t now):
+        """How every name does at `now` (ns): int8 array by row, values index LIVES."""
+        out = np.empty(self.size, np.int8)
+        cdef signed char[::1] view = out
+        cdef uint32_t i
+        for i in range(self.size):
+            view[i] = <signed char>self.life(i, now)
+        return out
+
+    def unseen(self, const uint32_t[::1] insts not None, int64_t since):
+        """Which of `insts` no update has come for since `since` (ns)."""
+        cdef Py_ssize_t i
+        return [insts[i] for i in range(insts.shape[0]) if insts[i] < self.size and self.rows[insts[i]].seen < since]
+
+    def kept_bars(self, uint32_t inst):
+        """The last closed minutes of one name that entered its windows, oldest first: a copy, BAR_DTYPE, at most 64."""
+        if inst >= self.size:
+            raise IndexError(f"instrument {inst}: the table has {self.size}")
+        cdef Bar[::1] view = <Bar[:BARS_KEPT]>(self.bars + <size_t>inst * BARS_KEPT)
+        count = int(self.rows[inst].bars_at)
+        ring = np.asarray(view).view(BAR_DTYPE)
+        return np.roll(ring, -(count % BARS_KEPT))[max(BARS_KEPT - count, 0):].copy()
+
+    def indicators_at(self, uint32_t inst) -> dict:
+        """Indicators of one name after its last closed minute; `gap_bars` tells how many bars ago a minute was lost for good."""
+        if inst >= self.size:
+            raise IndexError(f"instrument {inst}: the table has {self.size}")
+        cdef dict values = self.indicators[inst]
+        return {name: values[name] for name in INDICATORS} | {"gap_bars": self.rows[inst].gap_bars}
+
+    def window(self, uint32_t inst) -> dict:
+        """The rolling windows of one name, oldest bar first."""
+        if inst >= self.size:
+            raise IndexError(f"instrument {inst}: the table has {self.size}")
+        cdef Window* w = &self.windows[inst]
+        kept = min(int(w.n), LONG)
+        order = [(int(w.n) - kept + k) % LONG for k in range(kept)]
+        return {"u": [w.u[k] for k in order], "volume": [w.volume[k] for k in order], "range": [w.range[k] for k in order],
+                "share": [w.share[k] for k in order]}
+
     def ticks(self, uint32_t inst):
         """The ring of one instrument: a zero-copy array of RING_DTYPE, slot `written % depth` is the oldest."""
         if inst >= self.size:

@@ -1,10 +1,14 @@
 # What the market stage keeps of one instrument: Row is touched by every tick, Window once a minute, RingTick is history.
 from libc.stdint cimport int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t
 
+from _ext.market.indicators cimport Indicators
+
 cdef enum:
     LONG = 50                 # closed bars of the long window
     SHORT = 20                # and of the short one
     GAP_BUCKETS = 24          # half-octave buckets from 125 ms
+    BARS_KEPT = 64            # closed bars of a name that can be entered once more
+    SAVE_EVERY = 32           # bars between two states kept to begin again from
     GAP_MIN_MS = 8000         # no silence below this is a gap (MARKET 2, "Outages")
     CLOSE_GRACE_MS = 1500     # a bar closes this long after its end
 
@@ -19,10 +23,15 @@ cdef enum TickFlag:           # what the market stage found out about one update
     TICK_OUTSIDE = 128        # trade outside the continuous session
     TICK_BAD_TIME = 256       # trade time more than a minute ahead of the clock
     TICK_NEW_BAR = 512        # opened a minute
+    TICK_DOUBTED = 1024       # a price or volume out of all proportion: waits for a second update that says the same
+    TICK_SNAPSHOT = 2048      # of an initial_feed: what is known, not necessarily news
 
 cdef enum BarFlag:
     BAR_DIRTY = 1             # touches a gap: no candidate, kept out of the windows
     BAR_CLOSED = 2
+    BAR_STILL = 4             # nothing traded in its minute
+    BAR_FILLED = 8            # from candles, after a gap
+    BAR_HISTORY = 16          # from before the start
 
 ctypedef struct Row:
     # book: last known; absent sub-messages leave it alone
@@ -38,6 +47,11 @@ ctypedef struct Row:
     int64_t seen              # now of the last update, ns; 0: never
     int64_t book_seen         # now of the last update with a book, ns
     int64_t day               # days since 1970 IST of the newest trade
+    int64_t changed           # now of the last update that was news, ns
+    int64_t doubted_ltp       # what a doubted update said; 0: none
+    int64_t doubted_vtt
+    int32_t echoes            # snapshots in a row that were no news
+    int32_t gap_bars          # bars entered since the last minute lost in a gap and never filled; 2^30: none lost
     # the forming minute
     int64_t minute            # start, minutes since 1970 UTC; 0: none
     int64_t open
@@ -82,6 +96,9 @@ ctypedef struct Row:
     int32_t kind              # InstrumentKind
     int64_t tick              # price step
     uint64_t ring_at          # ticks written
+    uint64_t bars_at          # bars entered
+    int64_t entered           # minute of the last one
+    int64_t entered_day
 
 ctypedef struct Window:       # the last closed clean bars; index n % LONG
     double path[LONG]
@@ -91,6 +108,27 @@ ctypedef struct Window:       # the last closed clean bars; index n % LONG
     double share[LONG]        # v[m] of the bar's minute
     double range[LONG]        # true range / last close / a[m]
     uint64_t n
+
+ctypedef struct Bar:          # one closed minute, as it entered
+    int64_t minute            # start, minutes since 1970 UTC
+    int64_t open
+    int64_t high
+    int64_t low
+    int64_t close
+    int64_t volume
+    int64_t base              # close its return is measured from
+    int64_t flags             # BarFlag
+
+ctypedef struct Saved:        # everything bars make, as it was after the first `count` of them
+    Window window
+    Indicators indicators
+    double path
+    double raw
+    double last_close
+    uint64_t count
+    int64_t minute            # of the last bar in it; -1: empty slot
+    int64_t day
+    int64_t gap_bars
 
 ctypedef struct RingTick:
     int64_t now               # ns

@@ -8,7 +8,7 @@ from libc.math cimport NAN, fabs, fmax, log
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from _ext.core.types cimport N_FEATURES, Candidate
 from _ext.market.market cimport Market
-from _ext.market.state cimport TICK_REPEAT, TICK_TRADED, RingTick, Row, TickInfo
+from _ext.market.state cimport TICK_AFTER_GAP, TICK_REPEAT, TICK_TRADED, RingTick, Row, TickInfo
 
 FEATURES = (
     "strength",            # 0..1
@@ -90,6 +90,8 @@ cdef void fill_features(Market market, uint32_t inst, const TickInfo* t, double 
             spreads += 1
         if s.flags & TICK_TRADED and t.now - s.now <= TEN_SECONDS and sign * (<double>s.ltp - half) >= 0.0:
             held += 1
+        if s.flags & TICK_AFTER_GAP:                  # nothing is computed across a gap
+            break
     ltp_move = log(price / oldest_price)
     mid_move = log(mid / oldest_mid) if mid == mid and oldest_mid == oldest_mid else NAN
     f[0] = <float>out.strength

@@ -44,18 +44,18 @@ CREATE TABLE IF NOT EXISTS {db}.bars_5m AS {db}.bars_1m
 ENGINE = AggregatingMergeTree PARTITION BY toYYYYMM(trade_date) ORDER BY (run, inst, trade_date, bar_ts)
 SETTINGS non_replicated_deduplication_window = {window};
 
--- flags: 8 step back, 16 late, 128 outside the session, 256 bad time: none of them belongs to a bar (_ext/market/state.pxd)
+-- flags: 8 step back, 16 late, 128 outside the session, 256 bad time, 1024 doubted: none of them belongs to a bar (_ext/market/state.pxd)
 CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.to_bars_1m TO {db}.bars_1m AS
 SELECT run, inst, trade_date, toStartOfMinute(toDateTime(exch_ts, 'Asia/Kolkata')) AS bar_ts,
   argMinState(t.ltp, (t.exch_ts, t.seq)) AS open, max(t.ltp) AS high, min(t.ltp) AS low, argMaxState(t.ltp, (t.exch_ts, t.seq)) AS close,
   sum(toUInt64(t.volume)) AS volume, sum(toUInt64(t.volume) * toUInt64(t.ltp)) AS turnover, count() AS updates
-FROM {db}.ticks AS t WHERE bitAnd(flags, 408) = 0 AND ltp > 0 GROUP BY run, inst, trade_date, bar_ts;
+FROM {db}.ticks AS t WHERE bitAnd(flags, 1432) = 0 AND ltp > 0 GROUP BY run, inst, trade_date, bar_ts;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.to_bars_5m TO {db}.bars_5m AS
 SELECT run, inst, trade_date, toStartOfFiveMinutes(toDateTime(exch_ts, 'Asia/Kolkata')) AS bar_ts,
   argMinState(t.ltp, (t.exch_ts, t.seq)) AS open, max(t.ltp) AS high, min(t.ltp) AS low, argMaxState(t.ltp, (t.exch_ts, t.seq)) AS close,
   sum(toUInt64(t.volume)) AS volume, sum(toUInt64(t.volume) * toUInt64(t.ltp)) AS turnover, count() AS updates
-FROM {db}.ticks AS t WHERE bitAnd(flags, 408) = 0 AND ltp > 0 GROUP BY run, inst, trade_date, bar_ts;
+FROM {db}.ticks AS t WHERE bitAnd(flags, 1432) = 0 AND ltp > 0 GROUP BY run, inst, trade_date, bar_ts;
 
 CREATE TABLE IF NOT EXISTS {db}.signals (
   run UInt32, id UInt64, inst UInt32, ts DateTime64(9, 'Asia/Kolkata'), exch_ts DateTime64(3, 'Asia/Kolkata'),

@@ -117,7 +117,7 @@ def test_a_timer_closes_the_bar_and_later_trades_of_it_are_late(tape):
         tape.tick(second * 1_000, 1_000, 100 + second)
     assert not tape.timer(61_400)["bar_flags"] & CLOSED         # 1.5 s of grace
     assert tape.timer(61_600)["bar_flags"] & CLOSED
-    row = tape.tick(58_000, 1_500, 400, received=61_700)
+    row = tape.tick(58_000, 1_050, 400, received=61_700)
     assert row["high"] == 1_000 and tape.core.market.late == 1
 
 
