@@ -14,7 +14,7 @@ import numpy as np
 
 from _ext.core.keys cimport KeyTable
 from _ext.core.types cimport (
-    GAP_CORRUPT, GAP_SILENCE, INITIAL_FEED, NO_INST, NOT_CONFIRMED, OP_RUN, PASS, PENDING, REC_ADOPTED, REC_ASK, REC_BACKFILL,
+    GAP_CORRUPT, GAP_DISORDER, GAP_LATE, GAP_LINK, GAP_SILENCE, GAP_STALL, INITIAL_FEED, NO_INST, NOT_CONFIRMED, OP_RUN, PASS, PENDING, REC_ADOPTED, REC_ASK, REC_BACKFILL,
     REC_BARS, REC_BOOK, REC_BOOT, REC_CANDIDATE, REC_FRAME,
     REC_FUNDS, REC_GAP, REC_HOLDINGS, REC_INSTRUMENTS, REC_LINK, REC_MODEL, REC_OPERATOR, REC_ORDER_UPDATE, REC_PROFILE, REC_QUOTES,
     REC_REPLY, REC_START, REC_STOP, REC_TIMER, REC_TIMING, REC_VERDICT, SESSION_MINUTES, TICK_DROPPED, TICK_SUPERSEDED,
@@ -196,7 +196,8 @@ cdef class Core(FrameSink):
     cdef int _refuse(self, size_t n, int64_t now) except -1:
         """A frame that is no frame."""
         self.rejected += 1
-        self.market.tell(GAP_CORRUPT, NO_INST, now, now, 0, 0, 0, <double>n, 0)
+        cdef int64_t minute = self.market._minute_at(now)
+        self.market.tell(GAP_CORRUPT, NO_INST, now, now, minute, minute, 0, <double>n, 0)
         return 0
 
     cdef int _tell(self, int64_t now) except -1:
@@ -206,7 +207,7 @@ cdef class Core(FrameSink):
         for i in range(self.market.n_told):
             gap = &self.market.told[i]
             self.trail.put(REC_GAP, now, gap, sizeof(Gap))
-            if gap.kind == GAP_SILENCE:
+            if gap.kind in (GAP_SILENCE, GAP_STALL, GAP_LINK, GAP_LATE, GAP_CORRUPT, GAP_DISORDER):
                 self.lost[self.n_lost % LOST_KEPT] = gap[0]
                 self.n_lost += 1
         self.market.n_told = 0
@@ -440,7 +441,7 @@ cdef class Core(FrameSink):
         return self.input(type, now, &view[0] if view is not None else NULL, view.shape[0] if view is not None else 0)
 
     def take_lost(self):
-        """Silences that ended since the last call, as an array of records.GAP: minutes to be fetched. Nothing of a replay's."""
+        """Ledger rows since the last call whose minutes are to be fetched, as an array of records.GAP; nothing of a replay's."""
         cdef uint64_t k, first = max(self.taken_lost, self.n_lost - min(self.n_lost, <uint64_t>LOST_KEPT))
         cdef uint8_t[::1] view
         out = np.empty(self.n_lost - first, GAP)

@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from _ext.core.types cimport (
-    GAP_DOUBT, GAP_FILLED, GAP_JUMP, GAP_LATE, GAP_LINK, GAP_SILENCE, GAP_SKEW, GAP_STALL, HAS_FIRST, HAS_FULL, HAS_LTPC,
+    GAP_DISORDER, GAP_DOUBT, GAP_FILLED, GAP_JUMP, GAP_LATE, GAP_LINK, GAP_SILENCE, GAP_SKEW, GAP_STALL, HAS_FIRST, HAS_FULL, HAS_LTPC,
     KIND_OPTION, NO_INST, SESSION_MINUTES, Gap, Instrument, Tick, WarmBar)
 from _ext.market.book cimport update_book
 from _ext.market.indicators cimport Indicators, enter_bar
@@ -31,11 +31,12 @@ cdef enum:
     AHEAD_MS = 60000          # a trade time further ahead of the clock than this is nonsense
     SWEEP = 64                # instruments a timer looks at
     FILL_MINUTES = 50         # quiet minutes of a thin name entered into its windows as zeros
-    LATE_MS = 3000            # a trade delivered later than this beyond the smallest lag is late
+    LATE_MS = 5000            # a trade delivered later than this beyond the smallest lag is noted; 3 s make no candidate
     LATE_END_MS = 5000        # without one for so long the episode is over
     SKEW_STEP_MS = 500        # a change of the clocks' difference worth a row
     WILD_BARS = 60            # expected bars in one update that are doubted; the day's largest is 45 in one of 100 (MARKET 3.1)
     JUMP_BARS = 5             # and that are noted
+    DISORDER_MS = 500         # the recorded session's steps back are 40-310 ms (MARKET 3.1)
     NONE_LOST = 1073741824
 cdef int64_t STALL_NS = 3000000000
 cdef int64_t NS = 1000000
@@ -358,6 +359,8 @@ cdef class Market:
         if steps_back:
             out.flags |= TICK_STEP_BACK
             self.step_back += 1
+            if t.ltt < r.ltt - DISORDER_MS and in_session:
+                self._disorder(r, inst, minute, r.ltt - t.ltt, out.now)
             if minute == r.minute and not r.bar_flags & BAR_CLOSED:
                 r.volume += volume
             return
@@ -369,6 +372,7 @@ cdef class Market:
         if minute < r.minute or (minute == r.minute and r.bar_flags & BAR_CLOSED):
             out.flags |= TICK_LATE
             self.late += 1
+            self._disorder(r, inst, minute, 0, out.now)
             return
         if gap:
             r.bar_flags |= BAR_DIRTY
@@ -424,8 +428,10 @@ cdef class Market:
         cdef bint gap = False
         cdef RingTick* slot
         if now - self.heard > STALL_NS and self.heard != 0 and self._in_session(now):
-            self.tell(GAP_STALL, NO_INST, self.heard, now, self._minute_at(self.heard), self._minute_at(now), 0,
-                      <double>(now - self.heard) * 1e-9, STALL_NS * 1e-9)
+            silence = self._in_hours(self.heard, now)
+            if now - silence > STALL_NS:
+                self.tell(GAP_STALL, NO_INST, silence, now, self._minute_at(silence), self._minute_at(now), 0,
+                          <double>(now - silence) * 1e-9, STALL_NS * 1e-9)
         self.heard = now
         out.now = now
         out.volume = out.lag_ms = 0
@@ -433,14 +439,16 @@ cdef class Market:
         out.ltp = t.ltp
         out.flags = update_book(r, t, now)
         out.minute = -1
-        if r.seen != 0:
-            silence = (now - r.seen) // 1000000
+        if r.flowing != 0:
+            silence = (now - r.flowing) // 1000000
             gap = silence > r.gap_limit_ms
-            if gap:
+            if gap and not self.is_snapshot:
                 self.gaps += 1
                 self._lost(r, inst, t, now)
-            else:
+            elif not gap:
                 count_gap(r.gaps, silence)
+        if not self.is_snapshot or r.flowing == 0:
+            r.flowing = now
         if t.has & (HAS_FULL | HAS_FIRST) and t.iv > 0.0:
             r.iv = t.iv
         if t.has & HAS_LTPC and t.ltp > 0 and t.ltt > 0:
@@ -529,21 +537,34 @@ cdef class Market:
     cdef bint _in_session(self, int64_t now) noexcept nogil:
         return 0 <= (self._minute_at(now) + 330) % 1440 - OPEN_MINUTE < SESSION_MINUTES - 5
 
+    cdef int64_t _in_hours(self, int64_t begin, int64_t now) noexcept nogil:
+        """`begin`, or the receipt time of its day's open where that is later: what was before it is no loss."""
+        cdef int64_t early = OPEN_MINUTE - (self._minute_at(begin) + 330) % 1440
+        return begin + (60000 * early - self.exchange_ms(begin) % 60000) * NS if early > 0 else begin
+
     cdef void _lost(self, Row* r, uint32_t inst, const Tick* t, int64_t now) noexcept nogil:
         """A name is back after a silence its own rate does not explain: its minutes since then are not whole, also those the timer
         has closed in the meantime."""
-        cdef int64_t first = self._minute_at(r.seen), last = self._minute_at(now), volume = 0
-        cdef int64_t begin = (first + 330) % 1440 - OPEN_MINUTE
-        if begin >= r.close_minute or (last + 330) // 1440 != (first + 330) // 1440:
+        cdef int64_t since = self._in_hours(r.flowing, now)
+        cdef int64_t first = self._minute_at(since), last = self._minute_at(now), volume = 0
+        if now - since <= <int64_t>r.gap_limit_ms * NS:
+            return
+        if (first + 330) % 1440 - OPEN_MINUTE >= r.close_minute or (last + 330) // 1440 != (first + 330) // 1440:
             return                          # closed in between: nothing was to be had
         if (last + 330) % 1440 - OPEN_MINUTE < 0:
             return
         if t.has & (HAS_FULL | HAS_FIRST) and r.peak >= 0 and t.vtt > r.peak:
             volume = t.vtt - r.peak
-        self.tell(GAP_SILENCE, inst, r.seen, now, first, last, volume, <double>(now - r.seen) * 1e-9,
+        self.tell(GAP_SILENCE, inst, since, now, first, last, volume, <double>(now - since) * 1e-9,
                   <double>r.gap_limit_ms * 1e-3)
         if r.entered >= first and r.bars_at:
             self._reenter(r, inst, 0, first)
+
+    cdef void _disorder(self, Row* r, uint32_t inst, int64_t minute, int64_t ms, int64_t now) noexcept nogil:
+        """A trade of `minute` came too late for its bar: once a minute, those between are to be looked up."""
+        if r.disordered != r.minute and r.minute != 0 and not self.is_snapshot:
+            r.disordered = r.minute
+            self.tell(GAP_DISORDER, inst, now, now, minute, r.minute, 0, <double>ms * 1e-3, DISORDER_MS * 1e-3)
 
     cdef bint _is_wild(self, Row* r, const Tick* t, uint32_t inst, int64_t now, bint gap) noexcept nogil:
         """Whether to wait for a second update: a tenth away from the last price, or more volume in one update than an hour has.
@@ -587,7 +608,7 @@ cdef class Market:
     cdef void on_link(self, bint is_up, int code, int64_t now) noexcept nogil:
         """The last connection went, or the first came back."""
         if is_up and self.down != 0:
-            self.tell(GAP_LINK, NO_INST, self.down, now, self._minute_at(self.down), self._minute_at(now), 0,
+            self.tell(GAP_LINK, NO_INST, self.down, now, self._minute_at(self._in_hours(self.down, now)), self._minute_at(now), 0,
                       <double>(now - self.down) * 1e-9, code)
             self.down = 0
         elif not is_up and self.down == 0:
@@ -628,6 +649,10 @@ cdef class Market:
         for i in range(self.size):
             view[i] = <signed char>self.life(i, now)
         return out
+
+    def exchange_now(self, int64_t now):
+        """The exchange's clock at receipt time `now`, ns, as far as the smallest lag tells."""
+        return self.exchange_ms(now) * NS
 
     def unseen(self, const uint32_t[::1] insts not None, int64_t since):
         """Which of `insts` no update has come for since `since` (ns)."""

@@ -47,7 +47,9 @@ ctypedef struct Row:
     int64_t seen              # now of the last update, ns; 0: never
     int64_t book_seen         # now of the last update with a book, ns
     int64_t day               # days since 1970 IST of the newest trade
+    int64_t flowing           # now of the last one that was no snapshot, ns: what silences are measured by
     int64_t changed           # now of the last update that was news, ns
+    int64_t disordered        # minute that was told of last for trades out of order
     int64_t doubted_ltp       # what a doubted update said; 0: none
     int64_t doubted_vtt
     int32_t echoes            # snapshots in a row that were no news

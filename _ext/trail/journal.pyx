@@ -73,6 +73,21 @@ cdef class Trail:
         return self.seq
 
 
+cdef class Keeping(Trail):
+    """Keeps (type, now, payload) of the record types `wanted` in a list and forgets the rest: for soaks, which look at decisions and
+    not at sixty million frames."""
+    cdef frozenset wanted
+    cdef readonly list kept
+
+    def __cinit__(self, wanted):
+        self.wanted, self.kept = frozenset(wanted), []
+
+    cdef uint64_t put(self, int type, int64_t now, const void* payload, size_t n) noexcept:
+        if type in self.wanted:
+            self.kept.append((type, now, (<const char*>payload)[:n]))
+        return Trail.put(self, type, now, payload, n)
+
+
 cdef class Journal(Trail):
     """Appends records to segments of `capacity` bytes in `folder`, a new epoch each time it is opened.
 

@@ -322,8 +322,15 @@ class SyntheticMarket:
         while self.minute < minute:
             self._minute()
 
-    def frames(self) -> Iterator[tuple[int, np.ndarray, bytes]]:
-        """(receipt ms, rows, frame) from the current minute to the end of the session."""
+    def frames(self, bucket_ms: int = 1) -> Iterator[tuple[int, np.ndarray, bytes]]:
+        """(receipt ms, rows, frame) from the current minute to the end of the session; what comes within `bucket_ms` shares a
+        frame, as with thousands of names it does."""
         while self.minute < self.minutes:
             rows, received = self._minute()
-            yield from frames_of(rows, received)
+            yield from frames_of(rows, -(-received // bucket_ms) * bucket_ms)
+
+    def plant(self, inst: int, begin: float, size: float, volume: float, ramp: float) -> None:
+        """Adds a genuine spike: `begin` and `ramp` in seconds (after 09:15), `size` in one-minute sd, `volume` times the usual."""
+        self.moves.append((inst, begin, ramp, size, volume, 1.0, 0.8))
+        at = epoch_ms(self.day) + int(begin * 1000)
+        self.labels.append(Label("spike", inst, at, at + int((ramp + 60) * 1000), abs(size)))

@@ -13,12 +13,13 @@ from _ext.wiring import Core
 from engine.sim.exchange import Exchange
 from engine.sim.faults import Line
 from engine.sim.rest import Rest
+from engine.sim.virtual_feed import VirtualFeed
 from engine.trade import protocol
 from engine.trade.outgoing import Outgoing
 from engine.trade.reconcile import READS, Reconciler
 
 FRAME, TIMER, LINK, REPLY, STOP = 5, 6, 7, 8, 14
-ARRIVE, ANSWER, MESSAGE, READ, SHOWN = 0, 1, 2, 3, 4
+ARRIVE, ANSWER, MESSAGE, READ, SHOWN, NET = 0, 1, 2, 3, 4, 5
 TIMER_NS = 250_000_000
 TIMEOUT_NS = 5_000_000_000         # of the HTTP client: an answer later than this is none
 
@@ -27,16 +28,17 @@ class VirtualRun:
     """Drives `core` over `frames` ((receipt ms, rows, frame) in order) with orders going to `exchange` over `line`.
 
     `engine` and `nonce` make the order tags. `each` is called about every market second with the time in ns; returning
-    False ends the run. `watch` is called after every event that may have changed an order.
+    False ends the run. `watch` is called after every event that may have changed an order. `net`: what lies between the market and
+    the core; without it every frame arrives as it is sent.
     """
 
     def __init__(self, core: Core, frames: Iterable[tuple[int, np.ndarray, bytes]], exchange: Exchange, engine: str,
                  nonce: str, each: Callable[[int], bool] | None = None, line: Line | None = None,
-                 watch: Callable[[int], None] | None = None):
+                 watch: Callable[[int], None] | None = None, net: VirtualFeed | None = None):
         self.exchange, self.rest, self.engine = exchange, Rest(exchange), engine
         self.line = line or Line(exchange)
         self.frames: Iterator[tuple[int, np.ndarray, bytes]] = iter(frames)
-        self.each, self.watch = each, watch
+        self.each, self.watch, self.net = each, watch, net
         self.events: list[tuple[int, int, int, Any]] = []      # due ns, kind, sequence, what
         self.sequence = self.life = 0
         self.keys: dict[int, str] = {}
@@ -73,7 +75,13 @@ class VirtualRun:
                         return
             self.exchange.on_rows(rows, now)
             self._later(now)
-            if self.core.feed(FRAME, now, frame) == 0:
+            if self.net is not None:
+                for due, what, detail in self.net.on_rows(now, rows, frame):
+                    if due > now:
+                        self._push(due, NET, (what, detail))
+                    else:
+                        self._net(now, what, detail)
+            elif self.core.feed(FRAME, now, frame) == 0:
                 return
             if self.core.has_intents:
                 self._drain(now)
@@ -92,9 +100,18 @@ class VirtualRun:
             self.stream_back = now + 1_000_000_000
             self.reconciler.soon("book")
         self.core.feed(TIMER, now)
+        if self.net is not None:
+            for due, kind, detail in self.net.on_timer(now):
+                self._push(due, NET, (kind, detail))
         for what in self.reconciler.due(now):
             self._push(now + self.line.latency(), READ, (self.life, what, now))
         self._drain(now)
+
+    def _net(self, now: int, kind: int, what: Any) -> None:
+        """Something of the feed arrives."""
+        assert self.net is not None
+        for due, after, detail in self.net.arrive(now, kind, what):
+            self._push(due, NET, (after, detail))
 
     def _push(self, due: int, kind: int, what: Any) -> None:
         self.sequence += 1
@@ -138,6 +155,8 @@ class VirtualRun:
             self._arrive(due, *what)
         elif kind == READ:
             self._read(due, *what)
+        elif kind == NET:
+            self._net(due, *what)
         elif kind == SHOWN and what[0] == self.life:
             self._shown(due, *what[1:])
         elif kind == ANSWER and what[0] == self.life:

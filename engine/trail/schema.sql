@@ -57,6 +57,13 @@ SELECT run, inst, trade_date, toStartOfFiveMinutes(toDateTime(exch_ts, 'Asia/Kol
   sum(toUInt64(t.volume)) AS volume, sum(toUInt64(t.volume) * toUInt64(t.ltp)) AS turnover, count() AS updates
 FROM {db}.ticks AS t WHERE bitAnd(flags, 1432) = 0 AND ltp > 0 GROUP BY run, inst, trade_date, bar_ts;
 
+-- what was missing from the feed, and what came back. inst 4294967295: the feed as a whole
+CREATE TABLE IF NOT EXISTS {db}.gaps (
+  run UInt32, seq UInt64, ts DateTime64(9, 'Asia/Kolkata'), inst UInt32, kind LowCardinality(String),
+  begin DateTime64(9, 'Asia/Kolkata'), end DateTime64(9, 'Asia/Kolkata'), first_minute DateTime('Asia/Kolkata'),
+  last_minute DateTime('Asia/Kolkata'), volume Int64, measured Float64, threshold Float64
+) ENGINE = MergeTree ORDER BY (run, ts, seq) SETTINGS non_replicated_deduplication_window = {window};
+
 CREATE TABLE IF NOT EXISTS {db}.signals (
   run UInt32, id UInt64, inst UInt32, ts DateTime64(9, 'Asia/Kolkata'), exch_ts DateTime64(3, 'Asia/Kolkata'),
   direction Int8, level UInt8, price Int64, last_close Int64, bid Int64, ask Int64, strength Float64, z20 Float64,

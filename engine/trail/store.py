@@ -21,6 +21,8 @@ import orjson
 from _ext.core.records import (
     CANDIDATE,
     FILL,
+    GAP,
+    GAPS,
     GATE,
     INSTRUMENT,
     INTENT,
@@ -62,7 +64,7 @@ def schema(database: str) -> list[str]:
 class RowWriter:
     """RowBinary of small tables: one function a column type."""
     _PACK = {"Date": "<H", "UInt8": "<B", "Int8": "<b", "Enum8": "<b", "UInt32": "<I", "Int32": "<i", "UInt64": "<Q", "Int64": "<q",
-             "Float32": "<f", "Float64": "<d", "DateTime64": "<q"}
+             "Float32": "<f", "Float64": "<d", "DateTime64": "<q", "DateTime": "<I"}
 
     def __init__(self, types: list[str]):
         self.pack: list[Callable[[Any], bytes]] = [self._packer(t) for t in types]
@@ -176,6 +178,13 @@ class Converter:
         return [("rate_limit_log", [self.run, seq, now, g["candidate"], g["inst"], g["is_exit"], REASONS[g["reason"]],
                                     g["measured"], g["limit"], g["quantity"], g["price"], g["used_second"], g["used_minute"],
                                     g["used_half_hour"], g["used_hour"], g["used_day"]])]
+
+    def _gap(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
+        g = np.frombuffer(payload, GAP)[0]
+        return [("gaps", [self.run, seq, now, g["inst"], GAPS[g["kind"]], g["begin"], g["end"], 60 * int(g["first_minute"]),
+                          60 * int(g["last_minute"]), g["volume"], g["measured"], g["limit"]])]
+
+    _feed_note = _gap
 
     def _timing(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
         t = np.frombuffer(payload, TIMING)[0]

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from _ext.core.records import INSTRUMENT, OPERATOR_STATES, PAYLOADS, REASONS, ROLES, TRADING_STATES, WHYS
+from _ext.core.records import GAPS, INSTRUMENT, OPERATOR_STATES, PAYLOADS, REASONS, ROLES, TRADING_STATES, WHYS
+from engine.market.instruments import NO_INST
 from engine.market.sessions import IST
 
 STATUSES = ("", "pending", "open", "complete", "cancelled", "rejected")
@@ -37,7 +38,7 @@ class Narrator:
             self.symbols += [r["symbol"].decode() for r in np.frombuffer(payload, INSTRUMENT)]
             return None
         method = {64: self._candidate, 65: self._candidate, 66: self._gate, 67: self._intent, 68: self._fill, 69: self._position,
-                  70: self._state, 8: self._reply, 7: self._link}.get(kind)
+                  70: self._state, 22: self._gap, 71: self._gap, 8: self._reply, 7: self._link}.get(kind)
         if method is None:
             return None
         row = np.frombuffer(payload, PAYLOADS[kind])[0]
@@ -96,6 +97,14 @@ class Narrator:
             return None
         text = f"order {r['intent']}: {OUTCOMES[r['outcome']]} ({r['code']} {r['error'].decode()})"
         return Event("errors", now, "reply", text, fields)
+
+    def _gap(self, kind: int, now: int, g: np.void, fields: dict[str, Any]) -> Event | None:
+        word = GAPS[g["kind"]]
+        if word in ("silence", "filled", "jump"):          # many at once: they stand in the table gaps
+            return None
+        name = "feed" if g["inst"] == NO_INST else self.symbol(g["inst"])
+        lasted = f", {(g['end'] - g['begin']) / 1e9:.1f} s from {clock(int(g['begin']))}" if g["end"] > g["begin"] else ""
+        return Event("feed", now, "gap", f"{name:<12} {word} ({g['measured']:.4g}{lasted})", fields | {"kind": word})
 
     def _link(self, kind: int, now: int, link: np.void, fields: dict[str, Any]) -> Event:
         which = "feed" if link["which"] == 0 else "order stream"

@@ -1,0 +1,145 @@
+"""Minutes lost in a gap, fetched from the broker's candles and entered where they belong. Pure, like the keeper beside it.
+
+The last completed minute of up to 500 names comes with one call (quotes, interval I1), so a gap inside a minute costs little; older
+minutes need a call a name (intraday candles) and share what the broker's limits leave, tradable names first.
+"""
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from _ext.core.records import GAP, WARM_BAR
+from _ext.wiring import Core
+from engine.market.instruments import NO_INST
+
+SECOND, MINUTE = 1_000_000_000, 60_000_000_000
+BACKFILL = 21
+SETTLE = 4 * SECOND
+"""After a minute's end its candle is asked for: the last trades of it may be 1.5 s late, the broker's candle as well."""
+BATCH = 500
+GATHER = 2 * SECOND
+"""Between two calls for the last minute: names come back from a gap one after another."""
+TRIES, AGAIN = 12, 15 * SECOND
+"""A call that gave nothing is made again after 15 s, 30 s, .. up to four minutes, half an hour in all."""
+BUDGET = ((SECOND, 10), (60 * SECOND, 300), (1800 * SECOND, 1200))
+"""Calls: the broker allows 50, 500 and 2,000 of each kind (UPSTOX 4.1); what else reads candles must find room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """`minute` (of `keys`, the last completed one) or `day` (of one key: every minute of today)."""
+    what: str
+    keys: tuple[str, ...]
+    minute: int = 0
+
+
+class Backfill:
+    """Looks after the gaps of `core`; `keys` are its instruments' keys by row, `important` the rows whose older minutes are worth a
+    call each, most important first. `record(kind, payload)` takes the minutes that came."""
+
+    def __init__(self, core: Core, keys: Mapping[int, str], important: Sequence[int], record: Callable[[int, bytes], Any]):
+        self.core, self.keys, self.record = core, dict(keys), record
+        self.rank = {inst: i for i, inst in enumerate(important)}
+        self.insts = {key: inst for inst, key in self.keys.items()}
+        self.wanted: dict[int, set[int]] = {}            # row -> minutes that are missing
+        self.tried: dict[int, tuple[int, int]] = {}      # row -> calls for its day, when the next may go
+        self.asked: set[int] = set()                     # rows with a call under way
+        self.next_minute = 0                             # when the last minute may be asked for again
+        self.calls: deque[int] = deque(maxlen=2000)
+        self.filled = self.given_up = 0
+
+    def _may(self, now: int) -> bool:
+        return all(len(self.calls) < limit or self.calls[-limit] <= now - length for length, limit in BUDGET)
+
+    def due(self, now: int) -> list[Fetch]:
+        """What to fetch now."""
+        if self.core.has_lost:
+            for gap in np.frombuffer(self.core.take_lost().tobytes(), GAP):
+                minutes = range(int(gap["first_minute"]), int(gap["last_minute"]) + 1)
+                rows = self.keys if gap["inst"] == NO_INST else (int(gap["inst"]),)
+                for inst in rows if gap["first_minute"] else ():
+                    self.wanted.setdefault(inst, set()).update(minutes)
+        if not self.wanted:
+            return []
+        exchange = self.core.market.exchange_now(now)
+        last = (exchange - SETTLE) // MINUTE - 1         # the last minute whose candle is there
+        out: list[Fetch] = []
+        if now >= self.next_minute:
+            rows = [inst for inst, minutes in self.wanted.items() if last in minutes and self._is_free(inst, now)]
+            if rows:
+                self.next_minute = now + GATHER
+            for part in range(0, len(rows), BATCH):
+                self.calls.append(now)
+                self.asked.update(rows[part:part + BATCH])
+                out.append(Fetch("minute", tuple(self.keys[i] for i in rows[part:part + BATCH]), last))
+        older = [inst for inst, minutes in self.wanted.items() if inst in self.rank and max(minutes) <= last
+                 and self._is_free(inst, now)]
+        for inst in sorted(older, key=self.rank.__getitem__):
+            if not self._may(now):
+                break
+            self.calls.append(now)
+            self.asked.add(inst)
+            out.append(Fetch("day", (self.keys[inst],)))
+        if last > 0:                                     # what nobody will fetch is not waited for
+            for inst in [i for i, minutes in self.wanted.items() if i not in self.rank and i not in self.asked
+                         and max(minutes) < last - 2]:
+                del self.wanted[inst]
+                self.given_up += 1
+        return out
+
+    def failed(self, fetch: Fetch, now: int) -> None:
+        """The call gave nothing; it is made again, a few times."""
+        for key in fetch.keys:
+            self._again(self.insts[key], now)
+
+    def _is_free(self, inst: int, now: int) -> bool:
+        """Neither being asked for nor waiting to be asked for again."""
+        return inst not in self.asked and self.tried.get(inst, (0, 0))[1] <= now
+
+    def _again(self, inst: int, now: int) -> None:
+        self.asked.discard(inst)
+        count = self.tried.get(inst, (0, 0))[0] + 1
+        if count >= TRIES:
+            self.wanted.pop(inst, None)
+            self.tried.pop(inst, None)
+            self.given_up += 1
+        else:
+            self.tried[inst] = count, now + min(AGAIN << (count - 1), 16 * AGAIN)
+
+    def on_bars(self, fetch: Fetch, bars: Mapping[str, np.ndarray], now: int) -> None:
+        """What came: key -> WARM_BAR rows (minute, prices in paise, volume), oldest first; of a `minute` one row each."""
+        for key in fetch.keys:
+            inst = self.insts[key]
+            self.asked.discard(inst)
+            minutes = self.wanted.get(inst)
+            if not minutes:
+                continue
+            rows = with_still_minutes(bars[key]) if key in bars else np.zeros(0, WARM_BAR)
+            mine = rows[np.isin(rows["minute"], list(minutes))].copy()
+            if len(mine):
+                mine["inst"] = inst
+                self.record(BACKFILL, mine.tobytes())
+                minutes.difference_update(int(m) for m in mine["minute"])
+                self.filled += len(mine)
+            if not minutes:
+                self.wanted.pop(inst, None)
+                self.tried.pop(inst, None)
+            elif fetch.what == "day" or not len(mine):
+                self._again(inst, now)
+
+
+def with_still_minutes(rows: np.ndarray) -> np.ndarray:
+    """WARM_BAR rows with a still bar (last close, no volume) for each minute between them that is missing."""
+    if len(rows) < 2 or (np.diff(rows["minute"]) == 1).all():
+        return rows
+    minutes = np.arange(rows["minute"][0], rows["minute"][-1] + 1)
+    out = np.zeros(len(minutes), WARM_BAR)
+    at = np.searchsorted(rows["minute"], minutes, side="right") - 1
+    out["inst"], out["minute"] = rows["inst"][at], minutes
+    for name in ("open", "high", "low", "close"):
+        out[name] = rows["close"][at]
+    own = rows["minute"][at] == minutes
+    out[own] = rows[at[own]]
+    return out

@@ -1,0 +1,67 @@
+"""The sim's candles: the minutes of its market as the engine's own market stage makes them of a feed without faults."""
+import datetime as dt
+from collections.abc import Sequence
+
+import numpy as np
+import orjson
+
+from _ext.core.records import WARM_BAR
+from _ext.trail.journal import Trail
+from _ext.wiring import Core
+from engine.config import Config
+from engine.market import instruments, sessions
+from engine.market.instruments import Spec
+
+START, INSTRUMENTS, PROFILE, FRAME, TIMER = 1, 2, 3, 5, 6
+GRACE_NS = 2_000_000_000
+MINUTE_NS = 60_000_000_000
+
+
+class Candles:
+    """Closed minutes of `specs` on `day`, by key; told of every frame of the market."""
+
+    def __init__(self, specs: Sequence[Spec], day: dt.date):
+        self.inst = {s.key: i for i, s in enumerate(specs)}
+        self.core = Core(Trail(), max(len(specs), 1), 64)
+        at = sessions.epoch_ms(day) * 1_000_000
+        self.core.feed(START, at, orjson.dumps(Config.model_construct().record()))
+        self.core.feed(INSTRUMENTS, at, instruments.table(specs, day).tobytes())
+        self.core.feed(PROFILE, at, sessions.profile(day).tobytes())
+        self.due = 0
+        self.bars: list[dict[int, np.void]] = [{} for _ in specs]
+
+    def on_frame(self, now: int, frame: bytes) -> None:
+        """`now` in ns."""
+        if now >= self.due:
+            self._collect(now)
+            self.due = now // MINUTE_NS * MINUTE_NS + MINUTE_NS + GRACE_NS
+        self.core.feed(FRAME, now, frame)
+
+    def _collect(self, now: int) -> None:
+        for _ in range(len(self.bars) // 64 + 1):
+            self.core.feed(TIMER, now)
+        for inst, mine in enumerate(self.bars):
+            for bar in self.core.market.kept_bars(inst)[-3:]:
+                mine[int(bar["minute"])] = bar
+
+    def of(self, key: str, now: int) -> np.ndarray:
+        """WARM_BAR rows of one key, oldest first, of the minutes that are over at `now`."""
+        inst = self.inst[key]
+        self._collect(now)
+        mine = [bar for minute, bar in sorted(self.bars[inst].items()) if (minute + 1) * MINUTE_NS <= now]
+        rows = np.zeros(len(mine), WARM_BAR)
+        for row, bar in zip(rows, mine, strict=True):
+            for name in ("minute", "open", "high", "low", "close", "volume"):
+                row[name] = bar[name]
+        rows["inst"] = inst
+        return rows
+
+    def minute(self, key: str, minute: int) -> np.ndarray | None:
+        """The one row of a minute, None where it is not there."""
+        bar = self.bars[self.inst[key]].get(minute)
+        if bar is None:
+            return None
+        row = np.zeros(1, WARM_BAR)
+        for name in ("minute", "open", "high", "low", "close", "volume"):
+            row[name] = bar[name]
+        return row

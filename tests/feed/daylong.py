@@ -1,0 +1,277 @@
+"""A day of the feed with faults of every kind, on virtual time, beside the same day without: `python -m tests.feed.daylong`.
+
+Broken is: a silence longer than a name's own rate allows that the ledger does not have; a candidate the faultless day does not
+have, or lacks, outside the gap windows; a planted spike, five minutes after a fault, that is not found; a key that is not
+subscribed in the end; a lost minute of a tradable name that was not fetched; a connection given up while the market was closed.
+"""
+import argparse
+import datetime as dt
+import random
+import resource
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import orjson
+
+from _ext.core.records import CANDIDATE, GAP, GAPS
+from _ext.trail.journal import Keeping
+from _ext.wiring import Core
+from engine import config
+from engine.feed import decode, encode_market_info
+from engine.market.instruments import Spec, shipped
+from engine.market.sessions import epoch_ms
+from engine.sim.candles import Candles
+from engine.sim.exchange import Exchange
+from engine.sim.feed import Feed, FeedFault
+from engine.sim.market import SyntheticMarket
+from engine.sim.virtual import VirtualRun
+from engine.sim.virtual_feed import VirtualFeed
+from engine.wiring import Boot, begin
+
+DAY = dt.date(2026, 9, 1)
+SECOND, MINUTE = 1_000_000_000, 60_000_000_000
+OPEN = epoch_ms(DAY) * 1_000_000
+BUCKET_MS = 50
+LIVE = b"\x08"
+"""First byte of a live_feed; a snapshot begins otherwise and ends no silence."""
+COOLDOWN = 390 * SECOND
+"""After a fault: the rest of its minute, one to fetch it, and the five a candidate that was missed would have quieted."""
+
+
+def names(count: int) -> list[Spec]:
+    """`count` instruments: the shipped names, and as many more of the same make as it takes, which are watched and not traded."""
+    base = shipped()
+    return [base[i] if i < len(base) else replace(
+        base[i % len(base)], key=f"NSE_FO|{100_000 + i}", tradable=False, symbol=f"{base[i % len(base)].symbol[:20]} {i}")
+        for i in range(count)]
+
+
+def script_of(seed: int, count: int, minutes: int, keys: int, first: int = 6) -> list[FeedFault]:
+    """`count` faults, every kind in turn, spread over the day from minute `first`; each ends before the next begins."""
+    draw = random.Random(seed)
+    kinds = ["drop", "stall", "silence", "corrupt", "backlog", "refuse", "wild", "half_open", "halt", "duplicate", "refuse_keys",
+             "reorder", "vtt_damage", "lag", "step_back", "no_candles"]
+    step = (minutes - first - 8) * 60 / max(count, 1)
+    out: list[FeedFault] = []
+    for k in range(count):
+        kind = kinds[k % len(kinds)]
+        at = OPEN + round((first * 60 + k * step + draw.random() * step * 0.2) * SECOND)
+        some = tuple(draw.sample(range(keys), min(keys, draw.randrange(1, 12))))
+        few = tuple(draw.sample(range(min(keys, 208)), 1))
+
+        def lasting(low: float, high: float, at: int = at) -> int:
+            return at + round(min(draw.uniform(low, high), 0.6 * step) * SECOND)
+
+        if kind == "drop":
+            out.append(FeedFault(kind, at, at + SECOND, (), draw.choice([1000, 1001, 1006, 1011])))
+        elif kind == "refuse":
+            end = lasting(3, 40)
+            out += [FeedFault("drop", at, at + SECOND), FeedFault(kind, at, end, (), draw.choice([401, 403, 429, 503]))]
+        elif kind == "refuse_keys":
+            out += [FeedFault("drop", at, at + SECOND), FeedFault(kind, at, lasting(5, 30), some)]
+        elif kind == "no_candles":
+            end = lasting(20, 60)
+            out += [FeedFault("stall", at, at + (end - at) // 2), FeedFault(kind, at, end)]
+        elif kind in ("silence", "halt"):
+            out.append(FeedFault(kind, at, lasting(40, 150), some))
+        elif kind in ("wild", "vtt_damage"):
+            out.append(FeedFault(kind, at, at + 20 * SECOND, few, draw.choice([-0.4, 0.3, 5.0]) if kind == "wild" else 0))
+        elif kind == "lag":
+            out.append(FeedFault(kind, at, lasting(5, 20), (), draw.uniform(4, 12)))
+        elif kind == "half_open":
+            out.append(FeedFault(kind, at, at + 20 * SECOND))
+        elif kind == "corrupt":
+            out.append(FeedFault(kind, at, lasting(1, 5)))
+        else:
+            out.append(FeedFault(kind, at, lasting(10, 100)))
+    return out
+
+
+@dataclass
+class Outcome:
+    """What one run did."""
+    candidates: list[np.void] = field(default_factory=list)
+    gaps: list[np.void] = field(default_factory=list)
+    silences: list[tuple[int, int, int]] = field(default_factory=list)      # row, begin, end: of 8 s or more, as they arrived
+    notes: list[tuple[int, str]] = field(default_factory=list)
+    connects: int = 0
+    subscribed: int = 0
+    given_up: int = 0
+    fresh: float = 0.0             # share of market seconds in which the feed was fresh and a gate could let an exit go
+    memory: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def frames_of_day(market: SyntheticMarket) -> Iterator[tuple[int, np.ndarray, bytes]]:
+    """The market's frames between a quarter of an hour before the open and half an hour after the close without a word."""
+    empty = market.last[:0]
+    first, end = epoch_ms(DAY), epoch_ms(DAY, market.minutes)
+    for at in range(first - 900_000, first, 1000):
+        yield at, empty, encode_market_info({"NSE_EQ": 1}, at)
+    yield from market.frames(BUCKET_MS)
+    if market.minutes < 360:
+        return
+    for at in range(end + 2000, end + 1_800_000, 1000):
+        yield at, empty, encode_market_info({"NSE_EQ": 3}, at)
+
+
+def play(seed: int, count: int, minutes: int, script: list[FeedFault], planted: list[tuple[int, float]],
+         quiet: bool = True) -> Outcome:
+    """One day; `planted`: row and second after 09:15 of a spike of 12 one-minute sd and ten times the volume within 20 s."""
+    specs = names(count)
+    market = SyntheticMarket(specs, DAY, seed, spikes=0.2)
+    market.minutes = min(market.minutes, minutes)
+    for inst, at in planted:
+        market.plant(inst, at, 12.0, 10.0, 20.0)
+    watch = Keeping((64, 71, 22))
+    core = Core(watch, len(specs), 256)
+    settings = config.Config.model_construct(models="/nonexistent")
+    begin(core, settings, specs, DAY, market.history(), OPEN - 900 * SECOND, Boot("soak", seed, "0"), 10**8)
+    exchange = Exchange(specs, 10**8)
+    feed = Feed(specs, script=script, seed=seed)
+    net = VirtualFeed(core, feed, Candles(specs, DAY), [s.key for s in specs if s.tradable], seed)
+    out, last = Outcome(), np.zeros(count, np.int64)
+    began, fresh, market_seconds = time.perf_counter(), 0, 0
+    arrive = net.arrive
+
+    def listen(now: int, kind: int, what: Any) -> list[tuple[int, int, Any]]:
+        if kind == 2 and what[1] == net.lives[what[0]] and what[0] in feed.links:
+            try:
+                keys = decode(what[2])["key"] if what[2][:1] == LIVE else ()
+            except ValueError:
+                keys = ()
+            inst = np.array([feed.index[k.decode()] for k in keys], np.int64)
+            late = np.flatnonzero((now - last[inst] > 8 * SECOND) & (last[inst] > 0)) if len(inst) else ()
+            out.silences.extend((int(inst[i]), int(last[inst[i]]), now) for i in late)
+            last[inst] = now
+        return arrive(now, kind, what)
+
+    net.arrive = listen
+
+    def each(now: int) -> bool:
+        nonlocal fresh, market_seconds
+        if OPEN <= now < OPEN + market.minutes * MINUTE:
+            market_seconds += 1
+            fresh += core.states()[2] and core.market.heard > now - 3 * SECOND
+            if market_seconds % 1800 == 0:
+                out.memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        if not quiet and now // SECOND % 600 == 0:
+            print(f"{(now - OPEN) // MINUTE:>4} min, {core.counts()['updates']:,} updates, {time.perf_counter() - began:.0f} s",
+                  flush=True)
+        return True
+
+    run = VirtualRun(core, frames_of_day(market), exchange, "spk", "0", each, net=net)
+    run.run()
+    out.candidates = [np.frombuffer(payload, CANDIDATE)[0] for kind, _, payload in watch.kept if kind == 64]
+    out.gaps = [np.frombuffer(payload, GAP)[0] for kind, _, payload in watch.kept if kind != 64]
+    out.notes, out.given_up = net.notes, net.backfill.given_up
+    out.connects = sum(n for n in net.lives)
+    out.subscribed = int(sum((link.modes >= 0).sum() for link in feed.links.values()))
+    out.fresh, out.seconds = fresh / max(market_seconds, 1), time.perf_counter() - began
+    return out
+
+
+def windows_of(script: list[FeedFault], gaps: list[np.void]) -> dict[int, list[tuple[int, int]]]:
+    """row (-1: all) -> times in which decisions may differ: while a fault lasts, what the ledger says was lost, and after."""
+    out: dict[int, list[tuple[int, int]]] = {}
+    for f in script:
+        if f.kind in ("wild", "vtt_damage", "silence", "halt"):
+            for inst in f.keys:
+                out.setdefault(inst, []).append((f.begin, f.end + COOLDOWN))
+        elif f.kind != "duplicate":
+            out.setdefault(-1, []).append((f.begin, f.end + COOLDOWN))
+    for g in gaps:
+        if GAPS[g["kind"]] in ("silence", "refused", "stale"):
+            out.setdefault(int(g["inst"]), []).append((int(g["begin"]), int(g["end"]) + COOLDOWN))
+    return out
+
+
+def is_inside(windows: dict[int, list[tuple[int, int]]], inst: int, now: int) -> bool:
+    return any(a <= now <= b for a, b in windows.get(inst, []) + windows.get(-1, []))
+
+
+def compare(clean: Outcome, faulty: Outcome, script: list[FeedFault], planted: list[tuple[int, float]],
+            count: int) -> dict[str, Any]:
+    """What is broken, and the figures beside it."""
+    broken: list[str] = []
+    ledger: dict[int, list[tuple[int, int, float]]] = {}
+    for g in faulty.gaps:
+        if GAPS[g["kind"]] == "silence":
+            ledger.setdefault(int(g["inst"]), []).append((int(g["begin"]), int(g["end"]), float(g["limit"])))
+    slowest: dict[int, float] = {i: max((limit for _, _, limit in rows), default=8.0) for i, rows in ledger.items()}
+    close = OPEN + 360 * MINUTE
+    for inst, a, b in faulty.silences:
+        if a < OPEN or b > close or (b - a) / SECOND <= slowest.get(inst, 8.0):
+            continue
+        if not any(abs(x - a) < SECOND and abs(y - b) < SECOND for x, y, _ in ledger.get(inst, [])):
+            broken.append(f"row {inst}: silent {(b - a) / SECOND:.1f} s from second {(a - OPEN) / SECOND:.1f}, not in "
+                          "the ledger")
+    windows = windows_of(script, faulty.gaps)
+
+    def outside(run: Outcome) -> Counter[tuple[int, int, int, int]]:
+        return Counter((int(c["inst"]), int(c["direction"]), int(c["level"]), int(c["ltt"])) for c in run.candidates
+                       if not is_inside(windows, int(c["inst"]), int(c["now"])))
+
+    a, b = outside(clean), outside(faulty)
+    for word, rest in (("made", b - a), ("missed", a - b)):
+        broken += [f"row {i}: candidate {word} at second {(ltt * 1_000_000 - OPEN) / SECOND:.1f}, level {level}"
+                   for i, _, level, ltt in sorted(rest, key=lambda k: k[3])]
+    everywhere = Counter((int(c["inst"]), int(c["direction"])) for c in clean.candidates)
+    caused = [c for c in faulty.candidates if any(f.begin <= c["now"] <= f.end + 5 * SECOND for f in script)
+              and not any(k["inst"] == c["inst"] and abs(int(k["ltt"]) - int(c["ltt"])) < 330_000 for k in clean.candidates)]
+    broken += [f"row {c['inst']}: candidate of nothing in a fault at second {(int(c['now']) - OPEN) / SECOND:.1f}" for c in caused]
+    missed_by_both = 0
+    for inst, at in planted:
+        found = [any(c["inst"] == inst and at - 1 <= (int(c["now"]) - OPEN) / SECOND <= at + 90 for c in run.candidates)
+                 for run in (clean, faulty)]
+        missed_by_both += not any(found)
+        if found == [True, False]:
+            broken.append(f"row {inst}: the spike planted at second {at:.1f} was not found")
+    if faulty.subscribed != count:
+        broken.append(f"{faulty.subscribed} keys are subscribed in the end, {count} were asked for")
+    if len(faulty.memory) > 4 and faulty.memory[-1] > 1.1 * faulty.memory[2]:
+        broken.append(f"memory grew from {faulty.memory[2]} to {faulty.memory[-1]} MB")
+    kinds = Counter(GAPS[g["kind"]] for g in faulty.gaps)
+    return {"faults": len(script), "rows": dict(kinds), "silences": len(faulty.silences), "candidates": len(faulty.candidates),
+            "compared": sum(a.values()), "names_with_candidates": len(everywhere), "planted": len(planted), "found_by_neither": missed_by_both,
+            "connects": faulty.connects, "given_up": faulty.given_up, "fresh": round(faulty.fresh, 5),
+            "fresh_clean": round(clean.fresh, 5), "memory_mb": faulty.memory, "seconds": round(clean.seconds + faulty.seconds, 1),
+            "broken": broken}
+
+
+def day(seed: int, count: int, minutes: int, faults: int, quiet: bool = True) -> dict[str, Any]:
+    """Both runs of one day, compared."""
+    script = script_of(seed, faults, minutes, count)
+    draw = random.Random(seed + 1)
+    planted = []
+    for fault in script:
+        at, inst = (fault.end - OPEN) / SECOND + 300, draw.choice(fault.keys) if fault.keys else draw.randrange(count)
+        others = [f for f in script if not f.keys or inst in f.keys or f.kind == "refuse_keys"]
+        while any((f.begin - OPEN) / SECOND - 60 < at < (f.end - OPEN) / SECOND + 60 for f in others):
+            at += 5                                     # into the next fault: to the first moment that is clear of any
+        if at < (minutes - 3) * 60:
+            planted.append((inst, at))
+    clean = play(seed, count, minutes, [], planted, quiet)
+    faulty = play(seed, count, minutes, script, planted, quiet)
+    return {"seed": seed, "keys": count, "minutes": minutes, **compare(clean, faulty, script, planted, count)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keys", type=int, default=2500)
+    parser.add_argument("--minutes", type=int, default=360)
+    parser.add_argument("--faults", type=int, default=60)
+    arguments = parser.parse_args()
+    document = day(arguments.seed, arguments.keys, arguments.minutes, arguments.faults, quiet=False)
+    print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+    return 1 if document["broken"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
