@@ -69,7 +69,7 @@ def test_quiet_tick(tmp_path):
 def test_no_python_object_on_a_quiet_tick(tmp_path):
     """From entry to return of on_ws_frame: not one allocation survives, none is made."""
     core = core_of(200, tmp_path)
-    listener = FrameListener(core, print, print, print, print)
+    listener = FrameListener(core, print, print)
     listener.sink.feed_time = True
     frames = [_make_test_ws_frame(WSMsgType.BINARY, frame, True, False) for _, frame in quiet_rows(200, 3000, 2)]
     call = listener.on_ws_frame
@@ -124,7 +124,7 @@ def test_paced(tmp_path, count):
     import time
 
     core = core_of(count, tmp_path)
-    listener = FrameListener(core, print, print, print, print)
+    listener = FrameListener(core, print, print)
     frames = [_make_test_ws_frame(WSMsgType.BINARY, frame, True, False) for _, frame in quiet_rows(count, 4000, 4)]
     samples, due = [], time.perf_counter()
     for frame in frames:

@@ -5,6 +5,7 @@ import dataclasses
 import datetime as dt
 import gc
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -22,11 +23,13 @@ from _ext.trail.journal import Journal
 from _ext.trail.status import StatusBlock
 from _ext.wiring import Core
 from engine.config import Config
+from engine.feed.backfill import Backfill, Fetch
 from engine.feed.client import FeedClient
-from engine.market import master, sessions, universe
+from engine.feed.keeper import Keeper
+from engine.market import candles, master, sessions, universe
 from engine.market.instruments import Spec
 from engine.signals.models import active, model_record
-from engine.trade import protocol, rollout
+from engine.trade import login, protocol, rollout
 from engine.trade.api import Api
 from engine.trade.broker import BrokerError, clean, funds_of
 from engine.trade.outgoing import Outgoing
@@ -47,7 +50,7 @@ from engine.wiring import (
 
 TIMER, REPLY, OPERATOR, STOP, QUOTES, ASK = 6, 8, 11, 14, 18, 19
 TIMER_S, STATUS_S, WARM_S = 0.05, 0.25, 0.02
-POLL_S, FUNDS_S, QUOTES_S, SILENCE_S, MUTE_S = 0.05, 60.0, 2.0, 60.0, 20.0
+POLL_S, FUNDS_S, QUOTES_S, SILENCE_S, FETCH_S = 0.05, 60.0, 2.0, 60.0, 0.25
 SEGMENT, MEMORY_CAP = 16 << 20, 512 << 20
 
 
@@ -100,7 +103,6 @@ class EngineProcess:
         self.waiting: list[tuple[int, bytes]] = []
         self.screened: dict[str, Any] | None = None
         self.warned = False
-        self.heard = 0, time.monotonic()                   # updates, and when there was another
 
     # ---- start ---------------------------------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -142,8 +144,13 @@ class EngineProcess:
         self.reconciler = Reconciler(self.core, ENGINE_ID, self.core.config["nonces"], {key: i for i, key in self.keys.items()},
                                      self._input, is_fresh=not restored, on_second_engine=self._second_engine,
                                      on_note=self._note)
-        self.feed = FeedClient(self.rest, self.core, [s.key for s in self.specs], "full", self._on_link, self._note,
-                               self._drain)
+        insts = {key: i for i, key in self.keys.items()}
+        important = [i for i, s in enumerate(self.specs) if s.tradable]
+        self.backfill = Backfill(self.core, self.keys, important, self._input)
+        self.keeper = Keeper(self.core, [s.key for s in self.specs], insts, record=self._input, note=self._note, draw=random.random,
+                             pace=self.speed)
+        self.feed = FeedClient(self.rest, self.core, self.keeper, self._now, self._held, self._on_link, self._note, self._drain,
+                               self._new_token)
         gc.collect()
         gc.freeze()
 
@@ -230,7 +237,7 @@ class EngineProcess:
         if os.environ.get("ENGINE_DEBUG"):
             loop.add_signal_handler(signal.SIGUSR1, self._ask)
             loop.add_signal_handler(signal.SIGUSR2, self._hang)
-        for work in (self.feed.run(), self._timers(), self._statuses(), self._keep_warm()):
+        for work in (self.feed.run(), self._timers(), self._statuses(), self._keep_warm(), self._fetches()):
             self._spawn(work)
         if self.observe:                                   # nothing is sent, so there is nothing to reconcile
             self.reconciler.on_book([], self._now())
@@ -326,31 +333,54 @@ class EngineProcess:
         self.heed_at = time.monotonic() + 1
         self._heed_model()
         self._heed_token()
-        self._heed_feed()
         with contextlib.suppress(OSError):
             if time.time() - self.run_dir.beat.stat().st_mtime > SILENCE_S and self.status.operator == 0:
                 self._note("the launcher is silent: entries stop")
                 self.status.operator = 1
 
-    def _heed_feed(self) -> None:
-        """A socket that lives and says nothing of our names while we hold some is as good as none: it is cut, so that quotes by
-        REST and, if need be, the end of the positions follow."""
-        updates = self.core.counts()["updates"]
-        if updates != self.heard[0] or not self.core.states()[2] or not self.core.states()[3]:
-            self.heard = updates, time.monotonic()
-        elif time.monotonic() - self.heard[1] > MUTE_S and self.feed.transport is not None:
-            self.heard = updates, time.monotonic()
-            self._note(f"the feed has said nothing for {MUTE_S:.0f} s while positions are open: connecting anew")
-            self.feed.transport.disconnect()
-
     def _heed_token(self) -> None:
-        """Tokens die at 03:30: a word ten minutes before, no entries from then on."""
+        """Tokens die at 03:30: a word ten minutes before. From then on nothing is entered until another is there."""
         left = self.target.expires - time.time() if self.target.expires else 1e9
         if left < 600 and not self.warned:
             self.warned = True
-            self._note("the token ends within ten minutes: `python -m engine login`, then start anew")
-        if left <= 0 and self.status.operator == 0:
+            self._note("the token ends within ten minutes: `python -m engine login`; the engine takes the new one as it runs")
+        if left <= 0 and (token := self._new_token()) is not None:
+            self.rest.renew(token)
+        elif left <= 0 and self.status.operator == 0:
             self.status.operator = 2
+
+    def _new_token(self) -> str | None:
+        """A token that somebody has logged in for since, if there is one."""
+        if self.target.source == "sim":
+            return None if self.keeper.token_ok else self.target.token
+        with contextlib.suppress(login.LoginError):
+            token = login.load()
+            if token.text != self.target.token and token.seconds_left(dt.datetime.now(sessions.IST)) > 0:
+                self.target.token, self.target.expires, self.warned = token.text, token.expires.timestamp(), False
+                return token.text
+        return None
+
+    def _held(self) -> list[str]:
+        """Keys with a position or a working entry."""
+        return [self.keys[int(slot["inst"])] for slot in self.core.positions()]
+
+    async def _fetches(self) -> None:
+        """Minutes that were lost, fetched as the backfill wants them."""
+        while True:
+            await asyncio.sleep(FETCH_S)
+            for fetch in self.backfill.due(self._now()):
+                self._spawn(self._fetch(fetch))
+
+    async def _fetch(self, fetch: Fetch) -> None:
+        try:
+            if fetch.what == "minute":
+                rows = candles.of_quotes(await self.rest.last_minutes(fetch.keys), fetch.minute)
+            else:
+                rows = {fetch.keys[0]: candles.of_rows(await self.rest.today(fetch.keys[0]))}
+        except (BrokerError, *UNREADABLE):
+            self.backfill.failed(fetch, self._now())
+            return
+        self.backfill.on_bars(fetch, rows, self._now())
 
     def _heed_model(self) -> None:
         """Puts another model in force when active.json names one; a file that is refused changes nothing."""
@@ -518,7 +548,7 @@ class EngineProcess:
         if not self.first_update and counts["updates"]:
             self.first_update = time.time_ns()
         trading, operator, feed_up, positions = core.states()
-        p50, p99, p999, worst = self.feed.listener.percentiles() if self.feed.listener else (0, 0, 0, 0)
+        p50, p99, p999, worst = self.feed.percentiles()
         times = sorted(self.order_times) or [0]
         for name, value in {
             "pid": os.getpid(), "heartbeat": time.time_ns(), "now": core.now,

@@ -54,7 +54,8 @@ INSTRUMENT = _dtype([("key", "S48"), ("symbol", "S32"), *i64("tick lot freeze lo
 WARM_BAR = _dtype([("inst", "<u4"), ("flags", "<i4"), *i64("minute open high low close volume")], sizeof(WarmBar))
 GAP = _dtype([("inst", "<u4"), ("kind", "<i4"), *i64("begin end first_minute last_minute volume"), ("measured", "<f8"),
               ("limit", "<f8")], sizeof(Gap))
-GAPS = ("", "silence", "stall", "link", "late", "skew", "jump", "corrupt", "doubt", "filled", "refused", "stale", "halted", "disorder")
+GAPS = ("", "silence", "stall", "link", "late", "skew", "jump", "corrupt", "doubt", "filled", "refused", "stale", "halted",
+        "disorder")
 LINK = _dtype([("which", "<i4"), ("up", "<i4"), ("code", "<i4"), ("pad", "<i4")], sizeof(Link))
 REPLY = _dtype([("intent", "<u8"), ("outcome", "<i4"), ("code", "<i4"), ("latency", "<i8"), ("order_id", "S32"),
                 ("error", "S16"), ("kind", "<i4"), ("pad", "<i4")], sizeof(Reply))

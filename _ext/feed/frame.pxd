@@ -12,7 +12,7 @@ cdef class FrameSink:         # what takes frames; the core
 
 cdef class FrameListener(WSListener):
     cdef readonly FrameSink sink
-    cdef readonly object on_text, on_up, on_down, on_attention
+    cdef readonly object on_text, on_attention
     cdef readonly uint64_t frames, oversized
     cdef uint64_t latency[LATENCY_BUCKETS]   # time inside the callback
     cdef readonly int64_t latency_max

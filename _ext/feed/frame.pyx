@@ -1,7 +1,7 @@
 """FrameListener: picows' callback for the market data socket.
 
 The payload is borrowed: it is decoded, journaled and applied before `on_ws_frame` returns. Text frames (errors of the
-broker) and the life of the connection go to Python callbacks.
+broker) go to a Python callback.
 """
 from libc.stdint cimport int64_t, uint8_t
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
@@ -40,13 +40,11 @@ cdef class FrameSink:
 cdef class FrameListener(WSListener):
     """Hands each binary message to `sink` with the wall clock at receipt (ns).
 
-    `on_text(str)`, `on_up(transport)`, `on_down(transport)` are called for text messages and the connection's life,
-    `on_attention()` when the sink has requests to send.
+    `on_text(str)` is called for text messages, `on_attention()` when the sink has requests to send.
     """
 
-    def __init__(self, FrameSink sink not None, on_text, on_up, on_down, on_attention):
-        self.sink, self.on_text, self.on_up, self.on_down = sink, on_text, on_up, on_down
-        self.on_attention = on_attention
+    def __init__(self, FrameSink sink not None, on_text, on_attention):
+        self.sink, self.on_text, self.on_attention = sink, on_text, on_attention
 
     cdef int _take(self, const uint8_t* frame, size_t n) except -1:
         cdef int64_t begin = clock_ns(CLOCK_MONOTONIC)
@@ -61,9 +59,6 @@ cdef class FrameListener(WSListener):
             self.sink.attention = False
             self.on_attention()
         return 0
-
-    cpdef on_ws_connected(self, WSTransport transport):
-        self.on_up(transport)
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
         cdef uint8_t[::1] whole
@@ -91,7 +86,6 @@ cdef class FrameListener(WSListener):
 
     cpdef on_ws_disconnected(self, WSTransport transport):
         self.partial = None
-        self.on_down(transport)
 
     def percentiles(self):
         """(p50, p99, p99.9, max) of the time inside the callback, ns; bucket edges, at most 12 % high."""

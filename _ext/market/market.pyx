@@ -12,16 +12,16 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from _ext.core.types cimport (
-    GAP_DISORDER, GAP_DOUBT, GAP_FILLED, GAP_JUMP, GAP_LATE, GAP_LINK, GAP_SILENCE, GAP_SKEW, GAP_STALL, HAS_FIRST, HAS_FULL, HAS_LTPC,
-    KIND_OPTION, NO_INST, SESSION_MINUTES, Gap, Instrument, Tick, WarmBar)
+    GAP_DISORDER, GAP_DOUBT, GAP_FILLED, GAP_JUMP, GAP_LATE, GAP_LINK, GAP_SILENCE, GAP_SKEW, GAP_STALL, HAS_FIRST,
+    HAS_FULL, HAS_LTPC, KIND_OPTION, NO_INST, SESSION_MINUTES, Gap, Instrument, Tick, WarmBar)
 from _ext.market.book cimport update_book
 from _ext.market.indicators cimport Indicators, enter_bar
 from _ext.market.indicators import NAMES as INDICATORS
 from _ext.market.rolling cimport begin_minute, push_bar
 from _ext.market.state cimport (
     LONG, BAR_CLOSED, BAR_DIRTY, BAR_FILLED, BAR_HISTORY, BAR_STILL, BARS_KEPT, CLOSE_GRACE_MS, GAP_BUCKETS, GAP_MIN_MS, SAVE_EVERY,
-    TICK_AFTER_GAP, TICK_BAD_TIME, TICK_BOOK, TICK_DOUBTED, TICK_FIRST, TICK_LATE, TICK_NEW_BAR, TICK_OUTSIDE, TICK_REPEAT, TICK_SNAPSHOT,
-    TICK_STEP_BACK, TICK_TRADED, Bar, RingTick, Row, Saved, TickInfo, Window)
+    TICK_AFTER_GAP, TICK_BAD_TIME, TICK_BOOK, TICK_DOUBTED, TICK_FIRST, TICK_LATE, TICK_NEW_BAR, TICK_OUTSIDE, TICK_REPEAT,
+    TICK_SNAPSHOT, TICK_STEP_BACK, TICK_TRADED, Bar, RingTick, Row, Saved, TickInfo, Window)
 
 cdef enum:
     OPEN_MINUTE = 555         # 09:15 IST, minutes of the day

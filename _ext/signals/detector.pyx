@@ -8,8 +8,8 @@ from libc.math cimport exp2, fabs, log
 from libc.stdint cimport int64_t
 from _ext.core.types cimport KIND_OPTION, Candidate
 from _ext.market.state cimport (
-    BAR_CLOSED, BAR_DIRTY, TICK_AFTER_GAP, TICK_BAD_TIME, TICK_DOUBTED, TICK_FIRST, TICK_LATE, TICK_OUTSIDE, TICK_STEP_BACK, TICK_TRADED,
-    Row, TickInfo)
+    BAR_CLOSED, BAR_DIRTY, TICK_AFTER_GAP, TICK_BAD_TIME, TICK_DOUBTED, TICK_FIRST, TICK_LATE, TICK_OUTSIDE, TICK_STEP_BACK,
+    TICK_TRADED, Row, TickInfo)
 
 cdef enum:
     UNFIT = TICK_AFTER_GAP | TICK_BAD_TIME | TICK_DOUBTED | TICK_FIRST | TICK_LATE | TICK_OUTSIDE | TICK_STEP_BACK

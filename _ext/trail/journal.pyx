@@ -74,8 +74,8 @@ cdef class Trail:
 
 
 cdef class Keeping(Trail):
-    """Keeps (type, now, payload) of the record types `wanted` in a list and forgets the rest: for soaks, which look at decisions and
-    not at sixty million frames."""
+    """Keeps (type, now, payload) of the record types `wanted` in a list and forgets the rest: for soaks, which look at decisions
+    and not at sixty million frames."""
     cdef frozenset wanted
     cdef readonly list kept
 

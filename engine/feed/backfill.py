@@ -58,8 +58,8 @@ class Backfill:
         if self.core.has_lost:
             for gap in np.frombuffer(self.core.take_lost().tobytes(), GAP):
                 minutes = range(int(gap["first_minute"]), int(gap["last_minute"]) + 1)
-                rows = self.keys if gap["inst"] == NO_INST else (int(gap["inst"]),)
-                for inst in rows if gap["first_minute"] else ():
+                touched = list(self.keys) if gap["inst"] == NO_INST else [int(gap["inst"])]
+                for inst in touched if gap["first_minute"] else ():
                     self.wanted.setdefault(inst, set()).update(minutes)
         if not self.wanted:
             return []

@@ -81,12 +81,14 @@ class Keeper:
     """Keeps `keys` (in order of importance) subscribed in `mode` for `core`, whose instruments are `insts` (key -> row).
 
     `record(kind, payload)` takes what belongs into the journal, `note(text)` what a person should read, `draw()` gives a number
-    in [0, 1) for the jitter of the back-off.
+    in [0, 1) for the jitter of the back-off. `pace`: market seconds in a second, for a sim that runs fast: a message still takes
+    its time, so what waits for one waits as much longer.
     """
 
     def __init__(self, core: Core, keys: Sequence[str], insts: Mapping[str, int], mode: str = "full", limits: Limits | None = None,
                  record: Callable[[int, bytes], Any] = lambda kind, payload: None, note: Callable[[str], Any] = lambda text: None,
-                 draw: Callable[[], float] = lambda: 0.5):
+                 draw: Callable[[], float] = lambda: 0.5, pace: float = 1.0):
+        self.pace = max(1.0, pace)
         self.core, self.keys, self.insts, self.limits = core, list(keys), dict(insts), limits or Limits()
         self.record, self.note, self.draw = record, note, draw
         self.modes = dict.fromkeys(self.keys, mode)
@@ -180,7 +182,7 @@ class Keeper:
             connection.pause = max(connection.pause, FORBIDDEN_PAUSE)
             self.note(f"feed connection {number}: {status}: " + ("too many requests" if status == 429 else (
                 "another program may hold the account's connections, or the broker has a fault; trying on")))
-        connection.due = now + round(connection.pause * (0.8 + 0.4 * self.draw()))
+        connection.due = now + round(connection.pause * self.pace * (0.8 + 0.4 * self.draw()))
         connection.pause = min(connection.pause * 2, BACK_OFF[1])
 
     def on_token(self, now: int) -> None:
@@ -264,7 +266,7 @@ class Keeper:
     def _confirm(self, now: int) -> None:
         """Finds subscriptions that no snapshot answered, and tries them elsewhere."""
         for connection in self.connections:
-            ripe = [key for key, at in islice(connection.open.items(), None) if now - at >= CONFIRM]
+            ripe = [key for key, at in islice(connection.open.items(), None) if now - at >= CONFIRM * self.pace]
             if not ripe or not connection.is_up:
                 continue
             since = min(connection.open[key] for key in ripe)
@@ -300,8 +302,8 @@ class Keeper:
             keys = list(connection.sent)
             insts = self._insts(keys)
             mine = lives[insts]
-            if now - connection.up_since > MUTE and (mine != CLOSED).any() and len(
-                    self.core.market.unseen(insts[mine != CLOSED], now - MUTE)) == int((mine != CLOSED).sum()):
+            expected, since = insts[mine != CLOSED], now - round(MUTE * self.pace)
+            if connection.up_since < since and len(expected) and len(self.core.market.unseen(expected, since)) == len(expected):
                 actions.append(Action("cut", connection.number, why="none of its names has said anything for 20 s"))
                 continue
             silent = [keys[i] for i in np.flatnonzero((mine == STALE) | (mine == HALTED))]

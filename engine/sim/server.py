@@ -11,49 +11,35 @@ import json
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import numpy as np
 from aiohttp import WSMsgType, web
 
-from engine.feed import TICK_DTYPE, encode, encode_market_info
 from engine.market.sessions import IST
+from engine.sim.candles import MINUTE_NS, Candles
 from engine.sim.exchange import Exchange, error, success
 from engine.sim.faults import Line
-from engine.sim.recorded import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_LTPC
+from engine.sim.feed import Feed
 from engine.sim.rest import Rest
 from engine.trade.protocol import Request
 
-HAS_FIRST = 128
-MODES = {"ltpc": 0, "full": 1, "option_greeks": 2, "full_d30": 3}
-CAPS = {"ltpc": 5000, "full": 2000, "option_greeks": 3000, "full_d30": 0}
-"""Keys a connection may have in each mode; what is over is ignored without a word, full_d30 without Plus wholly."""
-CONNECTIONS = 2
 CLOCK_HEADER = "X-Sim-Time"
 HALF_AN_ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"status":"succ'
-
-
-@dataclass
-class FeedConnection:
-    socket: web.WebSocketResponse
-    modes: dict[str, str] = field(default_factory=dict)
-    plain: bool = False               # everything the market sends, in mode full: frames can be passed on as they are
 
 
 class SimServer:
     """Serves `market` (specs, day, frames, history) and `exchange` at `host`:`port`, `speed` market seconds a second."""
 
     def __init__(self, market: Any, exchange: Exchange, speed: float = 1.0, token: str = "demo", start_ms: int | None = None,
-                 plus: bool = False, line: Line | None = None):
+                 plus: bool = False, line: Line | None = None, feed: Feed | None = None):
         self.rest, self.line = Rest(exchange), line or Line(exchange)
         self.market, self.exchange, self.speed, self.token = market, exchange, speed, token
-        self.caps = CAPS | ({"full_d30": 50} if plus else {})
+        self.feed = feed or Feed(market.specs, plus)
+        self.candles = Candles(market.specs, market.day)
         self.codes: set[str] = set()
-        self.feeds: list[FeedConnection] = []
+        self.sockets: dict[int, web.WebSocketResponse] = {}
         self.portfolios: list[web.WebSocketResponse] = []
-        self.latest: dict[str, np.ndarray] = {}
         self.anchor = (time.monotonic(), 0)
         self.start_ms = start_ms
         self.finished = asyncio.Event()
@@ -77,6 +63,7 @@ class SimServer:
             ("GET", "/v3/historical-candle/intraday/{key}/{unit}/{interval}", self._candles),
             ("GET", "/v3/historical-candle/{key}/{unit}/{interval}/{to}", self._candles),
             ("GET", "/v3/historical-candle/{key}/{unit}/{interval}/{to}/{from}", self._candles),
+            ("GET", "/v3/market-quote/ohlc", self._minutes),
             ("GET", "/sim/instruments", self._instruments),
             ("GET", "/sim/history", self._history),
         ]
@@ -171,16 +158,37 @@ class SimServer:
         return web.Response(body=self.market.history().tobytes(), content_type="application/octet-stream")
 
     async def _candles(self, request: web.Request) -> web.Response:
-        """Historical candles of one key, newest first, from the sim's history."""
+        """One-minute candles of one key, newest first: of today, or of the days before."""
         key = unquote(request.match_info["key"])
-        index = next((i for i, s in enumerate(self.market.specs) if s.key == key), None)
-        if index is None:
+        if key not in self.candles.inst:
             return web.json_response(error(400, "UDAPI100011", "Invalid Instrument key")[1], status=400)
-        bars = self.market.history()
-        rows = bars[bars["inst"] == index][::-1]
+        if not self.feed.has_candles(self.now()):
+            return web.json_response(error(503, "UDAPI100500", "a fault of the sim")[1], status=503)
+        if "/intraday/" in request.path:
+            rows = self.candles.of(key, self.now())
+        else:
+            bars = self.market.history()
+            rows = bars[bars["inst"] == self.candles.inst[key]]
         return web.json_response(success({"candles": [
             [dt.datetime.fromtimestamp(int(r["minute"]) * 60, IST).isoformat(), *(int(r[n]) / 100 for n in (
-                "open", "high", "low", "close")), int(r["volume"]), 0] for r in rows]})[1])
+                "open", "high", "low", "close")), int(r["volume"]), 0] for r in rows[::-1]]})[1])
+
+    async def _minutes(self, request: web.Request) -> web.Response:
+        """The last completed minute of up to 500 keys (interval I1)."""
+        keys = request.query.get("instrument_key", "").split(",")
+        if len(keys) > 500:
+            return web.json_response(error(400, "UDAPI100042", "At most 500 instruments")[1], status=400)
+        if not self.feed.has_candles(self.now()):
+            return web.json_response(error(503, "UDAPI100500", "a fault of the sim")[1], status=503)
+        last, out = self.now() // MINUTE_NS - 1, {}
+        for key in keys:
+            row = self.candles.minute(key, last) if key in self.candles.inst else None
+            if row is not None:
+                (r,) = row
+                out[key.replace("|", ":")] = {"instrument_token": key, "last_price": int(r["close"]) / 100, "live_ohlc": None,
+                                              "prev_ohlc": {n: int(r[n]) / 100 for n in ("open", "high", "low", "close")} | {
+                                                  "volume": int(r["volume"]), "ts": last * 60_000}}
+        return web.json_response(success(out)[1])
 
     # ---- authorize -----------------------------------------------------------------------------------------------------
     def _url(self, request: web.Request, path: str) -> str:
@@ -190,6 +198,8 @@ class SimServer:
         return f"{scheme}://{request.host}{path}?requestId={secrets.token_hex(8)}&code={code}"
 
     async def _authorize_feed(self, request: web.Request) -> web.Response:
+        if (status := self.feed.authorize(self.now())) != 200:
+            return web.json_response(error(status, "UDAPI100050" if status == 401 else "", "a fault of the sim")[1], status=status)
         url = self._url(request, "/market-data-feeder/v3/upstox-developer-api/feeds")
         return web.json_response(success({"authorized_redirect_uri": url, "authorizedRedirectUri": url})[1])
 
@@ -213,99 +223,55 @@ class SimServer:
     # ---- market data feed ----------------------------------------------------------------------------------------------
     async def _feed(self, request: web.Request) -> web.StreamResponse:
         self._spend(request)
-        if len(self.feeds) >= CONNECTIONS:
+        self.number += 1
+        number = self.number
+        status, frames = self.feed.open(number, self.now())
+        if status != 101:
             raise web.HTTPForbidden(text="too many connections")
         socket = web.WebSocketResponse(heartbeat=10, compress=False)
         await socket.prepare(request)
-        connection = FeedConnection(socket)
-        self.feeds.append(connection)
+        self.sockets[number] = socket
         try:
-            await socket.send_bytes(encode_market_info(
-                {"NSE_EQ": 2, "NSE_FO": 2, "NSE_INDEX": 2, "BSE_EQ": 2, "BSE_FO": 2, "BSE_INDEX": 2, "NCD_FO": 2,
-                 "BCD_FO": 2, "MCX_FO": 2, "MCX_INDEX": 2, "NSE_COM": 2}, self.now() // 1_000_000))
+            for frame in frames:
+                await socket.send_bytes(frame)
             async for message in socket:
                 if message.type == WSMsgType.BINARY:
-                    await self._request(connection, message.data)
+                    frames, text = self.feed.request(number, message.data, self.now())
+                    for frame in frames:
+                        await socket.send_bytes(frame)
+                    if text:
+                        await socket.send_str(text)
+                    elif not self.anchor[1]:
+                        self.anchor = (time.monotonic(), self._first() * 1_000_000)
+                        self.tasks.append(asyncio.create_task(self._play()))
         finally:
-            self.feeds.remove(connection)
+            self.feed.close(number)
+            self.sockets.pop(number, None)
         return socket
-
-    async def _request(self, connection: FeedConnection, data: bytes) -> None:
-        """sub, unsub, change_mode; what is over a cap or unknown is ignored, as the broker ignores it."""
-        try:
-            request = json.loads(data)
-            method, keys = request["method"], list(request["data"]["instrumentKeys"])
-        except (ValueError, KeyError, TypeError):
-            await connection.socket.send_str(json.dumps({"status": "failed", "method": None, "error": "malformed request"}))
-            return
-        if method == "unsub":
-            for key in keys:
-                connection.modes.pop(key, None)
-        elif method in ("sub", "change_mode"):
-            mode = request["data"].get("mode", "ltpc")
-            known = self.exchange.specs
-            used = sum(m == mode for m in connection.modes.values())
-            fresh = []
-            for key in keys:
-                if mode in MODES and key in known and (connection.modes.get(key) == mode or used < self.caps[mode]):
-                    used += connection.modes.get(key) != mode
-                    connection.modes[key] = mode
-                    fresh.append(key)
-            rows = [self._in_mode(self._snapshot(key), mode) for key in fresh]
-            for part in range(0, len(rows), 500):
-                block = np.concatenate([r.view(np.uint8) for r in rows[part:part + 500]]).view(TICK_DTYPE)
-                await connection.socket.send_bytes(encode(block, self.now() // 1_000_000, 0))
-        connection.plain = (len(connection.modes) == len(self.exchange.specs)
-                            and all(m == "full" for m in connection.modes.values()))
-        if not self.anchor[1]:
-            self.anchor = (time.monotonic(), self._first() * 1_000_000)
-            self.tasks.append(asyncio.create_task(self._play()))
-
-    def _snapshot(self, key: str) -> np.ndarray:
-        """The last known update of a key; before its first, one with yesterday's close alone."""
-        if key in self.latest:
-            return self.latest[key]
-        row = np.zeros(1, TICK_DTYPE)
-        row["key"], row["key_len"], row["mode"] = key.encode(), len(key), 1
-        row["has"], row["cp"] = HAS_LTPC | HAS_FULL, self.exchange.specs[key].price
-        return row
-
-    def _in_mode(self, rows: np.ndarray, mode: str) -> np.ndarray:
-        """Rows of mode full as another mode shows them."""
-        rows = rows.copy()
-        rows["mode"] = MODES[mode]
-        if mode == "ltpc":
-            rows["has"] &= HAS_LTPC
-        elif mode == "option_greeks":
-            rows["has"] = (rows["has"] & (HAS_LTPC | HAS_DEPTH | HAS_GREEKS)) | HAS_FIRST
-        return rows
 
     async def _play(self) -> None:
         """Sends the market as time goes by. A process that was held up drops nothing: it sends late."""
+        late: list[tuple[int, int, int, bytes]] = []
         for sent, (at_ms, rows, frame) in enumerate(self.market.frames()):
             behind = at_ms * 1_000_000 - self.now()
             if behind > 2_000_000 * self.speed:
                 await asyncio.sleep(behind / 1e9 / self.speed)
             elif sent % 64 == 0:
                 await asyncio.sleep(0)
-            self.exchange.on_rows(rows, self.now())
-            for i in range(len(rows)):
-                self.latest[rows["key"][i].decode()] = rows[i:i + 1]
-            for connection in list(self.feeds):
-                await self._send(connection, at_ms, rows, frame)
+            now = self.now()
+            self.exchange.on_rows(rows, now)
+            self.candles.on_frame(now, frame)
+            for number, code in self.feed.take_closed(now):
+                if (socket := self.sockets.get(number)) is not None:
+                    asyncio.ensure_future(socket.close(code=code)).add_done_callback(lambda _: None)
+            for due, number, data in self.feed.on_rows(now, rows, frame):
+                heapq.heappush(late, (due, sent, number, data))
+            while late and late[0][0] <= now:
+                _, _, number, data = heapq.heappop(late)
+                if (socket := self.sockets.get(number)) is not None and not socket.closed:
+                    with contextlib.suppress(ConnectionError):
+                        await socket.send_bytes(data)
         self.finished.set()
-
-    async def _send(self, connection: FeedConnection, at_ms: int, rows: np.ndarray, frame: bytes) -> None:
-        if connection.socket.closed:
-            return
-        with contextlib.suppress(ConnectionError):
-            if connection.plain:
-                await connection.socket.send_bytes(frame)
-                return
-            for mode in set(connection.modes.values()):
-                mine = [i for i in range(len(rows)) if connection.modes.get(rows["key"][i].decode()) == mode]
-                if mine:
-                    await connection.socket.send_bytes(encode(self._in_mode(rows[mine], mode), at_ms))
 
     # ---- portfolio stream ------------------------------------------------------------------------------------------------
     async def _portfolio(self, request: web.Request) -> web.StreamResponse:

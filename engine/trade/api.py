@@ -107,6 +107,21 @@ class Api(RestClient):
             out.update({str(row.get("instrument_token")): row for row in data.values()})
         return out
 
+    async def last_minutes(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The last completed minute of up to 500 keys: instrument key -> {open, high, low, close, volume, ts}."""
+        data = await self._data("/v3/market-quote/ohlc", {"instrument_key": ",".join(keys), "interval": "I1"}) or {}
+        return {str(row.get("instrument_token")): row["prev_ohlc"] for row in data.values() if row.get("prev_ohlc")}
+
+    async def today(self, key: str) -> list[list[Any]]:
+        """One-minute candles of today, newest first: [time, open, high, low, close, volume, oi]."""
+        data = await self._data(f"/v3/historical-candle/intraday/{quote(key, safe='')}/minutes/1") or {}
+        return data.get("candles") or []
+
+    async def candles(self, key: str, first: dt.date, last: dt.date) -> list[list[Any]]:
+        """One-minute candles from `first` to `last`, both inclusive, at most a month, newest first; today is not among them."""
+        data = await self._data(f"/v3/historical-candle/{quote(key, safe='')}/minutes/1/{last}/{first}") or {}
+        return data.get("candles") or []
+
     async def market_status(self, exchange: str = "NSE") -> str:
         return str((await self._data(f"/v2/market/status/{quote(exchange)}") or {}).get("status", ""))
 

@@ -70,7 +70,11 @@ class RestClient:
 
     async def open(self) -> None:
         connector = aiohttp.TCPConnector(keepalive_timeout=75, limit=32)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=TIMEOUT, headers=self._headers)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=TIMEOUT)
+
+    def renew(self, token: str) -> None:
+        """Goes on with another token: the last one died at 03:30."""
+        self._headers["Authorization"] = f"Bearer {token}"
 
     async def close(self) -> None:
         if self._session is not None:
@@ -97,7 +101,7 @@ class RestClient:
         began = time.perf_counter_ns()
         try:
             async with self._session.request(request.method, host + request.path, json=request.body, params=request.params,
-                                             allow_redirects=False) as response:
+                                             headers=self._headers, allow_redirects=False) as response:
                 sim_time = int(response.headers.get("X-Sim-Time", "0"))
                 try:
                     body = await response.json(content_type=None)
@@ -123,7 +127,7 @@ class RestClient:
         if self._session is None:
             await self.open()
         assert self._session is not None
-        async with self._session.get(self.base + path, allow_redirects=False) as response:
+        async with self._session.get(self.base + path, headers=self._headers, allow_redirects=False) as response:
             if response.status != 200:
                 raise BrokerError(response.status, f"{path} answered {response.status}")
             return await response.read()

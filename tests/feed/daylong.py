@@ -221,7 +221,6 @@ def compare(clean: Outcome, faulty: Outcome, script: list[FeedFault], planted: l
     for word, rest in (("made", b - a), ("missed", a - b)):
         broken += [f"row {i}: candidate {word} at second {(ltt * 1_000_000 - OPEN) / SECOND:.1f}, level {level}"
                    for i, _, level, ltt in sorted(rest, key=lambda k: k[3])]
-    everywhere = Counter((int(c["inst"]), int(c["direction"])) for c in clean.candidates)
     caused = [c for c in faulty.candidates if any(f.begin <= c["now"] <= f.end + 5 * SECOND for f in script)
               and not any(k["inst"] == c["inst"] and abs(int(k["ltt"]) - int(c["ltt"])) < 330_000 for k in clean.candidates)]
     broken += [f"row {c['inst']}: candidate of nothing in a fault at second {(int(c['now']) - OPEN) / SECOND:.1f}" for c in caused]
@@ -238,7 +237,7 @@ def compare(clean: Outcome, faulty: Outcome, script: list[FeedFault], planted: l
         broken.append(f"memory grew from {faulty.memory[2]} to {faulty.memory[-1]} MB")
     kinds = Counter(GAPS[g["kind"]] for g in faulty.gaps)
     return {"faults": len(script), "rows": dict(kinds), "silences": len(faulty.silences), "candidates": len(faulty.candidates),
-            "compared": sum(a.values()), "names_with_candidates": len(everywhere), "planted": len(planted), "found_by_neither": missed_by_both,
+            "compared": sum(a.values()), "planted": len(planted), "found_by_neither": missed_by_both,
             "connects": faulty.connects, "given_up": faulty.given_up, "fresh": round(faulty.fresh, 5),
             "fresh_clean": round(clean.fresh, 5), "memory_mb": faulty.memory, "seconds": round(clean.seconds + faulty.seconds, 1),
             "broken": broken}
