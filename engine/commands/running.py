@@ -184,7 +184,8 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
         day: str | None = None, names: int = 208, start: str = "09:15", token: str = "demo",
         mood: str = "normal",
         plus: Annotated[bool, typer.Option(help="an account with Upstox Plus: full_d30 is served")] = False,
-        faults: Annotated[Path | None, typer.Option(help="TOML file with rates of faults (engine/sim/faults.py)")] = None,
+        faults: Annotated[Path | None, typer.Option(help=(
+            "TOML file: rates of order faults (engine/sim/faults.py), [[feed]] faults by time (engine/sim/feed.py)"))] = None,
         tls_cert: Path | None = None, tls_key: Path | None = None,
         address_file: Annotated[Path | None, typer.Option(hidden=True)] = None) -> None:
     """Serve a local Upstox: feed V3, orders v3, funds, positions, portfolio stream, candles. Token: demo."""
@@ -195,10 +196,11 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
     from engine.market.sessions import epoch_ms, minute_of_session
     from engine.sim.exchange import Exchange
     from engine.sim.faults import Line, from_file
+    from engine.sim.feed import Feed, script_of
     from engine.sim.server import SimServer
 
     try:
-        rates = from_file(faults) if faults is not None else None
+        rates, script = from_file(faults) if faults is not None else (None, [])
     except (OSError, ValueError) as error:
         raise configuration.ConfigurationError(str(error)) from None
 
@@ -206,6 +208,10 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
     settings = configuration.load()
     market = source_of(data, seed, dt.date.fromisoformat(day) if day else None, names, mood=mood)
     first = epoch_ms(market.day, minute_of_session(start))
+    try:
+        feed = Feed(market.specs, plus, script_of(script, market.day, [s.key for s in market.specs]))
+    except (KeyError, ValueError) as error:
+        raise configuration.ConfigurationError(f"{faults}: {error}") from None
     if data is None:
         market.skip_to(minute_of_session(start))
     else:
@@ -213,7 +219,7 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
 
     async def serve() -> None:
         exchange = Exchange(market.specs, round(settings.risk.account_size * 100))
-        server = SimServer(market, exchange, factor, token, first, plus, Line(exchange, rates))
+        server = SimServer(market, exchange, factor, token, first, plus, Line(exchange, rates), feed)
         context = None
         if tls_cert is not None:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -23,12 +23,13 @@ BATCH = 500
 """Keys in one message."""
 CONFIRM = 2 * SECOND
 """A subscription that no snapshot has answered by then was refused."""
-CHECK_EVERY, LOOK_EVERY = SECOND // 2, 2 * SECOND
+CHECK_EVERY, LOOK_EVERY = SECOND // 2, SECOND
 ASK_AGAIN = 30 * SECOND
 """Between two subscriptions of one silent name; twice as long each time, up to eight minutes."""
 REFUSED_AGAIN = 60 * SECOND
-MUTE = 20 * SECOND
-"""No update of any of its keys for so long, in their session: the connection is as good as none."""
+MUTE, MUTE_FEW, MANY = 8 * SECOND, 20 * SECOND, 50
+"""No update of any of a connection's keys for so long, in their session: it is as good as none. Fifty names are never silent
+together for eight seconds; of nine, a recorded day has nine such silences that were the recorder's (MARKET 3.1)."""
 ROTATE_EVERY = 30 * SECOND
 BACK_OFF = (SECOND // 5, 30 * SECOND)
 FORBIDDEN_PAUSE = 5 * SECOND
@@ -302,9 +303,11 @@ class Keeper:
             keys = list(connection.sent)
             insts = self._insts(keys)
             mine = lives[insts]
-            expected, since = insts[mine != CLOSED], now - round(MUTE * self.pace)
+            expected = insts[mine != CLOSED]
+            mute = MUTE if len(expected) >= MANY else MUTE_FEW
+            since = now - round(mute * self.pace)
             if connection.up_since < since and len(expected) and len(self.core.market.unseen(expected, since)) == len(expected):
-                actions.append(Action("cut", connection.number, why="none of its names has said anything for 20 s"))
+                actions.append(Action("cut", connection.number, why=f"none of its names has said anything for {mute // SECOND} s"))
                 continue
             silent = [keys[i] for i in np.flatnonzero((mine == STALE) | (mine == HALTED))]
             self._ask(connection, silent, now, {keys[i] for i in np.flatnonzero(mine == HALTED)})

@@ -124,11 +124,12 @@ class Line:
         return max(1, quantity * self.draw.randrange(1, 10) // 10) if self._hit(self.rates.partial) else quantity
 
 
-def from_file(path: Path) -> Rates:
-    """Rates from a TOML file; ValueError names a key that is none."""
+def from_file(path: Path) -> tuple[Rates, list[dict[str, Any]]]:
+    """(rates, scripted feed faults: see feed.script_of) from a TOML file; ValueError names a key that is none."""
     document = tomllib.loads(path.read_text())
+    script = document.pop("feed", [])
     known = {f.name for f in fields(Rates)}
     unknown = set(document) - known
     if unknown:
         raise ValueError(f"{path}: unknown fault {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
-    return Rates(**document)
+    return Rates(**document), script

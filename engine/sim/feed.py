@@ -3,15 +3,18 @@ script of what goes wrong. Pure: time is told, frames and closings are taken.
 
 The protocol is the broker's (UPSTOX 1): market_info first, initial_feed for each key that is taken, nothing for one that is not.
 """
+import datetime as dt
 import json
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from engine.feed import TICK_DTYPE, encode, encode_market_info
 from engine.market.instruments import Spec
+from engine.market.sessions import IST
 from engine.sim.recorded import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_LTPC
 
 HAS_FIRST = 128
@@ -52,6 +55,20 @@ class Link:
     muted: np.ndarray                     # rows that say nothing until they are subscribed anew
     since: int = 0
     held: list[tuple[int, bytes]] = field(default_factory=list)
+
+
+def script_of(document: Iterable[dict[str, Any]], day: dt.date, keys: Sequence[str]) -> list[FeedFault]:
+    """Feed faults as a TOML file has them, [[feed]] tables: kind, at (HH:MM:SS), seconds, and keys (names of `keys`) and value
+    where the kind wants them. ValueError names what is wrong."""
+    out, index = [], {key: i for i, key in enumerate(keys)}
+    for row in document:
+        unknown = set(row) - {"kind", "at", "seconds", "keys", "value"} or {k for k in row.get("keys", ()) if k not in index}
+        if unknown:
+            raise ValueError(f"feed fault {row.get('kind')}: unknown {', '.join(sorted(unknown))}")
+        begin = round(dt.datetime.combine(day, dt.time.fromisoformat(str(row["at"])), IST).timestamp() * SECOND)
+        out.append(FeedFault(row["kind"], begin, begin + round(float(row.get("seconds", 1)) * SECOND),
+                             tuple(index[k] for k in row.get("keys", ())), float(row.get("value", 0))))
+    return out
 
 
 class Feed:
@@ -137,7 +154,7 @@ class Feed:
                 link.modes[i] = mode
                 fresh.append(i)
         link.muted[fresh] = False
-        if self._on("half_open", now):
+        if any(link.since <= f.begin for f in self._on("half_open", now)):
             return [], ""
         return [encode(self.in_mode(self.latest[fresh[part:part + 500]], name), now // 1_000_000, 0)
                 for part in range(0, len(fresh), 500)], ""
@@ -214,7 +231,7 @@ class Feed:
                 break
             if now >= fault.end:
                 continue
-            if fault.kind in ("stall", "half_open"):
+            if fault.kind == "stall" or (fault.kind == "half_open" and link.since <= fault.begin):
                 return []
             if fault.kind == "backlog":
                 link.held.append((now, data))

@@ -56,7 +56,8 @@ def script_of(seed: int, count: int, minutes: int, keys: int, first: int = 6) ->
     draw = random.Random(seed)
     kinds = ["drop", "stall", "silence", "corrupt", "backlog", "refuse", "wild", "half_open", "halt", "duplicate", "refuse_keys",
              "reorder", "vtt_damage", "lag", "step_back", "no_candles"]
-    step = (minutes - first - 8) * 60 / max(count, 1)
+    first, tail = (first, 8) if minutes > 30 else (3, 2)
+    step = (minutes - first - tail) * 60 / max(count, 1)
     out: list[FeedFault] = []
     for k in range(count):
         kind = kinds[k % len(kinds)]
@@ -260,14 +261,37 @@ def day(seed: int, count: int, minutes: int, faults: int, quiet: bool = True) ->
     return {"seed": seed, "keys": count, "minutes": minutes, **compare(clean, faulty, script, planted, count)}
 
 
+def usual(seed: int, keys: int) -> list[FeedFault]:
+    """What a bad but not a broken day has: two cut lines, a refusal of 5 to 15 s, a half-open link, a stall and a backlog of 10 to
+    20 s, ten names that fall silent, three seconds of noise."""
+    draw, out = random.Random(seed), []
+    for kind, low, high in (("drop", 1, 1), ("drop", 1, 1), ("refuse", 5, 15), ("half_open", 20, 20), ("stall", 10, 20),
+                            ("backlog", 10, 20), ("silence", 60, 60), ("corrupt", 3, 3)):
+        at = OPEN + round(draw.uniform(600, 20_000) * SECOND)
+        end = at + round(draw.uniform(low, high) * SECOND)
+        if kind == "refuse":
+            out.append(FeedFault("drop", at, at + SECOND, (), 1006))
+        value = draw.choice([401, 403, 503]) if kind == "refuse" else 0
+        out.append(FeedFault(kind, at, end, tuple(range(min(keys, 10))) if kind == "silence" else (), value))
+    return out
+
+
+def month(seed: int, days: int, keys: int) -> dict[str, Any]:
+    """`days` trading days with the usual faults: the share of market seconds with fresh data and a way to let an exit go."""
+    shares = [play(seed + day, keys, 360, usual(seed + day, keys), []).fresh for day in range(days)]
+    return {"seed": seed, "days": days, "keys": keys, "fresh": round(sum(shares) / len(shares), 5), "worst": round(min(shares), 5),
+            "broken": [] if sum(shares) / len(shares) >= 0.995 else ["fresh for less than 99.5 % of market seconds"]}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keys", type=int, default=2500)
     parser.add_argument("--minutes", type=int, default=360)
     parser.add_argument("--faults", type=int, default=60)
+    parser.add_argument("--days", type=int, default=0, help="a month of them with few faults each: how much of the time all is fresh")
     arguments = parser.parse_args()
-    document = day(arguments.seed, arguments.keys, arguments.minutes, arguments.faults, quiet=False)
+    document = month(arguments.seed, arguments.days, min(arguments.keys, 60)) if arguments.days else day(arguments.seed, arguments.keys, arguments.minutes, arguments.faults, quiet=False)
     print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
     return 1 if document["broken"] else 0
 

@@ -87,8 +87,8 @@ def test_a_second_engine_is_known_by_its_mark(desk):
 def test_faults_are_read_from_a_file(tmp_path):
     path = tmp_path / "faults.toml"
     path.write_text("seed = 3\nlost_answer = 0.5\n")
-    assert from_file(path) == Rates(seed=3, lost_answer=0.5)
-    line = Line(Exchange(SPECS, 1), from_file(path))
+    assert from_file(path) == (Rates(seed=3, lost_answer=0.5), [])
+    line = Line(Exchange(SPECS, 1), from_file(path)[0])
     draws = [line.journey(protocol.Request("POST", "/v3/order/place")).back_ns is None for _ in range(400)]
     assert 150 < sum(draws) < 250
 
