@@ -26,7 +26,7 @@ from engine.config import Config
 from engine.feed.backfill import Backfill, Fetch
 from engine.feed.client import FeedClient
 from engine.feed.keeper import Keeper
-from engine.market import candles, master, sessions, universe
+from engine.market import candles, history, master, sessions, universe
 from engine.market.instruments import Spec
 from engine.signals.models import active, model_record
 from engine.trade import login, protocol, rollout
@@ -102,6 +102,7 @@ class EngineProcess:
         self.heed_at, self.model_seen = 0.0, 0
         self.waiting: list[tuple[int, bytes]] = []
         self.screened: dict[str, Any] | None = None
+        self.factors: dict[int, float] = {}            # of names with a split or bonus since their history was fetched
         self.warned = False
 
     # ---- start ---------------------------------------------------------------------------------------------------------
@@ -130,11 +131,11 @@ class EngineProcess:
             self.clock.hear(self.core.now)
         else:
             self.core = Core(self._journal(0), capacity, self.config.ring_depth)
-            history = np.frombuffer(await self.rest.raw("/sim/history") if self.target.source == "sim" else b"", WARM_BAR)
+            past = await self._history()
             total = await self._opening_funds()
             now = self.clock.now() or int(dt.datetime.combine(self.day, dt.time(9), dt.timezone(
                 dt.timedelta(hours=5, minutes=30))).timestamp() * 1e9)
-            begin(self.core, self.config, self.specs, self.day, history, now,
+            begin(self.core, self.config, self.specs, self.day, past, now,
                   Boot(self.target.source, self.seed, self.nonce,
                        store_seconds=self.config.store.seconds * max(1.0, self.clock.speed)), total, self.screened)
         self.core.stamped = True
@@ -173,10 +174,26 @@ class EngineProcess:
                 self._note(f"{stock.symbol} is watched, not traded: {stock.reason}")
         specs = today.universe.specs(futures=self.config.risk.vehicle == "future")
         quotes = await self.rest.quotes([s.key for s in specs])
+        specs = self._without_strange_nights(specs, quotes)
         specs = [dataclasses.replace(
             s, lower=protocol.paise(quotes.get(s.key, {}).get("lower_circuit_limit")),
             upper=protocol.paise(quotes.get(s.key, {}).get("upper_circuit_limit"))) for s in specs]
         self.config, self.specs = rollout.apply(self.config, specs)
+
+    def _without_strange_nights(self, specs: list[Spec], quotes: dict[str, Any]) -> list[Spec]:
+        """Names whose price jumped overnight for no reason known are watched, not traded: their history says nothing of today."""
+        kept = history.recent({s.key: i for i, s in enumerate(specs)}, self.day)
+        close = {int(bar["inst"]): int(bar["close"]) for bar in kept}
+        out = []
+        for i, s in enumerate(specs):
+            previous = protocol.paise(quotes.get(s.key, {}).get("prev_close_price"))
+            factor, reason = universe.overnight(close.get(i, 0), previous)
+            if factor != 1.0:
+                self.factors[i] = factor
+            if reason:
+                self._note(f"{s.symbol} is watched, not traded today: {reason}")
+            out.append(dataclasses.replace(s, tradable=s.tradable and not reason))
+        return out
 
     def _universe_of_journal(self, first: Any) -> None:
         """A restart goes on with the names the day began with, whatever the instrument file says by now; a journal of another
@@ -191,6 +208,19 @@ class EngineProcess:
                                    KINDS[r["kind"]], int(r["tick"]), int(r["lot"]), int(r["freeze"]))
                               for r in np.frombuffer(payload, INSTRUMENT)]
                 return
+
+    async def _history(self) -> np.ndarray:
+        """Bars to start with: the sim's, or what `history sync` has kept and, within the session, today's so far."""
+        if self.target.source == "sim":
+            return np.frombuffer(await self.rest.raw("/sim/history"), WARM_BAR)
+        insts = {s.key: i for i, s in enumerate(self.specs)}
+        bars, now = history.rescaled(history.recent(insts, self.day), self.factors), dt.datetime.now(sessions.IST)
+        if not len(bars):
+            self._note("no history: the first 20 minutes make no candidates (`python -m engine history sync`)")
+        if dt.time(9, 20) < now.time() < dt.time(15, 30):
+            wanted = {s.key: i for i, s in enumerate(self.specs) if s.tradable}
+            bars = np.concatenate([bars, await history.today(self.rest, wanted, now)])
+        return bars
 
     async def _opening_funds(self) -> int:
         """Paise at the day's start. Who only observes may hold a token that cannot read them: then it is paper's account."""

@@ -1,16 +1,17 @@
-"""The universe: which stocks are in F&O, on what terms, what changed, who may trade."""
+"""The universe: which stocks are in F&O, on what terms, what changed, who may trade; and their history."""
 import asyncio
 import datetime as dt
 import re
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import orjson
 import typer
 
 from engine import config as configuration
-from engine.commands.options import Failed, Json, app, show
+from engine.commands.options import Failed, Json, app, show, token_for
 from engine.market import master
 from engine.market import universe as work
 from engine.market.sessions import IST
@@ -95,3 +96,48 @@ def acknowledge(symbols: list[str]) -> None:
     """Let names trade again whose lot, tick, freeze quantity or expiry changed: you have looked at the new terms."""
     work.acknowledge([s.upper() for s in symbols], dt.datetime.now(IST).date())
     print(f"{', '.join(s.upper() for s in symbols)}: may trade from the next start on")
+
+
+histories = typer.Typer(no_args_is_help=True, help="Candles of the last months, kept on this machine.")
+app.add_typer(histories, name="history")
+
+
+@histories.command()
+def sync(months: Annotated[int, typer.Option(min=1, max=12, help="how far back")] = 6,
+         names: Annotated[str, typer.Option(help="symbols, separated by commas; by default every F&O stock")] = "",
+         base: Annotated[str | None, typer.Option(help="of a sim, instead of the broker")] = None, json: Json = False) -> None:
+    """Fetch one-minute candles, newest month first; stop it and go on with it at will."""
+    from engine.market import history
+    from engine.market.instruments import Spec, shipped
+    from engine.trade.api import Api
+    from engine.trade.broker import API, BrokerError
+
+    today = dt.datetime.now(IST).date()
+
+    async def fetch() -> dict[str, Any]:
+        api = Api("demo", base, base) if base else Api(token_for("upstox"), API, API)
+        try:
+            if base:
+                about = orjson.loads(await api.raw("/sim/instruments"))
+                day, specs = dt.date.fromisoformat(about["day"]), [Spec(**spec) for spec in about["specs"]]
+            else:
+                source, _ = await master.fetch(today)
+                day, specs = today, work.build(source, today, None, configuration.load().excluded).specs()
+            wanted = {n.strip().upper() for n in names.split(",") if n.strip()} or {s.symbol for s in specs or shipped()}
+            keys = [s.key for s in specs if s.symbol in wanted and s.kind == "equity"]
+            return await history.sync(api, keys, day, months, lambda done, all_, what: json or print(f"{done}/{all_} {what}"))
+        finally:
+            await api.close()
+
+    try:
+        document = asyncio.run(fetch())
+    except BrokerError as error:
+        raise Failed(str(error)) from None
+    if json:
+        show(document)
+    else:
+        print(f"{document['calls']} calls, {document['rows']:,} bars; {document['kept']} files in {history.folder()}")
+        for what, why in document["failed"].items():
+            print(f"failed: {what}: {why}")
+    if document["failed"]:
+        raise Failed(f"{len(document['failed'])} months could not be had: run it again")

@@ -289,9 +289,12 @@ def main() -> int:
     parser.add_argument("--keys", type=int, default=2500)
     parser.add_argument("--minutes", type=int, default=360)
     parser.add_argument("--faults", type=int, default=60)
-    parser.add_argument("--days", type=int, default=0, help="a month of them with few faults each: how much of the time all is fresh")
+    parser.add_argument("--days", type=int, default=0, help="so many days with few faults each: how often all is fresh")
     arguments = parser.parse_args()
-    document = month(arguments.seed, arguments.days, min(arguments.keys, 60)) if arguments.days else day(arguments.seed, arguments.keys, arguments.minutes, arguments.faults, quiet=False)
+    if arguments.days:
+        document = month(arguments.seed, arguments.days, min(arguments.keys, 60))
+    else:
+        document = day(arguments.seed, arguments.keys, arguments.minutes, arguments.faults, quiet=False)
     print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
     return 1 if document["broken"] else 0
 

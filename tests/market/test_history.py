@@ -1,0 +1,99 @@
+"""Candles fetched within the limits, kept, gone on with; and what an engine starts with."""
+import asyncio
+import datetime as dt
+
+import numpy as np
+import pytest
+
+from engine.market import history
+from engine.market.sessions import IST
+from engine.trade.broker import BrokerError
+
+DAY = dt.date(2026, 9, 16)
+
+
+class Broker:
+    """Answers candle calls: 3 minutes a day, every weekday."""
+
+    def __init__(self):
+        self.calls, self.failing = [], set()
+
+    async def candles(self, key, first, last):
+        self.calls.append((key, first, last))
+        if key in self.failing:
+            raise BrokerError(503, "no")
+        rows, day = [], first
+        while day <= last:
+            if day.weekday() < 5:
+                at = dt.datetime.combine(day, dt.time(15, 12), IST)
+                rows += [[(at + dt.timedelta(minutes=k)).isoformat(), 100, 101, 99, 100.5, 10 + k, 0] for k in range(3)]
+            day += dt.timedelta(days=1)
+        return rows[::-1]
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(history, "PAUSES", (0.0, 0.0, 0.0))
+
+
+def sync(broker, keys=("NSE_EQ|A", "NSE_EQ|B"), day=DAY, months=3):
+    return asyncio.run(history.sync(broker, keys, day, months, lambda *_: None))
+
+
+def test_months_are_whole_and_newest_first():
+    assert history.months_back(DAY, 3) == [(dt.date(2026, 9, 1), dt.date(2026, 9, 15)), (dt.date(2026, 8, 1), dt.date(2026, 8, 31)),
+                                           (dt.date(2026, 7, 1), dt.date(2026, 7, 31))]
+    assert history.months_back(dt.date(2026, 9, 1), 1) == [(dt.date(2026, 8, 1), dt.date(2026, 8, 31))]
+
+
+def test_what_is_there_is_not_fetched_again():
+    broker = Broker()
+    assert sync(broker)["calls"] == 6 and sync(broker)["calls"] == 0
+    assert sync(broker, day=DAY + dt.timedelta(days=1))["calls"] == 2          # the running month, a day longer
+    assert sync(broker, months=4)["calls"] == 2
+
+
+def test_a_month_that_fails_is_told_and_tried_at_the_next_call():
+    broker = Broker()
+    broker.failing = {"NSE_EQ|B"}
+    first = sync(broker)
+    assert len(first["failed"]) == 3 and first["kept"] == 3
+    broker.failing = set()
+    again = sync(broker)
+    assert again["calls"] == 3 and not again["failed"] and again["kept"] == 6
+
+
+def test_reading_gives_the_days_asked_for():
+    sync(Broker())
+    rows = history.read("NSE_EQ|A", dt.date(2026, 8, 31), dt.date(2026, 9, 2))
+    assert len(rows) == 9 and (np.diff(rows["minute"]) > 0).all() and rows["close"].tolist() == [10050] * 9
+
+
+def test_an_engine_starts_with_the_last_minutes_of_names_it_knows():
+    sync(Broker())
+    bars = history.recent({"NSE_EQ|B": 4, "NSE_EQ|Z": 0}, DAY)
+    assert set(bars["inst"]) == {4} and len(bars) == 9                       # the last five days: Fri, Mon, Tue
+    assert not len(history.recent({"NSE_EQ|B": 4}, DAY + dt.timedelta(days=20)))
+
+
+def test_calls_keep_within_every_window():
+    async def run():
+        pace = history.Pace(((0.05, 3), (0.2, 6)))
+        loop, at = asyncio.get_running_loop(), []
+        for _ in range(14):
+            await pace.turn()
+            at.append(loop.time())
+        return at
+
+    at = asyncio.run(run())
+    for length, limit in ((0.05, 3), (0.2, 6)):
+        assert all(b - a >= length - 0.005 for a, b in zip(at, at[limit:], strict=False))
+
+
+def test_a_split_of_the_night_rescales_what_was_kept():
+    sync(Broker())
+    bars = history.recent({"NSE_EQ|A": 0, "NSE_EQ|B": 1}, DAY)
+    scaled = history.rescaled(bars, {1: 0.5})
+    assert (scaled["close"][scaled["inst"] == 0] == 10050).all() and (scaled["close"][scaled["inst"] == 1] == 5025).all()
+    assert (scaled["volume"][scaled["inst"] == 1] == 2 * bars["volume"][bars["inst"] == 1]).all()
