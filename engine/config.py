@@ -113,6 +113,7 @@ class Config(BaseSettings):
     rollout: Rollout = Rollout()
     excluded: list[str] = Field(["NIFTY", "BANKNIFTY", "FINNIFTY", "NIFTYNXT50"], description="underlyings left out by name; every "
                                 "index is left out besides")
+    options: int = Field(4, ge=0, le=16, description="calls and puts of each stock that are watched for its volatility")
     ban_list: str = Field("", description="the exchange's fo_secban.csv of the day; without it contracts are not entered")
     instruments: int = Field(8192, ge=1, description="largest number of instruments")
     ring_depth: int = Field(256, ge=64)

@@ -172,8 +172,11 @@ class EngineProcess:
         for stock in today.universe.stocks.values():
             if stock.status == universe.SUSPENDED:
                 self._note(f"{stock.symbol} is watched, not traded: {stock.reason}")
-        specs = today.universe.specs(futures=self.config.risk.vehicle == "future")
+        is_future = self.config.risk.vehicle == "future"
+        specs = today.universe.specs(futures=is_future)
         quotes = await self.rest.quotes([s.key for s in specs])
+        prices = {key: protocol.paise(quote.get("last_price")) for key, quote in quotes.items()}
+        specs = today.universe.specs(is_future, self.config.options, prices)
         specs = self._without_strange_nights(specs, quotes)
         specs = [dataclasses.replace(
             s, lower=protocol.paise(quotes.get(s.key, {}).get("lower_circuit_limit")),

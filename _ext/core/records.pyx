@@ -50,7 +50,8 @@ cdef object i64(str names):
 
 INSTRUMENT = _dtype([("key", "S48"), ("symbol", "S32"), *i64("tick lot freeze lower_band upper_band"),
                      ("kind", "<i4"), ("tradable", "<i4"), ("close_minute", "<i4"), ("cas", "<i4"), ("future", "<u4"),
-                     ("sector", "<i4"), ("expiry", "<i8"), ("banned", "<i4"), ("pad", "<i4")], sizeof(Instrument))
+                     ("sector", "<i4"), ("expiry", "<i8"), ("banned", "<i4"), ("right", "<i4"), ("strike", "<i8"),
+                     ("under", "<u4"), ("pad", "<i4")], sizeof(Instrument))
 WARM_BAR = _dtype([("inst", "<u4"), ("flags", "<i4"), *i64("minute open high low close volume")], sizeof(WarmBar))
 GAP = _dtype([("inst", "<u4"), ("kind", "<i4"), *i64("begin end first_minute last_minute volume"), ("measured", "<f8"),
               ("limit", "<f8")], sizeof(Gap))

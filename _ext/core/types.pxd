@@ -156,6 +156,9 @@ ctypedef struct Instrument:   # static for the day
     int32_t sector            # of engine/market/sectors.json; 0: unknown
     int64_t expiry            # days since 1970 IST of a contract's last day; 0: not a contract, or unknown
     int32_t banned            # in the F&O ban period: 1; -1: the list is missing or old
+    int32_t right             # of an option: 1 call, -1 put
+    int64_t strike            # of an option, paise
+    uint32_t under            # row of a contract's underlying, NO_INST: none
     int32_t pad
 
 ctypedef struct WarmBar:      # history of one closed minute

@@ -147,6 +147,23 @@ def implied_volatility(double price, double underlying, double strike, double ye
     return implied_vol(price, underlying, strike, years, rate, 0.0 if is_future else rate - dividend, is_call)
 
 
+def prices_of(double[:, ::1] underlying not None, const double[::1] strike not None, const double[::1] years not None,
+              const double[::1] sigma not None, const unsigned char[::1] is_call not None):
+    """Prices of n options along m prices of each one's underlying, without interest: float64[n, m]. Units of `underlying`."""
+    cdef Py_ssize_t i, k, n = underlying.shape[0], m = underlying.shape[1]
+    cdef Greeks g
+    if not n == strike.shape[0] == years.shape[0] == sigma.shape[0] == is_call.shape[0]:
+        raise ValueError("underlying, strike, years, sigma and is_call must have one length")
+    out = np.empty((n, m))
+    cdef double[:, ::1] view = out
+    with nogil:
+        for i in range(n):
+            for k in range(m):
+                fill_greeks(underlying[i, k], strike[i], years[i], 0.0, 0.0, sigma[i], is_call[i], False, &g)
+                view[i, k] = g.price
+    return out
+
+
 def greeks_of_prices(double[::1] price not None, double[::1] underlying not None, double[::1] strike not None,
                      double[::1] years not None, double rate, unsigned char[::1] is_call not None, bint is_future=False):
     """Implied volatility and five Greeks of n prices in one compiled loop without an object: float64[n, 7], columns iv, price,

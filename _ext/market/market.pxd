@@ -1,6 +1,7 @@
 # The market stage: one update in, TickInfo out; rows, windows and rings of all instruments.
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from _ext.core.types cimport SESSION_MINUTES, Gap, Instrument, Tick, WarmBar
+from _ext.market.chain cimport Chains
 from _ext.market.indicators cimport Indicators
 from _ext.market.state cimport Bar, RingTick, Row, Saved, TickInfo, Window
 
@@ -18,6 +19,7 @@ cdef enum Life:               # of one name
     LIFE_DOWN = 6             # the feed as a whole is
 
 cdef class Market:
+    cdef readonly Chains chains          # of the options among them
     cdef Row* rows
     cdef Window* windows
     cdef Indicators* indicators          # of one-minute bars
@@ -65,6 +67,8 @@ cdef class Market:
     cdef void _reenter(self, Row* r, uint32_t inst, int more, int64_t drop_from) noexcept nogil
     cdef int64_t _in_hours(self, int64_t begin, int64_t now) noexcept nogil
     cdef void _lost(self, Row* r, uint32_t inst, const Tick* t, int64_t now) noexcept nogil
+    cdef void _choose_strike(self, Row* r, uint32_t inst, int64_t price) noexcept nogil
+    cdef void _volatility(self, Row* r, uint32_t inst, const Tick* t, TickInfo* out) noexcept nogil
     cdef void _disorder(self, Row* r, uint32_t inst, int64_t minute, int64_t ms, int64_t now) noexcept nogil
     cdef bint _is_wild(self, Row* r, const Tick* t, uint32_t inst, int64_t now, bint gap) noexcept nogil
     cdef int64_t _minute_at(self, int64_t now) noexcept nogil

@@ -15,6 +15,7 @@ from _ext.core.types cimport (
     GAP_DISORDER, GAP_DOUBT, GAP_FILLED, GAP_JUMP, GAP_LATE, GAP_LINK, GAP_SILENCE, GAP_SKEW, GAP_STALL, HAS_FIRST,
     HAS_FULL, HAS_LTPC, KIND_OPTION, NO_INST, SESSION_MINUTES, Gap, Instrument, Tick, WarmBar)
 from _ext.market.book cimport update_book
+from _ext.market.chain cimport Chain, Chains
 from _ext.market.indicators cimport Indicators, enter_bar
 from _ext.market.indicators import NAMES as INDICATORS
 from _ext.market.rolling cimport begin_minute, push_bar
@@ -108,6 +109,7 @@ cdef class Market:
         if (self.rows == NULL or self.windows == NULL or self.ring == NULL or self.indicators == NULL or self.bars == NULL
                 or self.saved == NULL):
             raise MemoryError(f"no memory for {capacity} instruments of {depth} ticks")
+        self.chains = Chains(capacity)
         self.min_lag_ms = self.told_skew_ms = NO_LAG
         for i in range(SESSION_MINUTES):
             self.a[i] = self.v[i] = 1.0
@@ -133,6 +135,7 @@ cdef class Market:
         r.kind = spec.kind
         r.gap_limit_ms = r.trade_gap_limit_ms = GAP_MIN_MS
         r.inv_a = 1.0
+        self.chains.add(inst, spec)
         if inst >= self.size:
             self.size = inst + 1
 
@@ -327,11 +330,24 @@ cdef class Market:
         r.capped = 0.0
         r.bar_flags = 0
         r.updates = 0
+        if self.chains.chains[inst].first != NO_INST:
+            self._choose_strike(r, inst, price)
         if minute // 5 != r.minute5:
             r.minute5 = minute // 5
             r.open5 = price
             r.iv5 = r.iv
         begin_minute(r, w, self.a[session], self.v[session])
+
+    cdef void _choose_strike(self, Row* r, uint32_t inst, int64_t price) noexcept nogil:
+        """The money moved to another strike: its volatility begins where the old one's was, a smile is no spike."""
+        cdef Chain* chain = &self.chains.chains[inst]
+        cdef double was = chain.iv
+        self.chains.choose(inst, price, self.heard)
+        chain.iv = self.chains.at_the_money(chain)
+        if chain.iv > 0.0:
+            if was > 0.0:
+                r.iv5 *= chain.iv / was
+            r.iv = chain.iv
 
     cdef void _trade(self, Row* r, uint32_t inst, const Tick* t, TickInfo* out, bint in_session,
                      bint gap) noexcept nogil:
@@ -478,6 +494,8 @@ cdef class Market:
                 elif not out.flags:
                     out.flags = TICK_REPEAT
                     self.repeats += 1
+        if r.kind == KIND_OPTION:
+            self._volatility(r, inst, t, out)
         r.seen = now
         if self.is_snapshot:
             out.flags |= TICK_SNAPSHOT
@@ -497,6 +515,22 @@ cdef class Market:
         slot.bid_q = <int32_t>min(r.bid_q, <int64_t>2147483647)
         slot.ask_q = <int32_t>min(r.ask_q, <int64_t>2147483647)
         slot.flags = out.flags
+
+    cdef void _volatility(self, Row* r, uint32_t inst, const Tick* t, TickInfo* out) noexcept nogil:
+        """An option's update, for itself and for the volatility at the money of its underlying."""
+        cdef uint32_t under = self.chains.options[inst].under
+        cdef Chain* chain
+        cdef double iv
+        if under >= self.size:
+            return
+        iv = self.chains.on_tick(inst, t, self.rows[under].ltp, out.now, out.flags & (TICK_TRADED | TICK_FIRST) != 0)
+        if iv > 0.0:
+            r.iv = iv
+        chain = &self.chains.chains[under]
+        if (inst == chain.call or inst == chain.put) and chain.iv > 0.0:
+            self.rows[under].iv = chain.iv
+            if self.rows[under].iv5 == 0.0:
+                self.rows[under].iv5 = chain.iv
 
     cdef void on_timer(self, int64_t now) noexcept nogil:
         """Closes minutes that ended, 64 names a call; the others close at their next tick."""

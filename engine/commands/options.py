@@ -71,15 +71,22 @@ def mood_of(text: str) -> float:
     return MOODS[text]
 
 
-def source_of(data: Path | None, seed: int, day: dt.date | None, names: int, minutes: int = 375, mood: str = "normal") -> Any:
+def source_of(data: Path | None, seed: int, day: dt.date | None, names: int, minutes: int = 375, mood: str = "normal",
+              contracts: int = -1) -> Any:
+    """The market asked for. `contracts`: options of each stock besides its future, -1: stocks alone."""
     from engine.market.instruments import shipped
     from engine.sim import recorded
+    from engine.sim.contracts import with_contracts
     from engine.sim.market import SyntheticMarket
 
     if data is not None and (data / "journal").is_dir():
         return recorded.Journaled(data / "journal")
     if data is not None:
         return recorded.load(data, day)
-    market = SyntheticMarket(shipped()[:names], day or DEFAULT_DAY, seed, mood=mood_of(mood))
+    date = day or DEFAULT_DAY
+    specs = list(shipped()[:names])
+    if contracts >= 0:
+        specs = with_contracts(specs, date, contracts)
+    market = SyntheticMarket(specs, date, seed, mood=mood_of(mood))
     market.minutes = min(market.minutes, minutes)
     return market

@@ -34,6 +34,7 @@ def run(source: Annotated[str, typer.Option(help="sim (no account needed) or ups
         names: Annotated[int, typer.Option(help="names of the synthetic market, up to 208")] = 208,
         start: Annotated[str, typer.Option(help="market time at which a synthetic day is joined")] = "09:15",
         minutes: Annotated[int, typer.Option(help="length of a synthetic day at --speed max")] = 375,
+        contracts: Annotated[int, typer.Option(help="options of each stock besides its future; -1: stocks alone")] = -1,
         mood: Annotated[str, typer.Option(help="of the synthetic market: normal, or lively with moves four times as large")] = "",
         observe: Annotated[bool, typer.Option(help="decide, send nothing")] = False,
         live: Annotated[bool, typer.Option("--live", help="REAL ORDERS: needs a passing doctor and a typed word")] = False,
@@ -51,11 +52,11 @@ def run(source: Annotated[str, typer.Option(help="sim (no account needed) or ups
     if source == "upstox":
         document = run_upstox(settings, folder, seconds, live, store, json)
     elif factor is None:
-        document = run_max(settings, folder, source_of(data, seed, date, names, minutes, mood or "normal"), data, seed,
+        document = run_max(settings, folder, source_of(data, seed, date, names, minutes, mood or "normal", contracts), data, seed,
                            seconds, store, json)
     else:
         document = run_live(settings, folder, data, seed, date, names, start, factor, seconds, observe, store, json,
-                            mood or "lively")
+                            mood or "lively", contracts)
     if json:
         show(document)
     else:
@@ -100,7 +101,8 @@ def run_max(settings: Any, folder: RunDir, market: Any, data: Path | None, seed:
 
 
 def run_live(settings: Any, folder: RunDir, data: Path | None, seed: int, day: dt.date | None, names: int, start: str,
-             factor: float, seconds: float | None, observe: bool, store: bool, json: bool, mood: str) -> dict[str, Any]:
+             factor: float, seconds: float | None, observe: bool, store: bool, json: bool, mood: str,
+             contracts: int) -> dict[str, Any]:
     """In real time (or `factor` times it): sim, engine, store and logs as processes, the view in this one."""
     lock = launcher_lock(folder)
     market = f"recorded {data}" if data else f"SIMULATED market ({mood} day), x{factor:g}, paper money"
@@ -109,8 +111,8 @@ def run_live(settings: Any, folder: RunDir, data: Path | None, seed: int, day: d
     address = folder.path / "sim.address"
     with attended(launcher, lock, seconds, store):
         launched = ["--speed", str(factor), "--seed", str(seed), "--names", str(names), "--start", start, "--address-file",
-                    str(address), "--mood", mood, *(["--data", str(data)] if data is not None else []),
-                    *(["--day", day.isoformat()] if day is not None else [])]
+                    str(address), "--mood", mood, "--contracts", str(contracts),
+                    *(["--data", str(data)] if data is not None else []), *(["--day", day.isoformat()] if day is not None else [])]
         if not launcher.lives("sim"):
             if folder.reader().read() is not None:
                 raise RunError(f"the simulated market of {folder.path} has ended, its positions with it: start a new run, or "
@@ -182,7 +184,7 @@ def closing_words(d: dict[str, Any]) -> None:
 @app.command()
 def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed: str = "1", seed: int = 1,
         day: str | None = None, names: int = 208, start: str = "09:15", token: str = "demo",
-        mood: str = "normal",
+        mood: str = "normal", contracts: int = -1,
         plus: Annotated[bool, typer.Option(help="an account with Upstox Plus: full_d30 is served")] = False,
         faults: Annotated[Path | None, typer.Option(help=(
             "TOML file: rates of order faults (engine/sim/faults.py), [[feed]] faults by time (engine/sim/feed.py)"))] = None,
@@ -206,7 +208,7 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
 
     factor = speed_of(speed) or 50.0
     settings = configuration.load()
-    market = source_of(data, seed, dt.date.fromisoformat(day) if day else None, names, mood=mood)
+    market = source_of(data, seed, dt.date.fromisoformat(day) if day else None, names, mood=mood, contracts=contracts)
     first = epoch_ms(market.day, minute_of_session(start))
     try:
         feed = Feed(market.specs, plus, script_of(script, market.day, [s.key for s in market.specs]))

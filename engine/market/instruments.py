@@ -43,6 +43,7 @@ def table(specs: Iterable[Spec], day: dt.date) -> np.ndarray:
     specs = list(specs)
     nearest = near_futures(specs, day)
     symbols = {s.key: s.symbol for s in specs}
+    at = {s.key: i for i, s in enumerate(specs)}
     rows = np.zeros(len(specs), INSTRUMENT)
     for row, s in zip(rows, specs, strict=True):
         is_cas = s.is_cas and s.kind == "equity" and day >= CLOSING_AUCTION_FROM
@@ -52,7 +53,8 @@ def table(specs: Iterable[Spec], day: dt.date) -> np.ndarray:
         row["future"] = nearest.get(s.key, NO_INST)
         row["sector"] = sector_of(s.symbol) if not s.underlying else sector_of(symbols.get(s.underlying, ""))
         row["expiry"] = (dt.date.fromisoformat(s.expiry) - dt.date(1970, 1, 1)).days if s.expiry else 0
-        row["banned"] = s.banned
+        row["banned"], row["strike"], row["right"] = s.banned, s.strike, {"CE": 1, "PE": -1}.get(s.right, 0)
+        row["under"] = at.get(s.underlying, NO_INST)
         row["kind"], row["tradable"] = KINDS.index(s.kind), s.tradable
         row["close_minute"], row["cas"] = close_minute(s.kind, is_cas, day), is_cas
     return rows

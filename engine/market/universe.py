@@ -101,12 +101,19 @@ class Universe:
                 ACTIVE, INACTIVE, SUSPENDED)}},
             "indices": self.indices, "stocks": [s.document() for s in self.stocks.values()]}
 
-    def specs(self, futures: bool = False) -> list[Spec]:
-        """What the engine is told of: every stock, with its next contract where wanted. A name that is not ACTIVE is watched."""
+    def specs(self, futures: bool = False, options: int = 0, prices: Mapping[str, int] | None = None) -> list[Spec]:
+        """What the engine is told of: every stock, with its next contract where wanted, and `options` calls and puts of its next
+        expiry nearest to its price (`prices`: key -> paise), for the volatility at the money. Who is not ACTIVE is watched."""
         out = [Spec(s.key, s.symbol, "equity", s.tick, 1, s.equity_freeze, tradable=s.status == ACTIVE, is_cas=s.is_cas)
                for s in self.stocks.values() if s.status != INACTIVE]
         if futures:
             out += [_contract_spec(s, s.futures[0]) for s in self.stocks.values() if s.status != INACTIVE and s.futures]
+        for stock in self.stocks.values() if options else ():
+            price = (prices or {}).get(stock.key, 0)
+            if price > 0 and stock.options and stock.status != INACTIVE:
+                mine = [c for c in stock.options if c.expiry == stock.options[0].expiry]
+                mine.sort(key=lambda c: (abs(c.strike - price), c.strike, c.type))
+                out += [replace(_contract_spec(stock, c), tradable=False) for c in mine[:options]]
         return out
 
 

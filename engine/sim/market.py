@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from _ext.core.records import WARM_BAR
+from _ext.market.greeks import greeks, prices_of
 from engine.feed import TICK_DTYPE
 from engine.market.instruments import Spec
 from engine.market.sessions import epoch_ms, profile
-from engine.sim.recorded import HAS_DEPTH, HAS_FULL, HAS_I1, HAS_LTPC, HAS_OHLC, frames_of
+from engine.sim.recorded import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_LTPC, HAS_OHLC, frames_of
 
 BASE_SIGMA = 6e-4                  # of one minute; 7-8 bp in total with the bursts
 PHI_SECOND = 0.52 ** (1 / 60)      # of the transient part
@@ -50,7 +51,9 @@ class SyntheticMarket:
         self.a, self.v = profile(day)
         rng = self.rng
         self.tick = np.array([s.tick for s in self.specs], float)
+        self.lots = np.array([s.lot for s in self.specs], float)
         self.start_price = np.array([s.price or 100_000 for s in self.specs], float)
+        self._contracts()
         self.day_sigma = mood * BASE_SIGMA * np.exp(rng.normal(0, 0.24, n))
         self.minute_volume = np.exp(rng.normal(0, 0.47, n)) * 4e8 / self.start_price * np.exp(rng.normal(0, 0.8, n))
         self.gap = np.exp(rng.uniform(np.log(0.45), np.log(1.1), n))          # median seconds between messages
@@ -75,7 +78,7 @@ class SyntheticMarket:
         rng, n, seconds = self.rng, self.n, self.minutes * 60
         self.moves: list[tuple[int, float, float, float, float, float, float]] = []
         for kind, rate, size, spread, volume in (("spike", spikes, 7.9, 0.30, 6.4), ("burst", bursts, 2.8, 0.35, 3.9)):
-            for inst in np.repeat(np.arange(n), rng.poisson(rate, n)):
+            for inst in np.repeat(np.arange(n), rng.poisson(np.where(self.under < 0, rate, 0.0))):
                 begin = rng.uniform(60, seconds - 120)
                 ramp = min(float(np.exp(rng.normal(np.log(58), 0.61))) * 1.25, 300.0)
                 amplitude = float(np.exp(rng.normal(np.log(size), spread))) * rng.choice([-1.0, 1.0])
@@ -86,12 +89,69 @@ class SyntheticMarket:
                 self.labels.append(Label(kind, int(inst), at, at + int((ramp + 60) * 1000), abs(amplitude)))
         self.artefacts: dict[int, list[tuple[str, int, float, float]]] = {}
         for kind in ARTEFACTS:
-            for inst in np.repeat(np.arange(n), rng.poisson(artefacts, n)):
+            for inst in np.repeat(np.arange(n), rng.poisson(np.where(self.under < 0, artefacts, 0.0))):
                 begin = rng.uniform(120, seconds - 120)
                 size = float(np.exp(rng.normal(np.log(5), 0.45)))
                 self.artefacts.setdefault(int(begin // 60), []).append((kind, int(inst), begin, size))
                 at = epoch_ms(self.day) + int(begin * 1000)
                 self.labels.append(Label(kind, int(inst), at - 1500, at + 40_000, size))
+
+    # ---- contracts ---------------------------------------------------------------------------------------------------
+    def _contracts(self) -> None:
+        """Who follows whom: a future its stock at a small premium, an option by Black-Scholes at a volatility of its own, a smile
+        over strikes that moves slowly through the day (MARKET 3.1: at most 6 % in an hour)."""
+        at = {s.key: i for i, s in enumerate(self.specs)}
+        self.under = np.array([at.get(s.underlying, -1) for s in self.specs])
+        self.options = np.flatnonzero([s.kind == "option" and s.underlying in at for s in self.specs])
+        self.futures = np.flatnonzero([s.kind == "future" and s.underlying in at for s in self.specs])
+        mine = [self.specs[i] for i in self.options]
+        self.strike = np.array([s.strike for s in mine], float)
+        self.is_call = np.array([s.right == "CE" for s in mine], np.uint8)
+        self.expires = np.array([epoch_ms(dt.date.fromisoformat(s.expiry), 375) for s in mine], float)
+        self.at_the_money = np.exp(np.random.default_rng([self.day.toordinal(), 9]).normal(np.log(0.26), 0.25, self.n))
+        self.iv_path = np.zeros(self.n)
+        self.start_price[self.futures] = np.rint(self.start_price[self.under[self.futures]] * 1.003)
+        if len(self.options):
+            spot = self.start_price[self.under[self.options]][:, None]
+            self.start_price[self.options] = np.maximum(self._option_prices(spot, 0)[:, 0], 5.0)
+
+    def _volatility(self) -> np.ndarray:
+        """Of each option now: its underlying's, and the smile."""
+        under = self.under[self.options]
+        away = np.log(self.strike / self.start_price[under])
+        return self.at_the_money[under] * np.exp(self.iv_path[under]) * (1 - 0.4 * away + 3.0 * away ** 2)
+
+    def _option_prices(self, spot: np.ndarray, minute: int) -> np.ndarray:
+        """float64[options, k] for prices of their underlyings, paise."""
+        years = np.maximum(self.expires - epoch_ms(self.day, minute), 6e4) / (365 * 86_400_000.0)
+        return prices_of(np.ascontiguousarray(spot), self.strike, years, self._volatility(), self.is_call)
+
+    def _derive(self, minute: int, path: np.ndarray) -> None:
+        """Puts the contracts' log prices over what the stock's machinery made of their rows."""
+        path[self.futures] = path[self.under[self.futures]] + 0.003
+        if len(self.options):
+            self.iv_path = 0.999 * self.iv_path + self.rng.normal(0, 0.002, self.n)
+            prices = self._option_prices(np.exp(path[self.under[self.options]]), minute)
+            path[self.options] = np.log(np.maximum(prices, self.tick[self.options][:, None]))
+
+    def _greeks(self, rows: np.ndarray, inst: np.ndarray, minute: int, path: np.ndarray) -> None:
+        """Volatility, Greeks and open interest on the options' rows, as of the minute."""
+        if not len(self.options):
+            return
+        spot = np.exp(path[self.under[self.options], -1]) / 100
+        years = np.maximum(self.expires - epoch_ms(self.day, minute), 6e4) / (365 * 86_400_000.0)
+        sigma = self._volatility()
+        place = np.full(self.n, -1)
+        place[self.options] = np.arange(len(self.options))
+        table = np.array([list(greeks(s, k / 100, y, 0.0, v, bool(c)).values()) for s, k, y, v, c in zip(
+            spot, self.strike, years, sigma, self.is_call, strict=True)])
+        mine = np.flatnonzero(place[inst] >= 0)
+        which = place[inst[mine]]
+        rows["iv"][mine] = np.round(sigma[which], 6)
+        for column, name in enumerate(("delta", "gamma", "theta", "vega", "rho"), 1):
+            rows[name][mine] = np.round(table[which, column], 4)
+        rows["oi"][mine] = 100 * self.lots[inst[mine]] * (1 + minute // 30)
+        rows["has"][mine] |= HAS_GREEKS
 
     def history(self, bars: int = 75) -> np.ndarray:
         """WARM_BAR rows of the last minutes of the day before, for every name: what warm-up gets from candles."""
@@ -111,7 +171,7 @@ class SyntheticMarket:
             rows[name] = np.rint(values / self.tick[:, None]) * self.tick[:, None]
         rows["high"], rows["low"] = np.maximum(rows["open"], rows["close"]), np.minimum(rows["open"], rows["close"])
         rows["volume"] = self.minute_volume[:, None] * self.v[first:last] * np.exp(rng.normal(-0.3, 0.78, (n, bars)))
-        return rows.ravel()
+        return np.delete(rows, self.options, axis=0).ravel()          # options have none: their day begins with twenty blind bars
 
     # ---- one minute --------------------------------------------------------------------------------------------------
     def _efficient(self, minute: int, sigma: np.ndarray) -> np.ndarray:
@@ -154,6 +214,7 @@ class SyntheticMarket:
         weights = np.repeat((self.minute_volume * self.v[minute] * np.exp(shock) / 60)[:, None], 60, axis=1)
         path = self._efficient(minute, sigma)
         self._moves(minute, path, weights)
+        self._derive(minute, path)
 
         # messages: renewal times with lognormal gaps, at most the 99th percentile long
         k = int(60 / 0.33) + 8
@@ -202,6 +263,7 @@ class SyntheticMarket:
         received = start + np.floor(t * 1000).astype(np.int64)
         lag = np.minimum(np.exp(rng.normal(np.log(0.44), 0.5, len(t))), 1.7) * 1000
         rows["ltt"] = received - lag.astype(np.int64)
+        self._greeks(rows, inst, minute, path)
         self._books(rows, bid, ask, tick, inst, has_book)
         rows, received = self._carry_over(rows, received, inst, is_trade, has_book, is_repeat, volume, minute)
         rows, received = self._artefacts(minute, rows, received, sigma)

@@ -1,7 +1,8 @@
 -- Tables of one database. Prices in paise, quantities in units, times IST. {window}: inserts remembered for deduplication.
 CREATE TABLE IF NOT EXISTS {db}.instruments (
   run UInt32, inst UInt32, key LowCardinality(String), symbol LowCardinality(String), kind LowCardinality(String),
-  tick Int64, lot Int64, freeze Int64, tradable UInt8, close_minute Int32, cas UInt8
+  tick Int64, lot Int64, freeze Int64, tradable UInt8, close_minute Int32, cas UInt8, underlying UInt32, strike Int64, option_type Int8,
+  expiry Date
 ) ENGINE = MergeTree ORDER BY (run, inst) SETTINGS non_replicated_deduplication_window = {window};
 
 -- terms of each F&O stock and the days they held: from valid_from to before valid_to. Read with FINAL

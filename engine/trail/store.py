@@ -115,7 +115,7 @@ class Converter:
 
     def _instruments(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
         return [("instruments", [self.run, i, r["key"], r["symbol"], KINDS[r["kind"]], r["tick"], r["lot"], r["freeze"],
-                             r["tradable"], r["close_minute"], r["cas"]])
+                             r["tradable"], r["close_minute"], r["cas"], r["under"], r["strike"], r["right"], r["expiry"]])
                 for i, r in enumerate(np.frombuffer(payload, INSTRUMENT))]
 
     def _universe(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
