@@ -157,6 +157,7 @@ cdef class Market:
         entry.base = bar.open if day != r.day or r.last_close <= 0.0 else <int64_t>r.last_close
         entry.flags = BAR_HISTORY
         self._enter(r, bar.inst, &entry)
+        self.closed += 1
         r.minute = bar.minute
         r.close = bar.close
         r.bar_flags = BAR_CLOSED

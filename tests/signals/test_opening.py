@@ -1,0 +1,61 @@
+"""The open: on real bars the first quarter of an hour makes no more candidates than the rest of the day (MARKET 2)."""
+import datetime as dt
+
+import numpy as np
+import polars as pl
+import pytest
+
+from _ext.core.records import CANDIDATE, WARM_BAR
+from _ext.trail.journal import Keeping
+from _ext.wiring import Core
+from engine import config
+from engine.feed import TICK_DTYPE, encode
+from engine.market.instruments import Spec
+from engine.market.sessions import epoch_ms
+from engine.wiring import Boot, begin
+from tests.conftest import recording
+
+STEPS = range(500, 60_000, 5_000)
+"""A bar is played as twelve updates: open, then the nearer extreme, the other one, the close."""
+
+
+def played(frame: pl.DataFrame, specs) -> np.ndarray:
+    """Minute of the session of every candidate."""
+    days = frame["day"].unique().sort().to_list()
+    trail = Keeping((64,))
+    core = Core(trail, len(specs), 64)
+    begin(core, config.Config.model_construct(models="/nonexistent"), specs, days[0], np.zeros(0, WARM_BAR),
+          epoch_ms(days[0]) * 1_000_000, Boot("bars", 1, "0"), 10**8)
+    vtt, day = np.zeros(len(specs), np.int64), None
+    for (ms, today), bars in frame.group_by("ms", "day", maintain_order=True):
+        if today != day:
+            day, vtt[:] = today, 0
+        inst = bars["inst"].to_numpy()
+        prices = np.rint(bars.select("open", "high", "low", "close").to_numpy() * 100).astype(np.int64)
+        rising = prices[:, 3] >= prices[:, 0]
+        path = np.stack([prices[:, 0], np.where(rising, prices[:, 2], prices[:, 1]), np.where(rising, prices[:, 1], prices[:, 2]),
+                         prices[:, 3]])
+        rows = np.zeros(len(bars), TICK_DTYPE)
+        rows["key"] = [specs[i].key.encode() for i in inst]
+        rows["key_len"], rows["mode"], rows["has"] = np.char.str_len(rows["key"]), 1, 1 | 64
+        for k, after in enumerate(STEPS):
+            share = bars["volume"].to_numpy().astype(np.int64) // 12
+            vtt[inst] += share if k < 11 else bars["volume"].to_numpy().astype(np.int64) - 11 * share
+            rows["ltp"], rows["vtt"], rows["ltt"] = path[(k >= 4) + (k >= 8) + (k >= 11)], vtt[inst], ms + after
+            core.feed(5, (ms + after + 300) * 1_000_000, encode(rows, ms + after))
+    ltt = np.array([np.frombuffer(payload, CANDIDATE)[0]["ltt"] for _, _, payload in trail.kept])
+    return (ltt + 19_800_000) // 60_000 % 1440 - 555
+
+
+@pytest.mark.parametrize(("folder", "names", "tick"), [("bars_1m_2016", 10, 5), ("bars_1m_2026", 1, 10), ("bars_1m_2026-07", 4, 1)])
+def test_the_open_makes_at_most_twice_the_candidates_of_an_average_minute(folder, names, tick):
+    paths = [p for p in sorted(recording(folder).glob("*.parquet")) if not p.stem.startswith("NIFTY")][:names]
+    specs = [Spec(f"NSE_EQ|{p.stem}", p.stem[:30], tick=tick) for p in paths]
+    frame = pl.concat([pl.read_parquet(p).select("ts", "open", "high", "low", "close", "volume").with_columns(inst=pl.lit(i))
+                       for i, p in enumerate(paths)])
+    frame = frame.with_columns(ms=pl.col("ts").dt.epoch("ms"), day=pl.col("ts").dt.convert_time_zone("Asia/Kolkata").dt.date())
+    first = frame["day"].min()
+    assert isinstance(first, dt.date)
+    minutes = played(frame.filter(pl.col("day") <= first + dt.timedelta(days=40)).sort("ms", "inst"), specs)
+    assert len(minutes) > 200
+    assert (minutes < 15).sum() / 15 <= 2 * len(minutes) / 375
