@@ -155,8 +155,8 @@ def opening_frames(count: int, at: int) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def test_the_first_second_of_a_minute(tmp_path):
-    """5,000 names with full windows at 20,000 updates a second: in the first second of a minute every one closes a bar, with all its
-    indicators, and begins another. The longest that an update waits and is served, from the measured service times of single
+    """5,000 names with full windows at 20,000 updates a second: in the first second of a minute every one closes a bar, with all
+    its indicators, and begins another. The longest that an update waits and is served, from the measured service times of single
     updates; the best of three minutes, the machine being shared."""
     count, per_name = 5000, 58
     core = core_of(count, tmp_path)

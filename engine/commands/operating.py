@@ -12,6 +12,7 @@ from engine import config as configuration
 from engine.commands.looking import evening
 from engine.commands.options import Failed, Json, Run, app, run_of, show, token_for
 from engine.commands.running import closing_words, run_upstox
+from engine.trade import login as logins
 from engine.trail.rundir import RunDir, new_run
 
 
@@ -22,8 +23,6 @@ def login(paste: Annotated[bool, typer.Option(help="paste a token of the broker'
           status: Annotated[bool, typer.Option(help="only say what there is")] = False) -> None:
     """Get the broker's token: by browser, by phone, or pasted. It stays on this machine, readable by you alone."""
     import getpass
-
-    from engine.trade import login as logins
 
     if status:
         print(repr(logins.load()))
@@ -39,30 +38,94 @@ def login(paste: Annotated[bool, typer.Option(help="paste a token of the broker'
 
 
 @app.command()
-def day(json: Json = False, live: Annotated[bool, typer.Option("--live", help="REAL ORDERS")] = False) -> None:
+def day(json: Json = False, live: Annotated[bool, typer.Option("--live", help="REAL ORDERS")] = False,
+        forever: Annotated[bool, typer.Option("--forever", help="day after day, until stopped")] = False) -> None:
     """The morning in one command: is there a session, log in, doctor, run until the close, the evening's account."""
+    while True:
+        _trading_day(json, live, may_ask=not forever)
+        if not forever:
+            return
+        _rest()
+
+
+def _rest() -> None:
+    """Until the next morning with a session; the instrument file is fetched after the close and before the open."""
+    from engine.market import calendar
     from engine.market.sessions import IST
-    from engine.trade import login as logins
+
+    while True:
+        at, what = calendar.agenda(dt.datetime.now(IST))[0]
+        print(f"next: {what} at {at:%A %d %B %H:%M}", flush=True)
+        while (left := (at - dt.datetime.now(IST)).total_seconds()) > 0:       # small steps: a machine may sleep
+            time.sleep(min(left, 30))
+        if what == "morning":
+            return
+        _refresh()
+
+
+def _refresh() -> None:
+    from engine.market import master, universe
+    from engine.market.sessions import IST
+
+    today = dt.datetime.now(IST).date()
+    try:
+        source, note = asyncio.run(master.fetch(today, again=True))
+        taken = universe.take(today, source, None, configuration.load().excluded)
+    except master.MasterError as error:
+        print(f"ALARM: {error}", flush=True)
+        return
+    blocked = [s.symbol for s in taken.universe.stocks.values() if s.status == universe.SUSPENDED]
+    print(f"{len(taken.universe.stocks)} F&O stocks, {len(taken.changes):,} changes" + (f"; ALARM: {note}" if note else "")
+          + (f"; not traded until acknowledged: {', '.join(blocked)}" if blocked else ""), flush=True)
+
+
+def _token(may_ask: bool) -> logins.Token:
+    """Today's token: there, asked for, or waited for."""
+    told = False
+    while True:
+        try:
+            return logins.load()
+        except logins.LoginError as error:
+            if may_ask:
+                print(error)
+                way = logins.browser(logins.app_of_environment(), lambda text: print(f"open: {text}", flush=True))
+                logins.save(asyncio.run(way))
+                continue
+            if not told:
+                print(f"waiting for a token: {error}", flush=True)
+                told = True
+            time.sleep(15)
+
+
+def _trading_day(json: bool, live: bool, may_ask: bool) -> None:
+    """One session from now to its close and the account of it; nothing where there is none today."""
+    from engine.market import calendar
+    from engine.market.sessions import IST
     from engine.trade.api import Api
+    from engine.trade.broker import BrokerError
 
     now = dt.datetime.now(IST)
 
-    async def session() -> list[dict[str, Any]]:
-        api = Api(logins.load().text)
+    async def ask(token: str) -> list[dict[str, Any]] | None:
+        api = Api(token)
         try:
             return await api.timings(now.date())
+        except BrokerError:
+            return None
         finally:
             await api.close()
 
-    try:
-        logins.load()
-    except logins.LoginError as error:
-        print(error)
-        logins.save(asyncio.run(logins.browser(logins.app_of_environment(), lambda text: print(f"open: {text}", flush=True))))
-    if not asyncio.run(session()):
+    token = _token(may_ask)
+    hours, note = calendar.hours_of(now.date(), asyncio.run(ask(token.text)))
+    if note:
+        print(note)
+    if hours is None:
         print(f"{now:%A %d %B}: no session today")
         return
-    close = now.replace(hour=15, minute=40, second=0, microsecond=0)
+    if live and not hours.is_regular:
+        print(f"a session from {hours.open:%H:%M} to {hours.close:%H:%M} is watched, not traded")
+        live = False
+    close = dt.datetime.combine(now.date(), max(hours.close, dt.time(15, 40)) if hours.is_regular else hours.close, IST)
     if now >= close:
         print("the market has closed")
         return

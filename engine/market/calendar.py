@@ -97,3 +97,24 @@ def hours_of(day: dt.date, timings: Sequence[Mapping[str, Any]] | None) -> tuple
         return hours(day), f"{note}; the shipped calendar is used"
     except CalendarError as error:
         return None, f"{note}; {error}"
+
+
+MORNING, REFRESH = dt.time(8, 45), dt.time(6, 5)
+"""When a trading day is made ready; when the broker's new instrument file is there (some time about 06:00, UPSTOX 3.6)."""
+
+
+def agenda(now: dt.datetime) -> list[tuple[dt.datetime, str]]:
+    """What comes next for a process that runs for days, from `now` (with a time zone) on: `refresh` of the instrument file after
+    the close and before the open, `morning` of the next session. A day the calendar does not know counts as one if it is a weekday:
+    the broker is asked in the morning."""
+    day, out = now.astimezone(IST).date(), []
+    for offset in range(12):
+        date = day + dt.timedelta(days=offset)
+        try:
+            is_session = hours(date) is not None
+        except CalendarError:
+            is_session = date.weekday() < 5
+        if is_session:
+            out += [(dt.datetime.combine(date, at, IST), what) for at, what in (
+                (REFRESH, "refresh"), (MORNING, "morning"), (dt.time(18, 30), "refresh"))]
+    return [(at, what) for at, what in out if at > now]

@@ -15,6 +15,7 @@ from engine.market.instruments import Spec
 START, INSTRUMENTS, PROFILE, FRAME, TIMER = 1, 2, 3, 5, 6
 GRACE_NS = 2_000_000_000
 MINUTE_NS = 60_000_000_000
+FIELDS = ("minute", "open", "high", "low", "close", "volume")
 
 
 class Candles:
@@ -28,7 +29,8 @@ class Candles:
         self.core.feed(INSTRUMENTS, at, instruments.table(specs, day).tobytes())
         self.core.feed(PROFILE, at, sessions.profile(day).tobytes())
         self.due = 0
-        self.bars: list[dict[int, np.void]] = [{} for _ in specs]
+        self.first = at // MINUTE_NS
+        self.bars = np.zeros((max(len(specs), 1), sessions.MINUTES), WARM_BAR)      # by row and minute of the session
 
     def on_frame(self, now: int, frame: bytes) -> None:
         """`now` in ns."""
@@ -40,28 +42,24 @@ class Candles:
     def _collect(self, now: int) -> None:
         for _ in range(len(self.bars) // 64 + 1):
             self.core.feed(TIMER, now)
-        for inst, mine in enumerate(self.bars):
+        for inst in range(len(self.inst)):
             for bar in self.core.market.kept_bars(inst)[-3:]:
-                mine[int(bar["minute"])] = bar
+                minute = int(bar["minute"]) - self.first
+                if 0 <= minute < sessions.MINUTES:
+                    row = self.bars[inst, minute]
+                    for name in FIELDS:
+                        row[name] = bar[name]
 
     def of(self, key: str, now: int) -> np.ndarray:
         """WARM_BAR rows of one key, oldest first, of the minutes that are over at `now`."""
-        inst = self.inst[key]
         self._collect(now)
-        mine = [bar for minute, bar in sorted(self.bars[inst].items()) if (minute + 1) * MINUTE_NS <= now]
-        rows = np.zeros(len(mine), WARM_BAR)
-        for row, bar in zip(rows, mine, strict=True):
-            for name in ("minute", "open", "high", "low", "close", "volume"):
-                row[name] = bar[name]
-        rows["inst"] = inst
-        return rows
+        rows = self.bars[self.inst[key]].copy()
+        rows["inst"] = self.inst[key]
+        return rows[(rows["minute"] > 0) & ((rows["minute"] + 1) * MINUTE_NS <= now)]
 
     def minute(self, key: str, minute: int) -> np.ndarray | None:
         """The one row of a minute, None where it is not there."""
-        bar = self.bars[self.inst[key]].get(minute)
-        if bar is None:
+        at = minute - self.first
+        if not 0 <= at < sessions.MINUTES or not self.bars[self.inst[key], at]["minute"]:
             return None
-        row = np.zeros(1, WARM_BAR)
-        for name in ("minute", "open", "high", "low", "close", "volume"):
-            row[name] = bar[name]
-        return row
+        return self.bars[self.inst[key], at:at + 1].copy()

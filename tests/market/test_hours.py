@@ -63,3 +63,12 @@ def test_phases_as_of_the_date():
     assert [phase_at("equity", True, dt.datetime.combine(after, dt.time(*t), IST)) for t in ((9, 9), (9, 13), (15, 14), (15, 15),
                                                                                           (15, 40))] == [
         "pre-open", "closed", "continuous", "closing auction", "closed"]
+
+
+def test_the_agenda_of_a_process_that_runs_for_days():
+    friday = dt.datetime(2026, 11, 20, 15, 45, tzinfo=IST)
+    assert [(f"{at:%a %H:%M}", what) for at, what in calendar.agenda(friday)[:4]] == [
+        ("Fri 18:30", "refresh"), ("Mon 06:05", "refresh"), ("Mon 08:45", "morning"), ("Mon 18:30", "refresh")]
+    monday = dt.datetime(2026, 11, 23, 19, 0, tzinfo=IST)                     # Tuesday is a holiday
+    assert f"{calendar.agenda(monday)[0][0]:%a %H:%M}" == "Wed 06:05"
+    assert calendar.agenda(dt.datetime(2027, 1, 4, 7, 0, tzinfo=IST))[0][1] == "morning"
