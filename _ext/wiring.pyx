@@ -24,7 +24,7 @@ from _ext.core.records import GAP, INTENT, REASONS
 from _ext.feed.frame cimport FrameSink
 from _ext.feed.wire cimport WIRE_OK, Decoder
 from _ext.market.market cimport Market
-from _ext.market.state cimport TICK_TRADED, Row, TickInfo
+from _ext.market.state cimport LONG, TICK_TRADED, Row, TickInfo
 from _ext.signals.detector cimport CandidateSource, SpikeDetector
 from _ext.signals.features cimport fill_features
 from _ext.signals.validator cimport validate
@@ -295,7 +295,8 @@ cdef class Core(FrameSink):
         self.candidates += 1
         c.id = self.candidates
         c.tick_seq = self.trail.seq
-        c.updates = 0
+        c.updates = c.pad = 0
+        c.quality = min(r.gap_bars, <int>LONG)
         c.score = c.score_next = NAN
         c.measured = c.limit = 0.0
         c.decided = 0

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import gc
+import math
 import os
 import random
 import secrets
@@ -102,6 +103,7 @@ class EngineProcess:
         self.heed_at, self.model_seen = 0.0, 0
         self.waiting: list[tuple[int, bytes]] = []
         self.screened: dict[str, Any] | None = None
+        self.order: list[str] = []                     # keys, the most liquid first
         self.factors: dict[int, float] = {}            # of names with a split or bonus since their history was fetched
         self.warned = False
 
@@ -146,10 +148,12 @@ class EngineProcess:
                                      self._input, is_fresh=not restored, on_second_engine=self._second_engine,
                                      on_note=self._note)
         insts = {key: i for i, key in self.keys.items()}
-        important = [i for i, s in enumerate(self.specs) if s.tradable]
+        rank = {key: i for i, key in enumerate(self.order)}
+        important = sorted((i for i, s in enumerate(self.specs) if s.tradable), key=lambda i: rank.get(self.keys[i], i))
         self.backfill = Backfill(self.core, self.keys, important, self._input)
-        self.keeper = Keeper(self.core, [s.key for s in self.specs], insts, record=self._input, note=self._note, draw=random.random,
-                             pace=self.speed)
+        first = [key for key in self.order if key in insts]
+        self.keeper = Keeper(self.core, first + [key for key in insts if key not in set(first)], insts, record=self._input,
+                             note=self._note, draw=random.random, pace=self.speed)
         self.feed = FeedClient(self.rest, self.core, self.keeper, self._now, self._held, self._on_link, self._note, self._drain,
                                self._new_token)
         gc.collect()
@@ -168,7 +172,6 @@ class EngineProcess:
             self._note(note)
         listed = master.banned(Path(self.config.ban_list) if self.config.ban_list else None, self.day)
         today = universe.take(self.day, source, listed, self.config.excluded)
-        self.screened = today.document()
         for stock in today.universe.stocks.values():
             if stock.status == universe.SUSPENDED:
                 self._note(f"{stock.symbol} is watched, not traded: {stock.reason}")
@@ -176,6 +179,10 @@ class EngineProcess:
         specs = today.universe.specs(futures=is_future)
         quotes = await self.rest.quotes([s.key for s in specs])
         prices = {key: protocol.paise(quote.get("last_price")) for key, quote in quotes.items()}
+        ranked = universe.with_liquidity(today.universe, {s.symbol: universe.turnover_of(quotes.get(s.key, {}))
+                                                          for s in today.universe.stocks.values()})
+        self.order = [s.key for s in sorted(ranked.stocks.values(), key=lambda s: (math.isnan(s.liquidity), -s.liquidity))]
+        self.screened = today.document(ranked)
         specs = today.universe.specs(is_future, self.config.options, prices)
         specs = self._without_strange_nights(specs, quotes)
         specs = [dataclasses.replace(

@@ -76,7 +76,8 @@ CANDIDATE = _dtype([
     *i64("now ltt price last_close bid ask"),
     *[(name, "<f8") for name in "strength z20 z50 rz volume_ratio u s1m expected".split()],
     ("feature", "<f4", (N_FEATURES,)), ("score", "<f4"), ("score_next", "<f4"), ("reason", "<i4"), ("updates", "<i4"),
-    ("measured", "<f8"), ("limit", "<f8"), ("tick_seq", "<u8"), ("decided", "<i8"), ("model", "S16")],
+    ("measured", "<f8"), ("limit", "<f8"), ("tick_seq", "<u8"), ("decided", "<i8"), ("model", "S16"),
+    ("quality", "<i4"), ("pad", "<i4")],
     sizeof(Candidate))
 INTENT = _dtype([
     ("id", "<u8"), ("serial", "<u8"), ("candidate", "<u8"), ("inst", "<u4"), ("kind", "<i2"), ("role", "<i2"),

@@ -380,6 +380,8 @@ ctypedef struct Candidate:
     uint64_t tick_seq         # journal sequence of the tick
     int64_t decided           # now of the decision
     char model[16]            # head of the model's sha256
+    int32_t quality           # bars since a minute was lost for good, at most 50: the windows are whole
+    int32_t pad
 
 cdef enum IntentKind:
     INTENT_PLACE = 1

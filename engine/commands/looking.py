@@ -98,6 +98,22 @@ def explain(number: int, run_dir: Run = None, json: Json = False,
 
 
 @app.command()
+def gaps(run_dir: Run = None, names: Annotated[bool, typer.Option("--names", help="also the rows of single names")] = False,
+         json: Json = False) -> None:
+    """The ledger of what was missing from the feed: links, stalls, late deliveries, the clocks' difference; what was filled."""
+    from engine.watch.ledger import rows_of
+
+    rows, counts = rows_of(run_of(run_dir))
+    shown = rows if names else [row for row in rows if row["name"] == "feed"]
+    if json:
+        show({"counts": counts, "rows": shown})
+        return
+    for row in shown:
+        print(f"{row['begin']}  {row['name']:<12} {row['kind']:<9} {row['seconds']:>8.1f} s  {row['measured']:.4g}")
+    print(", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items())) or "nothing was missing")
+
+
+@app.command()
 def query(sql: str, run_dir: Run = None, json: Json = False) -> None:
     """Ask the run's ClickHouse, while it runs or afterwards. Read-only."""
     from engine.trail.sidecar import client_of

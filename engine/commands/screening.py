@@ -47,7 +47,7 @@ def universe(context: typer.Context,
     else:
         source, note = asyncio.run(master.fetch(date, again=refresh))
         today = work.take(date, source, listed, settings.excluded)
-        found = today.universe
+        found = _with_history(today.universe)
         document = found.document() | {"changes": [asdict(c) for c in today.changes]}
     document["note"] = note
     if json:
@@ -63,6 +63,17 @@ def universe(context: typer.Context,
         print(f"  {count:,} {what}{'s' if count > 1 else ''} {kind}")
     if note:
         print(f"note: {note}")
+
+
+def _with_history(found: work.Universe) -> work.Universe:
+    """Liquidity from the candles `history sync` has kept, where it has."""
+    from engine.market import history
+
+    if not any(history.folder().glob("*/*.parquet")):
+        return found
+    first = found.day - dt.timedelta(days=35)
+    return work.with_liquidity(found, {s.symbol: work.turnover_of_bars(history.read(s.key, first, found.day))
+                                       for s in found.stocks.values()})
 
 
 @command.command()

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 
 from engine.market import master
@@ -250,6 +251,24 @@ def _rank(values: Mapping[str, float]) -> dict[str, float]:
     return out
 
 
+def turnover_of(quote: Mapping[str, Any]) -> Turnover:
+    """What the broker's quote of a share says: today's turnover and the spread now."""
+    depth = quote.get("depth") or {}
+    bid, ask = (float((depth.get(side) or [{}])[0].get("price") or 0) for side in ("buy", "sell"))
+    volume, price = float(quote.get("volume") or 0), float(quote.get("average_price") or quote.get("last_price") or 0)
+    return Turnover(volume * price if volume * price > 0 else math.nan,
+                    spread_bp=2e4 * (ask - bid) / (ask + bid) if 0 < bid < ask else math.nan)
+
+
+def turnover_of_bars(bars: np.ndarray, sessions: int = 20) -> Turnover:
+    """Mean daily turnover of the last `sessions` days of WARM_BAR rows."""
+    days, at = np.unique((bars["minute"] + 330) // 1440, return_inverse=True)
+    if not len(days):
+        return Turnover()
+    value = np.bincount(at, bars["close"].astype(float) * bars["volume"] / 100)
+    return Turnover(float(value[-sessions:].mean()))
+
+
 def with_liquidity(universe: Universe, names: Mapping[str, Turnover]) -> Universe:
     scores = liquidity(names)
     return replace(universe, stocks={n: replace(s, liquidity=scores.get(n, math.nan)) for n, s in universe.stocks.items()})
@@ -311,9 +330,12 @@ class Today:
     changes: list[Change]
     rows: list[dict[str, Any]]
 
-    def document(self) -> dict[str, Any]:
-        """The UNIVERSE record: what the store writes to `symbols` and `symbol_update_log`."""
-        return {"day": self.universe.day.isoformat(), "rows": self.rows, "changes": [asdict(c) | {"blocking": c.is_blocking}
+    def document(self, ranked: Universe | None = None) -> dict[str, Any]:
+        """The UNIVERSE record: what the store writes to `symbols` and `symbol_update_log`, with the scores of `ranked`."""
+        stocks = (ranked or self.universe).stocks
+        rows = [row | {"liquidity": stocks[row["symbol"]].document()["liquidity"]} if row["symbol"] in stocks else row
+                for row in self.rows]
+        return {"day": self.universe.day.isoformat(), "rows": rows, "changes": [asdict(c) | {"blocking": c.is_blocking}
                                                                                       for c in self.changes]}
 
 

@@ -70,7 +70,7 @@ CREATE TABLE IF NOT EXISTS {db}.signals (
   direction Int8, level UInt8, price Int64, last_close Int64, bid Int64, ask Int64, strength Float64, z20 Float64,
   z50 Float64, rz Float64, volume_ratio Float64, s1m Float64, expected Float64, score Float32, score_next Float32,
   verdict Enum8('watched' = 0, 'refused' = 1, 'passed' = 2), reason LowCardinality(String), measured Float64,
-  threshold Float64, decided DateTime64(9, 'Asia/Kolkata'), tick_seq UInt64, model LowCardinality(String),
+  threshold Float64, decided DateTime64(9, 'Asia/Kolkata'), tick_seq UInt64, model LowCardinality(String), quality Int32,
   {features}
 ) ENGINE = MergeTree ORDER BY (run, inst, ts, id) SETTINGS non_replicated_deduplication_window = {window};
 

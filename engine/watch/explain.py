@@ -32,7 +32,7 @@ def explain(path: Path, number: int) -> dict[str, Any] | None:
                        "tick": {"sequence": frame[0], **({n: mine[0][n].item() for n in (
                            "ltp", "ltt", "ltq", "vtt", "bidP", "bidQ", "askP", "askQ")} if len(mine) else {})},
                        "statistics": {n: plain(c)[n] for n in ("strength", "z20", "z50", "rz", "volume_ratio", "u", "s1m",
-                                                               "expected", "last_close", "direction", "level")},
+                                                               "expected", "last_close", "direction", "level", "quality")},
                        "features": dict(zip(FEATURES, map(float, c["feature"]), strict=True)), "score": float(c["score"]),
                        "model": c["model"].decode(), "verdict": REASONS[c["reason"]], "chain": []}
             if out:
