@@ -39,6 +39,8 @@ sanitize: build/.installed
 soak: install
 	$(PY) tests/feed/fuzz_wire.py -max_total_time=120
 	$(PY) -m tests.trade.episodes --seed 1 --count 100000
+	$(PY) -m tests.feed.daylong --keys 2500 --minutes 360 --faults 60
+	$(PY) -m tests.feed.daylong --days 22 --keys 60
 	for i in 1 2 3 4 5; do $(PY) -m pytest -q tests/system/test_live.py tests/system/test_virtual.py -k "kill" || exit 1; done
 
 clean:

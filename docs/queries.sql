@@ -68,3 +68,20 @@ SELECT count() AS n, quantile(0.5)(decoded_ns) / 1000 AS decoded, quantile(0.5)(
 -- name: delivery lag by hour, milliseconds
 SELECT toHour(recv_ts) AS hour, quantile(0.5)(lag) AS p50, quantile(0.95)(lag) AS p95, max(lag) AS worst
 FROM (SELECT recv_ts, dateDiff('millisecond', exch_ts, recv_ts) AS lag FROM ticks WHERE bitTest(flags, 0)) GROUP BY hour ORDER BY hour;
+
+-- name: what was missing from the feed, by kind
+SELECT kind, count() AS n, round(max(dateDiff('millisecond', begin, end)) / 1000, 1) AS longest_s, sum(volume) AS volume
+FROM gaps GROUP BY kind ORDER BY n DESC;
+
+-- name: terms of each F&O stock today, as the universe has them
+SELECT symbol, lot, tick / 100 AS tick, freeze, near_expiry, sector, status, valid_from, liquidity
+FROM symbols FINAL WHERE valid_to > today() ORDER BY symbol;
+
+-- name: what changed in the universe
+SELECT day, symbol, what, kind, field, was, now_is, blocking FROM symbol_update_log FINAL ORDER BY day DESC, symbol, key;
+
+-- name: put/call ratio of open interest of each underlying
+SELECT u.symbol, sumIf(o.oi, i.option_type = -1) / nullIf(sumIf(o.oi, i.option_type = 1), 0) AS put_call, count() AS contracts
+FROM (SELECT run, inst, argMax(oi, (exch_ts, seq)) AS oi FROM ticks GROUP BY run, inst) AS o
+INNER JOIN instruments AS i ON i.run = o.run AND i.inst = o.inst INNER JOIN instruments AS u ON u.run = i.run AND u.inst = i.underlying
+WHERE i.option_type != 0 GROUP BY u.symbol ORDER BY u.symbol;

@@ -5,6 +5,7 @@ import pytest
 
 from engine.config import Config
 from engine.market.instruments import shipped
+from engine.sim.contracts import with_contracts
 from engine.sim.market import SyntheticMarket
 from engine.trail.rundir import RunDir
 from engine.trail.sidecar import client_of
@@ -12,7 +13,8 @@ from engine.trail.sidecar import main as store
 from engine.wiring import run_virtual
 from tests.conftest import ROOT
 
-EMPTY_IS_FINE = {"what the noise filter refused, and how sure it was", "how long positions lasted and why they ended"}
+EMPTY_IS_FINE = {"what the noise filter refused, and how sure it was", "how long positions lasted and why they ended",
+                 "what was missing from the feed, by kind", "what changed in the universe"}
 
 
 def queries() -> dict[str, str]:
@@ -23,7 +25,7 @@ def queries() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     run = RunDir(tmp_path_factory.mktemp("run"))
-    market = SyntheticMarket(shipped()[:40], dt.date(2026, 9, 1), 3)
+    market = SyntheticMarket(with_contracts(shipped()[:40], dt.date(2026, 9, 1), 2), dt.date(2026, 9, 1), 3)
     market.minutes = 60
     run_virtual(Config(), market, "test", run, 3, None)
     store(Config(), run, once=True, drain_only=False)
