@@ -179,8 +179,8 @@ class Launcher:
         """Until a signal, a failure or `seconds` of wall time."""
         view = View(self.run_dir, self.title)
         screen = Screen(view, self.quiet)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: setattr(self, "stopping", True))
+        were = {number: signal.signal(number, lambda *_: setattr(self, "stopping", True))
+                for number in (signal.SIGINT, signal.SIGTERM)}
         end = time.monotonic() + seconds if seconds is not None else None
         try:
             while not self.stopping and (end is None or time.monotonic() < end):
@@ -191,6 +191,8 @@ class Launcher:
                 time.sleep(0.25)
         finally:
             screen.close()
+            for number, handler in were.items():
+                signal.signal(number, handler)
 
     def stop(self) -> None:
         """Ends engine, then sim and logs, then the store once it has everything."""
@@ -220,7 +222,8 @@ class Launcher:
             "net": round(money["realised"] + money["open"] - money["charges"], 2), "digest": f"{int(status['digest']):016x}",
             "tick_path_us": {n: int(status[n]) / 1000 for n in ("p50", "p99", "p999", "max")},
             "first_update_s": None if first is None else round(first, 2), "stored": store.get("stored", 0),
-            "store_trouble": store.get("trouble") or None, "run_dir": str(self.run_dir.path), "problem": self.failure}
+            "store_trouble": store.get("trouble") or None, "run_dir": str(self.run_dir.path), "problem": self.failure,
+            "told_to_stop": self.stopping}
 
 
 def wait_for(path: Path, launcher: Launcher, child: Child) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from _ext.core.records import CANDIDATE, INSTRUMENT, KINDS, OPERATOR_CHANGE, WARM_BAR
+from _ext.core.records import CANDIDATE, GAP, INSTRUMENT, KINDS, OPERATOR_CHANGE, WARM_BAR
 from _ext.signals.scorer import ModelRefused
 from _ext.trail.journal import Journal
 from _ext.trail.status import StatusBlock
@@ -49,10 +49,11 @@ from engine.wiring import (
     restore,
 )
 
-TIMER, REPLY, OPERATOR, STOP, QUOTES, ASK = 6, 8, 11, 14, 18, 19
+TIMER, REPLY, OPERATOR, STOP, QUOTES, ASK, GAP_RECORD = 6, 8, 11, 14, 18, 19, 71
 TIMER_S, STATUS_S, WARM_S = 0.05, 0.25, 0.02
 POLL_S, FUNDS_S, QUOTES_S, SILENCE_S, FETCH_S = 0.05, 60.0, 2.0, 60.0, 0.25
 SEGMENT, MEMORY_CAP = 16 << 20, 512 << 20
+SLICE = 32
 
 
 @dataclass
@@ -104,8 +105,8 @@ class EngineProcess:
         self.waiting: list[tuple[int, bytes]] = []
         self.screened: dict[str, Any] | None = None
         self.order: list[str] = []                     # keys, the most liquid first
-        self.factors: dict[int, float] = {}            # of names with a split or bonus since their history was fetched
-        self.warned = False
+        self.factors: dict[str, float] = {}            # of names with a split or bonus since their history was fetched
+        self.warned = self.token_stop = False
 
     # ---- start ---------------------------------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -151,6 +152,9 @@ class EngineProcess:
         rank = {key: i for i, key in enumerate(self.order)}
         important = sorted((i for i, s in enumerate(self.specs) if s.tradable), key=lambda i: rank.get(self.keys[i], i))
         self.backfill = Backfill(self.core, self.keys, important, self._input)
+        if restored:
+            ledger = (np.frombuffer(payload, GAP)[0] for kind, _, _, payload in self.run_dir.reader() if kind == GAP_RECORD)
+            self.backfill.recall(ledger, self.core.now)
         first = [key for key in self.order if key in insts]
         self.keeper = Keeper(self.core, first + [key for key in insts if key not in set(first)], insts, record=self._input,
                              note=self._note, draw=random.random, pace=self.speed)
@@ -167,7 +171,7 @@ class EngineProcess:
             self.day = dt.date.fromisoformat(about["day"])
             return
         self.day, self.speed = dt.datetime.now(sessions.IST).date(), 1.0
-        source, note = await master.fetch(self.day)
+        source, note = await master.fetch(self.day, again=True)
         if note:
             self._note(note)
         listed = master.banned(Path(self.config.ban_list) if self.config.ban_list else None, self.day)
@@ -178,32 +182,32 @@ class EngineProcess:
         is_future = self.config.risk.vehicle == "future"
         specs = today.universe.specs(futures=is_future)
         quotes = await self.rest.quotes([s.key for s in specs])
+        strange = self._strange_nights([s for s in specs if s.kind == "equity"], quotes)
         prices = {key: protocol.paise(quote.get("last_price")) for key, quote in quotes.items()}
-        ranked = universe.with_liquidity(today.universe, {s.symbol: universe.turnover_of(quotes.get(s.key, {}))
-                                                          for s in today.universe.stocks.values()})
+        ranked = universe.with_liquidity(universe.suspended(today.universe, strange), {
+            s.symbol: universe.turnover_of(quotes.get(s.key, {})) for s in today.universe.stocks.values()})
         self.order = [s.key for s in sorted(ranked.stocks.values(), key=lambda s: (math.isnan(s.liquidity), -s.liquidity))]
         self.screened = today.document(ranked)
-        specs = today.universe.specs(is_future, self.config.options, prices)
-        specs = self._without_strange_nights(specs, quotes)
+        specs = [dataclasses.replace(s, tradable=s.tradable and s.key not in strange and s.underlying not in strange)
+                 for s in today.universe.specs(is_future, self.config.options, prices)]
         specs = [dataclasses.replace(
             s, lower=protocol.paise(quotes.get(s.key, {}).get("lower_circuit_limit")),
             upper=protocol.paise(quotes.get(s.key, {}).get("upper_circuit_limit"))) for s in specs]
         self.config, self.specs = rollout.apply(self.config, specs)
 
-    def _without_strange_nights(self, specs: list[Spec], quotes: dict[str, Any]) -> list[Spec]:
-        """Names whose price jumped overnight for no reason known are watched, not traded: their history says nothing of today."""
+    def _strange_nights(self, specs: list[Spec], quotes: dict[str, Any]) -> dict[str, str]:
+        """Key -> reason of the stocks whose price jumped overnight for no reason known: their history says nothing of today. Splits
+        and bonuses are noted in `factors`."""
         kept = history.recent({s.key: i for i, s in enumerate(specs)}, self.day)
-        close = {int(bar["inst"]): int(bar["close"]) for bar in kept}
-        out = []
+        close, strange = {int(bar["inst"]): int(bar["close"]) for bar in kept}, {}
         for i, s in enumerate(specs):
-            previous = protocol.paise(quotes.get(s.key, {}).get("prev_close_price"))
-            factor, reason = universe.overnight(close.get(i, 0), previous)
+            factor, reason = universe.overnight(close.get(i, 0), protocol.paise(quotes.get(s.key, {}).get("prev_close_price")))
             if factor != 1.0:
-                self.factors[i] = factor
+                self.factors[s.key] = factor
             if reason:
-                self._note(f"{s.symbol} is watched, not traded today: {reason}")
-            out.append(dataclasses.replace(s, tradable=s.tradable and not reason))
-        return out
+                strange[s.key] = reason
+                self._note(f"{s.symbol} and its contracts are watched, not traded today: {reason}")
+        return strange
 
     def _universe_of_journal(self, first: Any) -> None:
         """A restart goes on with the names the day began with, whatever the instrument file says by now; a journal of another
@@ -215,7 +219,7 @@ class EngineProcess:
         for kind, _, _, payload in self.run_dir.reader():
             if kind == 2:
                 self.specs = [Spec(bytes(r["key"]).rstrip(b"\0").decode(), bytes(r["symbol"]).rstrip(b"\0").decode(),
-                                   KINDS[r["kind"]], int(r["tick"]), int(r["lot"]), int(r["freeze"]))
+                                   KINDS[r["kind"]], int(r["tick"]), int(r["lot"]), int(r["freeze"]), bool(r["tradable"]))
                               for r in np.frombuffer(payload, INSTRUMENT)]
                 return
 
@@ -224,7 +228,8 @@ class EngineProcess:
         if self.target.source == "sim":
             return np.frombuffer(await self.rest.raw("/sim/history"), WARM_BAR)
         insts = {s.key: i for i, s in enumerate(self.specs)}
-        bars, now = history.rescaled(history.recent(insts, self.day), self.factors), dt.datetime.now(sessions.IST)
+        now = dt.datetime.now(sessions.IST)
+        bars = history.rescaled(history.recent(insts, self.day), {insts[k]: f for k, f in self.factors.items()})
         if not len(bars):
             self._note("no history: the first 20 minutes make no candidates (`python -m engine history sync`)")
         if dt.time(9, 20) < now.time() < dt.time(15, 30):
@@ -340,7 +345,7 @@ class EngineProcess:
             print(orjson.dumps({"at": time.time(), "note": text}).decode(), flush=True)
 
     def _on_link(self, is_up: bool, code: int) -> None:
-        self.core.feed(LINK_RECORD, self._now(), protocol.link_record(0, is_up, code))
+        self._input(LINK_RECORD, protocol.link_record(0, is_up, code))
 
     async def _timers(self) -> None:
         while True:
@@ -386,8 +391,13 @@ class EngineProcess:
             self._note("the token ends within ten minutes: `python -m engine login`; the engine takes the new one as it runs")
         if left <= 0 and (token := self._new_token()) is not None:
             self.rest.renew(token)
+            self.keeper.on_token(self._now())
+            self._note("another token is there: going on with it")
+            if self.token_stop and self.status.operator == 2:
+                self.status.operator = 0                   # the stop the dead token caused, and no other
+            self.token_stop = False
         elif left <= 0 and self.status.operator == 0:
-            self.status.operator = 2
+            self.status.operator, self.token_stop = 2, True
 
     def _new_token(self) -> str | None:
         """A token that somebody has logged in for since, if there is one."""
@@ -417,10 +427,12 @@ class EngineProcess:
                 rows = candles.of_quotes(await self.rest.last_minutes(fetch.keys), fetch.minute)
             else:
                 rows = {fetch.keys[0]: candles.of_rows(await self.rest.today(fetch.keys[0]))}
-        except (BrokerError, *UNREADABLE):
+        except (BrokerError, IndexError, *UNREADABLE):
             self.backfill.failed(fetch, self._now())
             return
-        self.backfill.on_bars(fetch, rows, self._now())
+        for part in range(0, len(fetch.keys), SLICE):      # the loop is not held for five hundred names at once
+            self.backfill.on_bars(dataclasses.replace(fetch, keys=fetch.keys[part:part + SLICE]), rows, self._now())
+            await asyncio.sleep(0)
 
     def _heed_model(self) -> None:
         """Puts another model in force when active.json names one; a file that is refused changes nothing."""

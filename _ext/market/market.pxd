@@ -64,7 +64,7 @@ cdef class Market:
     cdef void _open_bar(self, Row* r, uint32_t inst, int64_t minute, int64_t price) noexcept nogil
     cdef void _trade(self, Row* r, uint32_t inst, const Tick* t, TickInfo* out, bint in_session, bint gap) noexcept nogil
     cdef void _enter(self, Row* r, uint32_t inst, const Bar* bar) noexcept nogil
-    cdef void _reenter(self, Row* r, uint32_t inst, int more, int64_t drop_from) noexcept nogil
+    cdef int _reenter(self, Row* r, uint32_t inst, int more, int64_t drop_from) noexcept nogil
     cdef int64_t _in_hours(self, int64_t begin, int64_t now) noexcept nogil
     cdef void _lost(self, Row* r, uint32_t inst, const Tick* t, int64_t now) noexcept nogil
     cdef void _choose_strike(self, Row* r, uint32_t inst, int64_t price) noexcept nogil

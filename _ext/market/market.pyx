@@ -37,6 +37,7 @@ cdef enum:
     SKEW_STEP_MS = 500        # a change of the clocks' difference worth a row
     WILD_BARS = 60            # expected bars in one update that are doubted; the day's largest is 45 in one of 100 (MARKET 3.1)
     JUMP_BARS = 5             # and that are noted
+    DISORDER_MINUTES = 10     # what is older is no late trade but a damaged time
     DISORDER_MS = 500         # the recorded session's steps back are 40-310 ms (MARKET 3.1)
     NONE_LOST = 1073741824
 cdef int64_t STALL_NS = 3000000000
@@ -192,26 +193,45 @@ cdef class Market:
         if r.gap_bars < NONE_LOST:
             r.gap_bars += 1
 
-    cdef void _reenter(self, Row* r, uint32_t inst, int more, int64_t drop_from) noexcept nogil:
+    cdef int _reenter(self, Row* r, uint32_t inst, int more, int64_t drop_from) noexcept nogil:
         """Enters the kept bars once more from a state before the first change: with the `more` bars of `scratch`, oldest first, in
-        place of their own minutes, and without the others from `drop_from` on."""
+        place of their own minutes, and without the others from `drop_from` on that did not come from candles. How many of the
+        `more` were entered: the last of them, where the first are older than anything that can be undone."""
         cdef Bar own[BARS_KEPT]
         cdef Saved* from_ = NULL
         cdef Saved* slot
         cdef Bar* ring = self.bars + <size_t>inst * BARS_KEPT
         cdef int64_t first = self.scratch[0].minute if more else drop_from
-        cdef int64_t last_minute = -1
+        cdef int64_t last_minute = -1, oldest_minute = -1
         cdef double last_close = r.last_close
-        cdef int i, k = 0, count = 0
+        cdef int i, k = 0, count = 0, skipped
         cdef uint64_t n, oldest = r.bars_at - min(r.bars_at, <uint64_t>BARS_KEPT)
         cdef Bar bar
         for i in range(2):
             slot = &self.saved[2 * <size_t>inst + i]
-            if (slot.minute >= 0 and slot.minute < first and slot.count >= oldest and slot.count <= r.bars_at
-                    and (from_ == NULL or slot.count > from_.count)):
+            if slot.minute < 0 or slot.count < oldest or slot.count > r.bars_at:
+                continue
+            if oldest_minute < 0 or slot.minute < oldest_minute:
+                oldest_minute = slot.minute
+            if slot.minute < first and (from_ == NULL or slot.count > from_.count):
                 from_ = slot
-        if from_ == NULL:                   # too old to be put right: it stays lost
-            return
+        while from_ == NULL and k < more and oldest_minute >= 0:      # what is too old to be put right stays lost
+            while k < more and self.scratch[k].minute <= oldest_minute:
+                k += 1
+            if k == more:
+                break
+            for i in range(2):
+                slot = &self.saved[2 * <size_t>inst + i]
+                if (slot.minute >= 0 and oldest <= slot.count <= r.bars_at and slot.minute < self.scratch[k].minute
+                        and (from_ == NULL or slot.count > from_.count)):
+                    from_ = slot
+        if from_ == NULL:
+            return 0
+        skipped = k
+        for i in range(2):                  # states of what is about to be undone are none any more
+            slot = &self.saved[2 * <size_t>inst + i]
+            if slot.count > from_.count:
+                slot.minute = -1
         for n in range(from_.count, r.bars_at):
             own[count] = ring[n % BARS_KEPT]
             count += 1
@@ -230,7 +250,7 @@ cdef class Market:
             else:
                 bar = own[i]
                 i += 1
-                if bar.minute >= drop_from:
+                if bar.minute >= drop_from and not bar.flags & BAR_FILLED:
                     r.gap_bars = 0
                     continue
             if bar.minute == last_minute + 1:
@@ -244,12 +264,13 @@ cdef class Market:
         if r.minute != 0 and not r.bar_flags & BAR_CLOSED:
             i = <int>((r.minute + 330) % 1440 - OPEN_MINUTE)
             begin_minute(r, &self.windows[inst], self.a[i], self.v[i])
+        return more - skipped
 
     cdef void backfill(self, const WarmBar* bars, int count, int64_t now) noexcept nogil:
         """Minutes of one name that were lost, from candles, oldest first; the forming minute and later ones are not taken."""
         cdef Row* r
         cdef uint32_t inst
-        cdef int i, taken = 0
+        cdef int i, taken = 0, entered
         cdef int64_t session, before = -1, five
         cdef Bar* bar
         if count <= 0 or bars[0].inst >= self.size:
@@ -273,7 +294,9 @@ cdef class Market:
             bar.flags = BAR_FILLED | BAR_CLOSED
         if taken == 0:
             return
-        self._reenter(r, inst, taken, <int64_t>1 << 62)
+        entered = self._reenter(r, inst, taken, <int64_t>1 << 62)
+        if entered == 0:
+            return
         five = r.minute5 * 5
         for i in range(taken):              # the forming five minutes began in the gap
             if self.scratch[i].minute >= five and self.scratch[i].minute < five + 5 and self.scratch[i].minute < r.minute:
@@ -281,7 +304,8 @@ cdef class Market:
                     if self.scratch[i].minute == five:
                         r.open5 = self.scratch[i].open
                 break
-        self.tell(GAP_FILLED, inst, now, now, self.scratch[0].minute, self.scratch[taken - 1].minute, 0, taken, count)
+        self.tell(GAP_FILLED, inst, now, now, self.scratch[taken - entered].minute, self.scratch[taken - 1].minute, 0, entered,
+                  count)
 
     cdef void _close_bar(self, Row* r, uint32_t inst) noexcept nogil:
         """Ends the forming minute: a clean bar enters the windows, a dirty one only moves the last close."""
@@ -456,6 +480,9 @@ cdef class Market:
         out.ltp = t.ltp
         out.flags = update_book(r, t, now)
         out.minute = -1
+        if r.flowing == 0 and not self.is_snapshot and r.entered_day == (now_ms + IST_MS) // DAY_MS and self._in_session(now):
+            # history of today was entered: what traded between its last minute and now was missed
+            r.flowing = min(now, now - (self.exchange_ms(now) - (r.entered + 1) * 60000) * NS)
         if r.flowing != 0:
             silence = (now - r.flowing) // 1000000
             gap = silence > r.gap_limit_ms
@@ -485,10 +512,13 @@ cdef class Market:
                 session = ((t.ltt + IST_MS) % DAY_MS) // 60000 - OPEN_MINUTE
                 if 0 <= session < r.close_minute:
                     out.minute = <int32_t>session
+                if r.doubted_gap:
+                    gap = True
                 if not (t.ltt == r.ltt and t.ltp == r.ltp and (t.vtt == r.peak or t.vtt == 0)) or gap:
                     if self._is_wild(r, t, inst, now, gap):
                         out.flags |= TICK_DOUBTED
                     else:
+                        r.doubted_gap = 0
                         self._trade(r, inst, t, out, out.minute >= 0, gap)
                         if out.flags & TICK_TRADED and out.lag_ms > LATE_MS:
                             self._late(out.lag_ms, now)
@@ -597,7 +627,7 @@ cdef class Market:
 
     cdef void _disorder(self, Row* r, uint32_t inst, int64_t minute, int64_t ms, int64_t now) noexcept nogil:
         """A trade of `minute` came too late for its bar: once a minute, those between are to be looked up."""
-        if r.disordered != r.minute and r.minute != 0 and not self.is_snapshot:
+        if r.disordered != r.minute and r.minute != 0 and not self.is_snapshot and minute > r.minute - DISORDER_MINUTES:
             r.disordered = r.minute
             self.tell(GAP_DISORDER, inst, now, now, minute, r.minute, 0, <double>ms * 1e-3, DISORDER_MS * 1e-3)
 
@@ -606,14 +636,17 @@ cdef class Market:
         Nothing NSE sends looks so (MARKET 3.1), a damaged number does, and one believed would spoil the day's volume."""
         cdef int64_t more = t.vtt - r.peak if t.has & (HAS_FULL | HAS_FIRST) and r.peak >= 0 else 0
         cdef bint wild = False
-        if gap or r.ltp <= 0 or r.kind == KIND_OPTION or t.ltt < r.ltt:
+        cdef double most = WILD_BARS * r.expected * (1.0 + <double>max(t.ltt - r.ltt, <int64_t>0) / 60000.0)
+        if r.ltp <= 0 or r.kind == KIND_OPTION:
             r.doubted_ltp = 0
             return False
+        if t.ltt < r.ltt:                   # an older trade: its price counts for nothing, its volume must not spoil the day's
+            return r.expected > 0.0 and <double>more > most
         wild = t.ltp * 10 > r.ltp * 11 or t.ltp * 10 < r.ltp * 9
         if r.expected > 0.0:
-            if <double>more > WILD_BARS * r.expected:
+            if <double>more > most:
                 wild = True
-            elif <double>more > JUMP_BARS * r.expected:
+            elif <double>more > JUMP_BARS * r.expected and not gap:
                 self.tell(GAP_JUMP, inst, r.seen, now, 0, 0, more, <double>more / r.expected, JUMP_BARS)
         if not wild:
             r.doubted_ltp = 0
@@ -623,6 +656,7 @@ cdef class Market:
             r.doubted_ltp = 0
             return False
         r.doubted_ltp, r.doubted_vtt = t.ltp, t.vtt
+        r.doubted_gap = gap
         self.doubted += 1
         self.tell(GAP_DOUBT, inst, now, now, 0, 0, more, <double>t.ltp, <double>r.ltp)
         return True
@@ -642,9 +676,12 @@ cdef class Market:
 
     cdef void on_link(self, bint is_up, int code, int64_t now) noexcept nogil:
         """The last connection went, or the first came back."""
+        cdef int64_t first, last
         if is_up and self.down != 0:
-            self.tell(GAP_LINK, NO_INST, self.down, now, self._minute_at(self._in_hours(self.down, now)), self._minute_at(now), 0,
-                      <double>(now - self.down) * 1e-9, code)
+            first, last = self._minute_at(self._in_hours(self.down, now)), self._minute_at(now)
+            if last < first or self.min_lag_ms == NO_LAG:     # before the open, or before anything was heard
+                first = last = 0
+            self.tell(GAP_LINK, NO_INST, self.down, now, first, last, 0, <double>(now - self.down) * 1e-9, code)
             self.down = 0
         elif not is_up and self.down == 0:
             self.down = now

@@ -11,9 +11,10 @@ import typer
 from engine import config as configuration
 from engine.commands.looking import evening
 from engine.commands.options import Failed, Json, Run, app, run_of, show, token_for
-from engine.commands.running import closing_words, run_upstox
+from engine.commands.running import closing_words, confirmed, run_upstox
+from engine.market.master import MasterError
 from engine.trade import login as logins
-from engine.trail.rundir import RunDir, new_run
+from engine.trail.rundir import RunDir, RunError, new_run
 
 
 @app.command()
@@ -41,18 +42,31 @@ def login(paste: Annotated[bool, typer.Option(help="paste a token of the broker'
 def day(json: Json = False, live: Annotated[bool, typer.Option("--live", help="REAL ORDERS")] = False,
         forever: Annotated[bool, typer.Option("--forever", help="day after day, until stopped")] = False) -> None:
     """The morning in one command: is there a session, log in, doctor, run until the close, the evening's account."""
+    if live and forever and not confirmed("every trading day from now on"):
+        raise Failed("not confirmed; no order was sent")
     while True:
-        _trading_day(json, live, may_ask=not forever)
-        if not forever:
+        if forever:
+            _rest()
+        try:
+            told_to_stop = _trading_day(json, live, may_ask=not forever, is_confirmed=forever)
+        except (Failed, RunError, MasterError, ValueError) as error:
+            if not forever:
+                raise
+            print(f"ALARM: this day is over: {error}", flush=True)
+            told_to_stop = False
+            time.sleep(60)
+        if not forever or told_to_stop:
             return
-        _rest()
 
 
 def _rest() -> None:
-    """Until the next morning with a session; the instrument file is fetched after the close and before the open."""
+    """Until the next morning with a session, at once within one; the instrument file is fetched after the close and before the
+    open."""
     from engine.market import calendar
     from engine.market.sessions import IST
 
+    if calendar.is_market_day(dt.datetime.now(IST)):
+        return
     while True:
         at, what = calendar.agenda(dt.datetime.now(IST))[0]
         print(f"next: {what} at {at:%A %d %B %H:%M}", flush=True)
@@ -97,42 +111,44 @@ def _token(may_ask: bool) -> logins.Token:
             time.sleep(15)
 
 
-def _trading_day(json: bool, live: bool, may_ask: bool) -> None:
-    """One session from now to its close and the account of it; nothing where there is none today."""
+def _trading_day(json: bool, live: bool, may_ask: bool, is_confirmed: bool) -> bool:
+    """One session from now to its close and the account of it, nothing where there is none today; whether a signal ended it."""
     from engine.market import calendar
     from engine.market.sessions import IST
     from engine.trade.api import Api
     from engine.trade.broker import BrokerError
 
-    now = dt.datetime.now(IST)
-
-    async def ask(token: str) -> list[dict[str, Any]] | None:
+    async def ask(token: str, date: dt.date) -> list[dict[str, Any]] | None:
         api = Api(token)
         try:
-            return await api.timings(now.date())
+            return await api.timings(date)
         except BrokerError:
             return None
         finally:
             await api.close()
 
     token = _token(may_ask)
-    hours, note = calendar.hours_of(now.date(), asyncio.run(ask(token.text)))
+    now = dt.datetime.now(IST)                     # only now: a token may be waited for
+    hours, note = calendar.hours_of(now.date(), asyncio.run(ask(token.text, now.date())))
     if note:
         print(note)
     if hours is None:
         print(f"{now:%A %d %B}: no session today")
-        return
+        return False
     if live and not hours.is_regular:
         print(f"a session from {hours.open:%H:%M} to {hours.close:%H:%M} is watched, not traded")
         live = False
     close = dt.datetime.combine(now.date(), max(hours.close, dt.time(15, 40)) if hours.is_regular else hours.close, IST)
     if now >= close:
         print("the market has closed")
-        return
+        return False
     folder = RunDir(new_run())
-    document = run_upstox(configuration.load(), folder, (close - now).total_seconds(), live, True, json)
+    document = run_upstox(configuration.load(), folder, (close - now).total_seconds(), live, True, json, is_confirmed)
     closing_words(document)
+    if document.get("problem"):
+        raise Failed(document["problem"])
     evening(folder.path)
+    return bool(document.get("told_to_stop"))
 
 
 def _operate(run_dir: Path | None, state: int, word: str) -> None:

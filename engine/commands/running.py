@@ -127,7 +127,8 @@ def run_live(settings: Any, folder: RunDir, data: Path | None, seed: int, day: d
     return launcher.summary()
 
 
-def run_upstox(settings: Any, folder: RunDir, seconds: float | None, live: bool, store: bool, json: bool) -> dict[str, Any]:
+def run_upstox(settings: Any, folder: RunDir, seconds: float | None, live: bool, store: bool, json: bool,
+               is_confirmed: bool = False) -> dict[str, Any]:
     """The broker's feed. Without `live` it decides and sends nothing."""
     from engine.trade.rollout import STEPS
 
@@ -138,7 +139,7 @@ def run_upstox(settings: Any, folder: RunDir, seconds: float | None, live: bool,
         if not document["well"]:
             raise Failed("doctor found what must be mended first; no order was sent")
         print(f"step {settings.rollout.step} of going live: {step.symbols} name(s), {step.notional:.1%} of the account each")
-        if not sys.stdin.isatty() or typer.prompt("REAL ORDERS with real money. Type LIVE to go on") != "LIVE":
+        if not is_confirmed and not confirmed("today"):
             raise Failed("not confirmed; no order was sent")
     else:
         token_for("upstox")
@@ -149,6 +150,11 @@ def run_upstox(settings: Any, folder: RunDir, seconds: float | None, live: bool,
         launcher.is_observing = not live
         launcher.add("engine", "engine", "--source", "upstox", "--run-dir", str(folder.path), *([] if live else ["--observe"]))
     return launcher.summary()
+
+
+def confirmed(when: str) -> bool:
+    """Whether a person at a terminal types the word."""
+    return sys.stdin.isatty() and typer.prompt(f"REAL ORDERS with real money, {when}. Type LIVE to go on") == "LIVE"
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
 
 from engine import config as configuration
@@ -116,27 +115,22 @@ app.add_typer(histories, name="history")
 @histories.command()
 def sync(months: Annotated[int, typer.Option(min=1, max=12, help="how far back")] = 6,
          names: Annotated[str, typer.Option(help="symbols, separated by commas; by default every F&O stock")] = "",
-         base: Annotated[str | None, typer.Option(help="of a sim, instead of the broker")] = None, json: Json = False) -> None:
+         json: Json = False) -> None:
     """Fetch one-minute candles, newest month first; stop it and go on with it at will."""
     from engine.market import history
-    from engine.market.instruments import Spec, shipped
     from engine.trade.api import Api
     from engine.trade.broker import API, BrokerError
 
     today = dt.datetime.now(IST).date()
 
     async def fetch() -> dict[str, Any]:
-        api = Api("demo", base, base) if base else Api(token_for("upstox"), API, API)
+        api = Api(token_for("upstox"), API, API)
         try:
-            if base:
-                about = orjson.loads(await api.raw("/sim/instruments"))
-                day, specs = dt.date.fromisoformat(about["day"]), [Spec(**spec) for spec in about["specs"]]
-            else:
-                source, _ = await master.fetch(today)
-                day, specs = today, work.build(source, today, None, configuration.load().excluded).specs()
-            wanted = {n.strip().upper() for n in names.split(",") if n.strip()} or {s.symbol for s in specs or shipped()}
+            source, _ = await master.fetch(today)
+            specs = work.build(source, today, None, configuration.load().excluded).specs()
+            wanted = {n.strip().upper() for n in names.split(",") if n.strip()} or {s.symbol for s in specs}
             keys = [s.key for s in specs if s.symbol in wanted and s.kind == "equity"]
-            return await history.sync(api, keys, day, months, lambda done, all_, what: json or print(f"{done}/{all_} {what}"))
+            return await history.sync(api, keys, today, months, lambda done, all_, what: json or print(f"{done}/{all_} {what}"))
         finally:
             await api.close()
 

@@ -4,17 +4,19 @@ The last completed minute of up to 500 names comes with one call (quotes, interv
 minutes need a call a name (intraday candles) and share what the broker's limits leave, tradable names first.
 """
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from _ext.core.records import GAP, WARM_BAR
+from _ext.core.records import GAP, GAPS, WARM_BAR
 from _ext.wiring import Core
 from engine.market.instruments import NO_INST
 
 SECOND, MINUTE = 1_000_000_000, 60_000_000_000
+DAY_NS, OPEN_MINUTE = 86_400_000_000_000, 225
+"""09:15 in India is minute 225 of the UTC day, and every session lies within one."""
 BACKFILL = 21
 SETTLE = 4 * SECOND
 """After a minute's end its candle is asked for: the last trades of it may be 1.5 s late, the broker's candle as well."""
@@ -43,6 +45,7 @@ class Backfill:
         self.core, self.keys, self.record = core, dict(keys), record
         self.rank = {inst: i for i, inst in enumerate(important)}
         self.insts = {key: inst for inst, key in self.keys.items()}
+        self.closes = {inst: int(core.instrument(inst)["close_minute"]) for inst in self.keys}
         self.wanted: dict[int, set[int]] = {}            # row -> minutes that are missing
         self.tried: dict[int, tuple[int, int]] = {}      # row -> calls for its day, when the next may go
         self.asked: set[int] = set()                     # rows with a call under way
@@ -57,10 +60,7 @@ class Backfill:
         """What to fetch now."""
         if self.core.has_lost:
             for gap in np.frombuffer(self.core.take_lost().tobytes(), GAP):
-                minutes = range(int(gap["first_minute"]), int(gap["last_minute"]) + 1)
-                touched = list(self.keys) if gap["inst"] == NO_INST else [int(gap["inst"])]
-                for inst in touched if gap["first_minute"] else ():
-                    self.wanted.setdefault(inst, set()).update(minutes)
+                self._want(int(gap["inst"]), int(gap["first_minute"]), int(gap["last_minute"]), now)
         if not self.wanted:
             return []
         exchange = self.core.market.exchange_now(now)
@@ -86,8 +86,28 @@ class Backfill:
             for inst in [i for i, minutes in self.wanted.items() if i not in self.rank and i not in self.asked
                          and max(minutes) < last - 2]:
                 del self.wanted[inst]
+                self.tried.pop(inst, None)
                 self.given_up += 1
         return out
+
+    def _want(self, row: int, first: int, last: int, now: int) -> None:
+        """Notes minutes `first` to `last` as missing, as far as they lie in today's session of the name (NO_INST: of each)."""
+        today = self.core.market.exchange_now(now) // DAY_NS * 1440 + OPEN_MINUTE
+        for inst in list(self.keys) if row == NO_INST else [row]:
+            minutes = range(max(first, today), min(last, today + self.closes[inst] - 1) + 1)
+            if first and minutes:
+                self.wanted.setdefault(inst, set()).update(minutes)
+
+    def recall(self, rows: Iterable[np.void], now: int) -> None:
+        """After a restart: the ledger's rows of today, of which some were filled and some were not."""
+        for gap in rows:
+            if GAPS[gap["kind"]] == "silence":
+                self._want(int(gap["inst"]), int(gap["first_minute"]), int(gap["last_minute"]), now)
+            elif GAPS[gap["kind"]] == "filled" and int(gap["inst"]) in self.wanted:
+                left = self.wanted[int(gap["inst"])]
+                left.difference_update(range(int(gap["first_minute"]), int(gap["last_minute"]) + 1))
+                if not left:
+                    del self.wanted[int(gap["inst"])]
 
     def failed(self, fetch: Fetch, now: int) -> None:
         """The call gave nothing; it is made again, a few times."""

@@ -58,11 +58,11 @@ class FeedClient:
                             transport.send(WSMsgType.BINARY, action.message)
                         else:
                             self.on_note(f"feed connection {action.number}: {action.why}")
-                            transport.disconnect()
+                            transport.disconnect(False)        # a graceful end waits half a minute for a dead peer
                 await asyncio.sleep(TICK_S)
         finally:
             for transport in self.transports.values():
-                transport.disconnect()                   # not one frame more reaches the core
+                transport.disconnect(False)              # not one frame more reaches the core
             for task in list(self.tasks):
                 task.cancel()
             await asyncio.gather(*self.tasks, return_exceptions=True)

@@ -137,11 +137,13 @@ class Keeper:
         for connection, keys in zip(self.connections, wanted, strict=True):
             connection.wanted = keys
 
-    def move(self, key: str, number: int) -> bool:
-        """Takes a key to another connection; whether there is room."""
+    def move(self, key: str, number: int, counts: dict[str, int] | None = None) -> bool:
+        """Takes a key to another connection; whether there is room. `counts`: what is there, where the caller keeps it."""
         target = self.connections[number]
-        if self.limits.room(target.count(), self.modes[key]) <= 0:
+        counts = target.count() if counts is None else counts
+        if self.limits.room(counts, self.modes[key]) <= 0:
             return False
+        counts[self.modes[key]] = counts.get(self.modes[key], 0) + 1
         for connection in self.connections:
             connection.wanted.pop(key, None)
         target.wanted[key] = self.modes[key]
@@ -203,7 +205,7 @@ class Keeper:
         self._rescue(held)
         if now >= self.next_rotation and self.spare:
             self.next_rotation = now + ROTATE_EVERY
-            self._rotate()
+            self._rotate(set(held))
         if now >= self.next_check:
             self.next_check = now + CHECK_EVERY
             self._confirm(now)
@@ -243,23 +245,26 @@ class Keeper:
         """Held names on a connection that is down go to one that is up."""
         for key in held:
             home = next((c for c in self.connections if key in c.wanted), None)
-            if home is None or home.is_up:
+            if home is not None and home.is_up:
                 continue
-            for other in self.connections:
-                if other.is_up and self.move(key, other.number):
-                    break
+            if any(other.is_up and self.move(key, other.number) for other in self.connections):
+                continue
+            crowded = next((c for c in self.connections if c.is_up and c.wanted), None)
+            if crowded is not None and key in self.insts:      # no room: the least important name there gives way
+                crowded.wanted.pop(next(reversed(crowded.wanted)))
+                self.move(key, crowded.number)
 
-    def _rotate(self) -> None:
+    def _rotate(self, held: set[str]) -> None:
         """The next of those that do not fit take the place of as many that had their turn."""
         last = self.connections[-1]
-        turns = max(len(last.wanted) // 10, 1)
-        leaving = [k for k in last.wanted if k in self.spare][:turns]
-        coming = [k for k in self.spare if k not in last.wanted][:max(len(leaving), 1)]
+        turns, waiting = max(len(last.wanted) // 10, 1), set(self.spare)
+        leaving = [k for k in last.wanted if k in waiting and k not in held][:turns]
+        coming = [k for k in self.spare if not any(k in c.wanted for c in self.connections)][:len(leaving)]
         for key in leaving:
             del last.wanted[key]
         for key in coming:
             last.wanted[key] = self.modes[key]
-        self.spare = [k for k in self.spare if k not in coming] + coming
+        self.spare = [k for k in self.spare if k not in set(coming)] + coming
 
     def _insts(self, keys: Iterable[str]) -> np.ndarray:
         return np.array([self.insts[k] for k in keys], np.uint32)
@@ -272,10 +277,11 @@ class Keeper:
                 continue
             since = min(connection.open[key] for key in ripe)
             missing = set(self.core.market.unseen(self._insts(ripe), since))
+            counts = {c.number: c.count() for c in self.connections} if missing else {}
             for key in ripe:
                 at = connection.open.pop(key)
                 if self.insts[key] in missing:
-                    self._refusal(connection, key, now, at)
+                    self._refusal(connection, key, now, at, counts)
                 else:
                     self.refused.pop(key, None)
         for key, (due, _) in list(self.refused.items()):
@@ -284,10 +290,11 @@ class Keeper:
                 for connection in self.connections:
                     connection.sent.pop(key, None)
 
-    def _refusal(self, connection: Connection, key: str, now: int, at: int) -> None:
+    def _refusal(self, connection: Connection, key: str, now: int, at: int, counts: dict[int, dict[str, int]]) -> None:
         tried = self.refused.get(key, (0, set()))[1] | {connection.number}
         for other in self.connections:
-            if other.number not in tried and (other.is_up or not other.wanted) and self.move(key, other.number):
+            is_open = other.number not in tried and (other.is_up or not other.wanted)
+            if is_open and self.move(key, other.number, counts[other.number]):
                 self.refused[key] = 0, tried
                 return
         self.refused[key] = now + REFUSED_AGAIN, tried

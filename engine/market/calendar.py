@@ -74,7 +74,7 @@ def hours_of_broker(day: dt.date, timings: Sequence[Mapping[str, Any]]) -> Hours
 
     ValueError where the answer cannot be read.
     """
-    mine = next((row for row in timings if row.get("exchange") == "NSE"), None)
+    mine = next((row for row in timings if isinstance(row, dict) and row.get("exchange") == "NSE"), None)
     if mine is None:
         return None
     start, end = (dt.datetime.fromtimestamp(float(mine[name]) / 1000, IST) for name in ("start_time", "end_time"))
@@ -118,3 +118,13 @@ def agenda(now: dt.datetime) -> list[tuple[dt.datetime, str]]:
             out += [(dt.datetime.combine(date, at, IST), what) for at, what in (
                 (REFRESH, "refresh"), (MORNING, "morning"), (dt.time(18, 30), "refresh"))]
     return [(at, what) for at, what in out if at > now]
+
+
+def is_market_day(now: dt.datetime) -> bool:
+    """Whether it is between the morning and the end of a session, as far as the calendar knows."""
+    local = now.astimezone(IST)
+    try:
+        today = hours(local.date())
+    except CalendarError:
+        today = Hours(local.date()) if local.weekday() < 5 else None
+    return today is not None and MORNING <= local.time() < max(today.close, dt.time(15, 40))

@@ -1,4 +1,5 @@
 """The broker's candles as WARM_BAR rows: prices in paise, minutes since 1970, oldest first."""
+import contextlib
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,11 +27,12 @@ def of_quotes(quotes: Mapping[str, Mapping[str, Any]], minute: int) -> dict[str,
     out: the broker's candle was not there yet, or nothing traded."""
     out = {}
     for key, quote in quotes.items():
-        if int(quote["ts"]) // 60_000 != minute:
-            continue
-        bar = np.zeros(1, WARM_BAR)
-        bar["minute"], bar["volume"] = minute, int(quote["volume"])
-        for name in ("open", "high", "low", "close"):
-            bar[name] = round(float(quote[name]) * 100)
-        out[key] = bar
+        with contextlib.suppress(KeyError, TypeError, ValueError):         # one that makes no sense is as good as none
+            if int(quote["ts"]) // 60_000 != minute:
+                continue
+            bar = np.zeros(1, WARM_BAR)
+            bar["minute"], bar["volume"] = minute, int(quote["volume"])
+            for name in ("open", "high", "low", "close"):
+                bar[name] = round(float(quote[name]) * 100)
+            out[key] = bar
     return out

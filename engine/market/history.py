@@ -75,29 +75,42 @@ async def sync(api: Api, keys: Sequence[str], day: dt.date, months: int, tell: C
     todo = [(key, first, last) for first, last in months_back(day, months) for key in keys
             if not _is_whole(_file(key, first), last)]
     failed: dict[str, str] = {}
-    rows = 0
-    for done, (key, first, last) in enumerate(todo, 1):
-        for pause in (*PAUSES, None):
-            await pace.turn()
-            try:
-                bars = candles.of_rows(await api.candles(key, first, last))
-                rows += len(bars)
-                _write(_file(key, first), bars, last)
-                break
-            except (BrokerError, ValueError, TypeError, IndexError) as error:
-                if isinstance(error, BrokerError) and error.status == 401:
-                    raise
-                failed[f"{key} {first:%Y-%m}"] = str(error)
-                if pause is None or (isinstance(error, BrokerError) and error.status == 400):
-                    break
-                await asyncio.sleep(pause)
-        else:
-            continue
-        if _file(key, first).exists():
-            failed.pop(f"{key} {first:%Y-%m}", None)
-        tell(done, len(todo), f"{key} {first:%Y-%m}")
-    write_recent(keys, day)
+    rows, month = 0, None
+    try:
+        for done, (key, first, last) in enumerate(todo, 1):
+            if month not in (None, first):
+                write_recent(keys, day)              # the newest month is there: a start is possible
+            month = first
+            problem, count = await _one(api, key, first, last, pace)
+            rows += count
+            if problem:
+                failed[f"{key} {first:%Y-%m}"] = problem
+            tell(done, len(todo), f"{key} {first:%Y-%m}{': ' + problem if problem else ''}")
+    finally:
+        write_recent(keys, day)
     return {"calls": len(todo), "rows": rows, "failed": failed, "kept": sum(1 for _ in folder().glob("*/*.parquet"))}
+
+
+async def _one(api: Api, key: str, first: dt.date, last: dt.date, pace: Pace) -> tuple[str, int]:
+    """Fetches one month of one name: (what went wrong, bars). An answer with less than is kept is none."""
+    problem = ""
+    for pause in (*PAUSES, None):
+        await pace.turn()
+        try:
+            bars = candles.of_rows(await api.candles(key, first, last))
+            had = len(read(key, first, last))
+            if len(bars) < had:
+                return f"{len(bars)} bars where {had} are kept", 0
+            _write(_file(key, first), bars, last if len(bars) else first)
+            return ("" if len(bars) else "no bars"), len(bars)
+        except (BrokerError, ValueError, TypeError, IndexError) as error:
+            if isinstance(error, BrokerError) and error.status == 401:
+                raise
+            problem = str(error)
+            if pause is None or (isinstance(error, BrokerError) and error.status == 400):
+                break
+            await asyncio.sleep(pause)
+    return problem, 0
 
 
 def _is_whole(path: Path, last: dt.date) -> bool:
@@ -141,8 +154,11 @@ def write_recent(keys: Iterable[str], day: dt.date) -> None:
     """The last minutes of each name before `day`, in one file that an engine reads without a library."""
     names: list[str] = []
     parts = []
-    for key in keys:
+    known = {key: i for i, key in enumerate(_recent_names())}
+    kept = recent(known, day)
+    for key in dict.fromkeys([*keys, *known]):       # what another call fetched stays
         rows = read(key, day - dt.timedelta(days=10), day - dt.timedelta(days=1))[-WARM_BARS:]
+        rows = rows if len(rows) else kept[kept["inst"] == known.get(key, -1)].copy()
         if len(rows):
             rows["inst"] = len(names)
             names.append(key)
@@ -150,6 +166,14 @@ def write_recent(keys: Iterable[str], day: dt.date) -> None:
     temporary = folder() / "recent.new.npz"
     np.savez(temporary, keys=np.array(names, "S48"), bars=np.concatenate(parts) if parts else np.zeros(0, WARM_BAR))
     temporary.replace(folder() / "recent.npz")
+
+
+def _recent_names() -> list[str]:
+    try:
+        with np.load(folder() / "recent.npz", allow_pickle=False) as kept:
+            return [k.decode() for k in kept["keys"]]
+    except (OSError, ValueError, KeyError):
+        return []
 
 
 def recent(insts: Mapping[str, int], day: dt.date) -> np.ndarray:

@@ -4,10 +4,11 @@ Prices in the file are paise, `expiry` is 23:59:59 IST of the last day in ms. A 
 contract has its underlying, no stock has lost its options or its futures, and the counts are those of the file before.
 """
 import datetime as dt
+import math
 import os
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ from engine.market.sessions import IST
 from engine.trade.broker import USER_AGENT
 
 URL = "https://assets.upstox.com/market-quote/instruments/exchange/NSE.json.gz"
-LEAST = {"rows": 60_000, "contracts": 20_000, "futures": 400, "stocks": 150}
+LEAST = {"rows": 60_000, "contracts": 15_000, "futures": 400, "stocks": 150}
 """Real files of 2025 and 2026 have some 80,000 rows, 35,000 contracts, 640 futures and 208 stocks."""
 SHRINK = 0.9
 """A file with less of anything than this share of the one before is cut off, whatever its floor."""
 CONTRACT_FIELDS = ("instrument_key", "expiry", "lot_size", "tick_size", "freeze_quantity", "instrument_type", "underlying_key",
                    "asset_type", "asset_symbol", "strike_price", "trading_symbol")
+EQUITY_FIELDS = ("instrument_key", "trading_symbol", "name", "isin", "instrument_type", "lot_size", "tick_size", "freeze_quantity")
+NUMBERS = frozenset({"expiry", "lot_size", "tick_size", "freeze_quantity", "strike_price"})
 GZIP, MAX_BYTES = 31, 256 << 20
 """zlib's word for a gzip stream with its checksum; no real file unpacks to a tenth of the limit."""
 
@@ -40,17 +43,19 @@ class Master:
     indices: dict[str, dict[str, Any]]
     contracts: list[dict[str, Any]]
     rows: int
+    named: int                # rows of the three
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """What a later file is measured by."""
-        return {"rows": self.rows, "contracts": len(self.contracts),
-                "futures": sum(r["instrument_type"] == "FUT" for r in self.contracts),
-                "stocks": len({r["underlying_key"] for r in self.contracts if r["asset_type"] == "EQUITY"})}
+    def counts(self, day: dt.date = dt.date.min) -> dict[str, int]:
+        """What a file is measured by: of the contracts those that have not expired by `day`, since an expiry takes two fifths of
+        all rows with it."""
+        living = [r for r in self.contracts if last_day(r) >= day]
+        return {"rows": self.rows - len(self.contracts) + len(living), "contracts": len(living),
+                "futures": sum(r["instrument_type"] == "FUT" for r in living),
+                "stocks": len({r["underlying_key"] for r in living if r["asset_type"] == "EQUITY"})}
 
 
 def read(data: bytes, before: Mapping[str, int] | None = None) -> Master:
-    """The file in `data` (gzipped JSON); `before` are the counts of the last file taken.
+    """The file in `data` (gzipped JSON); `before` are the counts of the last file taken, as of the day of this one.
 
     Raises MasterError for one that is damaged, cut, half, of another kind or contradicts itself.
     """
@@ -67,24 +72,35 @@ def read(data: bytes, before: Mapping[str, int] | None = None) -> Master:
     try:
         master = Master({r["instrument_key"]: r for r in rows if r.get("segment") == "NSE_EQ"},
                         {r["instrument_key"]: r for r in rows if r.get("segment") == "NSE_INDEX"},
-                        [r for r in rows if r.get("segment") == "NSE_FO"], len(rows))
+                        [r for r in rows if r.get("segment") == "NSE_FO"], len(rows),
+                        sum(r.get("segment") in ("NSE_EQ", "NSE_INDEX", "NSE_FO") for r in rows))
         _judge(master, before)
-    except (KeyError, TypeError) as error:
+    except MasterError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
         raise MasterError(f"rows of the instrument file lack a field ({error}): its format has changed, or it is not "
                           "the file") from None
     return master
 
 
 def _judge(master: Master, before: Mapping[str, int] | None) -> None:
-    """MasterError where the file is not whole."""
+    """MasterError where the file is not whole, or says something impossible of what we trade."""
+    if len(master.equities) + len(master.indices) + len({r["instrument_key"] for r in master.contracts}) < master.named:
+        raise MasterError("the instrument file names a key twice: it is damaged, fetch it again")
     for row in master.contracts:
-        for name in CONTRACT_FIELDS:
-            if row[name] is None:
-                raise KeyError(name)
-        if not (row["lot_size"] > 0 and row["tick_size"] > 0 and row["freeze_quantity"] >= row["lot_size"] and row["expiry"] > 0):
-            raise MasterError(f"{row['instrument_key']} has lot {row['lot_size']}, tick {row['tick_size']}, freeze "
-                              f"{row['freeze_quantity']}: the instrument file is damaged, fetch it again")
-    counts = master.counts
+        _check(row, CONTRACT_FIELDS, ("lot_size", "tick_size", "freeze_quantity"))
+        is_option = row["instrument_type"] in ("CE", "PE")
+        if row["freeze_quantity"] < row["lot_size"] or row["expiry"] <= 0 or is_option != (row["strike_price"] > 0) or (
+                not is_option and row["instrument_type"] != "FUT"):
+            raise MasterError(f"{row['instrument_key']} makes no sense ({row['instrument_type']}, lot {row['lot_size']}, freeze "
+                              f"{row['freeze_quantity']}, strike {row['strike_price']}): the file is damaged, fetch it again")
+        last_day(row)
+    shares = [master.equities[key] for key in {r["underlying_key"] for r in master.contracts} if key in master.equities]
+    for row in shares:
+        _check(row, EQUITY_FIELDS, ("lot_size", "tick_size", "freeze_quantity"))
+    if len({row["trading_symbol"] for row in shares}) < len(shares):
+        raise MasterError("two F&O stocks of the instrument file have one symbol: it is damaged, fetch it again")
+    counts = master.counts()
     for name, least in LEAST.items():
         floor = max(least, round(SHRINK * before.get(name, 0)) if before else 0)
         if counts[name] < floor:
@@ -98,6 +114,20 @@ def _judge(master: Master, before: Mapping[str, int] | None) -> None:
     if lost or len(bare) > 2:          # a name that joins or leaves may be bare for a day; half a file makes dozens
         raise MasterError(f"{len(lost)} underlyings of contracts are not in the instrument file and {len(bare)} have no futures "
                           "or no options: it is cut off, fetch it again")
+
+
+def _check(row: Mapping[str, Any], names: Sequence[str], whole: Sequence[str]) -> None:
+    """MasterError where a field is of another type, empty, or a count is not a positive whole number."""
+    for name in names:
+        value = row[name]
+        is_number = name in NUMBERS
+        if is_number and (isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value)):
+            raise MasterError(f"{name} of {row.get('instrument_key')} is {value!r}: the instrument file is damaged, fetch it again")
+        if not is_number and not (isinstance(value, str) and value):
+            raise MasterError(f"{name} of {row.get('instrument_key')} is {value!r}: the instrument file is damaged, fetch it again")
+    for name in whole:
+        if row[name] <= 0 or row[name] != round(row[name]):
+            raise MasterError(f"{name} of {row['instrument_key']} is {row[name]}: the instrument file is damaged, fetch it again")
 
 
 def last_day(row: Mapping[str, Any]) -> dt.date:
@@ -117,45 +147,68 @@ def kept(day: dt.date) -> Path:
     return folder() / f"NSE.{day.isoformat()}.json.gz"
 
 
-def newest_before(day: dt.date) -> Path | None:
-    """The newest kept file of an earlier day."""
-    older = sorted(path for path in folder().glob("NSE.*.json.gz") if path.name < kept(day).name)
-    return older[-1] if older else None
+def newest_before(day: dt.date, taken: bool = False) -> Path | None:
+    """The newest kept file of an earlier day that can be read; with `taken` of those whose universe was taken."""
+    for path in sorted((p for p in folder().glob("NSE.*.json.gz") if p.name < kept(day).name), reverse=True):
+        if taken and not (folder() / f"universe.{path.name[4:14]}.json").exists():
+            continue
+        try:
+            read(path.read_bytes())
+        except (MasterError, OSError):
+            continue
+        return path
+    return None
 
 
-async def fetch(day: dt.date, url: str = URL, again: bool = False) -> tuple[Master, str]:
+async def fetch(day: dt.date, url: str = URL, again: bool = False, today: dt.date | None = None) -> tuple[Master, str]:
     """(master, note) of `day`: kept, or fetched; the newest older one, with a word about it, where today's cannot be had.
 
-    `again` asks the server whether its file has changed since (ETag). MasterError where there is none at all.
+    `again` asks the server whether its file has changed since (ETag): what was fetched before six in the morning is yesterday's.
+    Nothing is fetched for another day than `today`. MasterError where there is none at all.
     """
     path, older = kept(day), newest_before(day)
-    before = read(older.read_bytes()).counts if older is not None else None
-    if path.exists() and not again:
+    before = read(older.read_bytes()).counts(day) if older is not None else None
+    present: Master | None = None
+    if path.exists():
         try:
-            return read(path.read_bytes(), before), ""
+            present = read(path.read_bytes(), before)
         except MasterError:
             path.unlink()
+            path.with_suffix(".etag").unlink(missing_ok=True)
+    is_today = day == (today or dt.datetime.now(IST).date())
+    if not is_today and present is None:
+        raise MasterError(f"no instrument file of {day} was kept: give one with --file")
+    if present is not None and (not again or not is_today):
+        return present, ""
     tag = path.with_suffix(".etag")
     headers = {"User-Agent": USER_AGENT}
-    if path.exists() and tag.exists():
+    if present is not None and tag.exists():
         headers["If-None-Match"] = tag.read_text()
     try:
         async with (aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=60)) as session,
                     session.get(url) as response):
-            if response.status == 304:
-                return read(path.read_bytes(), before), ""
+            if response.status == 304 and present is not None:
+                return present, _stale(path, older)
             if response.status != 200:
                 raise MasterError(f"the server answered {response.status}")
             data = await response.read()
             master = read(data, before)
             _write(path, data)
             _write(tag, response.headers.get("ETag", "").encode())
-        return master, ""
+        return master, _stale(path, older)
     except (aiohttp.ClientError, TimeoutError, OSError, MasterError) as error:
-        last = path if path.exists() else older
-        if last is None:
+        if present is not None:
+            return present, f"the broker could not be asked for a newer instrument file ({error})"
+        if older is None:
             raise MasterError(f"no instrument file: {error}") from None
-        return read(last.read_bytes()), f"today's instrument file could not be had ({error}); using {last.name}"
+        return read(older.read_bytes()), f"today's instrument file could not be had ({error}); using {older.name}"
+
+
+def _stale(path: Path, older: Path | None) -> str:
+    """A word where today's file is the older one: the broker has not made the new one yet."""
+    if older is not None and path.read_bytes() == older.read_bytes():
+        return f"the broker's instrument file is still that of {older.name[4:14]}"
+    return ""
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -163,19 +163,23 @@ def _stock(row: Mapping[str, Any], listed: Sequence[Contract], banned: set[str] 
 
 # ---- from one day to the next --------------------------------------------------------------------------------------------
 def diff(old: Universe, new: Universe) -> list[Change]:
-    """Every difference, stocks first, in the order of symbols and keys."""
+    """Every difference, in the order of symbols and keys. A stock is known by its key (its ISIN): another symbol is a change of it.
+    A roll to a future with another lot or freeze quantity is a change of the stock's, each contract having kept its own."""
+    before, after = ({s.key: s for s in side.stocks.values()} for side in (old, new))
     changes: list[Change] = []
-    for symbol in sorted(old.stocks.keys() | new.stocks.keys()):
-        a, b = old.stocks.get(symbol), new.stocks.get(symbol)
+    for key in sorted(before.keys() | after.keys(), key=lambda k: (after.get(k) or before[k]).symbol):
+        a, b = before.get(key), after.get(key)
+        symbol = (b or a).symbol                     # type: ignore[union-attr]
         if a is None or b is None:
-            present = a or b
-            assert present is not None
-            changes.append(Change(symbol, "stock", present.key, "left" if b is None else "joined"))
+            changes.append(Change(symbol, "stock", key, "left" if b is None else "joined"))
         else:
-            changes += [Change(symbol, "stock", b.key, "changed", label, str(getattr(a, name)), str(getattr(b, name)))
-                        for name, label in (("key", "key"), ("isin", "isin"), ("name", "name"), ("tick", "tick"),
+            changes += [Change(symbol, "stock", key, "changed", label, str(getattr(a, name)), str(getattr(b, name)))
+                        for name, label in (("symbol", "symbol"), ("isin", "isin"), ("name", "name"), ("tick", "tick"),
                                             ("equity_freeze", "freeze"), ("is_cas", "closing auction"))
                         if getattr(a, name) != getattr(b, name)]
+            if a.futures and b.futures and a.futures[0].key != b.futures[0].key:
+                changes += [Change(symbol, "stock", key, "changed", name, str(getattr(a, name)), str(getattr(b, name)))
+                            for name in ("lot", "freeze") if getattr(a, name) != getattr(b, name)]
         changes += _contract_changes(symbol, a, b, new.day)
     return changes
 
@@ -200,16 +204,23 @@ def _contract_changes(symbol: str, old: Stock | None, new: Stock | None, day: dt
 
 
 def follow(old: Universe, new: Universe, acknowledged: Mapping[str, str]) -> tuple[Universe, list[Change]]:
-    """`new` with what the change from `old` means: names that left stay known as INACTIVE, names with a blocking change are
-    SUSPENDED unless `acknowledged` (symbol -> day of the universe it was acknowledged for) covers it."""
-    old = replace(old, stocks={s: stock for s, stock in old.stocks.items() if stock.status != INACTIVE})
-    changes = diff(old, new)
-    stocks = dict(new.stocks)
-    for symbol, stock in old.stocks.items():
-        if symbol not in stocks:
-            stocks[symbol] = replace(stock, status=INACTIVE, reason=f"not in F&O since {new.day}", futures=(), options=())
-        elif (stock.status == SUSPENDED and stock.reason.startswith("changed")
-              and acknowledged.get(symbol, "") < old.day.isoformat()):
+    """`new` with what the change from `old` means: names that left stay known as INACTIVE, with their last terms, and are judged by
+    them should they come back; names with a blocking change are SUSPENDED unless `acknowledged` (symbol -> day of the universe it
+    was acknowledged for) covers it, and stay so until then."""
+    gone = {s.key: s for s in old.stocks.values() if s.status == INACTIVE}
+    changes = diff(replace(old, stocks={s: k for s, k in old.stocks.items() if k.status != INACTIVE}), new)
+    stocks, by_key = dict(new.stocks), {s.key: s.symbol for s in new.stocks.values()}
+    for stock in list(new.stocks.values()):
+        if (was := gone.get(stock.key)) is not None:
+            changes += [Change(stock.symbol, "stock", stock.key, "changed", n, str(getattr(was, n)), str(getattr(stock, n)))
+                        for n in ("lot", "tick", "freeze") if getattr(was, n) != getattr(stock, n)]
+    for stock in old.stocks.values():
+        symbol = by_key.get(stock.key)
+        if symbol is None:
+            stocks[stock.symbol] = stock if stock.status == INACTIVE else replace(
+                stock, status=INACTIVE, futures=(), options=(),
+                reason=f"not in F&O since {new.day}" + (f"; {stock.reason}" if stock.status == SUSPENDED else ""))
+        elif "changed on" in stock.reason and acknowledged.get(symbol, "") < old.day.isoformat():
             stocks[symbol] = replace(stocks[symbol], status=SUSPENDED, reason=stock.reason)      # still nobody has looked
     for change in changes:
         if change.is_blocking and acknowledged.get(change.symbol, "") < new.day.isoformat():
@@ -249,6 +260,12 @@ def _rank(values: Mapping[str, float]) -> dict[str, float]:
         for _, name in known[begin:end]:
             out[name] = (begin + end - 1) / 2 / max(len(known) - 1, 1)
     return out
+
+
+def suspended(universe: Universe, strange: Mapping[str, str]) -> Universe:
+    """The universe with the names of `strange` (key -> reason) SUSPENDED for the day."""
+    return replace(universe, stocks={n: replace(s, status=SUSPENDED, reason=strange[s.key]) if s.key in strange else s
+                                     for n, s in universe.stocks.items()})
 
 
 def turnover_of(quote: Mapping[str, Any]) -> Turnover:
@@ -333,10 +350,16 @@ class Today:
     def document(self, ranked: Universe | None = None) -> dict[str, Any]:
         """The UNIVERSE record: what the store writes to `symbols` and `symbol_update_log`, with the scores of `ranked`."""
         stocks = (ranked or self.universe).stocks
-        rows = [row | {"liquidity": stocks[row["symbol"]].document()["liquidity"]} if row["symbol"] in stocks else row
-                for row in self.rows]
+        rows = [row | {n: stocks[row["symbol"]].document()[n] for n in ("liquidity", "status", "reason")}
+                if row["symbol"] in stocks and row["valid_to"] == FOR_EVER else row for row in self.rows]
         return {"day": self.universe.day.isoformat(), "rows": rows, "changes": [asdict(c) | {"blocking": c.is_blocking}
                                                                                       for c in self.changes]}
+
+
+def _of_row(row: Mapping[str, Any]) -> Stock:
+    """A stock that left, from its last row."""
+    plain = {f.name: row[f.name] for f in fields(Stock) if f.name in row and f.name not in ("futures", "options", "liquidity")}
+    return Stock(**plain, futures=())
 
 
 def described(specs: Iterable[Spec], day: dt.date) -> dict[str, Any]:
@@ -366,7 +389,7 @@ def take(day: dt.date, source: Master, banned: set[str] | None, excluded: Iterab
     fresh = build(source, day, banned, excluded)
     changes: list[Change] = []
     known: dict[str, dict[str, Any]] = {}
-    older = master.newest_before(day)
+    older = master.newest_before(day, taken=True)
     if older is not None:
         then = dt.date.fromisoformat(older.name[4:14])
         with contextlib.suppress(OSError, ValueError):
@@ -374,15 +397,19 @@ def take(day: dt.date, source: Master, banned: set[str] | None, excluded: Iterab
         before = build(master.read(older.read_bytes()), then, None, excluded)
         judged = {s: replace(before.stocks[s], status=k["row"]["status"], reason=k["row"]["reason"])
                   for s, k in known.items() if s in before.stocks}
-        before = replace(before, stocks=before.stocks | judged)
+        gone = {s: _of_row(k["row"]) for s, k in known.items() if k["row"]["status"] == INACTIVE and s not in before.stocks}
+        before = replace(before, stocks=before.stocks | judged | gone)
         fresh, changes = follow(before, fresh, acknowledged())
     rows: list[dict[str, Any]] = []
-    state = {s: k for s, k in known.items() if k["row"]["status"] == INACTIVE}      # gone, and known should they come back
+    state = {}
     for symbol, stock in fresh.stocks.items():
         row, was = stock.document(), known.get(symbol)
         terms = {name: value for name, value in row.items() if name not in ("liquidity", "options", "banned")}
         same = was is not None and {name: was["row"].get(name) for name in terms} == terms
         since = was["since"] if was is not None and same else day.isoformat()
+        if stock.status == INACTIVE and same:
+            state[symbol] = {"since": since, "row": row}
+            continue
         if was is not None and not same and was["since"] < day.isoformat():
             rows.append(was["row"] | {"valid_from": was["since"], "valid_to": day.isoformat()})
         rows.append(row | {"valid_from": since, "valid_to": FOR_EVER})

@@ -43,16 +43,20 @@ class Candles:
         for _ in range(len(self.bars) // 64 + 1):
             self.core.feed(TIMER, now)
         for inst in range(len(self.inst)):
-            for bar in self.core.market.kept_bars(inst)[-3:]:
-                minute = int(bar["minute"]) - self.first
-                if 0 <= minute < sessions.MINUTES:
-                    row = self.bars[inst, minute]
-                    for name in FIELDS:
-                        row[name] = bar[name]
+            self._take(inst)
+
+    def _take(self, inst: int) -> None:
+        """Keeps the last closed minutes of one name."""
+        for bar in self.core.market.kept_bars(inst)[-3:]:
+            minute = int(bar["minute"]) - self.first
+            if 0 <= minute < sessions.MINUTES:
+                row = self.bars[inst, minute]
+                for name in FIELDS:
+                    row[name] = bar[name]
 
     def of(self, key: str, now: int) -> np.ndarray:
         """WARM_BAR rows of one key, oldest first, of the minutes that are over at `now`."""
-        self._collect(now)
+        self._take(self.inst[key])
         rows = self.bars[self.inst[key]].copy()
         rows["inst"] = self.inst[key]
         return rows[(rows["minute"] > 0) & ((rows["minute"] + 1) * MINUTE_NS <= now)]

@@ -209,7 +209,7 @@ class Doctor:
         self.note("kill switch", FAIL if "NSE_EQ" in off else OK, f"off: {', '.join(map(str, off)) or 'no segment'}")
 
     async def _instruments(self) -> None:
-        source, note = await master.fetch(self.now.date())
+        source, note = await master.fetch(self.now.date(), again=True, today=self.now.date())
         stocks = universe.take(self.now.date(), source, None, self.config.excluded).universe.stocks.values()
         blocked = [s.symbol for s in stocks if s.status == universe.SUSPENDED]
         self.note("instruments", WARN if note or blocked else OK, note or f"{len(stocks)} F&O stocks" + (

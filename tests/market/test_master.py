@@ -78,11 +78,42 @@ def test_cut_and_half_files_are_refused():
     for part in half:
         with pytest.raises(master.MasterError, match=r"cut off|damaged"):
             master.read(gzip.compress(orjson.dumps(part), 1))
-    before = master.read(whole).counts
+    before = master.read(whole).counts()
     few = [r for r in rows if r.get("segment") != "NSE_COM"]
     master.read(gzip.compress(orjson.dumps(rows), 1), before)
     with pytest.raises(master.MasterError, match="after the last one"):
         master.read(gzip.compress(orjson.dumps(few), 1), before)
+
+
+def test_the_day_after_an_expiry_is_no_cut_file():
+    """Two fifths of all contracts end with the month; what is left, and a new month of a fifth, is whole."""
+    rows, day = raw(DAYS[1]), dt.date(2026, 8, 26)
+    before = master.read(file_of(DAYS[1]))
+    living = [r for r in rows if r.get("segment") != "NSE_FO" or master.last_day(r) >= day]
+    later = master.read(gzip.compress(orjson.dumps(living), 1), before.counts(day))
+    assert 15_000 < len(later.contracts) < 25_000 and len(universe.build(later, day).stocks) > 200
+    with pytest.raises(master.MasterError, match="after the last one"):
+        master.read(gzip.compress(orjson.dumps(living), 1), before.counts())
+
+
+@pytest.mark.parametrize(("segment", "field", "value"), [
+    ("NSE_EQ", "tick_size", 0), ("NSE_EQ", "tick_size", "5"), ("NSE_EQ", "isin", None), ("NSE_EQ", "freeze_quantity", -5),
+    ("NSE_FO", "tick_size", 0.1), ("NSE_FO", "lot_size", 500.5), ("NSE_FO", "instrument_type", "XX"),
+    ("NSE_FO", "strike_price", "x"), ("NSE_FO", "expiry", 1e18), ("NSE_FO", "expiry", None), ("NSE_FO", "instrument_key", 7), ("NSE_FO", "lot_size", True)])
+def test_one_impossible_value_is_enough(segment, field, value):
+    rows = raw(DAYS[1])
+    keys = {r["underlying_key"] for r in rows if r.get("segment") == "NSE_FO"}
+    row = next(r for r in rows if r.get("segment") == segment and (segment == "NSE_FO" or r["instrument_key"] in keys))
+    row[field] = value
+    with pytest.raises(master.MasterError):
+        master.read(gzip.compress(orjson.dumps(rows), 1))
+
+
+def test_a_key_named_twice_is_refused():
+    rows = raw(DAYS[1])
+    again = dict(next(r for r in rows if r.get("segment") == "NSE_FO"))
+    with pytest.raises(master.MasterError, match="twice"):
+        master.read(gzip.compress(orjson.dumps([*rows, again | {"lot_size": 1}]), 1))
 
 
 def test_zlib_bombs_stop():
@@ -109,6 +140,11 @@ def test_changed_terms_block_a_name_until_somebody_has_looked():
     assert new.stocks["B"].status == "ACTIVE" and new.stocks["C"].status == "INACTIVE"
     assert Change("A", "future", "NSE_FO|A", "changed", "lot", "500", "250") in changes and changes[0].is_blocking
     assert {(c.symbol, c.kind) for c in changes if c.what == "stock"} == {("C", "left"), ("D", "joined")}
+    back, _ = universe.follow(new, of(wednesday, stock("A", lot=250), stock("C", lot=900)), {})
+    assert back.stocks["C"].status == SUSPENDED and "lot 500 -> 900" in back.stocks["C"].reason
+    renamed = replace(stock("B", lot=900), symbol="BB")
+    turned, told = universe.follow(old, of(tuesday, renamed), {})
+    assert ("symbol", "B", "BB") in {(c.field, c.was, c.now) for c in told} and turned.stocks["BB"].status == SUSPENDED
     assert not next(s for s in new.specs() if s.symbol == "A").tradable and "C" not in {s.symbol for s in new.specs()}
     later, none = universe.follow(new, of(wednesday, stock("A", lot=250), stock("B"), stock("D")), {})
     assert later.stocks["A"].status == SUSPENDED and not none

@@ -17,7 +17,7 @@ from engine.sim.faults import Journey, Line
 from engine.sim.market import SyntheticMarket
 from engine.sim.server import SimServer
 from engine.trade import kill
-from engine.trade.broker import RestClient
+from engine.trade.api import Api
 from engine.trade.kill import Flattener, Report, limit_price, slices
 from engine.trail.rundir import RunDir, RunError, start_time
 
@@ -81,7 +81,7 @@ def test_what_others_hold_is_left_unless_asked_for(whole):
                                     "instrument_token": key, "order_type": "LIMIT", "transaction_type": side,
                                     "disclosed_quantity": 0, "trigger_price": 0, "is_amo": False}, server.now())
             assert (exchange.net("NSE_EQ|A"), exchange.net("NSE_EQ|B")) == (57, -3)
-            rest = RestClient("demo", f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}")
+            rest = Api("demo", f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}")
             report = Report()
             await Flattener(rest, "spk", {"NSE_EQ|A": (10, 30), "NSE_EQ|B": (10, 0)}, report, whole).run()
             await rest.close()
@@ -141,7 +141,7 @@ def test_kill_turns_no_position_round(trouble):
                                 "instrument_token": "NSE_EQ|A", "order_type": kind, "transaction_type": side,
                                 "disclosed_quantity": 0, "trigger_price": trigger / 100, "is_amo": False}, server.now())
             assert exchange.net("NSE_EQ|A") == 10
-            rest = RestClient("demo", f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}")
+            rest = Api("demo", f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}")
             report = Report()
             await Flattener(rest, "spk", {"NSE_EQ|A": (10, 100_000)}, report).run()
             await asyncio.sleep(0.5)

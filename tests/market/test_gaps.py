@@ -1,0 +1,158 @@
+"""What is lost and comes back: windows after a backfill are those of a day without the gap; damaged numbers do no harm."""
+import numpy as np
+import pytest
+
+from _ext.core.records import GAP, GAPS, LINK, WARM_BAR
+from _ext.trail.journal import Keeping
+from _ext.wiring import Core
+from engine import config
+from engine.feed import TICK_DTYPE, encode
+from engine.feed.backfill import Backfill
+from engine.market.instruments import Spec
+from engine.market.sessions import epoch_ms
+from engine.wiring import Boot, begin
+from tests.market.conftest import DAY
+
+OPEN_MS = epoch_ms(DAY)
+MINUTE = OPEN_MS // 60_000
+SPEC = Spec("NSE_EQ|AAA", "AAA", price=100_000)
+
+
+class Desk:
+    """One name, an update every two seconds of a fixed walk; any of them may be left out."""
+
+    def __init__(self, history=0):
+        self.trail = Keeping((71,))
+        self.core = Core(self.trail, 1, 64)
+        bars = np.zeros(history, WARM_BAR)
+        bars["minute"] = MINUTE - 1440 + 300 + np.arange(history)
+        bars["open"] = bars["high"] = bars["low"] = bars["close"] = 100_000 + 50 * (np.arange(history) % 3)
+        bars["volume"] = 900
+        begin(self.core, config.Config.model_construct(models="/nonexistent"), [SPEC], DAY, bars, (OPEN_MS - 60_000) * 1_000_000,
+              Boot("test", 1, "0"), 10**8)
+        rng = np.random.default_rng(2)
+        self.price = 100_000 + 5 * np.cumsum(rng.integers(-3, 4, 4000))
+        self.vtt = 1000 + np.cumsum(rng.integers(1, 60, 4000))
+
+    def play(self, first, last, lost=lambda second: False, kind=1):
+        for step in range(first // 2, last // 2):
+            if not lost(2 * step):
+                self.tick(2 * step, int(self.price[step]), int(self.vtt[step]), kind)
+
+    def tick(self, second, price, vtt, kind=1, ltt=None):
+        row = np.zeros(1, TICK_DTYPE)
+        row["key"], row["key_len"], row["mode"], row["has"] = SPEC.key.encode(), len(SPEC.key), 1, 1 | 64
+        at = OPEN_MS + 1000 * second
+        row["ltp"], row["ltt"], row["vtt"] = price, at if ltt is None else ltt, vtt
+        self.core.feed(5, (at + 300) * 1_000_000, encode(row, at, kind))
+
+    def rows(self):
+        return [(GAPS[g["kind"]], int(g["first_minute"] - MINUTE), int(g["last_minute"] - MINUTE))
+                for g in (np.frombuffer(p, GAP)[0] for _, _, p in self.trail.kept)]
+
+    def bars(self, first, last):
+        """The minutes from candles, as a desk without a loss has them."""
+        kept = self.core.market.kept_bars(0)
+        kept = kept[(kept["minute"] >= MINUTE + first) & (kept["minute"] <= MINUTE + last)]
+        rows = np.zeros(len(kept), WARM_BAR)
+        for name in ("minute", "open", "high", "low", "close", "volume"):
+            rows[name] = kept[name]
+        return rows
+
+
+def state(desk):
+    market = desk.core.market
+    row = market.row(0)
+    names = ("path", "raw", "last_close", "mean20", "inv20", "mean50", "inv50", "s1m", "atr", "expected", "raw20")
+    return market.window(0), market.indicators_at(0), {name: row[name] for name in names}
+
+
+@pytest.mark.parametrize(("begin_s", "end_s"), [(1830, 1850), (1810, 2050), (1861, 2290), (3590, 3625)])
+def test_after_the_backfill_all_is_as_without_the_gap(begin_s, end_s):
+    whole, holed = Desk(60), Desk(60)
+    until = (end_s // 60 + 2) * 60 + 30
+    whole.play(0, until)
+    holed.play(0, until, lambda second: begin_s <= second < end_s)
+    first, last = begin_s // 60, end_s // 60
+    assert {("silence", first, last), ("silence", (begin_s - 2) // 60, last)} & set(holed.rows())
+    assert holed.core.market.row(0)["gap_bars"] < 50
+    holed.core.feed(21, (OPEN_MS + until * 1000) * 1_000_000, whole.bars((begin_s - 2) // 60, last).tobytes())
+    for ours, theirs in zip(state(holed), state(whole), strict=True):
+        for name, value in theirs.items():
+            np.testing.assert_allclose(ours[name], value, rtol=1e-12, atol=1e-12, err_msg=name)
+    assert holed.core.market.row(0)["gap_bars"] > 10**6
+    holed.play(until, until + 300)
+    whole.play(until, until + 300)
+    np.testing.assert_allclose(state(holed)[0]["u"], state(whole)[0]["u"], rtol=1e-9, atol=1e-12)
+
+
+def test_what_was_filled_before_the_first_live_update_stays():
+    whole, desk = Desk(60), Desk(60)
+    whole.play(0, 3000)
+    desk.play(0, 1800)
+    desk.tick(2170, int(desk.price[1085]), int(desk.vtt[1085]), kind=0)              # a snapshot after the reconnect
+    desk.core.feed(21, (OPEN_MS + 2_175_000) * 1_000_000, whole.bars(30, 35).tobytes())
+    assert ("filled", 30, 35) in desk.rows()
+    desk.play(2180, 2400)
+    kept = desk.core.market.kept_bars(0)["minute"] - MINUTE
+    assert set(range(30, 36)) <= set(kept.tolist()) and (np.diff(kept[-9:]) >= 1).all()
+
+
+def test_a_second_loss_begins_from_a_state_that_is_still_true():
+    desk, whole = Desk(60), Desk(60)
+    whole.play(0, 4000)
+    desk.play(0, 4000, lambda s: 1800 <= s < 2150 or 2400 <= s < 2440 or 2470 <= s < 2500)
+    kept = desk.core.market.kept_bars(0)["minute"]
+    assert (np.diff(kept) > 0).all()
+    for first, last in ((41, 41), (29, 35), (39, 40)):           # the last update before a loss lies in the minute before
+        desk.core.feed(21, (OPEN_MS + 4_000_000) * 1_000_000, whole.bars(first, last).tobytes())
+    np.testing.assert_allclose(state(desk)[0]["u"], state(whole)[0]["u"], rtol=1e-9, atol=1e-12)
+
+
+def test_minutes_that_are_too_old_to_be_put_right_are_not_called_filled():
+    whole, desk = Desk(60), Desk(60)
+    whole.play(0, 7200)
+    desk.play(0, 7200, lambda s: 600 <= s < 640 or 6900 <= s < 6940)
+    before = len(desk.rows())
+    old = whole.bars(115, 115).copy()
+    old["minute"] = MINUTE + 10
+    desk.core.feed(21, (OPEN_MS + 7_200_000) * 1_000_000, np.concatenate([old, whole.bars(115, 115)]).tobytes())
+    assert desk.rows()[before:] == [("filled", 115, 115)]
+
+
+def test_one_damaged_volume_or_time_does_not_spoil_the_day():
+    for ltt, pause in ((None, 0), (None, 12), (OPEN_MS + 1_250_000, 0), (5_400_000, 0)):
+        desk = Desk(60)
+        desk.play(0, 1300)
+        desk.tick(1300 + pause, int(desk.price[650]), 10**12, ltt=ltt)
+        desk.play(1302 + pause, 1700)
+        assert desk.core.market.row(0)["peak"] < 10**6, (ltt, pause)
+        rows = [r for r in desk.rows() if r[0] == "disorder"]
+        assert not rows or min(first for _, first, _ in rows) >= 0
+
+
+def test_links_before_the_open_and_after_the_close_ask_for_nothing():
+    desk = Desk()
+    asked = []
+    backfill = Backfill(desk.core, {0: SPEC.key}, [0], lambda kind, payload: asked.append(kind))
+    row = np.zeros(1, LINK)
+    for at, up in ((-1500, 1), (-1490, 0), (-1480, 1), (27_000, 0), (27_100, 1)):
+        row["up"] = up
+        desk.core.feed(7, (OPEN_MS + at * 1000) * 1_000_000, row.tobytes())
+        assert backfill.due((OPEN_MS + at * 1000 + 500) * 1_000_000) == []
+        if at == -1480:
+            desk.play(0, 60)
+    assert not backfill.wanted and [k for k, _, _ in desk.rows()].count("link") == 2
+
+
+def test_a_start_within_the_session_knows_what_it_missed():
+    whole, desk = Desk(60), Desk(60)
+    whole.play(0, 3000)
+    rows = whole.bars(0, 39)
+    desk.core.feed(4, (OPEN_MS + 2_450_000) * 1_000_000, rows.tobytes())
+    desk.play(2610, 2800)
+    assert ("silence", 40, 43) in desk.rows()
+    assert 43 not in desk.core.market.kept_bars(0)["minute"] - MINUTE
+    desk.core.feed(21, (OPEN_MS + 2_800_000) * 1_000_000, whole.bars(40, 43).tobytes())
+    kept = (desk.core.market.kept_bars(0)["minute"] - MINUTE).tolist()
+    assert kept[-7:] == [39, 40, 41, 42, 43, 44, 45]
