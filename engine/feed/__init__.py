@@ -7,7 +7,11 @@ from _ext.core.keys import KeyTable
 from _ext.feed.encode import encode, encode_market_info
 from _ext.feed.wire import TICK_DTYPE, Decoder
 
-__all__ = ["TICK_DTYPE", "decode", "decode_into", "encode", "encode_market_info"]
+__all__ = ["HAS_DEPTH", "HAS_FIRST", "HAS_FULL", "HAS_GREEKS", "HAS_I1", "HAS_LTPC", "HAS_OHLC",
+           "TICK_DTYPE", "decode", "decode_into", "encode", "encode_market_info"]
+
+HAS_LTPC, HAS_DEPTH, HAS_GREEKS, HAS_OHLC, HAS_I1, HAS_FULL, HAS_FIRST = 1, 2, 4, 8, 16, 64, 128
+"""Bits of a row's `has`: which sub-messages it carried (core/types.pxd::TickHas)."""
 
 _decoder = Decoder(KeyTable(1), 8192)
 

@@ -12,12 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from engine.feed import TICK_DTYPE, encode, encode_market_info
+from engine.feed import HAS_DEPTH, HAS_FIRST, HAS_FULL, HAS_GREEKS, HAS_LTPC, TICK_DTYPE, encode, encode_market_info
 from engine.market.instruments import Spec
 from engine.market.sessions import IST
-from engine.sim.recorded import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_LTPC
 
-HAS_FIRST = 128
 MODES = {"ltpc": 0, "full": 1, "option_greeks": 2, "full_d30": 3}
 NAMES = {number: name for name, number in MODES.items()}
 CAPS = {"ltpc": 5000, "full": 2000, "option_greeks": 3000, "full_d30": 0}

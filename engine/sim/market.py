@@ -12,10 +12,10 @@ import numpy as np
 
 from _ext.core.records import WARM_BAR
 from _ext.market.greeks import greeks, prices_of
-from engine.feed import TICK_DTYPE
+from engine.feed import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_LTPC, HAS_OHLC, TICK_DTYPE
 from engine.market.instruments import Spec
 from engine.market.sessions import epoch_ms, profile
-from engine.sim.recorded import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_LTPC, HAS_OHLC, frames_of
+from engine.sim.recorded import frames_of
 
 BASE_SIGMA = 6e-4                  # of one minute; 7-8 bp in total with the bursts
 PHI_SECOND = 0.52 ** (1 / 60)      # of the transient part

@@ -14,11 +14,10 @@ import polars as pl
 
 from _ext.core.records import INSTRUMENT, KINDS, WARM_BAR
 from _ext.trail.journal import Reader
-from engine.feed import TICK_DTYPE, decode, encode
+from engine.feed import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_LTPC, HAS_OHLC, TICK_DTYPE, decode, encode
 from engine.market.instruments import Spec, from_csv
 from engine.market.sessions import IST
 
-HAS_LTPC, HAS_DEPTH, HAS_GREEKS, HAS_OHLC, HAS_I1, HAS_FULL = 1, 2, 4, 8, 16, 64
 START, INSTRUMENTS, BARS, FRAME = 1, 2, 4, 5
 UPSTOX_COLUMNS = {"recv_ts", "instrument_key", "ltt", "ltp", "ltq", "cp", "vtt", "atp", "bp1", "bq1", "ap1", "aq1"}
 TICK_COLUMNS = {"ts", "ltp_paise", "cum_volume"}

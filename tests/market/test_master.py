@@ -99,7 +99,8 @@ def test_the_day_after_an_expiry_is_no_cut_file():
 @pytest.mark.parametrize(("segment", "field", "value"), [
     ("NSE_EQ", "tick_size", 0), ("NSE_EQ", "tick_size", "5"), ("NSE_EQ", "isin", None), ("NSE_EQ", "freeze_quantity", -5),
     ("NSE_FO", "tick_size", 0.1), ("NSE_FO", "lot_size", 500.5), ("NSE_FO", "instrument_type", "XX"),
-    ("NSE_FO", "strike_price", "x"), ("NSE_FO", "expiry", 1e18), ("NSE_FO", "expiry", None), ("NSE_FO", "instrument_key", 7), ("NSE_FO", "lot_size", True)])
+    ("NSE_FO", "strike_price", "x"), ("NSE_FO", "expiry", 1e18), ("NSE_FO", "expiry", None), ("NSE_FO", "instrument_key", 7),
+    ("NSE_FO", "lot_size", True)])
 def test_one_impossible_value_is_enough(segment, field, value):
     rows = raw(DAYS[1])
     keys = {r["underlying_key"] for r in rows if r.get("segment") == "NSE_FO"}
