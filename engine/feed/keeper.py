@@ -100,6 +100,7 @@ class Keeper:
         self.refused: dict[str, tuple[int, set[int]]] = {}     # key -> when it may be tried again, connections that refused it
         self.next_check = self.next_look = self.next_rotation = 0
         self.number = 0
+        self.has_changed = True                          # something is to be asked for or given back
         self.token_ok = True
         self.plan()
 
@@ -107,6 +108,7 @@ class Keeper:
     def plan(self, held: Iterable[str] = ()) -> None:
         """Lays the keys out anew, held ones first: as few connections as do, evenly filled; the rest takes turns in a tenth of the
         last one."""
+        self.has_changed = True
         first = [k for k in held if k in self.insts]
         order = first + [k for k in self.keys if k not in set(first)]
         rooms = [self.limits.alone[self.modes[order[0]]]] * self.limits.connections if order else []
@@ -143,6 +145,7 @@ class Keeper:
         counts = target.count() if counts is None else counts
         if self.limits.room(counts, self.modes[key]) <= 0:
             return False
+        self.has_changed = True
         counts[self.modes[key]] = counts.get(self.modes[key], 0) + 1
         for connection in self.connections:
             connection.wanted.pop(key, None)
@@ -152,6 +155,7 @@ class Keeper:
     def set_mode(self, key: str, mode: str) -> None:
         """Another mode for a key: asked for where it is, without a hole."""
         self.modes[key] = mode
+        self.has_changed = True
         for connection in self.connections:
             if key in connection.wanted:
                 connection.wanted[key] = mode
@@ -164,6 +168,7 @@ class Keeper:
     def on_up(self, number: int, now: int) -> None:
         connection = self.connections[number]
         connection.is_up, connection.is_asked, connection.up_since = True, False, now
+        self.has_changed = True
         connection.sent.clear()
         connection.open.clear()
 
@@ -212,9 +217,11 @@ class Keeper:
         if now >= self.next_look:
             self.next_look = now + LOOK_EVERY
             actions += self._look(now)
-        for connection in self.connections:
-            if connection.is_up:
-                actions += self._send(connection, now)
+        if self.has_changed:
+            self.has_changed = False
+            for connection in self.connections:
+                if connection.is_up:
+                    actions += self._send(connection, now)
         return actions
 
     def _message(self, method: str, keys: Sequence[str], mode: str = "") -> bytes:
@@ -256,6 +263,7 @@ class Keeper:
 
     def _rotate(self, held: set[str]) -> None:
         """The next of those that do not fit take the place of as many that had their turn."""
+        self.has_changed = True
         last = self.connections[-1]
         turns, waiting = max(len(last.wanted) // 10, 1), set(self.spare)
         leaving = [k for k in last.wanted if k in waiting and k not in held][:turns]
@@ -287,6 +295,7 @@ class Keeper:
         for key, (due, _) in list(self.refused.items()):
             if due and now >= due:
                 self.refused[key] = 0, set()
+                self.has_changed = True
                 for connection in self.connections:
                     connection.sent.pop(key, None)
 
@@ -335,6 +344,7 @@ class Keeper:
                 self._row("stale", key, now, now, 0)
             self.asked[key] = now, min(2 * pause, 16 * ASK_AGAIN)
             del connection.sent[key]                    # subscribed once more; the server answers with a snapshot
+            self.has_changed = True
 
     def _row(self, kind: str, key: str, begin: int, end: int, measured: float) -> None:
         """A row of the gap ledger."""

@@ -94,6 +94,7 @@ def test_messages_hold_at_most_500_keys():
     desk.now += SECOND
     for connection in desk.keeper.connections:
         connection.sent.clear()
+    desk.keeper.has_changed = True
     sizes = [len(json.loads(a.message)["data"]["instrumentKeys"]) for a in desk.keeper.due(desk.now) if a.what == "send"]
     assert sizes == [500, 500, 250] * 2
 
