@@ -423,7 +423,7 @@ class EngineProcess:
 
     async def _fetch(self, fetch: Fetch) -> None:
         try:
-            if fetch.what == "minute":
+            if fetch.what != "day":
                 rows = candles.of_quotes(await self.rest.last_minutes(fetch.keys), fetch.minute)
             else:
                 rows = {fetch.keys[0]: candles.of_rows(await self.rest.today(fetch.keys[0]))}

@@ -626,9 +626,9 @@ cdef class Market:
             self._reenter(r, inst, 0, first)
 
     cdef void _disorder(self, Row* r, uint32_t inst, int64_t minute, int64_t ms, int64_t now) noexcept nogil:
-        """A trade of `minute` came too late for its bar: once a minute, those between are to be looked up."""
-        if r.disordered != r.minute and r.minute != 0 and not self.is_snapshot and minute > r.minute - DISORDER_MINUTES:
-            r.disordered = r.minute
+        """A trade of `minute` came too late for its bar: told once, what it and the minutes since were is to be looked up."""
+        if r.disordered != minute and r.minute != 0 and not self.is_snapshot and minute > r.minute - DISORDER_MINUTES:
+            r.disordered = minute
             self.tell(GAP_DISORDER, inst, now, now, minute, r.minute, 0, <double>ms * 1e-3, DISORDER_MS * 1e-3)
 
     cdef bint _is_wild(self, Row* r, const Tick* t, uint32_t inst, int64_t now, bint gap) noexcept nogil:

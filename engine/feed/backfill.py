@@ -1,11 +1,13 @@
 """Minutes lost in a gap, fetched from the broker's candles and entered where they belong. Pure, like the keeper beside it.
 
-The last completed minute of up to 500 names comes with one call (quotes, interval I1), so a gap inside a minute costs little; older
-minutes need a call a name (intraday candles) and share what the broker's limits leave, tradable names first.
+The last completed minute of up to 500 names comes with one call (quotes, interval I1), so a gap inside a minute costs little, and
+while the whole feed is silent each minute is fetched as it ends and kept until it is missed. Older minutes need a call a name
+(intraday candles) and share what the broker's limits leave, tradable names first.
 """
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,11 @@ SETTLE = 4 * SECOND
 BATCH = 500
 GATHER = 2 * SECOND
 """Between two calls for the last minute: names come back from a gap one after another."""
+AHEAD_KEPT, SLICE = 90, 64
+SILENT = 3 * SECOND
+"""Nothing of any name for so long: minutes are fetched before anybody knows what is missing."""
+FEW = 100
+"""Names that are not traded are worth a call each while they are no more than these."""
 TRIES, AGAIN = 12, 15 * SECOND
 """A call that gave nothing is made again after 15 s, 30 s, .. up to four minutes, half an hour in all."""
 BUDGET = ((SECOND, 10), (60 * SECOND, 300), (1800 * SECOND, 1200))
@@ -31,7 +38,7 @@ BUDGET = ((SECOND, 10), (60 * SECOND, 300), (1800 * SECOND, 1200))
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """`minute` (of `keys`, the last completed one) or `day` (of one key: every minute of today)."""
+    """`minute` or `ahead` (of `keys`, the last completed one) or `day` (of one key: every minute of today)."""
     what: str
     keys: tuple[str, ...]
     minute: int = 0
@@ -50,6 +57,8 @@ class Backfill:
         self.tried: dict[int, tuple[int, int]] = {}      # row -> calls for its day, when the next may go
         self.asked: set[int] = set()                     # rows with a call under way
         self.next_minute = 0                             # when the last minute may be asked for again
+        self.ahead: dict[int, dict[int, np.ndarray]] = {}      # row -> minute -> bar, fetched while all was silent
+        self.ahead_of = 0                                # the last minute fetched so
         self.calls: deque[int] = deque(maxlen=2000)
         self.filled = self.given_up = 0
 
@@ -61,11 +70,12 @@ class Backfill:
         if self.core.has_lost:
             for gap in np.frombuffer(self.core.take_lost().tobytes(), GAP):
                 self._want(int(gap["inst"]), int(gap["first_minute"]), int(gap["last_minute"]), now)
-        if not self.wanted:
-            return []
         exchange = self.core.market.exchange_now(now)
         last = (exchange - SETTLE) // MINUTE - 1         # the last minute whose candle is there
-        out: list[Fetch] = []
+        out = self._look_ahead(now, last)
+        if not self.wanted:
+            return out
+        self._use_ahead()
         if now >= self.next_minute:
             rows = [inst for inst, minutes in self.wanted.items() if last in minutes and self._is_free(inst, now)]
             if rows:
@@ -74,21 +84,54 @@ class Backfill:
                 self.calls.append(now)
                 self.asked.update(rows[part:part + BATCH])
                 out.append(Fetch("minute", tuple(self.keys[i] for i in rows[part:part + BATCH]), last))
-        older = [inst for inst, minutes in self.wanted.items() if inst in self.rank and max(minutes) <= last
+        others = sum(inst not in self.rank for inst in self.wanted)
+        older = [inst for inst, minutes in self.wanted.items() if (inst in self.rank or others <= FEW) and max(minutes) <= last
                  and self._is_free(inst, now)]
-        for inst in sorted(older, key=self.rank.__getitem__):
+        for inst in sorted(older, key=lambda i: self.rank.get(i, len(self.rank))):
             if not self._may(now):
                 break
             self.calls.append(now)
             self.asked.add(inst)
             out.append(Fetch("day", (self.keys[inst],)))
         if last > 0:                                     # what nobody will fetch is not waited for
-            for inst in [i for i, minutes in self.wanted.items() if i not in self.rank and i not in self.asked
+            for inst in [i for i, minutes in self.wanted.items() if i not in self.rank and i not in self.asked and others > FEW
                          and max(minutes) < last - 2]:
                 del self.wanted[inst]
                 self.tried.pop(inst, None)
                 self.given_up += 1
         return out
+
+    def _look_ahead(self, now: int, last: int) -> list[Fetch]:
+        """While nothing is heard in the session: each minute of every name as it ends."""
+        heard, today = self.core.market.heard, last * MINUTE // DAY_NS * 1440 + OPEN_MINUTE
+        if not heard or now - heard < SILENT or last <= self.ahead_of or not today <= last < today + max(
+                self.closes.values(), default=0) or (last + 1) * MINUTE < self.core.market.exchange_now(heard):
+            return []
+        self.ahead_of = last
+        rows = [inst for inst in self.keys if last < today + self.closes[inst]]
+        out = []
+        for part in range(0, len(rows), BATCH):
+            self.calls.append(now)
+            out.append(Fetch("ahead", tuple(self.keys[i] for i in rows[part:part + BATCH]), last))
+        return out
+
+    def _use_ahead(self) -> None:
+        """Enters what was fetched before it was missed, a few names at a time."""
+        for inst in list(islice((i for i in self.wanted if i in self.ahead), SLICE)):
+            kept = self.ahead.pop(inst)
+            mine = [kept[minute] for minute in sorted(self.wanted[inst] & kept.keys())]
+            if mine:
+                self._enter(inst, np.concatenate(mine))
+
+    def _enter(self, inst: int, rows: np.ndarray) -> None:
+        rows["inst"] = inst
+        self.record(BACKFILL, rows.tobytes())
+        minutes = self.wanted[inst]
+        minutes.difference_update(int(m) for m in rows["minute"])
+        self.filled += len(rows)
+        if not minutes:
+            del self.wanted[inst]
+            self.tried.pop(inst, None)
 
     def _want(self, row: int, first: int, last: int, now: int) -> None:
         """Notes minutes `first` to `last` as missing, as far as they lie in today's session of the name (NO_INST: of each)."""
@@ -111,6 +154,8 @@ class Backfill:
 
     def failed(self, fetch: Fetch, now: int) -> None:
         """The call gave nothing; it is made again, a few times."""
+        if fetch.what == "ahead":
+            return
         for key in fetch.keys:
             self._again(self.insts[key], now)
 
@@ -132,6 +177,12 @@ class Backfill:
         """What came: key -> WARM_BAR rows (minute, prices in paise, volume), oldest first; of a `minute` one row each."""
         for key in fetch.keys:
             inst = self.insts[key]
+            if fetch.what == "ahead":
+                if key in bars:
+                    kept = self.ahead.setdefault(inst, {})
+                    kept[fetch.minute] = bars[key]
+                    kept.pop(fetch.minute - AHEAD_KEPT, None)
+                continue
             self.asked.discard(inst)
             minutes = self.wanted.get(inst)
             if not minutes:
@@ -139,14 +190,8 @@ class Backfill:
             rows = with_still_minutes(bars[key]) if key in bars else np.zeros(0, WARM_BAR)
             mine = rows[np.isin(rows["minute"], list(minutes))].copy()
             if len(mine):
-                mine["inst"] = inst
-                self.record(BACKFILL, mine.tobytes())
-                minutes.difference_update(int(m) for m in mine["minute"])
-                self.filled += len(mine)
-            if not minutes:
-                self.wanted.pop(inst, None)
-                self.tried.pop(inst, None)
-            elif fetch.what == "day" or not len(mine):
+                self._enter(inst, mine)
+            if inst in self.wanted and (fetch.what == "day" or not len(mine)):
                 self._again(inst, now)
 
 

@@ -104,7 +104,7 @@ class VirtualFeed:
     def _bars(self, fetch: Fetch) -> None:
         if not self.feed.has_candles(self.now):
             self.backfill.failed(fetch, self.now)
-        elif fetch.what == "minute":
+        elif fetch.what != "day":
             found = {key: row for key in fetch.keys if (row := self.candles.minute(key, fetch.minute)) is not None}
             self.backfill.on_bars(fetch, found, self.now)
         else:
