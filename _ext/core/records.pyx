@@ -56,7 +56,7 @@ WARM_BAR = _dtype([("inst", "<u4"), ("flags", "<i4"), *i64("minute open high low
 GAP = _dtype([("inst", "<u4"), ("kind", "<i4"), *i64("begin end first_minute last_minute volume"), ("measured", "<f8"),
               ("limit", "<f8")], sizeof(Gap))
 GAPS = ("", "silence", "stall", "link", "late", "skew", "jump", "corrupt", "doubt", "filled", "refused", "stale", "halted",
-        "disorder")
+        "disorder", "pause")
 LINK = _dtype([("which", "<i4"), ("up", "<i4"), ("code", "<i4"), ("pad", "<i4")], sizeof(Link))
 REPLY = _dtype([("intent", "<u8"), ("outcome", "<i4"), ("code", "<i4"), ("latency", "<i8"), ("order_id", "S32"),
                 ("error", "S16"), ("kind", "<i4"), ("pad", "<i4")], sizeof(Reply))

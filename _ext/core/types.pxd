@@ -185,6 +185,7 @@ cdef enum GapKind:
     GAP_STALE = 11            # subscribed anew because it said nothing while others did
     GAP_HALTED = 12           # answers to subscriptions, and never changes
     GAP_DISORDER = 13         # an update of a trade older than one known: what its minute was is to be looked up
+    GAP_PAUSE = 14            # one name's updates came, but no trade for longer than its own rate allows: nothing is lost
 
 ctypedef struct Gap:          # a row of the ledger
     uint32_t inst             # NO_INST: the feed as a whole

@@ -39,6 +39,7 @@ cdef class Market:
     cdef int doubts
     cdef int64_t told_skew_ms
     cdef readonly int64_t heard          # now of the last update of any name, ns
+    cdef int64_t stalled                 # now of the last update that ended a silence of all names
     cdef readonly int64_t down           # now since when there is no connection, 0: there is one
     cdef int64_t late_begin              # of the deliveries that are late now; 0: none
     cdef int64_t late_last
@@ -64,8 +65,9 @@ cdef class Market:
     cdef void _open_bar(self, Row* r, uint32_t inst, int64_t minute, int64_t price) noexcept nogil
     cdef void _trade(self, Row* r, uint32_t inst, const Tick* t, TickInfo* out, bint in_session, bint gap) noexcept nogil
     cdef void _enter(self, Row* r, uint32_t inst, const Bar* bar) noexcept nogil
+    cdef Saved* _state_before(self, const Row* r, uint32_t inst, int64_t minute) noexcept nogil
     cdef int _reenter(self, Row* r, uint32_t inst, int more, int64_t drop_from) noexcept nogil
-    cdef int64_t _in_hours(self, int64_t begin, int64_t now) noexcept nogil
+    cdef int64_t _in_hours(self, int64_t begin) noexcept nogil
     cdef void _lost(self, Row* r, uint32_t inst, const Tick* t, int64_t now) noexcept nogil
     cdef void _choose_strike(self, Row* r, uint32_t inst, int64_t price) noexcept nogil
     cdef void _volatility(self, Row* r, uint32_t inst, const Tick* t, TickInfo* out) noexcept nogil

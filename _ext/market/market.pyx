@@ -12,8 +12,8 @@ from libc.string cimport memcpy, memset
 import numpy as np
 
 from _ext.core.types cimport (
-    GAP_DISORDER, GAP_DOUBT, GAP_FILLED, GAP_JUMP, GAP_LATE, GAP_LINK, GAP_SILENCE, GAP_SKEW, GAP_STALL, HAS_FIRST,
-    HAS_FULL, HAS_LTPC, KIND_OPTION, NO_INST, SESSION_MINUTES, Gap, Instrument, Tick, WarmBar)
+    GAP_DISORDER, GAP_DOUBT, GAP_FILLED, GAP_JUMP, GAP_LATE, GAP_LINK, GAP_PAUSE, GAP_SILENCE, GAP_SKEW, GAP_STALL,
+    HAS_FIRST, HAS_FULL, HAS_LTPC, KIND_OPTION, NO_INST, SESSION_MINUTES, Gap, Instrument, Tick, WarmBar)
 from _ext.market.book cimport update_book
 from _ext.market.chain cimport Chain, Chains
 from _ext.market.indicators cimport Indicators, enter_bar
@@ -89,6 +89,17 @@ cdef int32_t gap_limit(const uint16_t* histogram) noexcept nogil:
     return <int32_t>max(<int64_t>GAP_MIN_MS, 3 * edge)
 
 
+cdef bint bar_of(const WarmBar* bar, Bar* out) noexcept nogil:
+    """A candle as a bar whose high and low hold its open and close; False when its prices are none. Base and flags are the caller's."""
+    if bar.open <= 0 or bar.close <= 0:
+        return False
+    out.minute, out.open, out.close = bar.minute, bar.open, bar.close
+    out.high = max(bar.high, max(bar.open, bar.close))
+    out.low = min(bar.low if bar.low > 0 else bar.open, min(bar.open, bar.close))
+    out.volume = max(bar.volume, <int64_t>0)
+    return True
+
+
 cdef class Market:
     """State of `capacity` instruments with rings of `depth` ticks (a power of two).
 
@@ -146,15 +157,9 @@ cdef class Market:
         cdef Bar entry
         cdef int64_t session = (bar.minute + 330) % 1440 - OPEN_MINUTE
         cdef int64_t day = (bar.minute + 330) // 1440
-        if bar.inst >= self.size or session < 0 or session >= SESSION_MINUTES or bar.open <= 0 or bar.close <= 0:
+        if bar.inst >= self.size or session < 0 or session >= SESSION_MINUTES or not bar_of(bar, &entry):
             return
         r = &self.rows[bar.inst]
-        entry.minute = bar.minute
-        entry.open = bar.open
-        entry.high = max(bar.high, max(bar.open, bar.close))
-        entry.low = min(bar.low, min(bar.open, bar.close)) if bar.low > 0 else min(bar.open, bar.close)
-        entry.close = bar.close
-        entry.volume = max(bar.volume, <int64_t>0)
         entry.base = bar.open if day != r.day or r.last_close <= 0.0 else <int64_t>r.last_close
         entry.flags = BAR_HISTORY
         self._enter(r, bar.inst, &entry)
@@ -193,38 +198,36 @@ cdef class Market:
         if r.gap_bars < NONE_LOST:
             r.gap_bars += 1
 
+    cdef Saved* _state_before(self, const Row* r, uint32_t inst, int64_t minute) noexcept nogil:
+        """The newer of the kept states that ends before `minute` and whose later bars are all still there; NULL: none."""
+        cdef Saved* best = NULL
+        cdef Saved* slot
+        cdef uint64_t oldest = r.bars_at - min(r.bars_at, <uint64_t>BARS_KEPT)
+        cdef int i
+        for i in range(2):
+            slot = &self.saved[2 * <size_t>inst + i]
+            if 0 <= slot.minute < minute and oldest <= slot.count <= r.bars_at and (best == NULL or slot.count > best.count):
+                best = slot
+        return best
+
     cdef int _reenter(self, Row* r, uint32_t inst, int more, int64_t drop_from) noexcept nogil:
         """Enters the kept bars once more from a state before the first change: with the `more` bars of `scratch`, oldest first, in
         place of their own minutes, and without the others from `drop_from` on that did not come from candles. How many of the
         `more` were entered: the last of them, where the first are older than anything that can be undone."""
         cdef Bar own[BARS_KEPT]
-        cdef Saved* from_ = NULL
+        cdef Saved* from_
         cdef Saved* slot
         cdef Bar* ring = self.bars + <size_t>inst * BARS_KEPT
         cdef int64_t first = self.scratch[0].minute if more else drop_from
-        cdef int64_t last_minute = -1, oldest_minute = -1
+        cdef int64_t last_minute
         cdef double last_close = r.last_close
         cdef int i, k = 0, count = 0, skipped
-        cdef uint64_t n, oldest = r.bars_at - min(r.bars_at, <uint64_t>BARS_KEPT)
+        cdef uint64_t n
         cdef Bar bar
-        for i in range(2):
-            slot = &self.saved[2 * <size_t>inst + i]
-            if slot.minute < 0 or slot.count < oldest or slot.count > r.bars_at:
-                continue
-            if oldest_minute < 0 or slot.minute < oldest_minute:
-                oldest_minute = slot.minute
-            if slot.minute < first and (from_ == NULL or slot.count > from_.count):
-                from_ = slot
-        while from_ == NULL and k < more and oldest_minute >= 0:      # what is too old to be put right stays lost
-            while k < more and self.scratch[k].minute <= oldest_minute:
-                k += 1
-            if k == more:
-                break
-            for i in range(2):
-                slot = &self.saved[2 * <size_t>inst + i]
-                if (slot.minute >= 0 and oldest <= slot.count <= r.bars_at and slot.minute < self.scratch[k].minute
-                        and (from_ == NULL or slot.count > from_.count)):
-                    from_ = slot
+        from_ = self._state_before(r, inst, first)
+        while from_ == NULL and k + 1 < more:      # what is too old to be put right stays lost
+            k += 1
+            from_ = self._state_before(r, inst, self.scratch[k].minute)
         if from_ == NULL:
             return 0
         skipped = k
@@ -271,7 +274,7 @@ cdef class Market:
         cdef Row* r
         cdef uint32_t inst
         cdef int i, taken = 0, entered
-        cdef int64_t session, before = -1, five
+        cdef int64_t session, before = -1
         cdef Bar* bar
         if count <= 0 or bars[0].inst >= self.size:
             return
@@ -280,30 +283,23 @@ cdef class Market:
         for i in range(count):
             session = (bars[i].minute + 330) % 1440 - OPEN_MINUTE
             if (bars[i].inst != inst or taken == SCRATCH or session < 0 or session >= r.close_minute or bars[i].minute <= before
-                    or bars[i].open <= 0 or bars[i].close <= 0 or bars[i].low <= 0 or bars[i].minute > r.minute
+                    or bars[i].low <= 0 or bars[i].minute > r.minute
                     or (bars[i].minute == r.minute and not r.bar_flags & BAR_CLOSED)):
                 continue
             bar = &self.scratch[taken]
-            taken += 1
-            before = bar.minute = bars[i].minute
-            bar.open, bar.close = bars[i].open, bars[i].close
-            bar.high = max(bars[i].high, max(bar.open, bar.close))
-            bar.low = min(bars[i].low, min(bar.open, bar.close))
-            bar.volume = max(bars[i].volume, <int64_t>0)
-            bar.base = bar.open
-            bar.flags = BAR_FILLED | BAR_CLOSED
+            if bar_of(&bars[i], bar):
+                taken += 1
+                before = bar.minute
+                bar.base = bar.open
+                bar.flags = BAR_FILLED | BAR_CLOSED
         if taken == 0:
             return
         entered = self._reenter(r, inst, taken, <int64_t>1 << 62)
         if entered == 0:
             return
-        five = r.minute5 * 5
         for i in range(taken):              # the forming five minutes began in the gap
-            if self.scratch[i].minute >= five and self.scratch[i].minute < five + 5 and self.scratch[i].minute < r.minute:
-                if i == 0 or self.scratch[i - 1].minute < five:
-                    if self.scratch[i].minute == five:
-                        r.open5 = self.scratch[i].open
-                break
+            if self.scratch[i].minute == r.minute5 * 5 < r.minute:
+                r.open5 = self.scratch[i].open
         self.tell(GAP_FILLED, inst, now, now, self.scratch[taken - entered].minute, self.scratch[taken - 1].minute, 0, entered,
                   count)
 
@@ -466,11 +462,12 @@ cdef class Market:
         """Digests one update of `inst` received at `now`."""
         cdef int64_t now_ms = now // 1000000
         cdef int64_t lag, silence, trade_silence, session
-        cdef bint gap = False
+        cdef bint is_pause, gap = False
         cdef RingTick* slot
-        if now - self.heard > STALL_NS and self.heard != 0 and self._in_session(now):
-            silence = self._in_hours(self.heard, now)
-            if now - silence > STALL_NS:
+        if now - self.heard > STALL_NS and self.heard != 0:
+            self.stalled = now
+            silence = self._in_hours(self.heard)
+            if self._in_session(now) and now - silence > STALL_NS:
                 self.tell(GAP_STALL, NO_INST, silence, now, self._minute_at(silence), self._minute_at(now), 0,
                           <double>(now - silence) * 1e-9, STALL_NS * 1e-9)
         self.heard = now
@@ -489,8 +486,8 @@ cdef class Market:
             if gap and not self.is_snapshot:
                 self.gaps += 1
                 self._lost(r, inst, t, now)
-            elif not gap:
-                count_gap(r.gaps, silence)
+            if not gap or (r.flowing >= self.stalled and not self.is_snapshot):
+                count_gap(r.gaps, silence)       # its own rate; a silence of all names says nothing of it
         if not self.is_snapshot or r.flowing == 0:
             r.flowing = now
         if t.has & (HAS_FULL | HAS_FIRST) and t.iv > 0.0:
@@ -503,15 +500,20 @@ cdef class Market:
             else:
                 self._clock(now_ms, lag, inst)
                 out.lag_ms = max(lag - self.min_lag_ms, <int64_t>0)
-                if r.ltt != 0 and t.ltt > r.ltt:
-                    trade_silence = t.ltt - r.ltt
-                    if trade_silence > r.trade_gap_limit_ms:
-                        gap = True
-                    else:
-                        count_gap(r.trade_gaps, trade_silence)
                 session = ((t.ltt + IST_MS) % DAY_MS) // 60000 - OPEN_MINUTE
                 if 0 <= session < r.close_minute:
                     out.minute = <int32_t>session
+                if r.ltt != 0 and t.ltt > r.ltt:
+                    trade_silence = t.ltt - r.ltt
+                    is_pause = trade_silence > r.trade_gap_limit_ms
+                    if not is_pause:
+                        count_gap(r.trade_gaps, trade_silence)
+                    elif not gap and not self.is_snapshot and (t.ltt + IST_MS) // DAY_MS == (r.ltt + IST_MS) // DAY_MS:
+                        count_gap(r.trade_gaps, trade_silence)
+                        if out.minute >= 0:      # nobody traded while updates came: nothing is lost, and nothing counts across it
+                            self.tell(GAP_PAUSE, inst, now - trade_silence * NS, now, r.ltt // 60000, t.ltt // 60000, 0,
+                                      <double>trade_silence * 1e-3, <double>r.trade_gap_limit_ms * 1e-3)
+                    gap = gap or is_pause
                 if r.doubted_gap:
                     gap = True
                 if not (t.ltt == r.ltt and t.ltp == r.ltp and (t.vtt == r.peak or t.vtt == 0)) or gap:
@@ -602,7 +604,7 @@ cdef class Market:
     cdef bint _in_session(self, int64_t now) noexcept nogil:
         return 0 <= (self._minute_at(now) + 330) % 1440 - OPEN_MINUTE < SESSION_MINUTES - 5
 
-    cdef int64_t _in_hours(self, int64_t begin, int64_t now) noexcept nogil:
+    cdef int64_t _in_hours(self, int64_t begin) noexcept nogil:
         """`begin`, or the receipt time of its day's open where that is later: what was before it is no loss."""
         cdef int64_t early = OPEN_MINUTE - (self._minute_at(begin) + 330) % 1440
         return begin + (60000 * early - self.exchange_ms(begin) % 60000) * NS if early > 0 else begin
@@ -610,7 +612,7 @@ cdef class Market:
     cdef void _lost(self, Row* r, uint32_t inst, const Tick* t, int64_t now) noexcept nogil:
         """A name is back after a silence its own rate does not explain: its minutes since then are not whole, also those the timer
         has closed in the meantime."""
-        cdef int64_t since = self._in_hours(r.flowing, now)
+        cdef int64_t since = self._in_hours(r.flowing)
         cdef int64_t first = self._minute_at(since), last = self._minute_at(now), volume = 0
         if now - since <= <int64_t>r.gap_limit_ms * NS:
             return
@@ -678,7 +680,7 @@ cdef class Market:
         """The last connection went, or the first came back."""
         cdef int64_t first, last
         if is_up and self.down != 0:
-            first, last = self._minute_at(self._in_hours(self.down, now)), self._minute_at(now)
+            first, last = self._minute_at(self._in_hours(self.down)), self._minute_at(now)
             if last < first or self.min_lag_ms == NO_LAG:     # before the open, or before anything was heard
                 first = last = 0
             self.tell(GAP_LINK, NO_INST, self.down, now, first, last, 0, <double>(now - self.down) * 1e-9, code)

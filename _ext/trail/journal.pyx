@@ -43,7 +43,7 @@ cdef enum:
     PAGE = 4096
     FIRST_DECISION = 64
     FIRST_TELEMETRY = 128
-    RESERVE = 1 << 20         # bytes of decisions one input may cause
+    RESERVE = 4 << 20         # bytes of decisions one input may cause: 16,384 rows of the gap ledger are 1.6 MB
 
 MAGIC = b"SPIKEJ\x00\x01"
 

@@ -15,20 +15,20 @@ from tests.market.conftest import DAY
 
 OPEN_MS = epoch_ms(DAY)
 MINUTE = OPEN_MS // 60_000
-SPEC = Spec("NSE_EQ|AAA", "AAA", price=100_000)
+SPEC, OTHER = Spec("NSE_EQ|AAA", "AAA", price=100_000), Spec("NSE_EQ|BBB", "BBB", price=100_000)
 
 
 class Desk:
-    """One name, an update every two seconds of a fixed walk; any of them may be left out."""
+    """One name, an update every two seconds of a fixed walk; any of them may be left out. Another says nothing unless told to."""
 
     def __init__(self, history=0):
         self.trail = Keeping((71,))
-        self.core = Core(self.trail, 1, 64)
+        self.core = Core(self.trail, 2, 64)
         bars = np.zeros(history, WARM_BAR)
         bars["minute"] = MINUTE - 1440 + 300 + np.arange(history)
         bars["open"] = bars["high"] = bars["low"] = bars["close"] = 100_000 + 50 * (np.arange(history) % 3)
         bars["volume"] = 900
-        begin(self.core, config.Config.model_construct(models="/nonexistent"), [SPEC], DAY, bars, (OPEN_MS - 60_000) * 1_000_000,
+        begin(self.core, config.Config.model_construct(models="/nonexistent"), [SPEC, OTHER], DAY, bars, (OPEN_MS - 60_000) * 1_000_000,
               Boot("test", 1, "0"), 10**8)
         rng = np.random.default_rng(2)
         self.price = 100_000 + 5 * np.cumsum(rng.integers(-3, 4, 4000))
@@ -39,9 +39,9 @@ class Desk:
             if not lost(2 * step):
                 self.tick(2 * step, int(self.price[step]), int(self.vtt[step]), kind)
 
-    def tick(self, second, price, vtt, kind=1, ltt=None):
+    def tick(self, second, price, vtt, kind=1, ltt=None, spec=SPEC):
         row = np.zeros(1, TICK_DTYPE)
-        row["key"], row["key_len"], row["mode"], row["has"] = SPEC.key.encode(), len(SPEC.key), 1, 1 | 64
+        row["key"], row["key_len"], row["mode"], row["has"] = spec.key.encode(), len(spec.key), 1, 1 | 64
         at = OPEN_MS + 1000 * second
         row["ltp"], row["ltt"], row["vtt"] = price, at if ltt is None else ltt, vtt
         self.core.feed(5, (at + 300) * 1_000_000, encode(row, at, kind))
@@ -156,3 +156,32 @@ def test_a_start_within_the_session_knows_what_it_missed():
     desk.core.feed(21, (OPEN_MS + 2_800_000) * 1_000_000, whole.bars(40, 43).tobytes())
     kept = (desk.core.market.kept_bars(0)["minute"] - MINUTE).tolist()
     assert kept[-7:] == [39, 40, 41, 42, 43, 44, 45]
+
+
+def test_nobody_trading_is_a_pause_not_a_loss():
+    desk = Desk(60)
+    backfill = Backfill(desk.core, {0: SPEC.key}, [0], lambda kind, payload: None)
+    desk.play(0, 1800)
+    for second in range(1800, 1862, 2):
+        desk.tick(second, int(desk.price[899]), int(desk.vtt[899]), ltt=OPEN_MS + 1_798_000)
+    desk.play(1862, 2000)
+    assert [r for r in desk.rows() if r[0] in ("pause", "silence")] == [("pause", 29, 31)]
+    backfill.due((OPEN_MS + 2_000_000) * 1_000_000)
+    assert not backfill.wanted
+    kept = (desk.core.market.kept_bars(0)["minute"] - MINUTE).tolist()
+    assert 29 not in kept and 31 not in kept and 32 in kept      # what touches the pause does not count
+
+
+@pytest.mark.parametrize("trades_only", [True, False])
+def test_a_name_that_is_slow_by_nature_is_known_after_a_hundred_updates(trades_only):
+    """Its rate is learned from every silence but those of all names, also while each is beyond the limit it starts with."""
+    desk = Desk(60)
+    for second in range(0, 7000, 2):
+        is_turn = second % 20 == 0
+        desk.tick(second, int(desk.price[second // 2]), int(desk.vtt[second // 2]), spec=OTHER)
+        if is_turn or trades_only:
+            step = second // 20 * 10
+            desk.tick(second, int(desk.price[step]), int(desk.vtt[step]), ltt=OPEN_MS + 2000 * step)
+    found = [first for kind, first, _ in desk.rows() if kind == ("pause" if trades_only else "silence")]
+    assert 90 <= len(found) <= 110 and max(found) <= 36
+    assert desk.core.market.row(0)["trade_gap_limit_ms" if trades_only else "gap_limit_ms"] == 72_000

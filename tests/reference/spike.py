@@ -76,10 +76,10 @@ class Twin:
         if ltp <= 0 or ltt <= 0:
             return None
         if self.ltt is not None and ltt > self.ltt:
-            if ltt - self.ltt > self.trade_limit:
-                gap = True
-            else:
+            is_pause, days = ltt - self.ltt > self.trade_limit, {(t + IST_MS) // 86_400_000 for t in (self.ltt, ltt)}
+            if not is_pause or (not gap and len(days) == 1):      # a pause counts too where updates came meanwhile
                 self.trade_gaps[self._edge(ltt - self.ltt)] += 1
+            gap = gap or is_pause
         if ltt == self.ltt and ltp == self.ltp and vtt in (self.peak, 0) and not gap:
             return None
         session = (ltt + IST_MS) % 86_400_000 // 60_000 - OPEN
