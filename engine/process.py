@@ -103,7 +103,7 @@ class EngineProcess:
         self.notes: list[str] = []
         self.heed_at, self.model_seen = 0.0, 0
         self.waiting: list[tuple[int, bytes]] = []
-        self.screened: dict[str, Any] | None = None
+        self.screened: list[dict[str, Any]] = []
         self.order: list[str] = []                     # keys, the most liquid first
         self.factors: dict[str, float] = {}            # of names with a split or bonus since their history was fetched
         self.warned = self.token_stop = False
@@ -141,6 +141,7 @@ class EngineProcess:
             begin(self.core, self.config, self.specs, self.day, past, now,
                   Boot(self.target.source, self.seed, self.nonce,
                        store_seconds=self.config.store.seconds * max(1.0, self.clock.speed)), total, self.screened)
+            universe.told(self.screened)
         self.core.stamped = True
         self.core.feed_time = self.target.source == "sim"
         self.keys = {i: self.core.instrument(i)["key"].rstrip(b"\0").decode() for i in range(len(self.specs))}
@@ -181,13 +182,17 @@ class EngineProcess:
                 self._note(f"{stock.symbol} is watched, not traded: {stock.reason}")
         is_future = self.config.risk.vehicle == "future"
         specs = today.universe.specs(futures=is_future)
-        quotes = await self.rest.quotes([s.key for s in specs])
+        near = {s.symbol: s.futures[0].key for s in today.universe.stocks.values() if s.futures}
+        quotes = await self.rest.quotes(dict.fromkeys([*(s.key for s in specs), *near.values()]))
+        usual = history.turnovers(self.day)
         strange = self._strange_nights([s for s in specs if s.kind == "equity"], quotes)
         prices = {key: protocol.paise(quote.get("last_price")) for key, quote in quotes.items()}
         ranked = universe.with_liquidity(universe.suspended(today.universe, strange), {
-            s.symbol: universe.turnover_of(quotes.get(s.key, {})) for s in today.universe.stocks.values()})
+            s.symbol: universe.turnover_of(quotes.get(s.key, {}), quotes.get(near.get(s.symbol, ""), {}),
+                                           usual.get(s.key, math.nan))
+            for s in today.universe.stocks.values()})
         self.order = [s.key for s in sorted(ranked.stocks.values(), key=lambda s: (math.isnan(s.liquidity), -s.liquidity))]
-        self.screened = today.document(ranked)
+        self.screened = [*universe.noted(self.day), today.document(ranked)]
         specs = [dataclasses.replace(s, tradable=s.tradable and s.key not in strange and s.underlying not in strange)
                  for s in today.universe.specs(is_future, self.config.options, prices)]
         specs = [dataclasses.replace(

@@ -47,14 +47,15 @@ class Boot:
 
 
 def begin(core: Core, config: Config, specs: list[Spec], day: dt.date, history: np.ndarray, now: int, boot: Boot,
-          funds: int, screened: dict[str, Any] | None = None) -> None:
-    """Feeds everything the core must know before the first tick. `funds` in paise; `screened`: the UNIVERSE record, by default
-    what the specs say."""
+          funds: int, screened: Sequence[dict[str, Any]] = ()) -> None:
+    """Feeds everything the core must know before the first tick. `funds` in paise; `screened`: the UNIVERSE records, by default one
+    of what the specs say."""
     document = config.record() | {"source": boot.source, "seed": boot.seed, "nonce": boot.nonce, "engine": boot.engine,
                                   "day": day.isoformat(), "store_seconds": boot.store_seconds, "store_rows": config.store.rows}
     core.feed(START, now, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
     core.feed(INSTRUMENTS, now, instruments.table(specs, day).tobytes())
-    core.feed(UNIVERSE, now, orjson.dumps(screened or universe.described(specs, day)))
+    for known in screened or [universe.described(specs, day)]:
+        core.feed(UNIVERSE, now, orjson.dumps(known))
     core.feed(PROFILE, now, sessions.profile(day).tobytes())
     for part in range(0, len(history), 4096):
         core.feed(BARS, now, history[part:part + 4096].tobytes())

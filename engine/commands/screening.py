@@ -1,6 +1,7 @@
 """The universe: which stocks are in F&O, on what terms, what changed, who may trade; and their history."""
 import asyncio
 import datetime as dt
+import math
 import re
 from collections import Counter
 from dataclasses import asdict
@@ -65,14 +66,11 @@ def universe(context: typer.Context,
 
 
 def _with_history(found: work.Universe) -> work.Universe:
-    """Liquidity from the candles `history sync` has kept, where it has."""
+    """Liquidity by what `history sync` knows of the last 20 sessions; an engine adds open interest and spread."""
     from engine.market import history
 
-    if not any(history.folder().glob("*/*.parquet")):
-        return found
-    first = found.day - dt.timedelta(days=35)
-    return work.with_liquidity(found, {s.symbol: work.turnover_of_bars(history.read(s.key, first, found.day))
-                                       for s in found.stocks.values()})
+    usual = history.turnovers(found.day)
+    return work.with_liquidity(found, {s.symbol: work.Turnover(usual.get(s.key, math.nan)) for s in found.stocks.values()})
 
 
 @command.command()

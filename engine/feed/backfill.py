@@ -81,6 +81,8 @@ class Backfill:
             if rows:
                 self.next_minute = now + GATHER
             for part in range(0, len(rows), BATCH):
+                if not self._may(now):
+                    break
                 self.calls.append(now)
                 self.asked.update(rows[part:part + BATCH])
                 out.append(Fetch("minute", tuple(self.keys[i] for i in rows[part:part + BATCH]), last))
@@ -104,8 +106,11 @@ class Backfill:
     def _look_ahead(self, now: int, last: int) -> list[Fetch]:
         """While nothing is heard in the session: each minute of every name as it ends."""
         heard, today = self.core.market.heard, last * MINUTE // DAY_NS * 1440 + OPEN_MINUTE
-        if not heard or now - heard < SILENT or last <= self.ahead_of or not today <= last < today + max(
-                self.closes.values(), default=0) or (last + 1) * MINUTE < self.core.market.exchange_now(heard):
+        if last > self.ahead_of + AHEAD_KEPT:
+            self.ahead.clear()                           # nobody missed them
+        is_due = heard and now - heard >= SILENT and last > self.ahead_of and self._may(now)
+        if not is_due or not today <= last < today + max(self.closes.values(), default=0) or (
+                last + 1) * MINUTE < self.core.market.exchange_now(heard):
             return []
         self.ahead_of = last
         rows = [inst for inst in self.keys if last < today + self.closes[inst]]

@@ -5,9 +5,9 @@ Upstox answers no subscription but with a snapshot, and refuses in silence (UPST
 is moved to another connection, then reported. A name that is silent for longer than its own rate allows while others are not is
 subscribed anew; one that answers that and never changes is halted. Evidence, not time alone, ends a connection.
 """
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -68,14 +68,12 @@ class Connection:
     pause: int = BACK_OFF[0]
     up_since: int = 0
     wanted: dict[str, str] = field(default_factory=dict)       # key -> mode
-    sent: dict[str, tuple[str, int]] = field(default_factory=dict)     # key -> mode, when
+    sent: dict[str, str] = field(default_factory=dict)         # key -> mode that was asked for
     open: dict[str, int] = field(default_factory=dict)         # key -> when it was sent, not confirmed yet
 
-    def count(self) -> dict[str, int]:
-        out: dict[str, int] = {}
-        for mode in self.wanted.values():
-            out[mode] = out.get(mode, 0) + 1
-        return out
+    def count(self) -> Counter[str]:
+        """Keys in each mode."""
+        return Counter(self.wanted.values())
 
 
 class Keeper:
@@ -116,19 +114,14 @@ class Keeper:
         share = -(-len(order) // needed) if needed else 0
         self.spare = []
         wanted: list[dict[str, str]] = [{} for _ in self.connections]
-        at = 0
+        at, counts = 0, Counter[str]()
         for key in order:
             mode = self.modes[key]
-            counts: dict[str, int] = {}
-            while at < needed:
-                counts = {}
-                for m in wanted[at].values():
-                    counts[m] = counts.get(m, 0) + 1
-                if self.limits.room(counts, mode) > 0 and (len(wanted[at]) < share or at == needed - 1):
-                    break
-                at += 1
+            while at < needed and (self.limits.room(counts, mode) <= 0 or (len(wanted[at]) >= share and at < needed - 1)):
+                at, counts = at + 1, Counter[str]()
             if at < needed:
                 wanted[at][key] = mode
+                counts[mode] += 1
             else:
                 self.spare.append(key)
         if self.spare:
@@ -139,14 +132,14 @@ class Keeper:
         for connection, keys in zip(self.connections, wanted, strict=True):
             connection.wanted = keys
 
-    def move(self, key: str, number: int, counts: dict[str, int] | None = None) -> bool:
+    def move(self, key: str, number: int, counts: Counter[str] | None = None) -> bool:
         """Takes a key to another connection; whether there is room. `counts`: what is there, where the caller keeps it."""
         target = self.connections[number]
         counts = target.count() if counts is None else counts
         if self.limits.room(counts, self.modes[key]) <= 0:
             return False
         self.has_changed = True
-        counts[self.modes[key]] = counts.get(self.modes[key], 0) + 1
+        counts[self.modes[key]] += 1
         for connection in self.connections:
             connection.wanted.pop(key, None)
         target.wanted[key] = self.modes[key]
@@ -240,9 +233,9 @@ class Keeper:
             connection.open.pop(key, None)
         for key, mode in connection.wanted.items():
             was = connection.sent.get(key)
-            if was is None or was[0] != mode:
+            if was != mode:
                 todo.setdefault(("sub" if was is None else "change_mode", mode), []).append(key)
-                connection.sent[key] = mode, now
+                connection.sent[key] = mode
                 connection.open[key] = now
         out = [Action("send", connection.number, self._message("unsub", part)) for part in _parts(gone)]
         return out + [Action("send", connection.number, self._message(method, part, mode))
@@ -280,7 +273,7 @@ class Keeper:
     def _confirm(self, now: int) -> None:
         """Finds subscriptions that no snapshot answered, and tries them elsewhere."""
         for connection in self.connections:
-            ripe = [key for key, at in islice(connection.open.items(), None) if now - at >= CONFIRM * self.pace]
+            ripe = [key for key, at in connection.open.items() if now - at >= CONFIRM * self.pace]
             if not ripe or not connection.is_up:
                 continue
             since = min(connection.open[key] for key in ripe)
@@ -299,7 +292,7 @@ class Keeper:
                 for connection in self.connections:
                     connection.sent.pop(key, None)
 
-    def _refusal(self, connection: Connection, key: str, now: int, at: int, counts: dict[int, dict[str, int]]) -> None:
+    def _refusal(self, connection: Connection, key: str, now: int, at: int, counts: dict[int, Counter[str]]) -> None:
         tried = self.refused.get(key, (0, set()))[1] | {connection.number}
         for other in self.connections:
             is_open = other.number not in tried and (other.is_up or not other.wanted)

@@ -5,7 +5,9 @@ The broker adjusts its candles for splits and bonuses (with quirks, UPSTOX 7.18)
 start, from the exchange's own previous close (universe.overnight).
 """
 import asyncio
+import contextlib
 import datetime as dt
+import math
 import os
 import time
 from collections import deque
@@ -17,6 +19,7 @@ import numpy as np
 
 from _ext.core.records import WARM_BAR
 from engine.market import candles
+from engine.market.universe import turnover_of_bars
 from engine.trade.api import Api
 from engine.trade.broker import BrokerError
 
@@ -48,18 +51,25 @@ def months_back(day: dt.date, count: int) -> list[tuple[dt.date, dt.date]]:
 
 
 class Pace:
-    """Waits so that no window of BUDGET is exceeded."""
+    """Waits so that no window of `budget` is exceeded, counting the calls of earlier processes too: they stand in `path`."""
 
-    def __init__(self, budget: Sequence[tuple[float, int]] = BUDGET):
+    def __init__(self, budget: Sequence[tuple[float, int]] = BUDGET, path: Path | None = None):
         self.budget = budget
         self.calls: deque[float] = deque(maxlen=max(limit for _, limit in budget))
+        self.path = path or folder() / "calls"
+        now, longest = time.time(), max(length for length, _ in budget)
+        with contextlib.suppress(OSError, ValueError):
+            self.calls.extend(t for t in map(float, self.path.read_text().split()) if now - longest < t <= now)
+        self.path.write_text("".join(f"{t:.3f}\n" for t in self.calls))
 
     async def turn(self) -> None:
         while True:
-            now = time.monotonic()
+            now = time.time()
             waits = [self.calls[-limit] + length - now for length, limit in self.budget if len(self.calls) >= limit]
             if max(waits, default=0) <= 0:
                 self.calls.append(now)
+                with self.path.open("a") as file:
+                    file.write(f"{now:.3f}\n")
                 return
             await asyncio.sleep(max(waits))
 
@@ -151,21 +161,35 @@ def read(key: str, first: dt.date, last: dt.date) -> np.ndarray:
 
 
 def write_recent(keys: Iterable[str], day: dt.date) -> None:
-    """The last minutes of each name before `day`, in one file that an engine reads without a library."""
+    """The last minutes of each name before `day` and what it usually trades, in one file that an engine reads without a library."""
     names: list[str] = []
-    parts = []
+    parts, values = [], []
+    usual = turnovers(day)
     known = {key: i for i, key in enumerate(_recent_names())}
     kept = recent(known, day)
     for key in dict.fromkeys([*keys, *known]):       # what another call fetched stays
-        rows = read(key, day - dt.timedelta(days=10), day - dt.timedelta(days=1))[-WARM_BARS:]
-        rows = rows if len(rows) else kept[kept["inst"] == known.get(key, -1)].copy()
+        month = read(key, day - dt.timedelta(days=35), day - dt.timedelta(days=1))
+        rows = month[-WARM_BARS:] if len(month) else kept[kept["inst"] == known.get(key, -1)].copy()
         if len(rows):
             rows["inst"] = len(names)
             names.append(key)
             parts.append(rows)
+            values.append(turnover_of_bars(month).value if len(month) else usual.get(key, math.nan))
     temporary = folder() / "recent.new.npz"
-    np.savez(temporary, keys=np.array(names, "S48"), bars=np.concatenate(parts) if parts else np.zeros(0, WARM_BAR))
+    np.savez(temporary, keys=np.array(names, "S48"), turnover=np.array(values, float), day=np.array(day.toordinal()),
+             bars=np.concatenate(parts) if parts else np.zeros(0, WARM_BAR))
     temporary.replace(folder() / "recent.npz")
+
+
+def turnovers(day: dt.date) -> dict[str, float]:
+    """Key -> rupees a day, mean of the last 20 sessions, where history was synced within ten days of `day`."""
+    try:
+        with np.load(folder() / "recent.npz", allow_pickle=False) as kept:
+            if not 0 <= day.toordinal() - int(kept["day"]) <= 10:
+                return {}
+            return {k.decode(): float(v) for k, v in zip(kept["keys"], kept["turnover"], strict=True) if v > 0}
+    except (OSError, ValueError, KeyError):
+        return {}
 
 
 def _recent_names() -> list[str]:

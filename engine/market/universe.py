@@ -268,13 +268,15 @@ def suspended(universe: Universe, strange: Mapping[str, str]) -> Universe:
                                      for n, s in universe.stocks.items()})
 
 
-def turnover_of(quote: Mapping[str, Any]) -> Turnover:
-    """What the broker's quote of a share says: today's turnover and the spread now."""
+def turnover_of(quote: Mapping[str, Any], future: Mapping[str, Any], usual: float = math.nan) -> Turnover:
+    """What the broker's quotes of a share and its near future say: the spread now, open interest (in shares) at the future's price,
+    and today's turnover unless the `usual` of the last sessions is known."""
     depth = quote.get("depth") or {}
     bid, ask = (float((depth.get(side) or [{}])[0].get("price") or 0) for side in ("buy", "sell"))
-    volume, price = float(quote.get("volume") or 0), float(quote.get("average_price") or quote.get("last_price") or 0)
-    return Turnover(volume * price if volume * price > 0 else math.nan,
-                    spread_bp=2e4 * (ask - bid) / (ask + bid) if 0 < bid < ask else math.nan)
+    value = float(quote.get("volume") or 0) * float(quote.get("average_price") or quote.get("last_price") or 0)
+    interest = float(future.get("oi") or 0) * float(future.get("last_price") or 0)
+    return Turnover(usual if not math.isnan(usual) else value if value > 0 else math.nan, interest if interest > 0 else math.nan,
+                    2e4 * (ask - bid) / (ask + bid) if 0 < bid < ask else math.nan)
 
 
 def turnover_of_bars(bars: np.ndarray, sessions: int = 20) -> Turnover:
@@ -318,6 +320,10 @@ FOR_EVER = "2149-06-06"
 
 def _state(day: dt.date) -> Path:
     return master.folder() / f"universe.{day.isoformat()}.json"
+
+
+def _note(day: dt.date) -> Path:
+    return master.folder() / f"noted.{day.isoformat()}.json"
 
 
 def _write(path: Path, document: Any) -> None:
@@ -415,4 +421,21 @@ def take(day: dt.date, source: Master, banned: set[str] | None, excluded: Iterab
         rows.append(row | {"valid_from": since, "valid_to": FOR_EVER})
         state[symbol] = {"since": since, "row": row}
     _write(_state(day), state)
-    return Today(fresh, changes, rows)
+    today = Today(fresh, changes, rows)
+    _write(_note(day), today.document())
+    return today
+
+
+def noted(day: dt.date) -> list[dict[str, Any]]:
+    """UNIVERSE records of days before `day` that no run has told the store of: whoever asks for the universe notes what changed."""
+    out = []
+    for path in sorted(p for p in master.folder().glob("noted.*.json") if p.name < _note(day).name):
+        with contextlib.suppress(OSError, ValueError):
+            out.append(dict(orjson.loads(path.read_bytes())))
+    return out
+
+
+def told(documents: Iterable[Mapping[str, Any]]) -> None:
+    """These are in a run's journal now: they need not be told again."""
+    for document in documents:
+        _note(dt.date.fromisoformat(document["day"])).unlink(missing_ok=True)

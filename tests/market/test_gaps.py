@@ -28,8 +28,8 @@ class Desk:
         bars["minute"] = MINUTE - 1440 + 300 + np.arange(history)
         bars["open"] = bars["high"] = bars["low"] = bars["close"] = 100_000 + 50 * (np.arange(history) % 3)
         bars["volume"] = 900
-        begin(self.core, config.Config.model_construct(models="/nonexistent"), [SPEC, OTHER], DAY, bars, (OPEN_MS - 60_000) * 1_000_000,
-              Boot("test", 1, "0"), 10**8)
+        settings = config.Config.model_construct(models="/nonexistent")
+        begin(self.core, settings, [SPEC, OTHER], DAY, bars, (OPEN_MS - 60_000) * 1_000_000, Boot("test", 1, "0"), 10**8)
         rng = np.random.default_rng(2)
         self.price = 100_000 + 5 * np.cumsum(rng.integers(-3, 4, 4000))
         self.vtt = 1000 + np.cumsum(rng.integers(1, 60, 4000))

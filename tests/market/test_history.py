@@ -75,6 +75,9 @@ def test_an_engine_starts_with_the_last_minutes_of_names_it_knows():
     bars = history.recent({"NSE_EQ|B": 4, "NSE_EQ|Z": 0}, DAY)
     assert set(bars["inst"]) == {4} and len(bars) == 9                       # the last five days: Fri, Mon, Tue
     assert not len(history.recent({"NSE_EQ|B": 4}, DAY + dt.timedelta(days=20)))
+    day = 100.5 * (10 + 11 + 12)                 # rupees of each session: three minutes
+    assert history.turnovers(DAY) == pytest.approx({"NSE_EQ|A": day, "NSE_EQ|B": day})
+    assert history.turnovers(DAY + dt.timedelta(days=20)) == {}
 
 
 def test_calls_keep_within_every_window():

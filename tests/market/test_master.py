@@ -178,6 +178,21 @@ def test_each_day_kept_follows_from_the_one_before(tmp_path, monkeypatch):
     universe.acknowledge(["RELIANCE"], DAYS[1])
     again = universe.take(DAYS[1], replace(sources[DAYS[1]], contracts=tampered), None)
     assert again.universe.stocks["RELIANCE"].status == "ACTIVE"
+    # no run was begun on either day: the next one tells the store of both
+    later = universe.noted(DAYS[1] + dt.timedelta(days=3))
+    assert [d["day"] for d in later] == ["2026-08-18", "2026-08-21"]
+    assert {"lot"} == {c["field"] for c in later[1]["changes"] if c["symbol"] == "RELIANCE" and c["what"] == "future"}
+    universe.told(later)
+    assert not universe.noted(DAYS[1] + dt.timedelta(days=3))
+
+
+def test_turnover_is_the_usual_one_where_history_knows_it():
+    quote = {"volume": 1000, "average_price": 50.0, "depth": {"buy": [{"price": 99.0}], "sell": [{"price": 101.0}]}}
+    found = universe.turnover_of(quote, {"oi": 200.0, "last_price": 100.0})
+    assert found == Turnover(50_000.0, 20_000.0, pytest.approx(200.0))
+    assert universe.turnover_of(quote, {}, 7e6).value == 7e6
+    assert universe.turnover_of({}, {}) == Turnover(pytest.approx(float("nan"), nan_ok=True), pytest.approx(
+        float("nan"), nan_ok=True), pytest.approx(float("nan"), nan_ok=True))
 
 
 def test_liquidity_is_the_mean_rank_of_what_is_known():
