@@ -8,6 +8,7 @@ from _ext.market.state cimport Bar, RingTick, Row, Saved, TickInfo, Window
 cdef enum:
     TOLD = 16384              # rows of the gap ledger between two drains
     SCRATCH = 640
+    SECTORS = 32
 
 cdef enum Life:               # of one name
     LIFE_UNSEEN = 0
@@ -52,6 +53,8 @@ cdef class Market:
     cdef double moved[64]                # sum of closed u of all equities, by minute % 64
     cdef int32_t movers[64]
     cdef int64_t moved_minute[64]
+    cdef double sector_moved[64][SECTORS]   # likewise, by sector
+    cdef int32_t sector_movers[64][SECTORS]
     cdef readonly uint64_t late, step_back, bad_time, repeats, gaps, closed, doubted
 
     cdef void _clock(self, int64_t now_ms, int64_t lag, uint32_t inst) noexcept nogil
@@ -61,6 +64,7 @@ cdef class Market:
     cdef void on_timer(self, int64_t now) noexcept nogil
     cdef int64_t exchange_ms(self, int64_t now) noexcept nogil
     cdef double market_move(self, int64_t minute, int minutes) noexcept nogil
+    cdef double sector_move(self, int sector, int64_t minute, int minutes) noexcept nogil
     cdef void _close_bar(self, Row* r, uint32_t inst) noexcept nogil
     cdef void _open_bar(self, Row* r, uint32_t inst, int64_t minute, int64_t price) noexcept nogil
     cdef void _trade(self, Row* r, uint32_t inst, const Tick* t, TickInfo* out, bint in_session, bint gap) noexcept nogil

@@ -4,7 +4,7 @@ Traded volume is the advance of the day's cumulative volume, bars belong to the 
 touches a silence is dirty and leaves no trace in the statistics (DESIGN 4; MARKET 0.6, 0.7, 2). What was lost is told to the
 ledger; minutes that come back from candles are entered where they belong, by the code that entered all others.
 """
-from libc.math cimport fmax, fmin, log
+from libc.math cimport NAN, fmax, fmin, log
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -145,6 +145,7 @@ cdef class Market:
         r.tick = max(spec.tick, <int64_t>1)
         r.close_minute = spec.close_minute
         r.kind = spec.kind
+        r.sector = spec.sector if 0 <= spec.sector < SECTORS else 0
         r.gap_limit_ms = r.trade_gap_limit_ms = GAP_MIN_MS
         r.inv_a = 1.0
         self.chains.add(inst, spec)
@@ -320,8 +321,12 @@ cdef class Market:
                 self.moved_minute[slot] = r.minute
                 self.moved[slot] = 0.0
                 self.movers[slot] = 0
+                memset(self.sector_moved[slot], 0, sizeof(self.sector_moved[slot]))
+                memset(self.sector_movers[slot], 0, sizeof(self.sector_movers[slot]))
             self.moved[slot] += raw
             self.movers[slot] += 1
+            self.sector_moved[slot][r.sector] += raw
+            self.sector_movers[slot][r.sector] += 1
         else:
             r.gap_bars = 0
         r.last_close = <double>r.close
@@ -713,6 +718,17 @@ cdef class Market:
             if self.moved_minute[m & 63] == m and self.movers[m & 63] > 0:
                 total += self.moved[m & 63] / self.movers[m & 63]
         return total
+
+    cdef double sector_move(self, int sector, int64_t minute, int minutes) noexcept nogil:
+        """Likewise, of the names of one sector; NaN where the sector is not known or nobody of it closed a bar."""
+        cdef double total = 0.0
+        cdef int count = 0
+        cdef int64_t m
+        for m in range(minute - minutes, minute):
+            if self.moved_minute[m & 63] == m and self.sector_movers[m & 63][sector] > 0:
+                total += self.sector_moved[m & 63][sector] / self.sector_movers[m & 63][sector]
+                count += 1
+        return total if sector > 0 and count > 0 else NAN
 
     # ---- Python's door ------------------------------------------------------------------------------------------
     def liveness(self, int64_t now):

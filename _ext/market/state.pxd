@@ -54,7 +54,7 @@ ctypedef struct Row:
     int64_t doubted_vtt
     int32_t echoes            # snapshots in a row that were no news
     int32_t doubted_gap       # the doubted update was the first after a gap
-    int32_t pad
+    int32_t sector            # of engine/market/sectors.json; 0: unknown
     int32_t gap_bars          # bars entered since the last minute lost in a gap and never filled; 2^30: none lost
     # the forming minute
     int64_t minute            # start, minutes since 1970 UTC; 0: none

@@ -1,70 +1,229 @@
-"""Candidates with features and labels, computed by the compiled path itself over generated days."""
+"""Candidates with features and labels, made by the compiled path itself: from generated days, recorded ticks, bars or a run's journal.
+
+Each candidate has its features twice: at the tick, and at the next trade update, when most orders are decided (MARKET 0.8). Labels
+(MARKET 0.9, 4): what was planted there, where an injector or the generator knows; whether activity goes on; and, for the record, what
+following it would have brought.
+"""
 import datetime as dt
-import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import orjson
 
-from _ext.core.records import CANDIDATE
-from _ext.trail.journal import Journal, Reader
+from _ext.core.records import CANDIDATE, WARM_BAR
+from _ext.signals.features import DESCRIBED, FEATURES
+from _ext.trail.journal import Keeping
 from _ext.wiring import Core
 from engine import config
+from engine.feed import TICK_DTYPE, encode
+from engine.lab.inject import Planted, inject
 from engine.market import instruments, sessions
-from engine.sim.exchange import Exchange
-from engine.sim.market import ARTEFACTS, SyntheticMarket
-from engine.sim.virtual import VirtualRun
+from engine.market.instruments import Spec
+from engine.sim.market import SyntheticMarket
+from engine.sim.recorded import Recording, frames_of
 
-START, INSTRUMENTS, PROFILE, BARS, LINK = 1, 2, 3, 4, 7
+START, INSTRUMENTS, PROFILE, BARS, FRAME, TIMER, STOP, CANDIDATE_RECORD, VERDICT = 1, 2, 3, 4, 5, 6, 14, 64, 65
+SOURCES = {"generator": {"price", "ticks", "book", "bars", "names"}, "upstox": {"price", "ticks", "book", "bars"},
+           "ticks": {"price", "bars", "names"}, "bars": {"price", "bars", "names"}, "live": {"price", "ticks", "book", "bars", "names"}}
+"""What each source has of what features need; one-second ticks have no updates and no book, bars only minutes."""
+HORIZON, AHEAD = 30, 5
+"""Minutes: of a barrier, and in which activity goes on or does not."""
+
+
+def features_of(source: str) -> list[str]:
+    """Names of the features `source` can supply."""
+    return [name for name, _, _, needs in DESCRIBED if needs in SOURCES[source]]
 
 
 @dataclass
 class Dataset:
-    features: np.ndarray           # float32[rows, n]: at the tick and, one more row, at the decision
-    is_real: np.ndarray            # bool: no artefact was planted there
-    kind: np.ndarray               # what was planted, or "natural"
-    at_tick: np.ndarray            # bool: the row is of the tick itself
-    day: np.ndarray                # day number, for splits
+    """One row a candidate; arrays of one length."""
+    first: np.ndarray              # float32[rows, features]: at the tick
+    second: np.ndarray             # likewise at the next trade update; NaN where none came in time
+    kind: np.ndarray               # str: what was planted, or "natural"
+    name: np.ndarray               # str: symbol
+    day: np.ndarray                # int: days since 1970
+    minute: np.ndarray             # int: of the session
+    size: np.ndarray               # of what was planted, s1m
+    active: np.ndarray             # float: the next five minutes' mean range > 1.5 x expected; NaN: not known
+    barrier: np.ndarray            # float: 1 target of 3 ATR first, 0 stop first, NaN neither within 30 minutes
+    ahead_bp: np.ndarray           # float: move of the next 15 minutes in its direction
+    strength: np.ndarray
+    direction: np.ndarray
+    id: np.ndarray                 # int: ltt, ms
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def __getitem__(self, rows: np.ndarray) -> "Dataset":
+        return Dataset(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
-def generated(seed: int, days: int, names: int, minutes: int = 375, artefacts: float = 2.0, spikes: float = 3.0) -> Dataset:
-    """Candidates of `days` generated days of `names` names, artefacts and spikes planted more often than they happen."""
+def joined(parts: Iterable[Dataset]) -> Dataset:
+    kept = [p for p in parts if len(p)]
+    if not kept:
+        raise ValueError("no candidate in any of the days: nothing to learn from")
+    return Dataset(*(np.concatenate([getattr(p, f.name) for p in kept]) for f in fields(Dataset)))
+
+
+# ---- the path --------------------------------------------------------------------------------------------------------------
+def candidates_of(specs: Sequence[Spec], days: Iterable[tuple[dt.date, Iterator[tuple[int, bytes]]]], history: np.ndarray,
+                  level: float = 0.5) -> np.ndarray:
+    """CANDIDATE records of the days, in order: (at the tick, decided) pairs. Every candidate of strength `level` waits for the next
+    trade update; there is no model, no order and no clock but the frames'."""
+    base = config.Config.model_construct().record()
+    settings = base | {"detector": base["detector"] | {"emit": level, "trade": level},
+                       "signals": base["signals"] | {"confirm_share": 9.0}}
+    trail = Keeping((CANDIDATE_RECORD, VERDICT))
+    core, is_begun, now = Core(trail, len(specs)), False, 0
+    for day, frames in days:
+        begin = (sessions.epoch_ms(day) - 60_000) * 1_000_000
+        if not is_begun:
+            core.feed(START, begin, orjson.dumps(settings))
+            core.feed(INSTRUMENTS, begin, instruments.table(specs, day).tobytes())
+            is_begun = True
+        core.feed(PROFILE, begin, sessions.profile(day).tobytes())
+        if len(history):
+            core.feed(BARS, begin, history.tobytes())
+            history = history[:0]
+        for at, frame in frames:
+            now = at * 1_000_000
+            core.feed(FRAME, now, frame)
+            if at % 1000 < 20:
+                core.feed(TIMER, now, b"")
+    core.feed(STOP, now, b"")
+    return np.frombuffer(b"".join(payload for _, _, payload in trail.kept), CANDIDATE), np.array(
+        [kind == CANDIDATE_RECORD for kind, _, _ in trail.kept], bool)
+
+
+class Minutes:
+    """Bars of one name and day by minute of the session, from its ticks or as they are: what outcomes are measured on. Log prices."""
+
+    def __init__(self, high: np.ndarray, low: np.ndarray, close: np.ndarray):
+        self.high, self.low, self.close = high, low, close
+
+    @classmethod
+    def of_ticks(cls, ltt: np.ndarray, ltp: np.ndarray, open_ms: int, count: int) -> "Minutes":
+        high, low, close = np.full(count, -np.inf), np.full(count, np.inf), np.full(count, np.nan)
+        minute = (ltt - open_ms) // 60_000
+        good = (minute >= 0) & (minute < count) & (ltp > 0)
+        m, price = minute[good], np.log(ltp[good])
+        np.maximum.at(high, m, price)
+        np.minimum.at(low, m, price)
+        close[m] = price
+        return cls(high, low, close)
+
+
+def outcome(bars: Minutes, minute: int, direction: int, price: float, a: np.ndarray) -> tuple[float, float, float]:
+    """(active, barrier, move of 15 minutes in bp) of a candidate in `minute`, entered at `price` (log) when it is over."""
+    true = np.maximum(bars.high, np.roll(bars.close, 1)) - np.minimum(bars.low, np.roll(bars.close, 1))
+    past, ahead = slice(max(minute - 20, 1), minute), slice(minute + 1, min(minute + 1 + AHEAD, len(bars.close)))
+    expected = np.nanmean(np.where(np.isfinite(true[past]), true[past] / a[past], np.nan)) if minute > 5 else np.nan
+    after = np.where(np.isfinite(true[ahead]), true[ahead] / a[ahead], np.nan)
+    active = np.nan
+    if len(after) == AHEAD and np.isfinite(after).sum() >= 3 and expected > 0:
+        active = float(np.nanmean(after) > 1.5 * expected)
+    barrier = np.nan
+    reach = 3 * expected * a[minute] if expected > 0 else np.nan
+    for m in range(minute + 1, min(minute + 1 + HORIZON, len(bars.close))):
+        up, down = direction * (bars.high[m] - price), direction * (bars.low[m] - price)
+        if not np.isfinite(up):
+            continue
+        if min(up, down) <= -reach:                      # both in one bar: the stop, pessimistic
+            barrier = 0.0
+            break
+        if max(up, down) >= reach:
+            barrier = 1.0
+            break
+    later = bars.close[min(minute + 15, len(bars.close) - 1)]
+    move = direction * (later - price) * 1e4 if minute + 15 < len(bars.close) else np.nan
+    return active, barrier, move
+
+
+def _rows(specs: Sequence[Spec], found: tuple[np.ndarray, np.ndarray], source: str, planted: dict[int, list[Planted]],
+          bars: dict[tuple[int, int], Minutes]) -> Dataset:
+    """Candidates as rows: each with what was planted at its time and what came of it."""
+    records, is_first = found
+    second = {int(r["id"]): r for r, f in zip(records, is_first, strict=True) if not f}
+    firsts = records[is_first]
+    n, names = len(firsts), np.array(FEATURES)
+    out = Dataset(np.full((n, len(FEATURES)), np.nan, np.float32), np.full((n, len(FEATURES)), np.nan, np.float32),
+                  np.full(n, "natural", "U12"), np.zeros(n, "U32"), np.zeros(n, int), np.zeros(n, int), np.zeros(n),
+                  *(np.full(n, np.nan) for _ in range(3)), np.zeros(n), np.zeros(n, int), np.zeros(n, int))
+    missing = ~np.isin(names, features_of(source))
+    profiles: dict[int, np.ndarray] = {}
+    for k, c in enumerate(firsts):
+        inst, at = int(c["inst"]), int(c["now"]) // 1_000_000
+        day = (int(c["ltt"]) + 19_800_000) // 86_400_000
+        out.first[k] = c["feature"]
+        later = second.get(int(c["id"]))
+        if later is not None and later["updates"] > 0:
+            out.second[k] = later["feature"]
+        for p in planted.get(inst, ()):
+            if p.begin <= at <= p.end + 1500:
+                out.kind[k], out.size[k] = p.kind, p.size
+                break
+        date = dt.date(1970, 1, 1) + dt.timedelta(days=day)
+        if day not in profiles:
+            profiles[day] = sessions.profile(date)[0]
+        minute = int((int(c["ltt"]) - sessions.epoch_ms(date)) // 60_000)
+        out.name[k], out.day[k], out.minute[k], out.id[k] = specs[inst].symbol, day, minute, int(c["ltt"])
+        out.strength[k], out.direction[k] = float(c["strength"]), int(c["direction"])
+        mine = bars.get((inst, day))
+        if mine is not None and 0 <= minute < len(mine.close) and np.isfinite(mine.close[minute]):
+            out.active[k], out.barrier[k], out.ahead_bp[k] = outcome(
+                mine, minute, int(c["direction"]), float(mine.close[minute]), profiles[day])
+    out.first[:, missing] = out.second[:, missing] = np.nan
+    return out
+
+
+# ---- sources ---------------------------------------------------------------------------------------------------------------
+def of_ticks(recording: Recording, source: str, seed: int | None = None, kinds: Sequence[str] = (), every_s: float = 420.0,
+             level: float = 0.5, history: np.ndarray | None = None, planted: Sequence[Planted] = ()) -> Dataset:
+    """Candidates of a recorded (or generated) day; with `seed`, after planting one of `kinds` about every `every_s` seconds a name."""
+    day, specs = recording.day, recording.specs
+    minutes = sessions.close_minute("equity", False, day)
+    a, v = (values[:minutes] for values in sessions.profile(day))
+    rows, received, plants = recording.rows, recording.received, list(planted)
+    if seed is not None:
+        rows, received, more = inject(rows, received, specs, sessions.epoch_ms(day), a, v, seed, kinds, every_s)
+        plants += more
+    by_inst: dict[int, list[Planted]] = {}
+    for p in plants:
+        by_inst.setdefault(p.inst, []).append(p)
+    frames = ((at, frame) for at, _, frame in frames_of(rows, received))
+    found = candidates_of(specs, [(day, frames)], np.zeros(0, WARM_BAR) if history is None else history, level)
+    number, open_ms = (day - dt.date(1970, 1, 1)).days, sessions.epoch_ms(day)
+    bars = {}
+    for inst, spec in enumerate(specs):
+        mine = rows["key"] == spec.key.encode()
+        bars[inst, number] = Minutes.of_ticks(rows["ltt"][mine], rows["ltp"][mine], open_ms, minutes)
+    return _rows(specs, found, source, by_inst, bars)
+
+
+def generated_day(seed: int, number: int, names: int, spikes: float = 0.3, own: float = 0.0, minutes: int = 375) -> tuple[
+        Recording, np.ndarray, list[Planted]]:
+    """(day, history, its own labels) of `names` names drawn by the seed; `own`: mean of each of the generator's artefacts a name."""
+    day = dt.date(2026, 9, 1) + dt.timedelta(days=number)
+    chosen = np.random.default_rng([seed, number]).permutation(len(instruments.shipped()))[:names]
+    specs = [instruments.shipped()[i] for i in sorted(chosen)]
+    market = SyntheticMarket(specs, day, seed + number, spikes=spikes, artefacts=own)
+    market.minutes = min(market.minutes, minutes)
+    parts = []
+    while market.minute < market.minutes:
+        parts.append(market._minute())
+    rows = np.concatenate([p[0].view(np.uint8) for p in parts]).view(TICK_DTYPE)
+    labels = [Planted(x.kind, x.inst, x.begin, x.end, x.size) for x in market.labels]
+    return Recording(rows, np.concatenate([p[1] for p in parts]), specs), market.history(), labels
+
+
+def generated(seed: int, days: int, names: int, kinds: Sequence[str], level: float = 0.5, spikes: float = 0.3, own: float = 0.0,
+              every_s: float = 420.0, minutes: int = 375) -> Dataset:
+    """Candidates of `days` generated days into which `kinds` were planted."""
     parts = []
     for number in range(days):
-        day = dt.date(2026, 9, 1) + dt.timedelta(days=number)
-        chosen = np.random.default_rng([seed, number]).permutation(len(instruments.shipped()))[:names]
-        specs = [instruments.shipped()[i] for i in sorted(chosen)]
-        market = SyntheticMarket(specs, day, seed + number, spikes=spikes, artefacts=artefacts)
-        market.minutes = min(market.minutes, minutes)
-        parts.append(_label(market, *candidates_of(market, specs, day), number))
-    return Dataset(*(np.concatenate([getattr(p, name) for p in parts]) for name in Dataset.__dataclass_fields__))
-
-
-def candidates_of(market: SyntheticMarket, specs, day: dt.date) -> tuple[np.ndarray, np.ndarray]:
-    """Every CANDIDATE and VERDICT record of the day, made without a model and without orders, and which are of the tick."""
-    with tempfile.TemporaryDirectory() as folder:
-        journal = Journal(folder, 64 << 20, 1 << 40)
-        core = Core(journal, len(specs))
-        begin = sessions.epoch_ms(day) * 1_000_000
-        core.feed(START, begin, orjson.dumps(config.Config.model_construct().record()))
-        core.feed(INSTRUMENTS, begin, instruments.table(specs, day).tobytes())
-        core.feed(PROFILE, begin, sessions.profile(day).tobytes())
-        core.feed(BARS, begin, market.history().tobytes())
-        VirtualRun(core, market.frames(), Exchange(specs, 0), "lab", "0").run()
-        journal.close()
-        found = [(kind, payload) for kind, _, _, payload in Reader(Path(folder)) if kind in (64, 65)]
-    return (np.frombuffer(b"".join(payload for _, payload in found), CANDIDATE),
-            np.array([kind == 64 for kind, _ in found], bool))
-
-
-def _label(market: SyntheticMarket, rows: np.ndarray, at_tick: np.ndarray, number: int) -> Dataset:
-    kinds = []
-    for row in rows:
-        at = int(row["now"]) // 1_000_000
-        hits = [label.kind for label in market.labels if label.inst == row["inst"] and label.begin <= at <= label.end]
-        planted = [kind for kind in hits if kind in ARTEFACTS]
-        kinds.append(planted[0] if planted else hits[0] if hits else "natural")
-    kind = np.array(kinds, dtype=object)
-    return Dataset(rows["feature"].copy(), ~np.isin(kind, ARTEFACTS), kind, at_tick,
-                   np.full(len(rows), number))
+        recording, history, labels = generated_day(seed, number, names, spikes, own, minutes)
+        parts.append(of_ticks(recording, "generator", seed + number if kinds else None, kinds, every_s, level, history, labels))
+    return joined(parts)
