@@ -6,7 +6,7 @@ cdef enum:
     KEY_MAX = 48              # bytes of an instrument key; a longer one drops the update
     DEPTH = 5                 # levels kept; deeper ones of full_d30 are validated and counted, not kept
     NO_INST = 0xFFFFFFFF
-    N_FEATURES = 52           # see signals/features.pyx for their order
+    N_FEATURES = 54           # see signals/features.pyx for their order
     TAG_MAX = 40              # the broker's limit on an order tag
 
 cdef enum TickHas:            # which sub-messages an update carried; absent means "no news", never "zero"

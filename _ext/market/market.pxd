@@ -66,6 +66,7 @@ cdef class Market:
     cdef double market_move(self, int64_t minute, int minutes) noexcept nogil
     cdef double sector_move(self, int sector, int64_t minute, int minutes) noexcept nogil
     cdef void _close_bar(self, Row* r, uint32_t inst) noexcept nogil
+    cdef void _close_if_over(self, Row* r, uint32_t inst, int64_t now) noexcept nogil
     cdef void _open_bar(self, Row* r, uint32_t inst, int64_t minute, int64_t price) noexcept nogil
     cdef void _trade(self, Row* r, uint32_t inst, const Tick* t, TickInfo* out, bint in_session, bint gap) noexcept nogil
     cdef void _enter(self, Row* r, uint32_t inst, const Bar* bar) noexcept nogil

@@ -281,6 +281,7 @@ cdef class Market:
             return
         inst = bars[0].inst
         r = &self.rows[inst]
+        self._close_if_over(r, inst, now)
         for i in range(count):
             session = (bars[i].minute + 330) % 1440 - OPEN_MINUTE
             if (bars[i].inst != inst or taken == SCRATCH or session < 0 or session >= r.close_minute or bars[i].minute <= before
@@ -334,6 +335,10 @@ cdef class Market:
         r.gap_limit_ms = gap_limit(r.gaps)
         r.trade_gap_limit_ms = gap_limit(r.trade_gaps)
         self.closed += 1
+
+    cdef void _close_if_over(self, Row* r, uint32_t inst, int64_t now) noexcept nogil:
+        if r.minute != 0 and not r.bar_flags & BAR_CLOSED and (r.minute + 1) * 60000 + CLOSE_GRACE_MS < self.exchange_ms(now):
+            self._close_bar(r, inst)
 
     cdef void _open_bar(self, Row* r, uint32_t inst, int64_t minute, int64_t price) noexcept nogil:
         """Begins `minute` at `price`; minutes of the day without a trade since the last bar count as still ones."""
@@ -572,18 +577,15 @@ cdef class Market:
 
     cdef void on_timer(self, int64_t now) noexcept nogil:
         """Closes minutes that ended, 64 names a call; the others close at their next tick."""
-        cdef int64_t exchange_ms
         cdef uint32_t _i
         cdef Row* r
         if self.late_begin != 0 and now - self.late_last > LATE_END_MS * NS:
             self._late(0, now)
         if self.size == 0 or self.min_lag_ms == NO_LAG:
             return
-        exchange_ms = self.exchange_ms(now)
         for _i in range(min(<uint32_t>SWEEP, self.size)):
             r = &self.rows[self.sweep]
-            if r.minute != 0 and not r.bar_flags & BAR_CLOSED and (r.minute + 1) * 60000 + CLOSE_GRACE_MS < exchange_ms:
-                self._close_bar(r, self.sweep)
+            self._close_if_over(r, self.sweep, now)
             self.sweep = self.sweep + 1 if self.sweep + 1 < self.size else 0
 
     cdef int64_t exchange_ms(self, int64_t now) noexcept nogil:
@@ -748,6 +750,17 @@ cdef class Market:
         """Which of `insts` no update has come for since `since` (ns)."""
         cdef Py_ssize_t i
         return [insts[i] for i in range(insts.shape[0]) if insts[i] < self.size and self.rows[insts[i]].seen < since]
+
+    def has_filled(self, uint32_t inst, int64_t minute):
+        """Whether a minute of a name was entered from its candle: it is whole, whatever else is missed of it."""
+        cdef const Bar* bar
+        cdef int i
+        if inst < self.size:
+            for i in range(BARS_KEPT):
+                bar = &self.bars[<size_t>inst * BARS_KEPT + i]
+                if bar.minute == minute and bar.flags & BAR_FILLED:
+                    return True
+        return False
 
     def kept_bars(self, uint32_t inst):
         """The last closed minutes of one name that entered its windows, oldest first: a copy, BAR_DTYPE, at most 64."""

@@ -68,6 +68,8 @@ DESCRIBED = (
     ("iv_change", "", "", "volatility"),           # of implied volatility since the five minutes began
     ("second", "s", "0..60", "price"),             # of the forming minute
     ("directness", "", "0..1", "ticks"),           # whole move of 60 s / sum of its steps
+    ("waited", "", "0..", "price"),                # trade updates since the tick: 0 at the tick itself
+    ("mid_since_tick", "s1m", "-50..50", "book"),  # move of the mid since the tick
 )
 FEATURES = tuple(name for name, _, _, _ in DESCRIBED)
 FEATURES_HASH = hashlib.sha256("\n".join(FEATURES).encode()).hexdigest()[:16]
@@ -192,6 +194,9 @@ cdef void fill_features(Market market, uint32_t inst, const TickInfo* t, double 
     f[49] = <float>(r.iv / r.iv5 - 1.0 if r.iv > 0.0 and r.iv5 > 0.0 else NAN)
     f[50] = <float>(<double>(t.ltt % 60000) * 1e-3)
     f[51] = <float>(clip(fabs(ltp_move) / steps, 0.0, 1.0) if steps > 0.0 else 0.0)
+    f[52] = <float>out.updates
+    f[53] = <float>(clip(sign * log(mid / (0.5 * <double>(out.bid + out.ask))) / s1m, -50.0, 50.0)
+                    if out.bid > 0 and out.ask > 0 and mid > 0.0 else NAN)
     fill_closed(market, inst, t, sign, s1m, f)
 
 

@@ -25,7 +25,7 @@ SETTLE = 4 * SECOND
 BATCH = 500
 GATHER = 2 * SECOND
 """Between two calls for the last minute: names come back from a gap one after another."""
-AHEAD_KEPT, SLICE = 90, 64
+AHEAD_KEPT, SLICE, AHEAD_AGAIN = 90, 64, 5 * SECOND
 SILENT = 3 * SECOND
 """Nothing of any name for so long: minutes are fetched before anybody knows what is missing."""
 FEW = 100
@@ -58,7 +58,7 @@ class Backfill:
         self.asked: set[int] = set()                     # rows with a call under way
         self.next_minute = 0                             # when the last minute may be asked for again
         self.ahead: dict[int, dict[int, np.ndarray]] = {}      # row -> minute -> bar, fetched while all was silent
-        self.ahead_of = 0                                # the last minute fetched so
+        self.ahead_of = self.next_ahead = 0              # the last minute fetched so, and when one may be asked for again
         self.calls: deque[int] = deque(maxlen=2000)
         self.filled = self.given_up = 0
 
@@ -108,7 +108,7 @@ class Backfill:
         heard, today = self.core.market.heard, last * MINUTE // DAY_NS * 1440 + OPEN_MINUTE
         if last > self.ahead_of + AHEAD_KEPT:
             self.ahead.clear()                           # nobody missed them
-        is_due = heard and now - heard >= SILENT and last > self.ahead_of and self._may(now)
+        is_due = heard and now - heard >= SILENT and last > self.ahead_of and now >= self.next_ahead and self._may(now)
         if not is_due or not today <= last < today + max(self.closes.values(), default=0) or (
                 last + 1) * MINUTE < self.core.market.exchange_now(heard):
             return []
@@ -142,9 +142,11 @@ class Backfill:
         """Notes minutes `first` to `last` as missing, as far as they lie in today's session of the name (NO_INST: of each)."""
         today = self.core.market.exchange_now(now) // DAY_NS * 1440 + OPEN_MINUTE
         for inst in list(self.keys) if row == NO_INST else [row]:
-            minutes = range(max(first, today), min(last, today + self.closes[inst] - 1) + 1)
-            if first and minutes:
-                self.wanted.setdefault(inst, set()).update(minutes)
+            if first:
+                minutes = {m for m in range(max(first, today), min(last, today + self.closes[inst] - 1) + 1)
+                           if not self.core.market.has_filled(inst, m)}
+                if minutes:
+                    self.wanted.setdefault(inst, set()).update(minutes)
 
     def recall(self, rows: Iterable[np.void], now: int) -> None:
         """After a restart: the ledger's rows of today, of which some were filled and some were not."""
@@ -159,7 +161,8 @@ class Backfill:
 
     def failed(self, fetch: Fetch, now: int) -> None:
         """The call gave nothing; it is made again, a few times."""
-        if fetch.what == "ahead":
+        if fetch.what == "ahead":                        # while it is the last one it can be had
+            self.ahead_of, self.next_ahead = min(self.ahead_of, fetch.minute - 1), now + AHEAD_AGAIN
             return
         for key in fetch.keys:
             self._again(self.insts[key], now)
