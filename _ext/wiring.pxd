@@ -38,14 +38,19 @@ cdef class Core(FrameSink):
     cdef readonly Trader trader
     cdef readonly dict config
     cdef readonly Scorer scorer
+    cdef readonly Scorer scorer_b        # of the names in arm B; None: the active one
+    cdef readonly list shadows           # (head of the sha256, Scorer): what decides nothing
     cdef readonly dict models            # sha256 -> Scorer
     cdef readonly Trail trail
     cdef Instrument* specs
     cdef bytes _model_head
+    cdef bytes _model_head_b
+    cdef uint8_t* arm                    # of each instrument: 1 is B
+    cdef double share_b                  # of the names
     cdef object sources
     cdef void* source[MAX_SOURCES]       # borrowed from `sources`
     cdef int n_sources
-    cdef Rules rules
+    cdef Rules rules[2]                  # of arm A and B
     cdef double confirm_share
     cdef int64_t confirm_ns
     cdef Pending pending[MAX_PENDING]
@@ -70,6 +75,8 @@ cdef class Core(FrameSink):
     cdef int _candidate(self, Row* r, const TickInfo* t, Candidate* c) except -1
     cdef int _confirm(self, Row* r, const TickInfo* t) except -1
     cdef int _decide(self, Row* r, const TickInfo* t, Candidate* c) except -1
+    cdef int _shadow(self, const Candidate* c, int64_t now) except -1
+    cdef float _score(self, Candidate* c) except? -1
     cdef int _refuse(self, size_t n, int64_t now) except -1
     cdef int _tell(self, int64_t now) except -1
     cdef int _expire(self, int64_t now, bint all) except -1

@@ -14,12 +14,12 @@ import numpy as np
 
 from _ext.core.keys cimport KeyTable
 from _ext.core.types cimport (
-    GAP_CORRUPT, GAP_DISORDER, GAP_LATE, GAP_LINK, GAP_SILENCE, GAP_STALL, INITIAL_FEED, NO_INST, NOT_CONFIRMED, OP_RUN, PASS,
-    PENDING, REC_ADOPTED, REC_ASK, REC_BACKFILL, REC_BARS, REC_BOOK, REC_BOOT, REC_CANDIDATE, REC_FRAME, REC_FUNDS, REC_GAP,
+    GAP_CORRUPT, GAP_DISORDER, GAP_LATE, GAP_LINK, GAP_SILENCE, GAP_STALL, INITIAL_FEED, MODEL_B, MODEL_NO_B, MODEL_NO_SHADOW,
+    MODEL_SHADOW, NO_INST, NOT_CONFIRMED, OP_RUN, PASS, PENDING, REC_ADOPTED, REC_ASK, REC_BACKFILL, REC_BARS, REC_BOOK, REC_BOOT, REC_CANDIDATE, REC_FRAME, REC_FUNDS, REC_GAP,
     REC_HOLDINGS, REC_INSTRUMENTS, REC_LINK, REC_MODEL, REC_OPERATOR, REC_ORDER_UPDATE, REC_PROFILE, REC_QUOTES,
-    REC_REPLY, REC_START, REC_STOP, REC_TIMER, REC_TIMING, REC_VERDICT, SESSION_MINUTES, TICK_DROPPED, TICK_SUPERSEDED,
+    REC_REPLY, REC_SHADOW, REC_START, REC_STOP, REC_TIMER, REC_TIMING, REC_VERDICT, SESSION_MINUTES, TICK_DROPPED, TICK_SUPERSEDED,
     TICK_UNKNOWN_KEY, WEAK, Adopted, BookRead, Candidate, Funds, Gap, GateDecision, Holding, Instrument, Intent, Link, ModelChange,
-    OperatorChange, OrderUpdate, Quote, Reply, Tick, Timing, WarmBar)
+    OperatorChange, OrderUpdate, Quote, Reply, ShadowScore, Tick, Timing, WarmBar)
 from _ext.core.records import GAP, INTENT, REASONS
 from _ext.feed.frame cimport FrameSink
 from _ext.feed.wire cimport WIRE_OK, Decoder
@@ -59,6 +59,15 @@ cdef inline uint64_t mix(uint64_t h, uint64_t x) noexcept nogil:
     return h ^ (h >> 29)
 
 
+cdef int arm_of(bytes key, double share) noexcept:
+    """1 for `share` of all keys, always the same ones: FNV-1a of the key in thousandths."""
+    cdef uint32_t h = 2166136261
+    cdef uint8_t byte
+    for byte in key.rstrip(b"\0"):
+        h = (h ^ byte) * <uint32_t>16777619
+    return <double>(h % 1000) < share * 1000.0
+
+
 cdef class DigestTrail(Trail):
     """Puts every decision into the core's digest on its way to the real trail."""
     cdef Trail inner
@@ -92,17 +101,20 @@ cdef class Core(FrameSink):
         self.gate = Gate(capacity)
         self.trader = Trader(self.gate, self.market, self.trail)
         self.specs = <Instrument*>calloc(capacity, sizeof(Instrument))
-        if self.specs == NULL:
+        self.arm = <uint8_t*>calloc(capacity, 1)
+        if self.specs == NULL or self.arm == NULL:
             raise MemoryError(f"no memory for {capacity} instruments")
         self.trader.specs = self.specs
         self.decoder.prefetch_rows(<char*>self.market.rows, sizeof(Row))
         self.models = {}
+        self.shadows = []
         self.config = {}
         self.sources = []
         memset(self.pending, 0, sizeof(self.pending))
 
     def __dealloc__(self):
         free(self.specs)
+        free(self.arm)
 
     # ---- one record -----------------------------------------------------------------------------------------------
     cdef uint64_t input(self, int type, int64_t now, const void* payload, size_t n) except? 0:
@@ -286,6 +298,8 @@ cdef class Core(FrameSink):
             if (<CandidateSource>self.source[i]).on_tick(r, info, &c):
                 c.inst = t.inst
                 self._candidate(r, info, &c)
+                if self.shadows:
+                    self._shadow(&c, now)
         return 0
 
     cdef int _candidate(self, Row* r, const TickInfo* t, Candidate* c) except -1:
@@ -295,7 +309,8 @@ cdef class Core(FrameSink):
         self.candidates += 1
         c.id = self.candidates
         c.tick_seq = self.trail.seq
-        c.updates = c.pad = 0
+        c.updates = 0
+        c.arm = self.arm[c.inst]
         c.quality = min(r.gap_bars, <int>LONG)
         c.score = c.score_next = NAN
         c.measured = c.limit = 0.0
@@ -303,15 +318,13 @@ cdef class Core(FrameSink):
         c.reason = PENDING if c.level == 1 else WEAK
         memset(c.model, 0, sizeof(c.model))
         fill_features(self.market, c.inst, t, self._firing(t.now), c.ltt, c.price, c)
-        if self.scorer is not None:
-            c.score = self.scorer.score(c.feature)
-            memcpy(c.model, <const char*>self._model_head, sizeof(c.model))
+        c.score = self._score(c)
         if self.stamped:
             self.stamps.scored = stopwatch()
             self.stamps.candidate = c.id
         if c.level == 0:
             c.measured = c.strength
-            c.limit = self.rules.strength
+            c.limit = self.rules[c.arm].strength
             c.decided = t.now
         self.trail.put(REC_CANDIDATE, t.now, c, sizeof(Candidate))
         if c.level == 0:
@@ -345,12 +358,34 @@ cdef class Core(FrameSink):
         r.pending = 0
         c.updates += 1
         fill_features(self.market, c.inst, t, self._firing(t.now), c.ltt, c.price, c)
-        if self.scorer is not None:
-            c.score_next = self.scorer.score(c.feature)
-        return self._decide(r, t, c)
+        c.score_next = self._score(c)
+        self._decide(r, t, c)
+        if self.shadows:
+            self._shadow(c, t.now)
+        return 0
+
+    cdef float _score(self, Candidate* c) except? -1:
+        """What the model of the candidate's arm says; NaN without a model."""
+        if c.arm and self.scorer_b is not None:
+            memcpy(c.model, <const char*>self._model_head_b, sizeof(c.model))
+            return self.scorer_b.score(c.feature)
+        if self.scorer is None:
+            return NAN
+        memcpy(c.model, <const char*>self._model_head, sizeof(c.model))
+        return self.scorer.score(c.feature)
+
+    cdef int _shadow(self, const Candidate* c, int64_t now) except -1:
+        """After the decision: what the models that decide nothing would have said."""
+        cdef ShadowScore s
+        for head, scorer in self.shadows:
+            s.candidate, s.updates = c.id, c.updates
+            memcpy(s.model, <const char*>head, sizeof(s.model))
+            s.score = (<Scorer>scorer).score(c.feature)
+            self.trail.put(REC_SHADOW, now, &s, sizeof(s))
+        return 0
 
     cdef int _decide(self, Row* r, const TickInfo* t, Candidate* c) except -1:
-        c.reason = validate(&self.rules, r, t, self.specs[c.inst].cas, c)
+        c.reason = validate(&self.rules[c.arm], r, t, self.specs[c.inst].cas, c)
         c.decided = t.now
         self.trail.put(REC_VERDICT, t.now, c, sizeof(Candidate))
         if c.reason == PASS:
@@ -395,16 +430,32 @@ cdef class Core(FrameSink):
         cdef bytes key = spec.key
         cdef uint32_t inst = self.keys.add(key)
         self.specs[inst] = spec[0]
+        self.arm[inst] = arm_of(key, self.share_b)
         self.market.add(inst, spec)
         return 0
 
     cdef int _switch(self, const ModelChange* change) except -1:
+        if change.role == MODEL_NO_B:
+            self.scorer_b = None
+            self.rules[1].min_score = self.rules[0].min_score
+            return 0
+        if change.role == MODEL_NO_SHADOW:
+            self.shadows = []
+            return 0
         sha = change.sha256[:64].decode()
-        self.scorer = self.models.get(sha)
-        if self.scorer is None:
+        scorer = self.models.get(sha)
+        if scorer is None:
             raise LookupError(f"model {sha[:16]} is not among the models loaded: put its file back into the model folder")
-        self._model_head = sha[:16].encode()
-        self.rules.min_score = change.threshold
+        if change.role == MODEL_SHADOW:
+            self.shadows = [*self.shadows, (sha[:16].encode(), scorer)]
+        elif change.role == MODEL_B:
+            self.scorer_b, self._model_head_b = scorer, sha[:16].encode()
+            self.rules[1].min_score = change.threshold
+        else:
+            self.scorer, self._model_head = scorer, sha[:16].encode()
+            self.rules[0].min_score = change.threshold
+            if self.scorer_b is None:
+                self.rules[1].min_score = change.threshold
         return 0
 
     cdef int _configure(self, dict config) except -1:
@@ -416,14 +467,16 @@ cdef class Core(FrameSink):
         for source in self.sources:
             self.source[self.n_sources] = <void*>source
             self.n_sources += 1
-        self.rules.strength = signals["strength"]
-        self.rules.volume = signals["volume"]
-        self.rules.spread_bp = signals["spread_bp"]
-        self.rules.min_score = signals["min_score"]
-        self.rules.opposing_ms = signals["opposing_ms"]
-        self.rules.first_minute = times["first_minute"]
-        self.rules.last_minute = times["last_minute"]
-        self.rules.last_minute_cas = times["last_minute_cas"]
+        self.share_b = config["ab"]["share"]
+        for k, arm in enumerate((signals, signals | config["ab"]["signals"])):
+            self.rules[k].strength = arm["strength"]
+            self.rules[k].volume = arm["volume"]
+            self.rules[k].spread_bp = arm["spread_bp"]
+            self.rules[k].min_score = arm["min_score"]
+            self.rules[k].opposing_ms = arm["opposing_ms"]
+            self.rules[k].first_minute = times["first_minute"]
+            self.rules[k].last_minute = times["last_minute"]
+            self.rules[k].last_minute_cas = times["last_minute_cas"]
         self.confirm_share = signals["confirm_share"]
         self.confirm_ns = signals["confirm_ns"]
         self.gate.limits = risk

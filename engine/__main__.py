@@ -11,7 +11,7 @@ except ImportError as problem:
 import typer
 
 from engine import config as configuration
-from engine.commands import examining, looking, operating, running, screening
+from engine.commands import examining, learning, looking, operating, running, screening
 from engine.commands.options import Failed, app
 from engine.market.master import MasterError
 from engine.sim.recorded import DataError
@@ -19,7 +19,7 @@ from engine.trade.login import LoginError
 from engine.trail.replay import JournalError
 from engine.trail.rundir import RunError
 
-__all__ = ["examining", "looking", "main", "operating", "running", "screening"]
+__all__ = ["examining", "learning", "looking", "main", "operating", "running", "screening"]
 
 
 def main() -> None:

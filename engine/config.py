@@ -41,6 +41,14 @@ class Signals(Section):
     confirm_s: float = Field(10, gt=0, description="longest wait for the next trade update")
 
 
+class Comparison(Section):
+    share: float = Field(0.0, ge=0, le=1, description="share of the names, by hash of their key, that arm B decides by these rules")
+    strength: float | None = Field(None, ge=0, le=1)
+    volume: float | None = Field(None, ge=0)
+    spread_bp: float | None = Field(None, gt=0)
+    opposing_s: float | None = Field(None, ge=0)
+
+
 class Risk(Section):
     account_size: float = Field(1_000_000, gt=0, description="rupees; paper only, live takes the broker's funds")
     notional: float = Field(0.05, gt=0, le=1)
@@ -107,6 +115,7 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ENGINE_", env_nested_delimiter="__", extra="forbid")
     detector: Detector = Detector()
     signals: Signals = Signals()
+    ab: Comparison = Comparison()
     risk: Risk = Risk()
     session: Session = Session()
     store: Store = Store()
@@ -140,6 +149,10 @@ class Config(BaseSettings):
             "signals": {"strength": s.strength, "volume": s.volume, "spread_bp": s.spread_bp, "min_score": 1 - s.noise,
                         "opposing_ms": round(s.opposing_s * 1000), "confirm_share": s.confirm_share,
                         "confirm_ns": round(s.confirm_s * second)},
+            "ab": {"share": self.ab.share, "signals": {
+                name: value for name, value in (("strength", self.ab.strength), ("volume", self.ab.volume), (
+                    "spread_bp", self.ab.spread_bp), ("opposing_ms", None if self.ab.opposing_s is None else round(
+                        self.ab.opposing_s * 1000))) if value is not None}},
             "session": t.model_dump(),
             "risk": {"notional": r.notional, "leverage": r.leverage, "daily_loss": r.daily_loss,
                      "symbol_exposure": r.symbol_exposure, "sector_exposure": r.sector_exposure, "drawdown": r.drawdown,

@@ -29,7 +29,7 @@ from engine.feed.client import FeedClient
 from engine.feed.keeper import Keeper
 from engine.market import candles, history, master, sessions, universe
 from engine.market.instruments import Spec
-from engine.signals.models import active, model_record
+from engine.signals import models
 from engine.trade import login, protocol, rollout
 from engine.trade.api import Api
 from engine.trade.broker import BrokerError, clean, funds_of
@@ -381,7 +381,11 @@ class EngineProcess:
         if time.monotonic() < self.heed_at:
             return
         self.heed_at = time.monotonic() + 1
-        self._heed_model()
+        with contextlib.suppress(OSError):
+            changed = (Path(self.config.models) / "active.json").stat().st_mtime_ns
+            if changed != self.model_seen:
+                self.model_seen = changed
+                self._spawn(self._heed_models())
         self._heed_token()
         with contextlib.suppress(OSError):
             if time.time() - self.run_dir.beat.stat().st_mtime > SILENCE_S and self.status.operator == 0:
@@ -439,25 +443,21 @@ class EngineProcess:
             self.backfill.on_bars(dataclasses.replace(fetch, keys=fetch.keys[part:part + SLICE]), rows, self._now())
             await asyncio.sleep(0)
 
-    def _heed_model(self) -> None:
-        """Puts another model in force when active.json names one; a file that is refused changes nothing."""
-        note = Path(self.config.models) / "active.json"
-        with contextlib.suppress(OSError):
-            changed = note.stat().st_mtime_ns
-            if changed == self.model_seen:
-                return
-            is_first, self.model_seen = self.model_seen == 0, changed
-            if is_first:
-                return
-            try:
-                scorer = active(note.parent)
-            except (ModelRefused, ValueError, KeyError, OSError) as error:
-                self._note(f"the new model was refused, the old one stays: {error}")
-                return
-            if scorer is not None and (self.core.scorer is None or scorer.sha256 != self.core.scorer.sha256):
-                self.core.models[scorer.sha256] = scorer
-                self.core.feed(MODEL, self._now(), model_record(scorer, 1 - self.config.signals.noise))
-                self._note(f"model {scorer.sha256[:16]} is in force")
+    async def _heed_models(self) -> None:
+        """Gives models the roles active.json has for them; a file that is refused changes nothing. They are loaded and tried in a
+        thread: that takes longer than a tick may wait."""
+        was = {"sha256": self.core.scorer.sha256 if self.core.scorer else "", "shadows": [s.sha256 for _, s in self.core.shadows],
+               "b": self.core.scorer_b.sha256 if self.core.scorer_b else ""}
+        try:
+            changes = await asyncio.to_thread(models.records, Path(self.config.models), 1 - self.config.signals.noise, was)
+        except (ModelRefused, ValueError, KeyError, OSError) as error:
+            self._note(f"the new models were refused, the old ones stay: {error}")
+            return
+        for needed, record in changes:
+            self.core.models.update(needed)
+            self.core.feed(MODEL, self._now(), record)
+            for sha256 in needed:
+                self._note(f"model {sha256[:16]} is in force")
 
     async def _keep_warm(self) -> None:
         while True:

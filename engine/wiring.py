@@ -60,10 +60,9 @@ def begin(core: Core, config: Config, specs: list[Spec], day: dt.date, history: 
     for part in range(0, len(history), 4096):
         core.feed(BARS, now, history[part:part + 4096].tobytes())
     folder = Path(config.models)
-    scorer = models.active(folder)
-    core.models.update(models.load_models(folder))
-    if scorer is not None:
-        core.feed(MODEL, now, models.model_record(scorer, 1 - config.signals.noise))
+    for needed, record in models.records(folder, 1 - config.signals.noise):
+        core.models.update(needed)
+        core.feed(MODEL, now, record)
     core.feed(FUNDS_RECORD, now, funds_record(funds, funds))
 
 

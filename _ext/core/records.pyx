@@ -3,14 +3,14 @@ import numpy as np
 
 from _ext.core.types cimport (
     Adopted, BookRead, Candidate, Closing, Fill, Funds, Gap, GateDecision, Holding, Instrument, Intent, Link, ModelChange,
-    N_FEATURES, N_REASONS, OperatorChange, OrderUpdate, PositionChange, Quote, Reply, StateChange, Timing, WarmBar)
+    N_FEATURES, N_REASONS, OperatorChange, OrderUpdate, PositionChange, Quote, Reply, ShadowScore, StateChange, Timing, WarmBar)
 
 RECORD_NAMES = {
     1: "start", 2: "instruments", 3: "profile", 4: "bars", 5: "frame", 6: "timer", 7: "link", 8: "reply",
     9: "order_update", 10: "funds", 11: "operator", 12: "model", 13: "boot", 14: "stop",
     15: "book", 16: "holdings", 17: "adopted", 18: "quotes", 19: "ask", 20: "universe", 21: "backfill", 22: "feed_note",
     64: "candidate", 65: "verdict", 66: "gate", 67: "intent", 68: "fill", 69: "position", 70: "state", 71: "gap",
-    128: "timing", 129: "closed",
+    128: "timing", 129: "closed", 130: "shadow",
 }
 
 REASONS = (
@@ -70,14 +70,15 @@ ADOPTED = _dtype([("inst", "<u4"), ("side", "<i2"), ("role", "<i2"), ("status", 
 QUOTE = _dtype([("inst", "<u4"), ("pad", "<i4"), *i64("ltp bid ask bid_q ask_q")], sizeof(Quote))
 FUNDS = _dtype(i64("available at_day_start"), sizeof(Funds))
 OPERATOR_CHANGE = _dtype([("state", "<i4"), ("source", "<i4")], sizeof(OperatorChange))
-MODEL_CHANGE = _dtype([("sha256", "S64"), ("threshold", "<f8")], sizeof(ModelChange))
+MODEL_CHANGE = _dtype([("sha256", "S64"), ("threshold", "<f8"), ("role", "<i4"), ("pad", "<i4")], sizeof(ModelChange))
+SHADOW = _dtype([("candidate", "<u8"), ("model", "S16"), ("score", "<f4"), ("updates", "<i4")], sizeof(ShadowScore))
 CANDIDATE = _dtype([
     ("id", "<u8"), ("inst", "<u4"), ("direction", "<i2"), ("level", "<i2"),
     *i64("now ltt price last_close bid ask"),
     *[(name, "<f8") for name in "strength z20 z50 rz volume_ratio u s1m expected".split()],
     ("feature", "<f4", (N_FEATURES,)), ("score", "<f4"), ("score_next", "<f4"), ("reason", "<i4"), ("updates", "<i4"),
     ("measured", "<f8"), ("limit", "<f8"), ("tick_seq", "<u8"), ("decided", "<i8"), ("model", "S16"),
-    ("quality", "<i4"), ("pad", "<i4")],
+    ("quality", "<i4"), ("arm", "<i4")],
     sizeof(Candidate))
 INTENT = _dtype([
     ("id", "<u8"), ("serial", "<u8"), ("candidate", "<u8"), ("inst", "<u4"), ("kind", "<i2"), ("role", "<i2"),
@@ -98,5 +99,5 @@ CLOSING = _dtype([(name, "<u8") for name in "records updates candidates intents 
 
 PAYLOADS = {2: INSTRUMENT, 4: WARM_BAR, 7: LINK, 8: REPLY, 9: ORDER_UPDATE, 10: FUNDS, 11: OPERATOR_CHANGE,
             12: MODEL_CHANGE, 16: HOLDING, 17: ADOPTED, 18: QUOTE, 19: CANDIDATE, 21: WARM_BAR, 22: GAP, 71: GAP,
-            64: CANDIDATE, 65: CANDIDATE, 66: GATE, 67: INTENT, 68: FILL, 69: POSITION, 70: STATE, 128: TIMING, 129: CLOSING}
+            64: CANDIDATE, 65: CANDIDATE, 66: GATE, 67: INTENT, 68: FILL, 69: POSITION, 70: STATE, 128: TIMING, 129: CLOSING, 130: SHADOW}
 """Record type -> dtype of its payload, where it is a struct or an array of them."""

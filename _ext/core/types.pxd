@@ -129,6 +129,7 @@ cdef enum RecordType:
     REC_GAP = 71              # Gap: something is missing from the feed, or was and has been filled
     # telemetry
     REC_TIMING = 128          # Timing
+    REC_SHADOW = 130          # ShadowScore: what a model that decides nothing says
     REC_CLOSED = 129          # Closing: the writer's last record, counts and digest
 
 cdef enum:
@@ -291,6 +292,21 @@ ctypedef struct OperatorChange:
 ctypedef struct ModelChange:
     char sha256[64]
     double threshold          # smallest score that passes
+    int32_t role              # ModelRole
+    int32_t pad
+
+cdef enum ModelRole:
+    MODEL_ACTIVE = 0          # scores every name that is not in arm B
+    MODEL_B = 1               # scores the names of arm B
+    MODEL_SHADOW = 2          # scores beside, decides nothing
+    MODEL_NO_B = 3            # arm B goes back to the active one
+    MODEL_NO_SHADOW = 4       # no shadow any more
+
+ctypedef struct ShadowScore:
+    uint64_t candidate
+    char model[16]
+    float score
+    int32_t updates           # trade updates waited for
 
 cdef enum Reason:             # why something was or was not done; text in core/records.pyx, in this order
     PASS = 0
@@ -382,7 +398,7 @@ ctypedef struct Candidate:
     int64_t decided           # now of the decision
     char model[16]            # head of the model's sha256
     int32_t quality           # bars since a minute was lost for good, at most 50: the windows are whole
-    int32_t pad
+    int32_t arm               # of the comparison its name is in: 0 A, 1 B
 
 cdef enum IntentKind:
     INTENT_PLACE = 1

@@ -5,6 +5,6 @@ cdef class Scorer:
     cdef object session, binding, value, out_value
     cdef object input
     cdef int[::1] columns
-    cdef int count
+    cdef readonly int count              # features it needs
     cdef float[:, ::1] buffer
     cdef float score(self, const float* features) except? -1

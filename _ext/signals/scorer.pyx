@@ -5,6 +5,7 @@ name the features in order and carry their hash; anything else refuses to load.
 """
 import hashlib
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,10 @@ from _ext.core.types cimport N_FEATURES
 from _ext.signals.features import FEATURES, FEATURES_HASH
 
 MAX_BYTES = 32 << 20
+MAX_US = 1000
+"""Median of a call: what takes longer would hold up the ticks of a candidate's minute."""
+EXTERNAL = b"\n\x08location"
+"""How a tensor names a file beside the model (onnx.proto: StringStringEntryProto.key): such a model is more than its hash says."""
 
 
 class ModelRefused(ValueError):
@@ -33,6 +38,8 @@ cdef class Scorer:
         data = path.read_bytes()
         if len(data) > MAX_BYTES:
             raise ModelRefused(f"{path.name} has {len(data) >> 20} MiB, at most {MAX_BYTES >> 20} are allowed")
+        if EXTERNAL in data:
+            raise ModelRefused(f"{path.name} keeps its numbers in other files: export it as one")
         self.sha256 = hashlib.sha256(data).hexdigest()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -62,18 +69,22 @@ cdef class Scorer:
         self._check(path.name)
 
     def _check(self, name):
-        """Scores a few rows: the answer must be a probability."""
+        """Scores a few rows, ordinary and absurd: each answer must be a probability, and soon."""
         cdef float row[N_FEATURES]
         cdef int k
         cdef float score
-        rng = np.random.default_rng(7)
-        for _ in range(8):
-            values = rng.normal(0, 3, N_FEATURES).astype(np.float32)
+        rng, times = np.random.default_rng(7), []
+        for scale in (0.0, *[3.0] * 40, 1e6, -1e6, 1e30):
+            values = np.clip(rng.normal(0, 1, N_FEATURES) * scale, -1e30, 1e30).astype(np.float32)
             for k in range(N_FEATURES):
                 row[k] = values[k]
+            began = time.perf_counter()
             score = self.score(row)
+            times.append(time.perf_counter() - began)
             if not 0.0 <= score <= 1.0:
-                raise ModelRefused(f"{name} answers {score}, not a probability")
+                raise ModelRefused(f"{name} answers {score} to features around {scale:g}, not a probability")
+        if sorted(times)[len(times) // 2] > MAX_US * 1e-6:
+            raise ModelRefused(f"{name} takes {sorted(times)[len(times) // 2] * 1e6:.0f} us a row, at most {MAX_US} are allowed")
 
     cdef float score(self, const float* features) except? -1:
         """P(real) of one feature row, NaN where a feature the model needs is unknown."""

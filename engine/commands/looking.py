@@ -71,7 +71,7 @@ def replay(journal: Annotated[Path | None, typer.Argument(help="run folder or jo
 def explain(number: int, run_dir: Run = None, json: Json = False,
             order: Annotated[bool, typer.Option("--order", help="the number is an order's, not a candidate's")] = False) -> None:
     """Show the chain of one candidate: tick, statistics, features, score, the rule that said no, orders, stage times."""
-    from engine.watch.explain import candidate_of
+    from engine.watch.explain import against_training, candidate_of
     from engine.watch.explain import explain as work
 
     folder = run_of(run_dir).path
@@ -83,6 +83,7 @@ def explain(number: int, run_dir: Run = None, json: Json = False,
     document = work(folder, number)
     if document is None:
         raise Failed(f"there is no candidate {number} in this run: `python -m engine query \"SELECT id, reason FROM signals\"`")
+    document["against_training"] = against_training(document, Path(configuration.load().models))
     if json:
         show(document)
         return
@@ -91,6 +92,11 @@ def explain(number: int, run_dir: Run = None, json: Json = False,
     for name in ("tick", "statistics", "features"):
         print(f"  {name}: " + ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in document[name].items()))
     print(f"  score {document['score']:.3f}, at the next update {document['score_next']:.3f}, model {document['model']}")
+    if document["against_training"]:
+        print("  what the model saw      value   genuine ones in training: 1 %, 50 %, 99 %")
+    for row in document["against_training"]:
+        print(f"  {'!' if row['is_outside'] else ' '} {row['feature']:<18} {row['value']:>9.4g}   {row['low']:>9.4g} "
+              f"{row['middle']:>9.4g} {row['high']:>9.4g}")
     for line in document["chain"]:
         print(f"  {line}")
     if "stages_ns" in document:
@@ -152,12 +158,3 @@ def status(run_dir: Run = None, json: Json = False) -> None:
     else:
         for name, value in document.items():
             print(f"{name:>16}  {value}")
-
-
-@app.command()
-def train(seed: int = 7, days: int = 3, names: int = 60, out: Path = Path("models"), json: Json = False) -> None:
-    """Train the noise filter on the generator and make it the active model."""
-    from engine.lab.train import train as work
-
-    card = work(out, seed, days, names)
-    show(card) if json else print(f"{card['sha256'][:16]}.onnx: {card['rows']} rows; card in {out / 'card.md'}")

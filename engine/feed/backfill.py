@@ -26,6 +26,8 @@ BATCH = 500
 GATHER = 2 * SECOND
 """Between two calls for the last minute: names come back from a gap one after another."""
 AHEAD_KEPT, SLICE, AHEAD_AGAIN = 90, 64, 5 * SECOND
+MISSED_BY = 5
+"""Minutes after a silence of the whole feed by which every name has said what it missed."""
 SILENT = 3 * SECOND
 """Nothing of any name for so long: minutes are fetched before anybody knows what is missing."""
 FEW = 100
@@ -106,7 +108,7 @@ class Backfill:
     def _look_ahead(self, now: int, last: int) -> list[Fetch]:
         """While nothing is heard in the session: each minute of every name as it ends."""
         heard, today = self.core.market.heard, last * MINUTE // DAY_NS * 1440 + OPEN_MINUTE
-        if last > self.ahead_of + AHEAD_KEPT:
+        if self.ahead and last > self.ahead_of + MISSED_BY and now - heard < SILENT:
             self.ahead.clear()                           # nobody missed them
         is_due = heard and now - heard >= SILENT and last > self.ahead_of and now >= self.next_ahead and self._may(now)
         if not is_due or not today <= last < today + max(self.closes.values(), default=0) or (

@@ -1,8 +1,9 @@
-"""Candidates with features and labels, made by the compiled path itself: from generated days, recorded ticks, bars or a run's journal.
+"""Candidates with features and labels, made by the compiled path itself: from generated days, recorded ticks, bars or a run's
+journal.
 
 Each candidate has its features twice: at the tick, and at the next trade update, when most orders are decided (MARKET 0.8). Labels
-(MARKET 0.9, 4): what was planted there, where an injector or the generator knows; whether activity goes on; and, for the record, what
-following it would have brought.
+(MARKET 0.9, 4): what was planted there, where an injector or the generator knows; whether activity goes on; and, for the record,
+what following it would have brought.
 """
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,8 +18,8 @@ from _ext.signals.features import DESCRIBED, FEATURES
 from _ext.trail.journal import Keeping
 from _ext.wiring import Core
 from engine import config
-from engine.feed import TICK_DTYPE, encode
-from engine.lab.inject import Planted, inject
+from engine.feed import TICK_DTYPE
+from engine.lab.inject import ARTEFACTS, HELD_OUT, Planted, inject
 from engine.market import instruments, sessions
 from engine.market.instruments import Spec
 from engine.sim.market import SyntheticMarket
@@ -26,7 +27,8 @@ from engine.sim.recorded import Recording, frames_of
 
 START, INSTRUMENTS, PROFILE, BARS, FRAME, TIMER, STOP, CANDIDATE_RECORD, VERDICT = 1, 2, 3, 4, 5, 6, 14, 64, 65
 SOURCES = {"generator": {"price", "ticks", "book", "bars", "names"}, "upstox": {"price", "ticks", "book", "bars"},
-           "ticks": {"price", "bars", "names"}, "bars": {"price", "bars", "names"}, "live": {"price", "ticks", "book", "bars", "names"}}
+           "ticks": {"price", "bars", "names"},
+           "bars": {"price", "bars", "names"}, "live": {"price", "ticks", "book", "bars", "names"}}
 """What each source has of what features need; one-second ticks have no updates and no book, bars only minutes."""
 HORIZON, AHEAD = 30, 5
 """Minutes: of a barrier, and in which activity goes on or does not."""
@@ -43,6 +45,7 @@ class Dataset:
     first: np.ndarray              # float32[rows, features]: at the tick
     second: np.ndarray             # likewise at the next trade update; NaN where none came in time
     kind: np.ndarray               # str: what was planted, or "natural"
+    begin: np.ndarray              # int: ms, of what was planted; 0: nothing
     name: np.ndarray               # str: symbol
     day: np.ndarray                # int: days since 1970
     minute: np.ndarray             # int: of the session
@@ -70,11 +73,12 @@ def joined(parts: Iterable[Dataset]) -> Dataset:
 
 # ---- the path --------------------------------------------------------------------------------------------------------------
 def candidates_of(specs: Sequence[Spec], days: Iterable[tuple[dt.date, Iterator[tuple[int, bytes]]]], history: np.ndarray,
-                  level: float = 0.5) -> np.ndarray:
-    """CANDIDATE records of the days, in order: (at the tick, decided) pairs. Every candidate of strength `level` waits for the next
-    trade update; there is no model, no order and no clock but the frames'."""
+                  level: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+    """(records, which are of the tick) of the days, in order: each candidate at its tick and decided. Every candidate of strength
+    `level` waits for the next trade update (0: as the engine is configured, which journals those of 0.5 and waits with those of
+    0.6); there is no model, no order and no clock but the frames'."""
     base = config.Config.model_construct().record()
-    settings = base | {"detector": base["detector"] | {"emit": level, "trade": level},
+    settings = base | {"detector": base["detector"] | ({"emit": level, "trade": level} if level else {}),
                        "signals": base["signals"] | {"confirm_share": 9.0}}
     trail = Keeping((CANDIDATE_RECORD, VERDICT))
     core, is_begun, now = Core(trail, len(specs)), False, 0
@@ -99,7 +103,8 @@ def candidates_of(specs: Sequence[Spec], days: Iterable[tuple[dt.date, Iterator[
 
 
 class Minutes:
-    """Bars of one name and day by minute of the session, from its ticks or as they are: what outcomes are measured on. Log prices."""
+    """Bars of one name and day by minute of the session, from its ticks or as they are: what outcomes are measured on. Log
+    prices."""
 
     def __init__(self, high: np.ndarray, low: np.ndarray, close: np.ndarray):
         self.high, self.low, self.close = high, low, close
@@ -142,16 +147,17 @@ def outcome(bars: Minutes, minute: int, direction: int, price: float, a: np.ndar
     return active, barrier, move
 
 
-def _rows(specs: Sequence[Spec], found: tuple[np.ndarray, np.ndarray], source: str, planted: dict[int, list[Planted]],
-          bars: dict[tuple[int, int], Minutes]) -> Dataset:
-    """Candidates as rows: each with what was planted at its time and what came of it."""
+def rows_from(specs: Sequence[Spec], found: tuple[np.ndarray, np.ndarray], source: str, planted: dict[int, list[Planted]],
+              bars: dict[tuple[int, int], Minutes], alone: np.ndarray | None = None) -> Dataset:
+    """Candidates as rows: each with what was planted at its time and what came of it. `alone`: those that are there anyhow."""
     records, is_first = found
     second = {int(r["id"]): r for r, f in zip(records, is_first, strict=True) if not f}
     firsts = records[is_first]
     n, names = len(firsts), np.array(FEATURES)
-    out = Dataset(np.full((n, len(FEATURES)), np.nan, np.float32), np.full((n, len(FEATURES)), np.nan, np.float32),
-                  np.full(n, "natural", "U12"), np.zeros(n, "U32"), np.zeros(n, int), np.zeros(n, int), np.zeros(n),
-                  *(np.full(n, np.nan) for _ in range(3)), np.zeros(n), np.zeros(n, int), np.zeros(n, int))
+    first, later_rows = (np.full((n, len(FEATURES)), np.nan, np.float32) for _ in range(2))
+    nothing = {name: np.full(n, np.nan) for name in ("active", "barrier", "ahead_bp")}
+    out = Dataset(first, later_rows, np.full(n, "natural", "U32"), name=np.zeros(n, "U32"), size=np.zeros(n), strength=np.zeros(n),
+                  **nothing, **{name: np.zeros(n, int) for name in ("begin", "day", "minute", "direction", "id")})
     missing = ~np.isin(names, features_of(source))
     profiles: dict[int, np.ndarray] = {}
     for k, c in enumerate(firsts):
@@ -161,9 +167,11 @@ def _rows(specs: Sequence[Spec], found: tuple[np.ndarray, np.ndarray], source: s
         later = second.get(int(c["id"]))
         if later is not None and later["updates"] > 0:
             out.second[k] = later["feature"]
+        anyhow = alone is not None and bool(((alone["inst"] == inst) & (alone["direction"] == c["direction"])
+                                             & (np.abs(alone["ltt"] - c["ltt"]) < 10_000)).any())
         for p in planted.get(inst, ()):
-            if p.begin <= at <= p.end + 1500:
-                out.kind[k], out.size[k] = p.kind, p.size
+            if p.begin <= at <= p.end + 1500 and not (anyhow and p.kind in ARTEFACTS + HELD_OUT):
+                out.kind[k], out.size[k], out.begin[k] = p.kind, p.size, p.begin
                 break
         date = dt.date(1970, 1, 1) + dt.timedelta(days=day)
         if day not in profiles:
@@ -181,15 +189,24 @@ def _rows(specs: Sequence[Spec], found: tuple[np.ndarray, np.ndarray], source: s
 
 # ---- sources ---------------------------------------------------------------------------------------------------------------
 def of_ticks(recording: Recording, source: str, seed: int | None = None, kinds: Sequence[str] = (), every_s: float = 420.0,
-             level: float = 0.5, history: np.ndarray | None = None, planted: Sequence[Planted] = ()) -> Dataset:
-    """Candidates of a recorded (or generated) day; with `seed`, after planting one of `kinds` about every `every_s` seconds a name."""
+             level: float = 0.5, history: np.ndarray | None = None, planted: Sequence[Planted] = (),
+             alone: np.ndarray | None = None, out: list[Planted] | None = None) -> Dataset:
+    """Candidates of a recorded (or generated) day; with `seed`, after planting one of `kinds` about every `every_s` seconds a name.
+
+    A candidate counts as an artefact's where the same day without it, `alone` (made here where it is not given), has none within
+    ten seconds. `out` gets what was planted.
+    """
     day, specs = recording.day, recording.specs
     minutes = sessions.close_minute("equity", False, day)
     a, v = (values[:minutes] for values in sessions.profile(day))
     rows, received, plants = recording.rows, recording.received, list(planted)
     if seed is not None:
         rows, received, more = inject(rows, received, specs, sessions.epoch_ms(day), a, v, seed, kinds, every_s)
-        plants += more
+        plants = more + plants
+        if out is not None:
+            out += more
+        if alone is None:
+            alone = undisturbed(recording, history, level)
     by_inst: dict[int, list[Planted]] = {}
     for p in plants:
         by_inst.setdefault(p.inst, []).append(p)
@@ -200,12 +217,21 @@ def of_ticks(recording: Recording, source: str, seed: int | None = None, kinds: 
     for inst, spec in enumerate(specs):
         mine = rows["key"] == spec.key.encode()
         bars[inst, number] = Minutes.of_ticks(rows["ltt"][mine], rows["ltp"][mine], open_ms, minutes)
-    return _rows(specs, found, source, by_inst, bars)
+    return rows_from(specs, found, source, by_inst, bars, alone)
+
+
+def undisturbed(recording: Recording, history: np.ndarray | None = None, level: float = 0.5) -> np.ndarray:
+    """CANDIDATE records at the tick of a day as it is."""
+    frames = ((at, frame) for at, _, frame in frames_of(recording.rows, recording.received))
+    records, is_first = candidates_of(recording.specs, [(recording.day, frames)],
+                                      np.zeros(0, WARM_BAR) if history is None else history, level)
+    return records[is_first]
 
 
 def generated_day(seed: int, number: int, names: int, spikes: float = 0.3, own: float = 0.0, minutes: int = 375) -> tuple[
         Recording, np.ndarray, list[Planted]]:
-    """(day, history, its own labels) of `names` names drawn by the seed; `own`: mean of each of the generator's artefacts a name."""
+    """(day, history, its own labels) of `names` names drawn by the seed; `own`: mean of each of the generator's artefacts a
+    name."""
     day = dt.date(2026, 9, 1) + dt.timedelta(days=number)
     chosen = np.random.default_rng([seed, number]).permutation(len(instruments.shipped()))[:names]
     specs = [instruments.shipped()[i] for i in sorted(chosen)]
@@ -220,10 +246,31 @@ def generated_day(seed: int, number: int, names: int, spikes: float = 0.3, own: 
 
 
 def generated(seed: int, days: int, names: int, kinds: Sequence[str], level: float = 0.5, spikes: float = 0.3, own: float = 0.0,
-              every_s: float = 420.0, minutes: int = 375) -> Dataset:
-    """Candidates of `days` generated days into which `kinds` were planted."""
+              every_s: float = 420.0, minutes: int = 375, first: int = 0) -> Dataset:
+    """Candidates of `days` generated days from number `first` on, into which `kinds` were planted."""
     parts = []
-    for number in range(days):
+    for number in range(first, first + days):
         recording, history, labels = generated_day(seed, number, names, spikes, own, minutes)
         parts.append(of_ticks(recording, "generator", seed + number if kinds else None, kinds, every_s, level, history, labels))
     return joined(parts)
+
+
+def write(data: Dataset, path: Path) -> None:
+    """One Parquet file, a row a candidate: f_ features at the tick, g_ at the next trade update, labels as named in Dataset."""
+    import polars as pl
+
+    columns: dict[str, np.ndarray] = {f.name: getattr(data, f.name) for f in fields(Dataset) if f.name not in ("first", "second")}
+    for prefix, values in (("f", data.first), ("g", data.second)):
+        columns |= {f"{prefix}_{name}": values[:, i] for i, name in enumerate(FEATURES)}
+    pl.DataFrame(columns).write_parquet(path, compression="zstd")
+
+
+def read(path: Path) -> Dataset:
+    """What `write` wrote. ValueError where its features are other ones."""
+    import polars as pl
+
+    frame = pl.read_parquet(path)
+    if [c[2:] for c in frame.columns if c.startswith("f_")] != list(FEATURES):
+        raise ValueError(f"{path} has other features than this engine computes: make it again")
+    parts = {prefix: frame.select(f"{prefix}_{n}" for n in FEATURES).to_numpy().astype(np.float32) for prefix in "fg"}
+    return Dataset(parts["f"], parts["g"], *(frame[f.name].to_numpy() for f in fields(Dataset)[2:]))

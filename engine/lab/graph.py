@@ -1,7 +1,7 @@
 """The hybrid as one ONNX graph: two TreeEnsembleRegressors, a few matrix products and a TopK.
 
-skl2onnx writes an isolation forest of 100 trees as 2,710 nodes (1.3 ms a call); here its leaves hold path lengths, so that the whole
-forest is one node. Members without a vote are left out.
+skl2onnx writes an isolation forest of 100 trees as 2,710 nodes (1.3 ms a call); here its leaves hold path lengths, so that the
+whole forest is one node. Members without a vote are left out.
 """
 import json
 from collections.abc import Mapping
@@ -41,6 +41,16 @@ class Builder:
         self.nodes.append(helper.make_node(op, list(inputs), names, domain=domain, **attributes))
         return names[0] if outputs == 1 else names
 
+    def prune(self, output: str) -> None:
+        """Leaves out what `output` does not need: members without a vote."""
+        needed, kept = {output}, []
+        for node in reversed(self.nodes):
+            if needed & set(node.output):
+                needed.update(node.input)
+                kept.append(node)
+        self.nodes = kept[::-1]
+        self.constants = [c for c in self.constants if c.name in needed]
+
     def ensemble(self, trees: list[dict[str, np.ndarray]], features: str, base: float, aggregate: str) -> str:
         """TreeEnsembleRegressor of trees given by arrays: left, right, feature, threshold, value; as float64[1, 1]."""
         a: dict[str, list[Any]] = {name: [] for name in (
@@ -63,7 +73,7 @@ class Builder:
                     for name, value in (("treeids", tree), ("nodeids", node), ("ids", 0), ("weights", float(t["value"][node]))):
                         a[f"target_{name}"].append(value)
         out = self("TreeEnsembleRegressor", features, domain="ai.onnx.ml", n_targets=1, aggregate_function=aggregate,
-                   base_values=[base], post_transform="NONE", **a)
+                   base_values=[base], post_transform="NONE", **dict[str, Any](a))
         return str(self("Cast", out, to=TensorProto.DOUBLE))
 
 
@@ -92,8 +102,8 @@ def _margin(b: Builder, name: str, hybrid: Hybrid, features: str, scaled: str) -
     if name == "trees":
         model = members.trees
         prior = model.init_.class_prior_[1]
-        return b.ensemble([_arrays(t.tree_, t.tree_.value[:, 0, 0] * model.learning_rate) for t in model.estimators_[:, 0]], features,
-                          float(np.log(prior / (1 - prior))), "SUM")
+        trees = [_arrays(t.tree_, t.tree_.value[:, 0, 0] * model.learning_rate) for t in model.estimators_[:, 0]]
+        return b.ensemble(trees, features, float(np.log(prior / (1 - prior))), "SUM")
     if name == "forest":
         forest = members.forest
         mean = b.ensemble([_arrays(t.tree_, _path_lengths(t.tree_)) for t in forest.estimators_], features, 0.0, "AVERAGE")
@@ -142,9 +152,7 @@ def build(hybrid: Hybrid, waited: int, columns: int, metadata: Mapping[str, Any]
     genuine = b("Sigmoid", b("Add", b("Mul", odds, b.constant([[hybrid.slope]])), shift))
     both = b("Concat", b("Sub", b.constant([[1.0]]), genuine), genuine, axis=1)
     b.nodes.append(helper.make_node("Cast", [both], ["probabilities"], to=TensorProto.FLOAT))
-    if not scaled_is_used(b.nodes, scaled):
-        drop = {clipped, scaled}
-        b.nodes = [n for n in b.nodes if not drop & set(n.output)]
+    b.prune("probabilities")
     graph = helper.make_graph(b.nodes, "noise", [helper.make_tensor_value_info(features, TensorProto.FLOAT, [1, columns])],
                               [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, 2])], b.constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)],
@@ -155,7 +163,3 @@ def build(hybrid: Hybrid, waited: int, columns: int, metadata: Mapping[str, Any]
         entry.key, entry.value = key, metadata[key] if isinstance(metadata[key], str) else json.dumps(metadata[key], sort_keys=True)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
-
-
-def scaled_is_used(nodes: list[onnx.NodeProto], scaled: str) -> bool:
-    return any(scaled in node.input for node in nodes)

@@ -4,7 +4,8 @@ the name's own one-minute sd (s1m) and expected minute volume (M).
 A name's rows stay in order of receipt; what a genuine spike moved stays moved, and what was traded more stays in the cumulative
 volume. The kinds of HELD_OUT are for tests alone: no model may have seen them.
 """
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,9 +45,9 @@ class Name:
         self.keep = np.ones(len(rows), bool)
         self.extra: list[tuple[np.ndarray, np.ndarray]] = []
         self.lag = int(np.median(received - rows["ltt"])) if len(rows) else 0
-        self._measure()
+        self.measure()
 
-    def _measure(self) -> None:
+    def measure(self) -> None:
         """Closes and volumes of the minutes of trade time."""
         minute = (self.rows["ltt"] - self.open_ms) // 60_000
         good = (minute >= 0) & (minute < len(self.a)) & (self.rows["ltp"] > 0)
@@ -287,15 +288,29 @@ def _fast(name: Name, i: int, now: Moment, rng: np.random.Generator) -> tuple[in
     return spike(name, i, now, rng, size, float(rng.uniform(0.5, 4)), lognormal(rng, 6.4, 0.5)), size
 
 
-INJECTORS: dict[str, Callable[[Name, int, Moment, np.random.Generator], tuple[int, float]]] = {
+Injector = Callable[[Name, int, Moment, np.random.Generator], tuple[int, float]]
+"""(name, row to begin at, its moment, random numbers) -> (row after its end, size)."""
+INJECTORS: dict[str, Injector] = {
     "bad_print": _bad_print, "sweep": _sweep, "wide": _wide, "vtt_jump": _vtt_jump, "outage": _outage, "backlog": _backlog,
     "step_back": _step_back, "duplicate": _duplicate, "late_print": _late_print, "one_sided": _one_sided, "crossed": _crossed,
     "off_grid": _off_grid, "flicker": _flicker, "spike": _spike, "fast": _fast}
 
 
+@contextlib.contextmanager
+def more(injectors: dict[str, Injector]) -> Iterator[None]:
+    """Kinds that exist for as long as they are measured."""
+    INJECTORS.update(injectors)
+    try:
+        yield
+    finally:
+        for kind in injectors:
+            del INJECTORS[kind]
+
+
 def inject(rows: np.ndarray, received: np.ndarray, specs: Sequence[Spec], open_ms: int, a: np.ndarray, v: np.ndarray, seed: int,
            kinds: Sequence[str], every_s: float = 420.0) -> tuple[np.ndarray, np.ndarray, list[Planted]]:
-    """(rows, received, what was planted) of a day: one of `kinds` about every `every_s` seconds of each name, from the 22nd minute on.
+    """(rows, received, what was planted) of a day: one of `kinds` about every `every_s` seconds of each name, from the 22nd minute
+    on.
 
     `rows`: TICK_DTYPE in order of receipt, `received` in ms; both are left alone. `a`, `v`: profiles of the continuous session.
     """
@@ -316,6 +331,7 @@ def inject(rows: np.ndarray, received: np.ndarray, specs: Sequence[Spec], open_m
                 after, size = INJECTORS[kind](name, i, now, rng)
                 stop = int(name.received[min(after, len(name.rows) - 1)])
                 planted.append(Planted(kind, inst, begin, stop, size))
+                name.measure()
                 nxt = max(nxt, stop + QUIET_MS)
             moment = nxt
         parts.append(name.result())

@@ -1,11 +1,21 @@
-"""Model folder: ONNX files named by their hash, `active.json` names the one that trades."""
+"""The model folder: ONNX files named by their hash, their cards beside them, and `active.json`, which says who does what.
+
+`active` trades, `b` trades the names of arm B, `shadows` score beside and decide nothing, `before` are the ones that traded before,
+newest first. A file that is refused changes nothing.
+"""
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from _ext.core.records import MODEL_CHANGE
 from _ext.signals.scorer import ModelRefused, Scorer
+
+ACTIVE, B, SHADOW, NO_B, NO_SHADOW = range(5)
+"""types.pxd::ModelRole"""
+SHADOWS, KEPT = 3, 10
+"""Most shadows at a time (each costs a score a candidate), and earlier models remembered."""
 
 
 def load_models(folder: Path) -> dict[str, Scorer]:
@@ -14,26 +24,133 @@ def load_models(folder: Path) -> dict[str, Scorer]:
     for path in sorted(folder.glob("*.onnx")):
         try:
             scorer = Scorer(path)
-        except ModelRefused:
+        except (ModelRefused, OSError):
             continue
         found[scorer.sha256] = scorer
     return found
 
 
+def roles(folder: Path) -> dict[str, Any]:
+    """active.json: {sha256, file, b, shadows, before}; hashes of those that are not there are empty."""
+    note = folder / "active.json"
+    try:
+        document = dict(json.loads(note.read_text())) if note.exists() else {}
+    except ValueError as error:
+        raise ModelRefused(f"{note} is not readable ({error}): write it anew with `python -m engine model promote`") from None
+    return {"sha256": "", "file": "", "b": "", "shadows": [], "before": []} | document
+
+
 def active(folder: Path) -> Scorer | None:
     """The model that trades; None without one (every candidate is then refused: no score). Raises ModelRefused."""
-    note = folder / "active.json"
-    if not note.exists():
+    entry = roles(folder)
+    if not entry["sha256"]:
         return None
-    entry = json.loads(note.read_text())
-    scorer = Scorer(folder / entry["file"])
-    if scorer.sha256 != entry["sha256"]:
-        raise ModelRefused(f"{entry['file']} has hash {scorer.sha256[:16]}, active.json says {entry['sha256'][:16]}")
+    return _checked(folder, entry["sha256"])
+
+
+def _checked(folder: Path, sha256: str) -> Scorer:
+    path = folder / f"{sha256[:16]}.onnx"
+    if not path.exists():
+        raise ModelRefused(f"{path} is missing: put it back, or promote another")
+    scorer = Scorer(path)
+    if scorer.sha256 != sha256:
+        raise ModelRefused(f"{path.name} has hash {scorer.sha256[:16]}, active.json says {sha256[:16]}")
     return scorer
 
 
-def model_record(scorer: Scorer, threshold: float) -> bytes:
-    """The MODEL record that puts `scorer` in force at `threshold`."""
+def find(folder: Path, name: str) -> Scorer:
+    """The model whose hash begins with `name`. ModelRefused where there is none, or more than one, or it is not fit to trade."""
+    paths = [p for p in sorted(folder.glob("*.onnx")) if p.stem.startswith(name.removesuffix(".onnx"))]
+    if len(paths) != 1:
+        raise ModelRefused(f"{name}: {len(paths)} models begin so; `python -m engine model list` shows all")
+    scorer = Scorer(paths[0])
+    if not scorer.sha256.startswith(paths[0].stem):
+        raise ModelRefused(f"{paths[0].name} has hash {scorer.sha256[:16]}: it was changed after it was written")
+    return scorer
+
+
+def _write(folder: Path, document: dict[str, Any]) -> None:
+    temporary = folder / "active.new"
+    temporary.write_text(json.dumps(document, indent=1) + "\n")
+    temporary.replace(folder / "active.json")
+
+
+def promote(folder: Path, name: str) -> Scorer:
+    """Makes a model the one that trades; the one before is remembered."""
+    scorer, entry = find(folder, name), roles(folder)
+    if scorer.sha256 != entry["sha256"]:
+        before = [entry["sha256"], *entry["before"]] if entry["sha256"] else entry["before"]
+        _write(folder, entry | {"sha256": scorer.sha256, "file": f"{scorer.sha256[:16]}.onnx", "before": before[:KEPT]})
+    return scorer
+
+
+def rollback(folder: Path) -> Scorer:
+    """Puts the model before this one back."""
+    entry = roles(folder)
+    if not entry["before"]:
+        raise ModelRefused("no model traded before this one")
+    scorer = _checked(folder, entry["before"][0])
+    _write(folder, entry | {"sha256": scorer.sha256, "file": f"{scorer.sha256[:16]}.onnx", "before": entry["before"][1:]})
+    return scorer
+
+
+def assign(folder: Path, role: int, name: str) -> Scorer | None:
+    """Gives a model to arm B or makes it a shadow; an empty `name` takes all of that role away."""
+    entry = roles(folder)
+    if not name:
+        _write(folder, entry | {"b" if role == B else "shadows": "" if role == B else []})
+        return None
+    scorer = find(folder, name)
+    if role == B:
+        _write(folder, entry | {"b": scorer.sha256})
+    elif scorer.sha256 not in entry["shadows"]:
+        if len(entry["shadows"]) >= SHADOWS:
+            raise ModelRefused(f"{SHADOWS} models are shadows already: `python -m engine model shadow --off` first")
+        _write(folder, entry | {"shadows": [*entry["shadows"], scorer.sha256]})
+    return scorer
+
+
+def entries(folder: Path) -> list[dict[str, Any]]:
+    """Every file of the folder: hash, what it does, where it was learned, how it did in cross-validation, or why it is refused."""
+    entry, out = roles(folder), []
+    for path in sorted(folder.glob("*.onnx")):
+        try:
+            scorer = Scorer(path)
+        except (ModelRefused, OSError) as error:
+            out.append({"model": path.stem, "role": "refused", "why": str(error)})
+            continue
+        sha = scorer.sha256
+        role = ("active" if sha == entry["sha256"] else "arm B" if sha == entry["b"] else "shadow" if sha in entry["shadows"]
+                else "before" if sha in entry["before"] else "")
+        out.append({"model": sha[:16], "role": role, "features": scorer.count, "threshold": scorer.threshold,
+                    "learned from": json.loads(scorer.meta.get("about", "{}")), "removed": json.loads(
+                        scorer.meta.get("metrics", "{}")).get("hybrid")})
+    return out
+
+
+def model_record(sha256: str, threshold: float, role: int = ACTIVE) -> bytes:
+    """The MODEL record that gives a model its role, at `threshold`."""
     row = np.zeros(1, MODEL_CHANGE)
-    row["sha256"], row["threshold"] = scorer.sha256.encode(), threshold
+    row["sha256"], row["threshold"], row["role"] = sha256.encode(), threshold, role
     return row.tobytes()
+
+
+def records(folder: Path, threshold: float, was: dict[str, Any] | None = None) -> list[tuple[dict[str, Scorer], bytes]]:
+    """(models it needs, MODEL record) of every role that differs from `was`, an earlier answer of `roles`. Raises ModelRefused;
+    then nothing is to be changed."""
+    now, was = roles(folder), was or {"sha256": "", "b": "", "shadows": []}
+    out: list[tuple[dict[str, Scorer], bytes]] = []
+
+    def add(sha256: str, role: int) -> None:
+        out.append(({sha256: _checked(folder, sha256)}, model_record(sha256, threshold, role)))
+
+    if now["sha256"] and now["sha256"] != was["sha256"]:
+        add(now["sha256"], ACTIVE)
+    if now["b"] != was["b"]:
+        add(now["b"], B) if now["b"] else out.append(({}, model_record("", 0.0, NO_B)))
+    if now["shadows"] != was["shadows"]:
+        if was["shadows"]:
+            out.append(({}, model_record("", 0.0, NO_SHADOW)))
+        for sha256 in now["shadows"]:
+            add(sha256, SHADOW)
+    return out

@@ -38,6 +38,10 @@ class Recording:
     def day(self) -> dt.date:
         return dt.datetime.fromtimestamp(self.received[0] / 1000, IST).date()
 
+    @property
+    def has_book(self) -> bool:
+        return bool((self.rows["n_levels"] > 0).any())
+
     def history(self) -> np.ndarray:
         """None: what came before was not recorded."""
         return np.zeros(0, WARM_BAR)
@@ -80,6 +84,16 @@ class Journaled:
         for kind, _, now, payload in Reader(self.folder):
             if kind == FRAME and len(rows := decode(payload)):
                 yield now // 1_000_000, rows, payload
+
+
+def from_run(folder: Path) -> Recording:
+    """The updates of a run's journal, as they were received."""
+    market = Journaled(folder)
+    parts = [(at, rows) for at, rows, _ in market.frames()]
+    if not parts:
+        raise DataError(f"{folder}: no updates are journaled there")
+    rows = np.concatenate([p.view(np.uint8) for _, p in parts]).view(TICK_DTYPE)
+    return Recording(rows, np.repeat([at for at, _ in parts], [len(p) for _, p in parts]), market.specs)
 
 
 def frames_of(rows: np.ndarray, received: np.ndarray) -> Iterator[tuple[int, np.ndarray, bytes]]:

@@ -70,9 +70,14 @@ CREATE TABLE IF NOT EXISTS {db}.signals (
   direction Int8, level UInt8, price Int64, last_close Int64, bid Int64, ask Int64, strength Float64, z20 Float64,
   z50 Float64, rz Float64, volume_ratio Float64, s1m Float64, expected Float64, score Float32, score_next Float32,
   verdict Enum8('watched' = 0, 'refused' = 1, 'passed' = 2), reason LowCardinality(String), measured Float64,
-  threshold Float64, decided DateTime64(9, 'Asia/Kolkata'), tick_seq UInt64, model LowCardinality(String), quality Int32,
+  threshold Float64, decided DateTime64(9, 'Asia/Kolkata'), tick_seq UInt64, model LowCardinality(String), quality Int32, arm UInt8,
   {features}
 ) ENGINE = MergeTree ORDER BY (run, inst, ts, id) SETTINGS non_replicated_deduplication_window = {window};
+
+-- what models that decide nothing said of the same candidates; updates: trade updates waited for
+CREATE TABLE IF NOT EXISTS {db}.shadow_scores (
+  run UInt32, candidate UInt64, ts DateTime64(9, 'Asia/Kolkata'), model LowCardinality(String), score Float32, updates Int32
+) ENGINE = MergeTree ORDER BY (run, candidate, model, updates) SETTINGS non_replicated_deduplication_window = {window};
 
 CREATE TABLE IF NOT EXISTS {db}.orders (
   run UInt32, seq UInt64, ts DateTime64(9, 'Asia/Kolkata'), id UInt64, serial UInt64, candidate UInt64, inst UInt32,

@@ -34,6 +34,7 @@ from _ext.core.records import (
     RECORD_NAMES,
     REPLY,
     ROLES,
+    SHADOW,
     TIMING,
     WHYS,
 )
@@ -143,7 +144,11 @@ class Converter:
         return [self.run, c["id"], c["inst"], c["now"], c["ltt"], c["direction"], c["level"], c["price"], c["last_close"],
                 c["bid"], c["ask"], c["strength"], c["z20"], c["z50"], c["rz"], c["volume_ratio"], c["s1m"], c["expected"],
                 c["score"], c["score_next"], verdict, REASONS[c["reason"]], c["measured"], c["limit"], c["decided"],
-                c["tick_seq"], c["model"], c["quality"], *c["feature"]]
+                c["tick_seq"], c["model"], c["quality"], c["arm"], *c["feature"]]
+
+    def _shadow(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
+        s = np.frombuffer(payload, SHADOW)[0]
+        return [("shadow_scores", [self.run, s["candidate"], now, s["model"], s["score"], s["updates"]])]
 
     def _intent(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
         i = np.frombuffer(payload, INTENT)[0]

@@ -1,4 +1,5 @@
 """Explain: the chain of one candidate, from its tick to the last order, with the rule that said no and by how much."""
+import json
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,9 @@ import numpy as np
 
 from _ext.core.records import CANDIDATE, FILL, GATE, INTENT, ORDER_UPDATE, REASONS, REPLY, TIMING
 from _ext.signals.features import FEATURES
+from _ext.signals.scorer import ModelRefused
 from engine.feed import decode
+from engine.signals.models import find
 from engine.trail.replay import reader_of
 from engine.watch.events import OUTCOMES, STATUSES, Narrator, clock, plain
 
@@ -36,6 +39,8 @@ def explain(path: Path, number: int) -> dict[str, Any] | None:
                        "features": dict(zip(FEATURES, map(float, c["feature"]), strict=True)), "score": float(c["score"]),
                        "model": c["model"].decode(), "verdict": REASONS[c["reason"]], "chain": []}
             if out:
+                if kind == 65 and c["updates"] > 0:
+                    out["features_next"] = dict(zip(FEATURES, map(float, c["feature"]), strict=True))
                 out |= {"verdict": REASONS[c["reason"]], "score_next": float(c["score_next"]), "measured": float(c["measured"]),
                         "limit": float(c["limit"]), "decided": clock(int(c["decided"])),
                         "waited_updates": int(c["updates"])}
@@ -56,6 +61,23 @@ def explain(path: Path, number: int) -> dict[str, Any] | None:
                 said[int(row["intent"])] = text
                 out["chain"].append(f"{clock(now)} {text}")
     return out or None
+
+
+def against_training(document: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """The features the candidate's model looked at when it was decided, each beside what genuine ones had in training: 1, 50 and 99
+    per cent, those outside first. Empty where the model's file is gone."""
+    try:
+        meta = find(folder, document["model"]).meta if document["model"] else {}
+    except ModelRefused:
+        return []
+    values = document.get("features_next", document["features"])
+    rows = []
+    for name, (low, middle, high) in zip(json.loads(meta.get("features", "[]")), json.loads(meta.get("ranges", "[]")), strict=True):
+        value = values[name]
+        beyond = max(low - value, value - high) / max(high - low, 1e-12)
+        rows.append({"feature": name, "value": value, "low": low, "middle": middle, "high": high, "beyond": beyond,
+                     "is_outside": not low <= value <= high})
+    return sorted(rows, key=lambda row: -row["beyond"])
 
 
 def _heard(kind: int, row: np.void) -> str:

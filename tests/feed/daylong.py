@@ -137,6 +137,7 @@ def play(seed: int, count: int, minutes: int, script: list[FeedFault], planted: 
     feed = Feed(specs, script=script, seed=seed)
     net = VirtualFeed(core, feed, Candles(specs, DAY), [s.key for s in specs if s.tradable], seed)
     out, last = Outcome(), np.zeros(count, np.int64)
+    made, missed = bytearray(), bytearray()             # candidates and ledger, packed: their count is not the engine's memory
     began, fresh, market_seconds = time.perf_counter(), 0, 0
     arrive = net.arrive
 
@@ -158,6 +159,9 @@ def play(seed: int, count: int, minutes: int, script: list[FeedFault], planted: 
 
     def each(now: int) -> bool:
         nonlocal fresh, market_seconds
+        for kind, _, payload in watch.kept:
+            (made if kind == 64 else missed).extend(payload)
+        watch.kept.clear()
         if OPEN <= now < OPEN + market.minutes * MINUTE:
             market_seconds += 1
             fresh += core.states()[2] and core.market.heard > now - 3 * SECOND
@@ -170,8 +174,8 @@ def play(seed: int, count: int, minutes: int, script: list[FeedFault], planted: 
 
     run = VirtualRun(core, frames_of_day(market), exchange, "spk", "0", each, net=net)
     run.run()
-    out.candidates = [np.frombuffer(payload, CANDIDATE)[0] for kind, _, payload in watch.kept if kind == 64]
-    out.gaps = [np.frombuffer(payload, GAP)[0] for kind, _, payload in watch.kept if kind != 64]
+    each(-1)
+    out.candidates, out.gaps = list(np.frombuffer(bytes(made), CANDIDATE)), list(np.frombuffer(bytes(missed), GAP))
     out.notes, out.given_up = net.notes, net.backfill.given_up
     out.connects = sum(n for n in net.lives)
     out.subscribed = int(sum((link.modes >= 0).sum() for link in feed.links.values()))
@@ -219,16 +223,18 @@ def compare(clean: Outcome, faulty: Outcome, script: list[FeedFault], planted: l
         return Counter((int(c["inst"]), int(c["direction"]), int(c["level"]), int(c["ltt"])) for c in run.candidates
                        if not is_inside(windows, int(c["inst"]), int(c["now"])))
 
-    def is_carried(run: Outcome, inst: int, direction: int, ltt: int) -> bool:
-        """Whether the quiet time after one inside a window ended just before: what was moved there moves on with it."""
-        return any(c["inst"] == inst and c["direction"] == direction and 299_000 <= ltt - int(c["ltt"]) <= 345_000
-                   and is_inside(windows, inst, int(c["now"])) for c in run.candidates)
+    def is_carried(run: Outcome, other: Outcome, inst: int, direction: int, ltt: int) -> bool:
+        """Whether the quiet time after one inside a window ended just before, or in the other run still lasts: what was moved there
+        moves on with it."""
+        spans = ((run, 299_000, 345_000), (other, 0, 300_000))
+        return any(c["inst"] == inst and c["direction"] == direction and low <= ltt - int(c["ltt"]) <= high
+                   and is_inside(windows, inst, int(c["now"])) for outcome, low, high in spans for c in outcome.candidates)
 
     a, b = outside(clean), outside(faulty)
     carried = 0
-    for word, run, rest in (("made", faulty, b - a), ("missed", clean, a - b)):
+    for word, run, other, rest in (("made", faulty, clean, b - a), ("missed", clean, faulty, a - b)):
         for inst, direction, level, ltt in sorted(rest, key=lambda k: k[3]):
-            if is_carried(run, inst, direction, ltt):
+            if is_carried(run, other, inst, direction, ltt):
                 carried += 1
             else:
                 broken.append(f"row {inst}: candidate {word} at second {(ltt * 1_000_000 - OPEN) / SECOND:.1f}, level {level}")

@@ -1,0 +1,257 @@
+"""Learning the noise filter, and the life of a model: what trades, what looks on, what came before."""
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine import config as configuration
+from engine.commands.options import Failed, Json, Run, app, run_of, show
+
+command = typer.Typer(invoke_without_command=True, help="Learn the noise filter, make its data, judge it.")
+app.add_typer(command, name="train")
+Data = Annotated[Path, typer.Option(help="folder of recorded ticks or bars (Parquet), or of a run")]
+
+
+def _pages(work: Any) -> Any:
+    """Runs what needs the heavy libraries; says how to get them where they are missing."""
+    try:
+        return work()
+    except ImportError as error:
+        raise Failed(f"{error.name} is missing: pip install 'spike-engine[train]'") from None
+
+
+@command.callback()
+def train(context: typer.Context, seed: int = 7, days: Annotated[int, typer.Option(min=2)] = 12,
+          names: Annotated[int, typer.Option(min=2, max=208)] = 40, minutes: Annotated[int, typer.Option(min=60, max=375)] = 375,
+          out: Annotated[Path | None, typer.Option(help="model folder; by default the one in force")] = None,
+          recorded: Annotated[Path | None, typer.Option(help="a recorded session of the feed to judge by as well")] = None,
+          promote: Annotated[bool, typer.Option(help="let it trade at once")] = False, json: Json = False) -> None:
+    """Learn the noise filter from generated days, judge it on days it has not seen, write its card and report."""
+    if context.invoked_subcommand is not None:
+        return
+    from engine.signals import models
+
+    folder = out if out is not None else Path(configuration.load().models)
+    card = _pages(lambda: _train(folder, seed, days, names, minutes, recorded, json))
+    if promote:
+        models.promote(folder, card["sha256"][:16])
+    if json:
+        show(card)
+    else:
+        print(f"{card['sha256'][:16]}.onnx: {sum(card['rows'].values()):,} rows; card and report in {folder}"
+              + ("; it trades" if promote else "; `python -m engine model promote` lets it trade"))
+
+
+def _train(folder: Path, seed: int, days: int, names: int, minutes: int, recorded: Path | None, quiet: bool) -> dict[str, Any]:
+    from engine.lab import evaluate, report
+    from engine.lab import train as work
+    from engine.lab.dataset import generated, generated_day, joined, of_ticks
+    from engine.signals.models import find
+
+    def tell(what: str) -> None:
+        if not quiet:
+            print(what, flush=True)
+
+    tell(f"{days} days of {names} names are generated and looked at")
+    about = {"source": "generator", "seed": seed, "days": days, "names": names, "minutes": minutes}
+    done = work.train(work.learning_data(seed, days, names, minutes), seed, about)
+    card, path = done.card, work.write(folder, done.file, done.card)
+    scores = evaluate.of_scorer(find(folder, path.stem))
+    tell(f"{path.name} is judged on days it has not seen")
+    unseen = joined(generated(seed + 5000, max(days // 4, 1), names, evaluate.KINDS, level, own=0.3, every_s=work.EVERY_S,
+                              minutes=minutes, first=20 + 10 * k) for k, level in enumerate((0.5, 0.6)))
+    card["unseen"] = evaluate.artefacts(unseen, scores, work.THRESHOLD)
+    day, history, _ = generated_day(seed + 6000, 40, names, minutes=minutes)
+    card["recall"] = evaluate.recall(day, "generator", seed, history)
+    if recorded is not None:
+        tell(f"{recorded}: artefacts and spikes are put into it")
+        card["recorded"] = evaluate.on_recording(recorded, scores, work.THRESHOLD)
+    examples = of_ticks(day, "generator", seed, evaluate.KINDS, work.EVERY_S, 0.5, history)
+    card["command"] = f"python -m engine train --seed {seed} --days {days} --names {names}" + (
+        f" --minutes {minutes}" if minutes != 375 else "")
+    work.write(folder, done.file, card)
+    report.write(folder, card, report.page(card, done.rows, done.scores, unseen, scores, day, examples))
+    return card
+
+
+@command.command()
+def dataset(source: Annotated[str, typer.Option(help="generator, ticks (recorded) or bars")], out: Path,
+            data: Annotated[Path | None, typer.Option(help="folder of recorded ticks or bars, or a run's journal")] = None,
+            seed: int = 7, days: int = 2, names: int = 40, level: Annotated[float, typer.Option(min=0.1, max=1)] = 0.5,
+            planted: Annotated[bool, typer.Option(help="put artefacts and genuine spikes into the ticks")] = True,
+            json: Json = False) -> None:
+    """Every candidate with its features and labels, as Parquet: made by the path that trades."""
+    document = _pages(lambda: _dataset(source, out, data, seed, days, names, level, planted))
+    show(document) if json else print(f"{document['rows']:,} candidates in {out}: " + ", ".join(
+        f"{k} {v}" for k, v in document["kinds"].items()))
+
+
+def _dataset(source: str, out: Path, data: Path | None, seed: int, days: int, names: int, level: float,
+             planted: bool) -> dict[str, Any]:
+    from engine.lab import dataset as work
+    from engine.lab import train
+    from engine.lab.outcomes import of_bars
+    from engine.sim import recorded
+
+    kinds = train.PLANTED if planted else ()
+    if source == "generator":
+        found = work.generated(seed, days, names, kinds, level, every_s=train.EVERY_S)
+    elif data is None:
+        raise typer.BadParameter(f"--source {source} needs --data")
+    elif source == "ticks":
+        day = recorded.from_run(data) if (data / "journal").is_dir() else recorded.load(data)
+        found = work.of_ticks(day, "upstox" if day.has_book else "ticks", seed if planted else None, kinds, train.EVERY_S, level)
+    elif source == "bars":
+        found = of_bars(data, 0, level)
+    else:
+        raise typer.BadParameter(f"--source {source}: generator, ticks or bars")
+    work.write(found, out)
+    return {"rows": len(found), "out": str(out), "kinds": {str(k): int((found.kind == k).sum()) for k in sorted(set(found.kind))}}
+
+
+@command.command()
+def evaluate(data: Data, model: Annotated[str, typer.Option(help="by default the one that trades")] = "",
+             seeds: Annotated[int, typer.Option(min=1, help="times artefacts are planted anew")] = 20, seed: int = 1,
+             json: Json = False) -> None:
+    """Judge a model on a recorded session: artefacts and spikes are planted into it, at seeds of yours."""
+    from engine.signals import models
+
+    folder = Path(configuration.load().models)
+
+    def work() -> dict[str, Any]:
+        from engine.lab import evaluate as judge
+        from engine.lab.train import THRESHOLD
+
+        scorer = models.find(folder, model) if model else models.active(folder)
+        if scorer is None:
+            raise Failed("no model trades: `python -m engine train --promote`")
+        return judge.on_recording(data, judge.of_scorer(scorer), THRESHOLD, seeds=seeds, seed=seed)
+
+    document = _pages(work)
+    if json:
+        show(document)
+        return
+    from engine.lab.report import artefact_lines
+
+    print("\n".join(artefact_lines(document)))
+
+
+@command.command()
+def outcomes(data: Data, source: Annotated[str, typer.Option(help="ticks (one-second) or bars")] = "bars",
+             names: Annotated[int, typer.Option(help="only so many; 0: all")] = 0, seed: int = 7, json: Json = False) -> None:
+    """What really came of candidates on later days: activity, direction, money. Nothing of the data is kept."""
+    def work() -> dict[str, Any]:
+        from engine.lab import outcomes as study
+
+        found = study.of_bars(data, names) if source == "bars" else study.of_second_ticks(data, study.days_of(data))
+        return study.study(found, source, seed)
+
+    document = _pages(work)
+    if json:
+        show(document)
+        return
+    from engine.lab.outcomes import lines
+
+    print("\n".join(lines(document)))
+
+
+life = typer.Typer(no_args_is_help=True, help="Models: which trades, which look on, which came before.")
+app.add_typer(life, name="model")
+
+
+def _folder() -> Path:
+    return Path(configuration.load().models)
+
+
+@life.command(name="list")
+def list_models(json: Json = False) -> None:
+    """Every model of the folder and what it does."""
+    from engine.signals.models import entries
+
+    rows = entries(_folder())
+    if json:
+        show(rows)
+        return
+    for row in rows:
+        told = row.get("why") or f"{row['features']} features, removed {row['removed']}, learned from {row['learned from']}"
+        print(f"{row['model']}  {row['role'] or '-':<8} {told}")
+
+
+@life.command(name="show")
+def show_model(name: str) -> None:
+    """All a model says of itself."""
+    import orjson
+
+    from engine.signals.models import find
+
+    scorer = find(_folder(), name)
+    show({"sha256": scorer.sha256, "threshold": scorer.threshold} | {
+        k: orjson.loads(v) if v[:1] in "[{" else v for k, v in scorer.meta.items()})
+
+
+@life.command()
+def promote(name: str) -> None:
+    """Let a model trade, from the next record on; the one before is remembered."""
+    from engine.signals import models
+
+    print(f"{models.promote(_folder(), name).sha256[:16]} trades")
+
+
+@life.command()
+def rollback() -> None:
+    """Put back the model that traded before."""
+    from engine.signals import models
+
+    print(f"{models.rollback(_folder()).sha256[:16]} trades again")
+
+
+@life.command()
+def shadow(name: Annotated[str, typer.Argument()] = "",
+           off: Annotated[bool, typer.Option(help="no shadow any more")] = False) -> None:
+    """Let a model score every candidate beside the one that trades; it decides nothing (table shadow_scores)."""
+    from engine.signals import models
+
+    if not name and not off:
+        raise Failed("which model? (or --off)")
+    models.assign(_folder(), models.SHADOW, "" if off else name)
+    print("no shadow any more" if off else f"{name} scores beside")
+
+
+@life.command()
+def arm(name: Annotated[str, typer.Argument()] = "", off: Annotated[bool, typer.Option(help="back to one model")] = False) -> None:
+    """Give a model the names of arm B (`ab.share` of them, in engine.toml); table signals, column arm."""
+    from engine.signals import models
+
+    if not name and not off:
+        raise Failed("which model? (or --off)")
+    models.assign(_folder(), models.B, "" if off else name)
+    share = configuration.load().ab.share
+    print("one model trades" if off else f"{name} decides for arm B" + ("" if share else ": set ab.share in engine.toml, it is 0"))
+
+
+@life.command()
+def compare(first: str, second: str, run_dir: Run = None, json: Json = False) -> None:
+    """Two models on the candidates a run's store has: where they differ, and what came of those within a minute."""
+    document = _store(run_dir, lambda client: _drift().compare(client, _folder(), first, second))
+    show(document) if json else print("\n".join(_drift().compared(document)))
+
+
+@life.command()
+def drift(run_dir: Run = None, json: Json = False) -> None:
+    """Whether the candidates of a run's store look like those its model learned from (PSI), and whether its score still means the
+    same."""
+    document = _store(run_dir, lambda client: _drift().measure(client, _folder()))
+    show(document) if json else print("\n".join(_drift().lines(document)))
+
+
+def _drift() -> Any:
+    from engine.watch import drift as work
+
+    return work
+
+
+def _store(run_dir: Path | None, work: Any) -> dict[str, Any]:
+    from engine.trail.sidecar import client_of
+
+    with client_of(configuration.load(), run_of(run_dir)) as client:
+        return dict(work(client))

@@ -1,0 +1,118 @@
+"""What a filter does on candidates it has never seen: artefacts removed, genuine kept, spikes found, and real outcomes.
+
+Shares carry intervals from a bootstrap by block (day, or instrument and quarter of an hour where there is only one day).
+"""
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from _ext.signals.features import FEATURES
+from engine.lab import inject
+from engine.lab.dataset import Dataset, joined, of_ticks, undisturbed
+from engine.lab.inject import ARTEFACTS, HELD_OUT, Moment, Name, spike
+from engine.sim import recorded
+from engine.sim.recorded import Recording
+
+SPREAD_TICKS, SPREAD_RATIO, MID_OVER_LTP = (FEATURES.index(n) for n in ("spread_ticks", "spread_ratio", "mid_over_ltp"))
+SIZES, VOLUMES, RAMPS_S = (4.0, 6.0, 8.0, 10.0), (6.0, 10.0), (2.0, 15.0, 60.0, 110.0)
+SAMPLES = 400
+KINDS = ("bad_print", "sweep", "wide", "wide", "vtt_jump", "outage", "late_print", *HELD_OUT, "spike", "fast", "fast")
+"""Planted to judge: kinds no model has seen are among them."""
+Scores = Callable[[np.ndarray], np.ndarray]
+"""Feature rows (float32[rows, all features]) -> P(genuine), NaN where a feature is missing."""
+
+
+def of_scorer(scorer: Any) -> Scores:
+    """The engine's own scorer, row by row: what trades is what is judged."""
+    return lambda rows: np.array([scorer.score_row(row) for row in rows])
+
+
+def guarded(rows: np.ndarray) -> np.ndarray:
+    """Refused by rule whatever the score: a side of the book is empty, or it is crossed (validator: no quote)."""
+    return np.isnan(rows[:, SPREAD_TICKS]) | (rows[:, SPREAD_TICKS] <= 0)
+
+
+def by_rules(rows: np.ndarray) -> np.ndarray:
+    """Passed by the rules of MARKET 3.4 alone: a whole book, spread up to three times its mean, the mid moved by a quarter."""
+    return ~guarded(rows) & (rows[:, SPREAD_RATIO] <= 3.0) & (rows[:, MID_OVER_LTP] >= 0.25)
+
+
+def interval(values: np.ndarray, blocks: np.ndarray, statistic: Callable[[np.ndarray], float] = np.mean,
+             seed: int = 1) -> list[float]:
+    """[2.5 %, 97.5 %] of `statistic` over resampled blocks."""
+    names, at = np.unique(blocks, return_inverse=True)
+    rows = [np.flatnonzero(at == k) for k in range(len(names))]
+    rng, out = np.random.default_rng(seed), []
+    for _ in range(SAMPLES if len(names) > 1 else 0):
+        drawn = np.concatenate([rows[k] for k in rng.integers(0, len(names), len(names))])
+        value = statistic(values[drawn])
+        if np.isfinite(value):
+            out.append(value)
+    return [round(float(q), 4) for q in np.quantile(out, [0.025, 0.975])] if out else []
+
+
+def artefacts(data: Dataset, scores: Scores, threshold: float, blocks: np.ndarray | None = None) -> dict[str, Any]:
+    """At the tick and by the next trade update: of each kind how many became candidates and which share is removed; of the genuine
+    the share kept; beside it what rules alone do. A candidate no update followed is never traded: by then it is removed."""
+    is_artefact = np.isin(data.kind, ARTEFACTS + HELD_OUT)
+    blocks = data.day if blocks is None else blocks
+    out: dict[str, Any] = {}
+    for when, rows in (("at_tick", data.first), ("next_update", data.second)):
+        there = ~np.isnan(rows[:, 0])
+        score = np.full(len(data), np.nan)
+        score[there] = scores(rows[there])
+        verdicts = {"filter": there & ~guarded(rows) & (score >= threshold), "rules": there & by_rules(rows)}
+        for name, passed in verdicts.items():
+            kinds = {str(k): {"count": int((data.kind == k).sum()), "removed": round(float((~passed[data.kind == k]).mean()), 4)}
+                     for k in np.unique(data.kind[is_artefact])}
+            genuine = {str(k): {"count": int((data.kind == k).sum()), "kept": round(float(passed[data.kind == k]
+                       .mean()), 4)} for k in np.unique(data.kind[~is_artefact])}
+            whole = np.where(is_artefact, ~passed, passed)
+            out[f"{when}_{name}"] = {
+                "kinds": kinds, "genuine": genuine, "artefacts": int(is_artefact.sum()),
+                "removed_mean_of_kinds": round(float(np.mean([v["removed"] for v in kinds.values()])), 4) if kinds else None,
+                "removed_all": round(float((~passed[is_artefact]).mean()), 4) if is_artefact.any() else None,
+                "removed_interval": interval((~passed[is_artefact]).astype(float), blocks[is_artefact]),
+                "kept_all": round(float(passed[~is_artefact].mean()), 4),
+                "kept_interval": interval(passed[~is_artefact].astype(float), blocks[~is_artefact]),
+                "accuracy": round(float((whole[is_artefact].mean() + whole[~is_artefact].mean()) / 2), 4)
+                if is_artefact.any() else None}
+    return out
+
+
+def recall(recording: Recording, source: str, seed: int, history: np.ndarray, every_s: float = 2700.0,
+           sizes: Sequence[float] = SIZES) -> list[dict[str, Any]]:
+    """Planted sustained spikes found from their start to 60 s after the ramp, by size, volume and ramp, at 0.5 and at 0.6, by the
+    detector as it is configured."""
+    cells = [(size, volume, ramp) for size in sizes for volume in VOLUMES for ramp in RAMPS_S]
+
+    def planting(size: float, volume: float, ramp: float) -> inject.Injector:
+        def plant(name: Name, i: int, now: Moment, rng: np.random.Generator) -> tuple[int, float]:
+            return spike(name, i, now, rng, size, ramp, volume), size
+        return plant
+
+    kinds = {f"{size:g} s1m x{volume:g} in {ramp:g} s": planting(size, volume, ramp) for size, volume, ramp in cells}
+    planted: list[inject.Planted] = []
+    with inject.more(kinds):
+        data = of_ticks(recording, source, seed, list(kinds), every_s, 0.0, history, out=planted)
+    found: dict[tuple[str, str, int], float] = {}
+    for kind, name, begin, strength in zip(data.kind, data.name, data.begin, data.strength, strict=True):
+        found[kind, name, int(begin)] = max(float(strength), found.get((kind, name, int(begin)), 0.0))
+    rows = []
+    for (size, volume, ramp), kind in zip(cells, kinds, strict=True):
+        best = [found.get((kind, recording.specs[p.inst].symbol, p.begin), 0.0) for p in planted if p.kind == kind]
+        rows.append({"size": size, "volume": volume, "ramp_s": ramp, "planted": len(best),
+                     "found_at_0.5": sum(b >= 0.5 for b in best), "found_at_0.6": sum(b >= 0.6 for b in best)})
+    return rows
+
+
+def on_recording(folder: Path, scores: Scores, threshold: float, seeds: int = 20, seed: int = 1) -> dict[str, Any]:
+    """`artefacts` on a recorded session into which KINDS are planted `seeds` times anew; intervals by name and quarter of an
+    hour."""
+    day = recorded.load(folder)
+    alone = {level: undisturbed(day, None, level) for level in (0.5, 0.6)}
+    data = joined(of_ticks(day, "upstox", seed + k, KINDS, 300.0, level, alone=alone[level])
+                  for k in range(seeds) for level in ((0.5, 0.6)[k % 2],))
+    return artefacts(data, scores, threshold, np.array([f"{n} {m // 15}" for n, m in zip(data.name, data.minute, strict=True)]))

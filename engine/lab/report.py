@@ -1,0 +1,206 @@
+"""The model's report: one HTML page of figures to look at, and the card in Markdown that stays beside the model."""
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.io import to_html
+from plotly.subplots import make_subplots
+from sklearn.cluster import DBSCAN
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from _ext.signals.features import DESCRIBED, FEATURES
+from engine.lab.dataset import SOURCES, Dataset
+from engine.lab.evaluate import Scores, guarded
+from engine.lab.inject import ARTEFACTS, HELD_OUT
+from engine.lab.members import Scale
+from engine.lab.train import LEFT_OUT, Rows
+from engine.sim.recorded import Recording
+
+AROUND_MS = 90_000
+EXAMPLES = 6
+INK, KEPT_INK, REFUSED_INK = "#334155", "#15803d", "#b91c1c"
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Noise filter {sha}</title>
+<style>body{{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2em auto;padding:0 1em;color:#0f172a}}
+table{{border-collapse:collapse;margin:1em 0}}td,th{{padding:.25em .7em;border-bottom:1px solid #e2e8f0;text-align:right}}
+td:first-child,th:first-child{{text-align:left}}h2{{margin-top:2em}}p.note{{color:#475569}}</style>{body}</html>"""
+
+
+def table(head: list[str], rows: list[list[Any]]) -> str:
+    cells = "".join("<tr>" + "".join(f"<td>{v}</td>" for v in row) + "</tr>" for row in rows)
+    return "<table><tr>" + "".join(f"<th>{h}</th>" for h in head) + f"</tr>{cells}</table>"
+
+
+def page(card: dict[str, Any], cross: Rows, probability: np.ndarray, unseen: Dataset, scores: Scores, example: Recording,
+         examples: Dataset) -> str:
+    """The whole report. `cross`, `probability`: rows and scores of cross-validation; `unseen`: candidates of days no model saw;
+    `examples`: candidates of `example`, to be drawn."""
+    figures = [curves(cross, probability), calibrated(card), importances(card), clusters(unseen, card["features"]),
+               drawn(example, examples, scores, card["threshold"])]
+    titles = ["How well it ranks", "What its score means", "What it looks at", "Clusters of candidates (DBSCAN)",
+              "Candidates to look at"]
+    notes = ["Cross-validation over days, a day left out between: rows of days the model of that fold never saw.",
+             "Share of genuine candidates among those with a score, in the mix the score is meant for.",
+             "Share of the trees' splits, by what they gained.",
+             "Two main directions of the scaled features; a cluster that holds one kind is a kind the features tell apart.",
+             "Ninety seconds before and after: last price and quotes. Green was kept, red refused; the dotted line is the tick."]
+    body = [f"<h1>Noise filter {card['sha256'][:16]}</h1><p>{about(card)}</p>", outcome_table(card),
+            confusion(card, cross, probability)]
+    for k, (title, note, figure) in enumerate(zip(titles, notes, figures, strict=True)):
+        body.append(f"<h2>{title}</h2><p class=note>{note}</p>" + to_html(figure, full_html=False, include_plotlyjs=k == 0))
+    body.append("<h2>Features and what can supply them</h2>" + feature_table(card))
+    return PAGE.format(sha=card["sha256"][:16], body="".join(body))
+
+
+def about(card: dict[str, Any]) -> str:
+    return (f"Learned from {card['about']}; {sum(card['rows'].values()):,} rows. It tells artefacts from genuine moves. It does "
+            "not tell which way a price goes, and nothing here is a promise of profit.")
+
+
+def outcome_table(card: dict[str, Any]) -> str:
+    rows = []
+    for name, part in card.get("unseen", {}).items():
+        rows.append([name.replace("_", " "), part["artefacts"], part["removed_mean_of_kinds"], part["removed_all"],
+                     part["removed_interval"], part["kept_all"], part["kept_interval"], part["accuracy"]])
+    return "<h2>On days it has not seen</h2>" + table(
+        ["", "artefacts", "removed, mean of kinds", "removed, all", "95 %", "genuine kept", "95 %", "accuracy"], rows) + "".join(
+        f"<h3>{name.replace('_', ' ')}</h3>" + table(["kind", "candidates", "removed / kept"], [
+            *[[k, v["count"], v["removed"]] for k, v in part["kinds"].items()],
+            *[[k, v["count"], v["kept"]] for k, v in part["genuine"].items()]])
+        for name, part in card.get("unseen", {}).items() if name.endswith("filter"))
+
+
+def confusion(card: dict[str, Any], rows: Rows, probability: np.ndarray) -> str:
+    passed = probability >= card["threshold"]
+    return "<h2>Confusion at the operating point, cross-validation</h2>" + table(["", "kept", "refused"], [
+        [name, int((passed & mine).sum()), int((~passed & mine).sum())]
+        for name, mine in (("genuine", rows.y), ("artefact", ~rows.y))])
+
+
+def curves(rows: Rows, probability: np.ndarray) -> go.Figure:
+    figure = make_subplots(1, 2, subplot_titles=("ROC", "precision and recall of genuine"))
+    for waited, name in ((0, "at the tick"), (1, "next update")):
+        mine = rows.waited == waited
+        false, true, _ = roc_curve(rows.y[mine], probability[mine], sample_weight=rows.weight[mine])
+        precision, recall, _ = precision_recall_curve(rows.y[mine], probability[mine], sample_weight=rows.weight[mine])
+        figure.add_scatter(x=false, y=true, name=name, row=1, col=1)
+        figure.add_scatter(x=recall, y=precision, name=name, row=1, col=2, showlegend=False)
+    figure.update_xaxes(title_text="artefacts kept", row=1, col=1)
+    figure.update_yaxes(title_text="genuine kept", row=1, col=1)
+    figure.update_xaxes(title_text="recall", row=1, col=2)
+    return figure.update_layout(height=420, template="plotly_white")
+
+
+def calibrated(card: dict[str, Any]) -> go.Figure:
+    points = card["cross_validation"]["calibration"]
+    figure = go.Figure([go.Scatter(x=[p["mean"] for p in points], y=[p["genuine"] for p in points], mode="lines+markers",
+                                   text=[f"{p['rows']} rows" for p in points], name="cross-validation"),
+                        go.Scatter(x=[0, 1], y=[0, 1], line={"dash": "dot", "color": "#94a3b8"}, name="exact")])
+    return figure.update_layout(height=380, template="plotly_white", xaxis_title="score", yaxis_title="share of genuine")
+
+
+def importances(card: dict[str, Any]) -> go.Figure:
+    top = list(card["importance"].items())[:20][::-1]
+    return go.Figure(go.Bar(x=[v for _, v in top], y=[k for k, _ in top], orientation="h", marker_color=INK)).update_layout(
+        height=520, template="plotly_white")
+
+
+def clusters(data: Dataset, names: list[str]) -> go.Figure:
+    """DBSCAN of the scaled features, drawn on their two main directions."""
+    x = data.first[:, [FEATURES.index(n) for n in names]]
+    whole = np.flatnonzero(~np.isnan(x).any(axis=1))[:1500]
+    z = Scale.of(x[whole])(x[whole])
+    nearest = np.sort(np.linalg.norm(z[:, None, :] - z[None, :, :], axis=2), axis=1)[:, 10]
+    found = DBSCAN(eps=float(np.quantile(nearest, 0.6)), min_samples=10).fit_predict(z)
+    _, _, axes = np.linalg.svd(z - z.mean(axis=0), full_matrices=False)
+    flat = z @ axes[:2].T
+    figure = go.Figure()
+    for k in np.unique(found):
+        mine = found == k
+        figure.add_scatter(x=flat[mine, 0], y=flat[mine, 1], mode="markers", text=data.kind[whole][mine],
+                           name="apart" if k < 0 else f"cluster {k + 1}", marker={"size": 5, "opacity": 0.6})
+    return figure.update_layout(height=460, template="plotly_white")
+
+
+def drawn(recording: Recording, data: Dataset, scores: Scores, threshold: float) -> go.Figure:
+    """Refused and kept candidates, half of each, on the ticks around them."""
+    there = ~np.isnan(data.second[:, 0])
+    score = np.where(there, scores(np.where(there[:, None], data.second, data.first)), np.nan)
+    passed = (score >= threshold) & ~guarded(data.second)
+    artefact = np.isin(data.kind, ARTEFACTS + HELD_OUT)
+    chosen = [*np.flatnonzero(~passed & artefact & there)[:EXAMPLES // 2], *np.flatnonzero(passed & ~artefact)[:EXAMPLES // 2]]
+    titles = [f"{data.name[k]}: {data.kind[k]}, score {score[k]:.2f}" for k in chosen]
+    figure = make_subplots(max((len(chosen) + 1) // 2, 1), 2, subplot_titles=titles, vertical_spacing=0.09)
+    for panel, k in enumerate(chosen):
+        spec = next(s for s in recording.specs if s.symbol == data.name[k])
+        at = int(data.id[k])
+        mine = (recording.rows["key"] == spec.key.encode()) & (np.abs(recording.rows["ltt"] - at) < AROUND_MS)
+        rows, t = recording.rows[mine], (recording.received[mine] - at) / 1000
+        row, col = panel // 2 + 1, panel % 2 + 1
+        for field, name in (("bidP", "bid"), ("askP", "ask")):
+            quote = rows["levels"][field][:, 0] / 100
+            figure.add_scatter(x=t, y=np.where(quote > 0, quote, np.nan), name=name, row=row, col=col, showlegend=False,
+                               line={"color": "#94a3b8", "width": 1, "shape": "hv"})
+        figure.add_scatter(x=t, y=rows["ltp"] / 100, name="last price", row=row, col=col, showlegend=False,
+                           line={"color": KEPT_INK if passed[k] else REFUSED_INK, "width": 1.5, "shape": "hv"})
+        figure.add_vline(x=0, row=row, col=col, line={"dash": "dot", "color": INK})
+    return figure.update_layout(height=320 * max((len(chosen) + 1) // 2, 1), template="plotly_white")
+
+
+def feature_table(card: dict[str, Any]) -> str:
+    sources = [s for s in SOURCES if s != "live"]
+    rows = []
+    for name, unit, span, needs in DESCRIBED:
+        use = "yes" if name in card["features"] else LEFT_OUT.get(name, "not in 95 % of the rows")
+        rows.append([name, unit, span, *["x" if needs in SOURCES[s] else "" for s in sources], use])
+    return table(["feature", "unit", "range", *sources, "in the model"], rows)
+
+
+def markdown(card: dict[str, Any]) -> str:
+    """The card: what the model is, how it was learned, what it did on what it had not seen."""
+    cross = card["cross_validation"]
+    lines = [
+        "# Noise filter", "",
+        f"Model `{card['sha256'][:16]}`, features hash `{card['features_hash']}`, passes at P(genuine) >= {card['threshold']}. "
+        f"Learned from {card['about']}: {sum(card['rows'].values()):,} rows, none of them real market data. Rebuild it with "
+        f"`{card.get('command', 'python -m engine train')}`.", "",
+        "It tells what is no move at all (a bad print, a sweep and back, a wide empty book) from a move. It does not predict "
+        "direction: on the recordings we have, nothing does beyond noise (docs/outcomes.md). Nothing here promises profit.", "",
+        "## Members", "",
+        "Removed at 98.5 % (at the tick) and 99 % (next update) of the genuine kept, mean of kinds and of both times, "
+        f"cross-validation over {cross['folds']} blocks of days with a day left out on either side:", "",
+        "| | removed | vote |", "| --- | --- | --- |",
+        *[f"| {name} | {cross['removed'][name]:.1%} | {cross['weights'].get(name, 1.0):.1f} |" for name in (
+            "trees", "forest", "outliers", "logistic")],
+        f"| the vote | {cross['removed']['hybrid']:.1%} | |", "",
+        "A member whose vote is 0 did not win and is not in the file. The score is a probability for a mix of "
+        f"{cross['genuine_for_each_artefact'][0]} genuine for each artefact at the tick and "
+        f"{cross['genuine_for_each_artefact'][1]} at the next update: chosen so that the seed's threshold "
+        "keeps those shares of the genuine in cross-validation.", ""]
+    for title, part in (("Generated days from other seeds, kinds it never saw among them", card.get("unseen")),
+                        ("Injected into a recorded session of the real feed, instruments it never saw", card.get("recorded"))):
+        if part:
+            lines += [f"## {title}", "", *artefact_lines(part), ""]
+    lines += ["## Features", "", "In order: " + ", ".join(f"`{name}`" for name in card["features"]) + ".", ""]
+    return "\n".join(lines)
+
+
+def artefact_lines(part: dict[str, Any]) -> list[str]:
+    lines = ["| | artefacts | removed, mean of kinds | removed, all [95 %] | genuine kept [95 %] | accuracy |",
+             "| --- | --- | --- | --- | --- | --- |"]
+    for name, v in part.items():
+        lines.append(f"| {name.replace('_', ' ')} | {v['artefacts']} | {v['removed_mean_of_kinds']:.1%} | {v['removed_all']:.1%} "
+                     f"{v['removed_interval']} | {v['kept_all']:.1%} {v['kept_interval']} | {v['accuracy']:.1%} |")
+    lines += ["", "| by the filter | candidates | at the tick | next update |", "| --- | --- | --- | --- |"]
+    first, second = part["at_tick_filter"], part["next_update_filter"]
+    lines += [f"| {k} | {v['count']} | {v['removed']:.1%} removed | {second['kinds'][k]['removed']:.1%} removed |"
+              for k, v in first["kinds"].items()]
+    lines += [f"| {k} | {v['count']} | {v['kept']:.1%} kept | {second['genuine'][k]['kept']:.1%} kept |"
+              for k, v in first["genuine"].items()]
+    return lines
+
+
+def write(folder: Path, card: dict[str, Any], html: str | None = None) -> None:
+    (folder / "card.md").write_text(markdown(card))
+    if html is not None:
+        (folder / "report.html").write_text(html)
