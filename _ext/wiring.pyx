@@ -19,12 +19,12 @@ from _ext.core.types cimport (
     REC_HOLDINGS, REC_INSTRUMENTS, REC_LINK, REC_MODEL, REC_OPERATOR, REC_ORDER_UPDATE, REC_PROFILE, REC_QUOTES,
     REC_REPLY, REC_SHADOW, REC_START, REC_STOP, REC_TIMER, REC_TIMING, REC_VERDICT, SESSION_MINUTES, TICK_DROPPED, TICK_SUPERSEDED,
     TICK_UNKNOWN_KEY, WEAK, Adopted, BookRead, Candidate, Funds, Gap, GateDecision, Holding, Instrument, Intent, Link, ModelChange,
-    OperatorChange, OrderUpdate, Quote, Reply, ShadowScore, Tick, Timing, WarmBar)
+    N_FEATURES, OperatorChange, OrderUpdate, Quote, Reply, ShadowScore, Tick, Timing, WarmBar)
 from _ext.core.records import GAP, INTENT, REASONS
 from _ext.feed.frame cimport FrameSink
 from _ext.feed.wire cimport WIRE_OK, Decoder
 from _ext.market.market cimport Market
-from _ext.market.state cimport LONG, TICK_TRADED, Row, TickInfo
+from _ext.market.state cimport LONG, TICK_TRADED, RingTick, Row, TickInfo
 from _ext.signals.detector cimport CandidateSource, SpikeDetector
 from _ext.signals.features cimport fill_features
 from _ext.signals.validator cimport validate
@@ -493,6 +493,24 @@ cdef class Core(FrameSink):
             self.on_frame(&view[0] if view is not None else NULL, view.shape[0] if view is not None else 0, now)
             return self.trail.seq if self.trail.seq != before else 0
         return self.input(type, now, &view[0] if view is not None else NULL, view.shape[0] if view is not None else 0)
+
+    def features_at(self, uint32_t inst, int direction):
+        """Features a candidate would have at the last update of a name: float32 array in the order of FEATURES. The detector's own
+        statistics (strength, z20, z50, rz, volume_ratio) are 0: nothing was detected."""
+        if inst >= self.market.size or self.market.rows[inst].ring_at == 0:
+            raise IndexError(f"instrument {inst} has no update")
+        cdef const Row* r = &self.market.rows[inst]
+        cdef const RingTick* s = &self.market.ring[<size_t>inst * self.market.depth + ((r.ring_at - 1) & (self.market.depth - 1))]
+        cdef TickInfo t
+        cdef Candidate c
+        cdef int64_t minute = (s.ltt // 60000 + 330) % 1440 - 555
+        memset(&c, 0, sizeof(c))
+        t.now, t.ltt, t.ltp, t.volume, t.lag_ms, t.flags = s.now, s.ltt, s.ltp, s.volume, 0, s.flags
+        t.minute = <int>minute if 0 <= minute < SESSION_MINUTES else -1
+        c.direction, c.s1m, c.expected, c.last_close = <short>direction, r.s1m, r.expected, <int64_t>r.last_close
+        c.price, c.bid, c.ask, c.quality = r.ltp, r.bid, r.ask, min(r.gap_bars, <int>LONG)
+        fill_features(self.market, inst, &t, self._firing(s.now), s.ltt, r.ltp, &c)
+        return np.array(<float[:N_FEATURES]>c.feature)
 
     def take_lost(self):
         """Ledger rows since the last call whose minutes are to be fetched, as an array of records.GAP; nothing of a replay's."""

@@ -45,10 +45,11 @@ class Name:
         self.keep = np.ones(len(rows), bool)
         self.extra: list[tuple[np.ndarray, np.ndarray]] = []
         self.lag = int(np.median(received - rows["ltt"])) if len(rows) else 0
-        self.measure()
+        self._measure()
 
-    def measure(self) -> None:
-        """Closes and volumes of the minutes of trade time."""
+    def _measure(self) -> None:
+        """Closes and volumes of the minutes of trade time, of the day as it was: sizes by what was planted before would grow and
+        grow."""
         minute = (self.rows["ltt"] - self.open_ms) // 60_000
         good = (minute >= 0) & (minute < len(self.a)) & (self.rows["ltp"] > 0)
         last = np.full(len(self.a), -1)
@@ -331,7 +332,6 @@ def inject(rows: np.ndarray, received: np.ndarray, specs: Sequence[Spec], open_m
                 after, size = INJECTORS[kind](name, i, now, rng)
                 stop = int(name.received[min(after, len(name.rows) - 1)])
                 planted.append(Planted(kind, inst, begin, stop, size))
-                name.measure()
                 nxt = max(nxt, stop + QUIET_MS)
             moment = nxt
         parts.append(name.result())

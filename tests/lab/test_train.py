@@ -50,8 +50,8 @@ def test_a_forest_is_one_node_and_members_without_a_vote_are_left_out(done):
     import onnx
 
     columns = done.card["features"]
-    for weights, forests, sorted_ in ((np.array([1.0, 0, 0, 0]), 1, 0), (np.array([0.5, 0.5, 0, 0]), 2, 0), (np.full(4, 0.25), 2, 1)):
-        hybrid = members.Hybrid(done.hybrid.members, weights, done.hybrid.platt)
+    for weights, forests, sorted_ in (((1.0, 0, 0, 0), 1, 0), ((0.5, 0.5, 0, 0), 2, 0), ((0.25,) * 4, 2, 1)):
+        hybrid = members.Hybrid(done.hybrid.members, np.array(weights), done.hybrid.platt)
         model = onnx.load_from_string(graph.build(hybrid, columns.index("waited"), len(columns), {}))
         kinds = [node.op_type for node in model.graph.node]
         assert kinds.count("TreeEnsembleRegressor") == forests and kinds.count("TopK") == sorted_ and len(kinds) < 80

@@ -54,18 +54,39 @@ def test_bad_files_are_refused(tmp_path):
     onnx.save(other, tmp_path / "other.onnx")
     with pytest.raises(ModelRefused, match="other features"):
         Scorer(tmp_path / "other.onnx")
-    (tmp_path / "active.json").write_text(json.dumps({"sha256": "00", "file": good.name}))
-    (tmp_path / good.name).write_bytes(good.read_bytes())
+    outside = onnx.load(good)
+    for constant in outside.graph.initializer:
+        onnx.external_data_helper.set_external_data(constant, "/etc/passwd")
+    (tmp_path / "outside.onnx").write_bytes(outside.SerializeToString())
+    with pytest.raises(ModelRefused, match="other files"):
+        Scorer(tmp_path / "outside.onnx")
+    nan = onnx.load(good)
+    nan.graph.node[-1].input[0] = nan.graph.input[0].name
+    (tmp_path / "nan.onnx").write_bytes(nan.SerializeToString())
+    with pytest.raises(ModelRefused, match="not a probability"):
+        Scorer(tmp_path / "nan.onnx")
+    sha = models.active(FOLDER).sha256
+    (tmp_path / "active.json").write_text(json.dumps({"sha256": sha[:16] + "0" * 48, "file": good.name}))
+    (tmp_path / f"{sha[:16]}.onnx").write_bytes((FOLDER / f"{sha[:16]}.onnx").read_bytes())
     with pytest.raises(ModelRefused, match=r"active\.json says"):
         models.active(tmp_path)
     assert len(models.load_models(tmp_path)) == 1          # the good one alone
+
+
+def test_a_slow_model_is_refused(tmp_path, monkeypatch):
+    from _ext.signals import scorer as module
+
+    ticks = iter(range(10**6))
+    monkeypatch.setattr(module.time, "perf_counter", lambda: next(ticks) * 0.002)
+    with pytest.raises(ModelRefused, match="us a row"):
+        Scorer(next(FOLDER.glob("*.onnx")))
 
 
 def test_a_swap_takes_effect_at_its_record(tmp_path, scorer):
     desk = Desk(tmp_path)
     assert desk.core.scorer is None
     desk.core.models.update(models.load_models(FOLDER))
-    desk.core.feed(12, desk.now, models.model_record(scorer, 0.3))
+    desk.core.feed(12, desk.now, models.model_record(scorer.sha256, 0.3))
     assert desk.core.scorer.sha256 == scorer.sha256
     with pytest.raises(LookupError, match="not among the models"):
-        desk.core.feed(12, desk.now, models.model_record(scorer, 0.3).replace(scorer.sha256[:8].encode(), b"deadbeef"))
+        desk.core.feed(12, desk.now, models.model_record(scorer.sha256, 0.3).replace(scorer.sha256[:8].encode(), b"deadbeef"))

@@ -1,0 +1,150 @@
+"""The life of a model: who trades, who looks on, who came before; shadows change nothing, arms are always the same names."""
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import orjson
+import pytest
+
+from _ext.core.records import CANDIDATE, SHADOW
+from _ext.signals.scorer import ModelRefused, Scorer
+from _ext.trail.journal import Keeping
+from _ext.wiring import Core
+from engine import config
+from engine.lab.dataset import generated_day
+from engine.market import instruments, sessions
+from engine.signals import models
+from engine.sim.recorded import frames_of
+from engine.watch import drift
+
+SHIPPED = models.active(Path(config.Config().models))
+
+
+def another(folder: Path, word: str) -> str:
+    """A model that answers alike and is another file."""
+    model = onnx.load(Path(config.Config().models) / f"{SHIPPED.sha256[:16]}.onnx")
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "word", word
+    path = folder / "new.onnx"
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    sha = Scorer(path).sha256
+    path.rename(folder / f"{sha[:16]}.onnx")
+    return sha
+
+
+@pytest.fixture
+def folder(tmp_path):
+    shutil.copy(Path(config.Config().models) / f"{SHIPPED.sha256[:16]}.onnx", tmp_path)
+    models.promote(tmp_path, SHIPPED.sha256[:16])
+    return tmp_path
+
+
+def test_promote_and_rollback(folder):
+    b, c = another(folder, "b"), another(folder, "c")
+    assert models.active(folder).sha256 == SHIPPED.sha256
+    models.promote(folder, b[:12])
+    models.promote(folder, c[:12])
+    models.promote(folder, c[:12])                          # already: nothing changes
+    assert models.roles(folder)["before"] == [b, SHIPPED.sha256]
+    assert models.rollback(folder).sha256 == b and models.rollback(folder).sha256 == SHIPPED.sha256
+    with pytest.raises(ModelRefused, match="no model traded before"):
+        models.rollback(folder)
+    roles = {row["model"]: row["role"] for row in models.entries(folder)}
+    assert roles == {SHIPPED.sha256[:16]: "active", b[:16]: "", c[:16]: ""}
+
+
+def test_what_is_not_there_or_was_changed_is_not_promoted(folder):
+    b = another(folder, "b")
+    with pytest.raises(ModelRefused, match="0 models begin so"):
+        models.promote(folder, "ffff")
+    path = folder / f"{b[:16]}.onnx"
+    path.write_bytes((folder / f"{SHIPPED.sha256[:16]}.onnx").read_bytes())
+    with pytest.raises(ModelRefused, match="changed after it was written"):
+        models.promote(folder, b[:12])
+    path.unlink()
+    (folder / "active.json").write_text("{")
+    with pytest.raises(ModelRefused, match="not readable"):
+        models.active(folder)
+
+
+def test_only_what_differs_becomes_a_record(folder):
+    b = another(folder, "b")
+    was = models.roles(folder)
+    assert models.records(folder, 0.3, was) == []
+    models.assign(folder, models.SHADOW, b[:12])
+    models.assign(folder, models.B, b[:12])
+    changes = models.records(folder, 0.3, was)
+    assert [list(needed) for needed, _ in changes] == [[b], [b]]
+    now = models.roles(folder)
+    models.assign(folder, models.SHADOW, "")
+    models.assign(folder, models.B, "")
+    assert len(models.records(folder, 0.3, now)) == 2
+    for k in range(models.SHADOWS):
+        models.assign(folder, models.SHADOW, another(folder, f"s{k}")[:12])
+    with pytest.raises(ModelRefused, match="shadows already"):
+        models.assign(folder, models.SHADOW, b[:12])
+
+
+@pytest.fixture(scope="module")
+def day():
+    return generated_day(9, 4, 12, spikes=3.0, own=2.0, minutes=60)
+
+
+def played(day, records, share=0.0, loaded=()):
+    recording, history, _ = day
+    trail = Keeping((64, 65, 130))
+    core = Core(trail, len(recording.specs))
+    begin = (sessions.epoch_ms(recording.day) - 60_000) * 1_000_000
+    settings = config.Config(ab=config.Comparison(share=share, volume=99.0)).record()
+    core.models.update({s.sha256: s for s in loaded})
+    core.feed(1, begin, orjson.dumps(settings))
+    core.feed(2, begin, instruments.table(recording.specs, recording.day).tobytes())
+    core.feed(3, begin, sessions.profile(recording.day).tobytes())
+    core.feed(4, begin, history.tobytes())
+    for record in records:
+        core.feed(12, begin, record)
+    for at, _, frame in frames_of(recording.rows, recording.received):
+        core.feed(5, at * 1_000_000, frame)
+    made = [(kind, np.frombuffer(p, CANDIDATE)[0]) for kind, _, p in trail.kept if kind != 130]
+    return core, made, [np.frombuffer(p, SHADOW)[0] for kind, _, p in trail.kept if kind == 130]
+
+
+def test_a_shadow_scores_every_candidate_and_decides_nothing(day, folder):
+    other = models.find(folder, another(folder, "b")[:12])
+    alone = models.model_record(SHIPPED.sha256, 0.3)
+    plain, made, none = played(day, [alone], loaded=[SHIPPED, other])
+    watched, same, scores = played(day, [alone, models.model_record(other.sha256, 0.3, models.SHADOW)], loaded=[SHIPPED, other])
+    assert len(made) >= 10 and not none and len(made) == len(same)
+    for (_, a), (_, b) in zip(made, same, strict=True):
+        assert a.tobytes() == b.tobytes()
+    firsts = {int(c["id"]): c for kind, c in made if kind == 64}
+    assert {int(s["candidate"]) for s in scores} == set(firsts)
+    for s in scores:
+        if s["updates"] == 0:
+            want = other.score_row(firsts[int(s["candidate"])]["feature"])
+            assert s["score"] == pytest.approx(want, nan_ok=True) and s["model"].decode() == other.sha256[:16]
+    assert plain.counts()["candidates"] == watched.counts()["candidates"]
+
+
+def test_arms_are_shares_of_the_names_with_their_own_model_and_rules(day, folder):
+    other = models.find(folder, another(folder, "b")[:12])
+    records = [models.model_record(SHIPPED.sha256, 0.3), models.model_record(other.sha256, 0.3, models.B)]
+    _, made, _ = played(day, records, share=0.5, loaded=[SHIPPED, other])
+    arms = {int(c["inst"]): int(c["arm"]) for _, c in made}
+    assert set(arms.values()) == {0, 1}
+    for kind, c in made:
+        assert c["model"].decode() == (other if c["arm"] else SHIPPED).sha256[:16]
+        if kind == 65 and c["arm"]:
+            assert c["reason"] != 0                          # arm B asks for volume x99
+    again = {int(c["inst"]): int(c["arm"]) for _, c in played(day, records, share=0.5, loaded=[SHIPPED, other])[1]}
+    assert arms == again
+    none = played(day, records, share=0.0, loaded=[SHIPPED, other])[1]
+    assert not any(c["arm"] for _, c in none)
+
+
+def test_population_stability_by_hand():
+    assert drift.psi(np.full(10, 50.0)) == pytest.approx(0.0)
+    assert drift.psi(np.array([100.0] + [0.0] * 9)) > 5
+    half = np.array([20.0] * 5 + [0.0001] * 5)
+    assert drift.psi(half) == pytest.approx(5 * 0.1 * np.log(2) + 5 * (1e-4 - 0.1) * np.log(1e-3), rel=0.02)
