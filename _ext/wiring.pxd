@@ -61,6 +61,7 @@ cdef class Core(FrameSink):
     cdef uint64_t n_lost
     cdef uint64_t taken_lost
     cdef readonly int64_t now
+    cdef uint64_t frame_seq              # journal sequence of the frame under way
     cdef readonly uint64_t digest
     cdef readonly uint64_t records, frames, updates, rejected, dropped, unknown, candidates, signals
     cdef int busy

@@ -271,6 +271,7 @@ cdef class Core(FrameSink):
         cdef int i
         cdef TickInfo info
         self.frames += 1
+        self.frame_seq = self.trail.seq    # of the frame itself: what a candidate of it leaves comes after
         self.market.is_snapshot = self.decoder.head.type == INITIAL_FEED
         for i in range(self.decoder.head.n_ticks):
             self._tick(&self.decoder.ticks[i], now, &info)
@@ -308,7 +309,7 @@ cdef class Core(FrameSink):
         cdef int i
         self.candidates += 1
         c.id = self.candidates
-        c.tick_seq = self.trail.seq
+        c.tick_seq = self.frame_seq
         c.updates = 0
         c.arm = self.arm[c.inst]
         c.quality = min(r.gap_bars, <int>LONG)

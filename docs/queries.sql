@@ -85,3 +85,13 @@ SELECT u.symbol, sumIf(o.oi, i.option_type = -1) / nullIf(sumIf(o.oi, i.option_t
 FROM (SELECT run, inst, argMax(oi, (exch_ts, seq)) AS oi FROM ticks GROUP BY run, inst) AS o
 INNER JOIN instruments AS i ON i.run = o.run AND i.inst = o.inst INNER JOIN instruments AS u ON u.run = i.run AND u.inst = i.underlying
 WHERE i.option_type != 0 GROUP BY u.symbol ORDER BY u.symbol;
+
+-- name: what the two arms of a comparison did
+SELECT arm, model, count() AS candidates, countIf(verdict = 'passed') AS passed, round(avg(score), 3) AS score
+FROM signals WHERE level = 1 GROUP BY arm, model ORDER BY arm, model;
+
+-- name: where a shadow would have decided otherwise
+SELECT s.id, s.ts, i.symbol, s.score, h.model, h.score AS shadow_score, s.reason
+FROM signals AS s INNER JOIN shadow_scores AS h ON h.run = s.run AND h.candidate = s.id
+INNER JOIN instruments AS i ON i.run = s.run AND i.inst = s.inst
+WHERE h.updates = 0 AND (s.score >= 0.3) != (h.score >= 0.3) ORDER BY s.ts;

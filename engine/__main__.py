@@ -10,6 +10,7 @@ except ImportError as problem:
 
 import typer
 
+from _ext.signals.scorer import ModelRefused
 from engine import config as configuration
 from engine.commands import examining, learning, looking, operating, running, screening
 from engine.commands.options import Failed, app
@@ -27,7 +28,7 @@ def main() -> None:
         app(standalone_mode=False)
     except typer.Exit as leave:
         sys.exit(leave.exit_code)
-    except (Failed, RunError) as error:
+    except (Failed, LookupError, ModelRefused, RunError) as error:
         sys.exit(_say(error, 1))
     except (configuration.ConfigurationError, DataError, JournalError, LoginError, MasterError) as error:
         sys.exit(_say(error, 2))

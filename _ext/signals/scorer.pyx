@@ -79,7 +79,10 @@ cdef class Scorer:
             for k in range(N_FEATURES):
                 row[k] = values[k]
             began = time.perf_counter()
-            score = self.score(row)
+            try:
+                score = self.score(row)
+            except Exception as error:
+                raise ModelRefused(f"{name} cannot be asked: {str(error)[:200]}") from None
             times.append(time.perf_counter() - began)
             if not 0.0 <= score <= 1.0:
                 raise ModelRefused(f"{name} answers {score} to features around {scale:g}, not a probability")

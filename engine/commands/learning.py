@@ -99,7 +99,7 @@ def _dataset(source: str, out: Path, data: Path | None, seed: int, days: int, na
     elif data is None:
         raise typer.BadParameter(f"--source {source} needs --data")
     elif source == "ticks":
-        day = recorded.from_run(data) if (data / "journal").is_dir() else recorded.load(data)
+        day = recorded.from_run(data / "journal") if (data / "journal").is_dir() else recorded.load(data)
         found = work.of_ticks(day, "upstox" if day.has_book else "ticks", seed if planted else None, kinds, train.EVERY_S, level)
     elif source == "bars":
         found = of_bars(data, 0, level)

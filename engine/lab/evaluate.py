@@ -17,7 +17,8 @@ from engine.sim.recorded import Recording
 
 SPREAD_TICKS, SPREAD_RATIO, MID_OVER_LTP = (FEATURES.index(n) for n in ("spread_ticks", "spread_ratio", "mid_over_ltp"))
 SIZES, VOLUMES, RAMPS_S = (4.0, 6.0, 8.0, 10.0), (6.0, 10.0), (2.0, 15.0, 60.0, 110.0)
-SAMPLES = 400
+SAMPLES, FEW = 400, 10
+"""Of a bootstrap; and candidates without which a kind is not in the mean of kinds."""
 KINDS = ("bad_print", "sweep", "wide", "wide", "vtt_jump", "outage", "late_print", *HELD_OUT, "spike", "fast", "fast")
 """Planted to judge: kinds no model has seen are among them."""
 Scores = Callable[[np.ndarray], np.ndarray]
@@ -69,10 +70,11 @@ def artefacts(data: Dataset, scores: Scores, threshold: float, blocks: np.ndarra
                      for k in np.unique(data.kind[is_artefact])}
             genuine = {str(k): {"count": int((data.kind == k).sum()), "kept": round(float(passed[data.kind == k]
                        .mean()), 4)} for k in np.unique(data.kind[~is_artefact])}
+            large = [v["removed"] for v in kinds.values() if v["count"] >= FEW]
             whole = np.where(is_artefact, ~passed, passed)
             out[f"{when}_{name}"] = {
                 "kinds": kinds, "genuine": genuine, "artefacts": int(is_artefact.sum()),
-                "removed_mean_of_kinds": round(float(np.mean([v["removed"] for v in kinds.values()])), 4) if kinds else None,
+                "removed_mean_of_kinds": round(float(np.mean(large)), 4) if large else None,
                 "removed_all": round(float((~passed[is_artefact]).mean()), 4) if is_artefact.any() else None,
                 "removed_interval": interval((~passed[is_artefact]).astype(float), blocks[is_artefact]),
                 "kept_all": round(float(passed[~is_artefact].mean()), 4),

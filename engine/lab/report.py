@@ -14,7 +14,7 @@ from engine.lab.dataset import SOURCES, Dataset
 from engine.lab.evaluate import Scores, guarded
 from engine.lab.inject import ARTEFACTS, HELD_OUT
 from engine.lab.members import Scale
-from engine.lab.train import LEFT_OUT, Rows
+from engine.lab.train import KEPT, LEFT_OUT, Rows
 from engine.sim.recorded import Recording
 
 AROUND_MS = 90_000
@@ -167,13 +167,14 @@ def markdown(card: dict[str, Any]) -> str:
         "It tells what is no move at all (a bad print, a sweep and back, a wide empty book) from a move. It does not predict "
         "direction: on the recordings we have, nothing does beyond noise (docs/outcomes.md). Nothing here promises profit.", "",
         "## Members", "",
-        "Removed at 98.5 % (at the tick) and 99 % (next update) of the genuine kept, mean of kinds and of both times, "
+        f"Removed where {KEPT[0]:.1%} (at the tick) and {KEPT[1]:.1%} (later) of the genuine are kept, mean of kinds and of both "
+        "times, "
         f"cross-validation over {cross['folds']} blocks of days with a day left out on either side:", "",
         "| | removed | vote |", "| --- | --- | --- |",
         *[f"| {name} | {cross['removed'][name]:.1%} | {cross['weights'].get(name, 1.0):.1f} |" for name in (
             "trees", "forest", "outliers", "logistic")],
         f"| the vote | {cross['removed']['hybrid']:.1%} | |", "",
-        "A member whose vote is 0 did not win and is not in the file. The score is a probability for a mix of "
+        "A member whose vote is 0 was not worth half a point more and is not in the file. The score is a probability for a mix of "
         f"{cross['genuine_for_each_artefact'][0]} genuine for each artefact at the tick and "
         f"{cross['genuine_for_each_artefact'][1]} at the next update: chosen so that the seed's threshold "
         "keeps those shares of the genuine in cross-validation.", ""]

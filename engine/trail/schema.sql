@@ -74,7 +74,7 @@ CREATE TABLE IF NOT EXISTS {db}.signals (
   {features}
 ) ENGINE = MergeTree ORDER BY (run, inst, ts, id) SETTINGS non_replicated_deduplication_window = {window};
 
--- what models that decide nothing said of the same candidates; updates: trade updates waited for
+-- what models that decide nothing said of the same candidates, with the trade updates waited for
 CREATE TABLE IF NOT EXISTS {db}.shadow_scores (
   run UInt32, candidate UInt64, ts DateTime64(9, 'Asia/Kolkata'), model LowCardinality(String), score Float32, updates Int32
 ) ENGINE = MergeTree ORDER BY (run, candidate, model, updates) SETTINGS non_replicated_deduplication_window = {window};

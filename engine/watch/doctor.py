@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from _ext.signals.scorer import ModelRefused
 from engine.config import Config
 from engine.market import master, universe
 from engine.market.sessions import IST
@@ -19,6 +20,7 @@ from engine.trade import login, protocol
 from engine.trade.api import Api
 from engine.trade.broker import BrokerError, funds_of
 from engine.trade.protocol import Request
+from engine.watch import drift
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 ROOM_GB = 40                      # a day of 2,500 names is some 16 GB of frames, twice while they are compressed
@@ -114,12 +116,37 @@ class Doctor:
                   f"{free:.0f} MB free in {folder}; {SHM_MB} are needed (a container: --shm-size), or set ENGINE_SHM")
 
     def _model(self) -> None:
-        scorer = active(Path(self.config.models))
-        if scorer is None:
-            self.note("model", WARN, "none is active: candidates are judged by rules alone")
+        try:
+            scorer = active(Path(self.config.models))
+        except (ModelRefused, OSError) as error:
+            self.note("model", FAIL, str(error))
             return
-        age = (time.time() - max(p.stat().st_mtime for p in Path(self.config.models).glob("*.onnx"))) / 86_400
-        self.note("model", OK if age < MODEL_DAYS else WARN, f"{scorer.sha256[:16]}, {age:.0f} days old")
+        if scorer is None:
+            self.note("model", WARN, "none is active: every candidate is refused for want of a score")
+            return
+        age = (time.time() - (Path(self.config.models) / f"{scorer.sha256[:16]}.onnx").stat().st_mtime) / 86_400
+        self.note("model", OK if age < MODEL_DAYS else WARN, f"{scorer.sha256[:16]}, {age:.0f} days old"
+                  + ("" if age < MODEL_DAYS else ": train and compare another"))
+        self._drift()
+
+    def _drift(self) -> None:
+        """Of the latest run's store, where there is one with enough candidates."""
+        from engine.trail.rundir import RunDir, RunError
+        from engine.trail.sidecar import client_of
+
+        try:
+            with client_of(self.config, RunDir(RunDir.latest())) as client:
+                found = drift.measure(client, Path(self.config.models))
+        except (RunError, LookupError, ModelRefused, OSError) as error:
+            self.note("drift", OK, f"not measured: {error}")
+            return
+        except Exception as error:                       # a store that is not there is no reason not to trade
+            self.note("drift", OK, f"not measured: {type(error).__name__}")
+            return
+        drifted = found["drifted"]
+        self.note("drift", WARN if drifted else OK, f"{found['candidates']} candidates of the latest run: " + (
+            f"{len(drifted)} features are not as in training ({', '.join(drifted[:4])}): `python -m engine model drift`"
+            if drifted else "as in training" if found["enough"] else f"too few to say, {drift.FEWEST} are needed"))
 
     def _token(self) -> None:
         if self.source == "sim":

@@ -33,7 +33,7 @@ def test_equals_onnxruntime_called_plainly(scorer):
 
 def test_an_unknown_feature_gives_no_score(scorer):
     row = np.zeros(len(FEATURES), np.float32)
-    row[FEATURES.index("spread_bp")] = np.nan
+    row[FEATURES.index(json.loads(scorer.meta["features"])[3])] = np.nan
     assert np.isnan(scorer.score_row(row))
 
 
@@ -60,11 +60,17 @@ def test_bad_files_are_refused(tmp_path):
     (tmp_path / "outside.onnx").write_bytes(outside.SerializeToString())
     with pytest.raises(ModelRefused, match="other files"):
         Scorer(tmp_path / "outside.onnx")
-    nan = onnx.load(good)
-    nan.graph.node[-1].input[0] = nan.graph.input[0].name
-    (tmp_path / "nan.onnx").write_bytes(nan.SerializeToString())
-    with pytest.raises(ModelRefused, match="not a probability"):
-        Scorer(tmp_path / "nan.onnx")
+    for name, word in (("nan", "not a probability"), ("shape", "cannot be asked")):
+        bad = onnx.load(good)
+        if name == "shape":
+            bad.graph.node[-1].input[0] = bad.graph.input[0].name
+        else:
+            for constant in bad.graph.initializer:
+                if constant.data_type == onnx.TensorProto.DOUBLE:
+                    constant.CopyFrom(onnx.numpy_helper.from_array(np.full(tuple(constant.dims), np.nan), constant.name))
+        (tmp_path / f"{name}.onnx").write_bytes(bad.SerializeToString())
+        with pytest.raises(ModelRefused, match=word):
+            Scorer(tmp_path / f"{name}.onnx")
     sha = models.active(FOLDER).sha256
     (tmp_path / "active.json").write_text(json.dumps({"sha256": sha[:16] + "0" * 48, "file": good.name}))
     (tmp_path / f"{sha[:16]}.onnx").write_bytes((FOLDER / f"{sha[:16]}.onnx").read_bytes())

@@ -1,20 +1,26 @@
 """docs/queries.sql: every query runs as a reader on a stored run and says something."""
 import datetime as dt
+import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine.config import Config
 from engine.market.instruments import shipped
+from engine.signals import models
 from engine.sim.contracts import with_contracts
 from engine.sim.market import SyntheticMarket
 from engine.trail.rundir import RunDir
 from engine.trail.sidecar import client_of
 from engine.trail.sidecar import main as store
+from engine.watch import drift
 from engine.wiring import run_virtual
 from tests.conftest import ROOT
 
 EMPTY_IS_FINE = {"what the noise filter refused, and how sure it was", "how long positions lasted and why they ended",
-                 "what was missing from the feed, by kind", "what changed in the universe"}
+                 "what was missing from the feed, by kind", "what changed in the universe",
+                 "where a shadow would have decided otherwise"}
 
 
 def queries() -> dict[str, str]:
@@ -41,3 +47,26 @@ def test_there_is_a_dozen():
 def test_query(client, name):
     result = client.query(queries()[name])
     assert result.result_rows or name in EMPTY_IS_FINE       # chDB names no columns where there are no rows
+
+
+def test_drift_is_measured_in_the_store(client):
+    """PSI of every feature and what the score means, against numpy over the same rows."""
+    folder = Path(Config().models)
+    found = drift.measure(client, folder)
+    scorer = models.find(folder, found["model"])
+    names, deciles = json.loads(scorer.meta["features"]), json.loads(scorer.meta["deciles"])
+    assert set(found["psi"]) == set(names) and found["candidates"] >= 50
+    for name in ("rz", "spread_ratio"):
+        values = np.array(client.query(f"SELECT f_{name} FROM signals WHERE model = '{found['model']}'").result_rows, float)[:, 0]
+        counts = np.bincount(np.searchsorted(deciles[names.index(name)], values, side="left"), minlength=10)
+        assert found["psi"][name] == pytest.approx(drift.psi(counts), abs=0.02)
+    assert sum(row["candidates"] for row in found["score"]) >= 30 and all(0 <= row["stayed"] <= 1 for row in found["score"])
+    assert any("PSI" in line for line in drift.lines(found))
+
+
+def test_two_models_are_compared_on_what_the_store_has(client):
+    folder, sha = Path(Config().models), models.roles(Path(Config().models))["sha256"]
+    same = drift.compare(client, folder, sha[:16], sha[:16])
+    assert same["only the first passes"]["candidates"] == same["only the second passes"]["candidates"] == 0
+    assert same["both pass"]["candidates"] + same["both refuse"]["candidates"] == same["candidates"] >= 30
+    assert any("both pass" in line for line in drift.compared(same))

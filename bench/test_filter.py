@@ -1,0 +1,98 @@
+"""The noise filter: each member's share, features and hybrid of one candidate, and a model swapped while ticks flow."""
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from picows.picows import WSMsgType, _make_test_ws_frame
+
+from _ext.feed.frame import FrameListener
+from _ext.signals.features import FEATURES, FEATURES_HASH
+from _ext.signals.scorer import Scorer
+from bench.conftest import BUDGETS, note, percentiles, quiet_rows
+from bench.test_path import core_of
+from engine.config import Config
+from engine.lab import graph, train
+from engine.lab.dataset import generated
+from engine.lab.members import MEMBERS, Hybrid
+from engine.signals import models
+
+
+@pytest.fixture(scope="module")
+def learned():
+    return train.train(generated(17, 3, 8, ("bad_print", "sweep", "wide", "spike", "fast"), minutes=120, every_s=240.0), 3, {})
+
+
+def times_of(scorer, rows, count=4000) -> list[float]:
+    out = []
+    for k in range(count + 200):
+        began = time.perf_counter_ns()
+        scorer.score_row(rows[k % len(rows)])
+        out.append((time.perf_counter_ns() - began) / 1000)
+    return out[200:]
+
+
+@pytest.mark.parametrize("name", [*MEMBERS, "hybrid of all four"])
+def test_members(learned, tmp_path, name):
+    """One call from Python of each member's file alone and of all four together, hot."""
+    weights = np.array([float(name == m) for m in MEMBERS]) if name in MEMBERS else np.full(4, 0.25)
+    hybrid = Hybrid(learned.hybrid.members, weights, learned.hybrid.platt)
+    columns = learned.card["features"]
+    path = tmp_path / "m.onnx"
+    path.write_bytes(graph.build(hybrid, columns.index("waited"), len(columns), {
+        "features": columns, "features_hash": FEATURES_HASH, "threshold": "0.3"}))
+    scorer = Scorer(path)
+    rows = np.full((len(learned.rows.x), len(FEATURES)), np.nan, np.float32)
+    rows[:, [FEATURES.index(n) for n in columns]] = learned.rows.x
+    assert np.nanmax(np.abs([scorer.score_row(r) for r in rows] - hybrid.probability(learned.rows.x, learned.rows.waited))) < 1e-5
+    figures = percentiles(times_of(scorer, rows))
+    budget = BUDGETS["filter"]["target_p99_us_tree" if name == "trees" else "target_p99_us"]
+    note(f"score of one candidate, {name}", "us", figures, f"budget {budget} us p99")
+    assert figures["p50"] <= budget
+
+
+def test_features(tmp_path):
+    """All features of a name with a full ring and window, called from Python."""
+    core = core_of(200, tmp_path)
+    for at, frame in quiet_rows(200, 60_000, 5):
+        core.feed(5, at * 1_000_000, frame)
+    assert len(core.features_at(3, 1)) == len(FEATURES)
+    samples = []
+    for k in range(5000):
+        began = time.perf_counter_ns()
+        core.features_at(k % 200, 1)
+        samples.append((time.perf_counter_ns() - began) / 1000)
+    note("features of one candidate", "us", percentiles(samples[500:]), "with the array they are handed out in")
+    assert percentiles(samples[500:])["p50"] <= 15
+
+
+def test_swap(tmp_path):
+    """A model is loaded, tried and put in force while 20,000 updates a second flow through the frame callback."""
+    core = core_of(1000, tmp_path)
+    folder = Path(Config().models)
+    sha = models.roles(folder)["sha256"]
+    frames = [_make_test_ws_frame(WSMsgType.BINARY, frame, True, False) for _, frame in quiet_rows(1000, 120_000, 6)]
+    listener = FrameListener(core, print, print)
+    changes: list = []
+    worst: dict[str, list[float]] = {"without": [], "with": []}
+    due = time.perf_counter()
+    for number, frame in enumerate(frames):
+        due += 1 / 20_000
+        while time.perf_counter() < due:
+            pass
+        if number == 70_000:
+            threading.Thread(target=lambda: changes.extend(models.records(folder, 0.3))).start()
+        if changes:
+            for needed, record in changes:
+                core.models.update(needed)
+                core.feed(12, core.now, record)
+            changes.clear()
+        listener.on_ws_frame(None, frame)
+        late = (time.perf_counter() - due) * 1e6
+        worst["without" if number < 60_000 else "with"].append(late)
+    assert core.counts()["updates"] == 120_000 and core.scorer is not None and core.scorer.sha256 == sha
+    before, after = percentiles(worst["without"][2000:]), percentiles(worst["with"])
+    note("delay of an update, 20,000/s, no swap", "us", before)
+    note("delay of an update, 20,000/s, a model swapped", "us", after, "budget: 1,000 us more at p99.9")
+    assert after["p99"] - before["p99"] <= 1000
