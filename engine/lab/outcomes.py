@@ -184,7 +184,7 @@ def lines(document: dict[str, Any]) -> list[str]:
     """The study as Markdown."""
     out = [f"{document['candidates']:,} candidates of {document['days']} days; learned from the first "
            f"{document['learned_from']:,}, asked about {document['asked']:,} of the last {document['test_days']} days.", "",
-           "| label | cases | share | AUC of the filter [95 %] | AUC of strength alone | kept at 70 % of false removed | "
+           "| label | cases | share | AUC of the model [95 %] | AUC of strength alone | kept at 70 % of false removed | "
            "strength |",
            "| --- | --- | --- | --- | --- | --- | --- |"]
     for name in (k for k in document if k == "activity" or k.startswith("direction")):

@@ -197,13 +197,23 @@ def train(data: Dataset, seed: int, about: dict[str, Any]) -> Trained:
     importance = dict(sorted(zip(used, map(float, hybrid.members.trees.feature_importances_), strict=True),
                              key=lambda pair: -pair[1]))
     metadata = {"features": used, "features_hash": FEATURES_HASH, "threshold": str(THRESHOLD), "about": about, "format": "1",
-                "deciles": quantiles(np.linspace(0.1, 0.9, 9)), "ranges": quantiles((0.01, 0.5, 0.99)),
+                "population": [population(rows, i) for i in range(len(used))], "ranges": quantiles((0.01, 0.5, 0.99)),
                 "metrics": cross["removed"], "weights": cross["weights"]}
     file = graph.build(hybrid, used.index("waited"), len(used), metadata)
     card = {"sha256": hashlib.sha256(file).hexdigest(), "features": used, "features_hash": FEATURES_HASH, "threshold": THRESHOLD,
             "about": about, "rows": {str(k): int((rows.kind == k).sum()) for k in np.unique(rows.kind)}, "cross_validation": cross,
             "importance": {k: round(v, 5) for k, v in importance.items()}}
     return Trained(file, hybrid, card, seen, scores)
+
+
+def population(rows: Rows, column: int) -> dict[str, list[float]]:
+    """What a day has by itself, at the tick: edges at its deciles (fewer where a value is frequent) and the share up to each."""
+    mine = rows.x[np.isin(rows.kind, ("natural", "burst")) & (rows.waited == 0), column].astype(float)
+    if not len(mine):
+        return {"edges": [], "shares": [1.0]}
+    edges = np.unique(np.round(np.quantile(mine, np.linspace(0.1, 0.9, 9)), 6))
+    counts = np.bincount(np.searchsorted(edges, mine, side="left"), minlength=len(edges) + 1)
+    return {"edges": edges.tolist(), "shares": np.round(counts / counts.sum(), 6).tolist()}
 
 
 def write(folder: Path, data: bytes, card: dict[str, Any]) -> Path:
