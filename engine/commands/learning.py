@@ -1,4 +1,5 @@
 """Learning the noise filter, and the life of a model: what trades, what looks on, what came before."""
+import datetime as dt
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -137,13 +138,38 @@ def evaluate(data: Data, model: Annotated[str, typer.Option(help="by default the
 
 
 @command.command()
+def recall(data: Data, day: Annotated[str, typer.Option(help="of several: YYYY-MM-DD; by default the first")] = "", seed: int = 1,
+           json: Json = False) -> None:
+    """Plant sustained spikes into recorded ticks and count which the detector finds, by size, volume and ramp."""
+    def work() -> list[dict[str, Any]]:
+        import numpy as np
+
+        from _ext.core.records import WARM_BAR
+        from engine.lab import evaluate as judge
+        from engine.sim import recorded
+
+        ticks = recorded.load(data, dt.date.fromisoformat(day) if day else None)
+        return judge.recall(ticks, "upstox" if ticks.has_book else "ticks", seed, np.zeros(0, WARM_BAR))
+
+    rows = _pages(work)
+    if json:
+        show(rows)
+        return
+    print("size s1m  volume  ramp s  planted  found at 0.5  at 0.6")
+    for row in rows:
+        print(f"{row['size']:>8g} {row['volume']:>7g} {row['ramp_s']:>7g} {row['planted']:>8} {row['found_at_0.5']:>13} "
+              f"{row['found_at_0.6']:>7}")
+
+
+@command.command()
 def outcomes(data: Data, source: Annotated[str, typer.Option(help="ticks (one-second) or bars")] = "bars",
              names: Annotated[int, typer.Option(help="only so many; 0: all")] = 0, seed: int = 7, json: Json = False) -> None:
     """What really came of candidates on later days: activity, direction, money. Nothing of the data is kept."""
     def work() -> dict[str, Any]:
         from engine.lab import outcomes as study
+        from engine.sim import recorded
 
-        found = study.of_bars(data, names) if source == "bars" else study.of_second_ticks(data, study.days_of(data))
+        found = study.of_bars(data, names) if source == "bars" else study.of_second_ticks(data, recorded.days_of(data))
         return study.study(found, source, seed)
 
     document = _pages(work)

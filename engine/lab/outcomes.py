@@ -171,15 +171,6 @@ def money(score: np.ndarray, ahead_bp: np.ndarray, day: np.ndarray) -> dict[str,
         mine.sum())} for name, mine in (("kept", high), ("rejected", ~high), ("no filter", np.ones(len(net), bool)))}
 
 
-def days_of(folder: Path) -> list[dt.date]:
-    """Days a folder of recorded ticks has."""
-    days: set[int] = set()
-    for path in folder.glob("*.parquet"):
-        column = pl.read_parquet(path, columns=["ts"])["ts"]
-        days.update(((column.dt.epoch("ms") + 19_800_000) // 86_400_000).unique().to_list())
-    return [dt.date(1970, 1, 1) + dt.timedelta(days=d) for d in sorted(days)]
-
-
 def lines(document: dict[str, Any]) -> list[str]:
     """The study as Markdown."""
     out = [f"{document['candidates']:,} candidates of {document['days']} days; learned from the first "

@@ -125,6 +125,8 @@ def load(folder: Path, day: dt.date | None = None) -> Recording:
     files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
     if not files:
         raise DataError(f"{folder}: no Parquet files there; --data takes a folder of recorded ticks")
+    number = (day - dt.date(1970, 1, 1)).days if day is not None else min(
+        (days[0] for days in map(_days_of, files) if len(days)), default=0)
     parts, specs = [], {}
     listed = {s.key: s for s in from_csv(folder / "instruments.csv")} if (folder / "instruments.csv").exists() else {}
     for path in files:
@@ -133,6 +135,7 @@ def load(folder: Path, day: dt.date | None = None) -> Recording:
         except Exception as error:
             raise DataError(f"{path.name} is not a readable Parquet file: {error}") from None
         columns = set(frame.columns)
+        frame = _on_day(frame, number)               # a folder of months does not fit into memory as rows
         if UPSTOX_COLUMNS <= columns:
             rows, received = _upstox_rows(frame, path)
         elif TICK_COLUMNS <= columns:
@@ -148,17 +151,39 @@ def load(folder: Path, day: dt.date | None = None) -> Recording:
             specs[name] = listed.get(name, Spec(name, name.split("|")[-1], kind="index" if "INDEX" in name else "equity"))
         parts.append((rows, received))
     if not parts:
-        raise DataError(f"{folder}: its files hold no rows")
+        raise DataError(f"{folder}: its files hold no rows" + (f" of {day}" if day is not None else ""))
     rows = np.concatenate([p[0].view(np.uint8) for p in parts]).view(TICK_DTYPE)   # keeps the overlapping fields
     received = np.concatenate([p[1] for p in parts])
     order = np.argsort(received, kind="stable")
-    rows, received = rows[order], received[order]
-    days = (received + 19_800_000) // 86_400_000
-    wanted = days[0] if day is None else (day - dt.date(1970, 1, 1)).days
-    keep = days == wanted
-    if not keep.any():
-        raise DataError(f"{folder}: nothing recorded on {day}")
-    return Recording(rows[keep], received[keep], list(specs.values()))
+    return Recording(rows[order], received[order], list(specs.values()))
+
+
+def _when(frame: pl.DataFrame) -> pl.Series | None:
+    """Days since 1970 in India of a file's rows; None where its columns are not ours: then whoever reads it says so."""
+    name = next((n for n in ("recv_ts", "ts") if n in frame.columns), None)
+    if name is None or not isinstance(frame[name].dtype, pl.Datetime):
+        return None
+    return (frame[name].dt.epoch("ms") + 19_800_000) // 86_400_000
+
+
+def _days_of(path: Path) -> list[int]:
+    try:
+        names = set(pl.read_parquet_schema(path))
+        days = _when(pl.read_parquet(path, columns=sorted(names & {"recv_ts", "ts"})))
+    except Exception:
+        return []                                        # `load` says what is wrong with it
+    return [] if days is None else sorted(days.drop_nulls().unique().to_list())
+
+
+def _on_day(frame: pl.DataFrame, number: int) -> pl.DataFrame:
+    days = _when(frame)
+    return frame if days is None else frame.filter((days == number).fill_null(False))
+
+
+def days_of(folder: Path) -> list[dt.date]:
+    """Days a folder of recorded ticks has, in order."""
+    found = {number for path in Path(folder).glob("*.parquet") for number in _days_of(path)}
+    return [dt.date(1970, 1, 1) + dt.timedelta(days=number) for number in sorted(found)]
 
 
 def _upstox_rows(frame: pl.DataFrame, path: Path) -> tuple[np.ndarray, np.ndarray]:

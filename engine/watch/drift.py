@@ -17,27 +17,29 @@ STAYED, AFTER_S = 0.25, 60
 """A move stayed when a quarter of it is there a minute later."""
 
 
-def psi(counts: np.ndarray) -> float:
-    """Population stability index of counts in ten bins that held a tenth each: sum of (p - 0.1) ln(p / 0.1)."""
-    share = np.maximum(counts / max(counts.sum(), 1), 1e-4)
-    return float(((share - 0.1) * np.log(share / 0.1)).sum())
+def psi(counts: np.ndarray, shares: np.ndarray) -> float:
+    """Population stability index of counts in bins that held `shares` in training: sum of (p - q) ln(p / q)."""
+    p, q = (np.maximum(x / max(x.sum(), 1e-12), 1e-4) for x in (np.asarray(counts, float), np.asarray(shares, float)))
+    return float(((p - q) * np.log(p / q)).sum())
 
 
 def measure(client: Any, folder: Path) -> dict[str, Any]:
-    """PSI of each feature of the latest model of the store, and its score's meaning. Raises LookupError without scored
-    candidates."""
+    """PSI of each feature of the store's latest model, of candidates at their tick, and its score's meaning. Raises LookupError
+    without scored candidates."""
     latest = client.query("SELECT model, count() FROM signals WHERE model != '' GROUP BY model "
                           "ORDER BY max(ts) DESC LIMIT 1").result_rows
     if not latest:
         raise LookupError("no candidate in the store has been scored: let a model trade first")
     model, candidates = str(latest[0][0]), int(latest[0][1])
     meta = find(folder, model).meta
-    names, deciles = json.loads(meta["features"]), json.loads(meta["deciles"])
-    wanted = [f"countIf(f_{name} <= {edge})" for name, edges in zip(names, deciles, strict=True) for edge in edges]
-    below = client.query(f"SELECT count(), {', '.join(wanted)} FROM signals WHERE model = '{model}'").result_rows[0]
-    total, cumulated = int(below[0]), np.array(below[1:], float).reshape(len(names), 9)
-    counts = np.diff(np.column_stack([np.zeros(len(names)), cumulated, np.full(len(names), total)]), axis=1)
-    found = dict(sorted(((n, round(psi(c), 4)) for n, c in zip(names, counts, strict=True)), key=lambda pair: -pair[1]))
+    names, reference = json.loads(meta["features"]), json.loads(meta["population"])
+    wanted = [f"countIf(f_{name} <= {edge})" for name, part in zip(names, reference, strict=True) for edge in part["edges"]]
+    (total, *below), found = client.query(f"SELECT count(), {', '.join(wanted)} FROM signals WHERE model = '{model}' "
+                                          "AND f_waited = 0").result_rows[0], {}
+    for name, part in zip(names, reference, strict=True):
+        mine, below = below[:len(part["edges"])], below[len(part["edges"]):]
+        found[name] = round(psi(np.diff([0, *mine, total]), np.array(part["shares"])), 4)
+    found = dict(sorted(found.items(), key=lambda pair: -pair[1]))
     return {"model": model, "candidates": candidates, "enough": candidates >= FEWEST, "psi": found,
             "drifted": [n for n, v in found.items() if v > PSI_DRIFT] if candidates >= FEWEST else [],
             "score": meaning(client, model)}

@@ -54,12 +54,14 @@ def test_drift_is_measured_in_the_store(client):
     folder = Path(Config().models)
     found = drift.measure(client, folder)
     scorer = models.find(folder, found["model"])
-    names, deciles = json.loads(scorer.meta["features"]), json.loads(scorer.meta["deciles"])
+    names, reference = json.loads(scorer.meta["features"]), json.loads(scorer.meta["population"])
     assert set(found["psi"]) == set(names) and found["candidates"] >= 50
     for name in ("rz", "spread_ratio"):
-        values = np.array(client.query(f"SELECT f_{name} FROM signals WHERE model = '{found['model']}'").result_rows, float)[:, 0]
-        counts = np.bincount(np.searchsorted(deciles[names.index(name)], values, side="left"), minlength=10)
-        assert found["psi"][name] == pytest.approx(drift.psi(counts), abs=0.02)
+        values = client.query(f"SELECT f_{name} FROM signals WHERE model = '{found['model']}' AND f_waited = 0").result_rows
+        part = reference[names.index(name)]
+        at = np.searchsorted(part["edges"], np.array(values, float)[:, 0], side="left")
+        counts = np.bincount(at, minlength=len(part["shares"]))
+        assert found["psi"][name] == pytest.approx(drift.psi(counts, np.array(part["shares"])), abs=0.02)
     assert sum(row["candidates"] for row in found["score"]) >= 30 and all(0 <= row["stayed"] <= 1 for row in found["score"])
     assert any("PSI" in line for line in drift.lines(found))
 
