@@ -99,5 +99,6 @@ CLOSING = _dtype([(name, "<u8") for name in "records updates candidates intents 
 
 PAYLOADS = {2: INSTRUMENT, 4: WARM_BAR, 7: LINK, 8: REPLY, 9: ORDER_UPDATE, 10: FUNDS, 11: OPERATOR_CHANGE,
             12: MODEL_CHANGE, 16: HOLDING, 17: ADOPTED, 18: QUOTE, 19: CANDIDATE, 21: WARM_BAR, 22: GAP, 71: GAP,
-            64: CANDIDATE, 65: CANDIDATE, 66: GATE, 67: INTENT, 68: FILL, 69: POSITION, 70: STATE, 128: TIMING, 129: CLOSING, 130: SHADOW}
+            64: CANDIDATE, 65: CANDIDATE, 66: GATE, 67: INTENT, 68: FILL, 69: POSITION, 70: STATE, 128: TIMING, 129: CLOSING,
+            130: SHADOW}
 """Record type -> dtype of its payload, where it is a struct or an array of them."""

@@ -90,7 +90,8 @@ cdef int32_t gap_limit(const uint16_t* histogram) noexcept nogil:
 
 
 cdef bint bar_of(const WarmBar* bar, Bar* out) noexcept nogil:
-    """A candle as a bar whose high and low hold its open and close; False when its prices are none. Base and flags are the caller's."""
+    """A candle as a bar whose high and low hold its open and close; False when its prices are none. Base and flags are the
+    caller's."""
     if bar.open <= 0 or bar.close <= 0:
         return False
     out.minute, out.open, out.close = bar.minute, bar.open, bar.close

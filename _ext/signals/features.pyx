@@ -7,7 +7,7 @@ travels in the model.
 import hashlib
 
 from libc.math cimport NAN, fabs, fmax, log, sqrt
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from _ext.core.types cimport N_FEATURES, Candidate
 from _ext.market.indicators cimport Indicators
 from _ext.market.market cimport Market

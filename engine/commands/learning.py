@@ -112,7 +112,7 @@ def _dataset(source: str, out: Path, data: Path | None, seed: int, days: int, na
 
 @command.command()
 def evaluate(data: Data, model: Annotated[str, typer.Option(help="by default the one that trades")] = "",
-             seeds: Annotated[int, typer.Option(min=1, help="times artefacts are planted anew")] = 20, seed: int = 1,
+             seeds: Annotated[int, typer.Option(min=1, help="times artefacts are planted anew")] = 40, seed: int = 1,
              json: Json = False) -> None:
     """Judge a model on a recorded session: artefacts and spikes are planted into it, at seeds of yours."""
     from engine.signals import models

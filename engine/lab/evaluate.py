@@ -110,7 +110,7 @@ def recall(recording: Recording, source: str, seed: int, history: np.ndarray, ev
     return rows
 
 
-def on_recording(folder: Path, scores: Scores, threshold: float, seeds: int = 20, seed: int = 1) -> dict[str, Any]:
+def on_recording(folder: Path, scores: Scores, threshold: float, seeds: int = 40, seed: int = 1) -> dict[str, Any]:
     """`artefacts` on a recorded session into which KINDS are planted `seeds` times anew; intervals by name and quarter of an
     hour."""
     day = recorded.load(folder)

@@ -20,17 +20,17 @@ from engine.lab.dataset import Dataset, features_of, generated, joined
 from engine.lab.inject import ARTEFACTS, HELD_OUT
 from engine.lab.members import MEMBERS, Hybrid, Members, logit, platt
 
+CLOCK, SIZE, OTHERS, RATE, TREND = (
+    "the generator's hours are not the market's", "a name's size, not the move's", "a feed of few names has no market",
+    "a name's own rate, not the move's",
+    "an artefact knows no trend; most need up to 50 bars, and a name without them would have no score")
 LEFT_OUT = {
-    "session": "the generator's hours are not the market's", "second": "likewise",
-    "quality": "faults of the feed, not of the print",
-    "lag_s": "no use against any kind (MARKET 3.3)", "repeats": "likewise", "updates": "a name's own rate, not the move's",
-    "book_age_s": "the generator's books are fresher than the exchange's",
-    "s1m_bp": "a name's size, not the move's", "spread_bp": "likewise", "spread_ticks": "likewise", "roc20_bp": "likewise",
-    "roc5_bp": "likewise", "regime": "a label of others that are in",
-    "market_5m_bp": "a feed of few names has no market", "market_1m_bp": "likewise",
-    "sector_5m_bp": "likewise", "firing": "likewise",
-    **dict.fromkeys(("rsi", "macd", "adx", "trend", "ma_gap", "to_level", "from_level", "vwap"),
-                    "an artefact knows no trend; most need up to 50 bars, and a name without them would have no score"),
+    **dict.fromkeys(("session", "second"), CLOCK), **dict.fromkeys(("s1m_bp", "spread_bp", "spread_ticks", "roc20_bp", "roc5_bp"), SIZE),
+    **dict.fromkeys(("market_5m_bp", "market_1m_bp", "sector_5m_bp", "firing"), OTHERS),
+    **dict.fromkeys(("updates", "repeats"), RATE),
+    **dict.fromkeys(("rsi", "macd", "adx", "trend", "ma_gap", "to_level", "from_level", "vwap"), TREND),
+    "lag_s": "no use against any kind (MARKET 3.3)", "quality": "faults of the feed, not of the print",
+    "book_age_s": "the generator's books are fresher than the exchange's", "regime": "a label of others",
     "iv_change": "stocks have none where their options are not watched"}
 """Features the filter does without, and why."""
 PLANTED = ("bad_print",) * 8 + ("sweep",) * 5 + ("wide",) * 10 + ("vtt_jump", "outage", "late_print") + ("spike",) * 3 + (

@@ -32,6 +32,8 @@ def measure(client: Any, folder: Path) -> dict[str, Any]:
         raise LookupError("no candidate in the store has been scored: let a model trade first")
     model, candidates = str(latest[0][0]), int(latest[0][1])
     meta = find(folder, model).meta
+    if "population" not in meta:
+        raise LookupError(f"model {model} does not say what it learned from: train it again")
     names, reference = json.loads(meta["features"]), json.loads(meta["population"])
     wanted = [f"countIf(f_{name} <= {edge})" for name, part in zip(names, reference, strict=True) for edge in part["edges"]]
     (total, *below), found = client.query(f"SELECT count(), {', '.join(wanted)} FROM signals WHERE model = '{model}' "
