@@ -25,7 +25,8 @@ CLOCK, SIZE, OTHERS, RATE, TREND = (
     "a name's own rate, not the move's",
     "an artefact knows no trend; most need up to 50 bars, and a name without them would have no score")
 LEFT_OUT = {
-    **dict.fromkeys(("session", "second"), CLOCK), **dict.fromkeys(("s1m_bp", "spread_bp", "spread_ticks", "roc20_bp", "roc5_bp"), SIZE),
+    **dict.fromkeys(("session", "second"), CLOCK),
+    **dict.fromkeys(("s1m_bp", "spread_bp", "spread_ticks", "roc20_bp", "roc5_bp"), SIZE),
     **dict.fromkeys(("market_5m_bp", "market_1m_bp", "sector_5m_bp", "firing"), OTHERS),
     **dict.fromkeys(("updates", "repeats"), RATE),
     **dict.fromkeys(("rsi", "macd", "adx", "trend", "ma_gap", "to_level", "from_level", "vwap"), TREND),
