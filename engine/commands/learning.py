@@ -13,7 +13,7 @@ app.add_typer(command, name="train")
 Data = Annotated[Path, typer.Option(help="folder of recorded ticks or bars (Parquet), or of a run")]
 
 
-def _pages(work: Any) -> Any:
+def _with_libraries(work: Any) -> Any:
     """Runs what needs the heavy libraries; says how to get them where they are missing."""
     try:
         return work()
@@ -33,7 +33,7 @@ def train(context: typer.Context, seed: int = 7, days: Annotated[int, typer.Opti
     from engine.signals import models
 
     folder = out if out is not None else Path(configuration.load().models)
-    card = _pages(lambda: _train(folder, seed, days, names, minutes, recorded, json))
+    card = _with_libraries(lambda: _train(folder, seed, days, names, minutes, recorded, json))
     if promote:
         models.promote(folder, card["sha256"][:16])
     if json:
@@ -82,7 +82,7 @@ def dataset(source: Annotated[str, typer.Option(help="generator, ticks (recorded
             planted: Annotated[bool, typer.Option(help="put artefacts and genuine spikes into the ticks")] = True,
             json: Json = False) -> None:
     """Every candidate with its features and labels, as Parquet: made by the path that trades."""
-    document = _pages(lambda: _dataset(source, out, data, seed, days, names, level, planted))
+    document = _with_libraries(lambda: _dataset(source, out, data, seed, days, names, level, planted))
     show(document) if json else print(f"{document['rows']:,} candidates in {out}: " + ", ".join(
         f"{k} {v}" for k, v in document["kinds"].items()))
 
@@ -128,7 +128,7 @@ def evaluate(data: Data, model: Annotated[str, typer.Option(help="by default the
             raise Failed("no model trades: `python -m engine train --promote`")
         return judge.on_recording(data, judge.of_scorer(scorer), THRESHOLD, seeds=seeds, seed=seed)
 
-    document = _pages(work)
+    document = _with_libraries(work)
     if json:
         show(document)
         return
@@ -151,7 +151,7 @@ def recall(data: Data, day: Annotated[str, typer.Option(help="of several: YYYY-M
         ticks = recorded.load(data, dt.date.fromisoformat(day) if day else None)
         return judge.recall(ticks, "upstox" if ticks.has_book else "ticks", seed, np.zeros(0, WARM_BAR))
 
-    rows = _pages(work)
+    rows = _with_libraries(work)
     if json:
         show(rows)
         return
@@ -172,7 +172,7 @@ def outcomes(data: Data, source: Annotated[str, typer.Option(help="ticks (one-se
         found = study.of_bars(data, names) if source == "bars" else study.of_second_ticks(data, recorded.days_of(data))
         return study.study(found, source, seed)
 
-    document = _pages(work)
+    document = _with_libraries(work)
     if json:
         show(document)
         return

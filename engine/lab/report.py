@@ -190,8 +190,9 @@ def artefact_lines(part: dict[str, Any]) -> list[str]:
     lines = ["| | artefacts | removed, mean of kinds | removed, all [95 %] | genuine kept [95 %] | accuracy |",
              "| --- | --- | --- | --- | --- | --- |"]
     for name, v in part.items():
-        lines.append(f"| {name.replace('_', ' ')} | {v['artefacts']} | {v['removed_mean_of_kinds']:.1%} | {v['removed_all']:.1%} "
-                     f"{v['removed_interval']} | {v['kept_all']:.1%} {v['kept_interval']} | {v['accuracy']:.1%} |")
+        mean, all_, right = ("-" if v[k] is None else f"{v[k]:.1%}" for k in ("removed_mean_of_kinds", "removed_all", "accuracy"))
+        lines.append(f"| {name.replace('_', ' ')} | {v['artefacts']} | {mean} | {all_} {v['removed_interval']} | "
+                     f"{v['kept_all']:.1%} {v['kept_interval']} | {right} |")
     lines += ["", "| by the filter | candidates | at the tick | next update |", "| --- | --- | --- | --- |"]
     first, second = part["at_tick_filter"], part["next_update_filter"]
     lines += [f"| {k} | {v['count']} | {v['removed']:.1%} removed | {second['kinds'][k]['removed']:.1%} removed |"

@@ -108,6 +108,12 @@ class Outcome:
     seconds: float = 0.0
 
 
+def resident_mb() -> int:
+    """Of this process now: its peak would hold the frames the sim keeps back during a stall."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() >> 20
+
+
 def frames_of_day(market: SyntheticMarket) -> Iterator[tuple[int, np.ndarray, bytes]]:
     """The market's frames between a quarter of an hour before the open and half an hour after the close without a word."""
     empty = market.last[:0]
@@ -166,7 +172,7 @@ def play(seed: int, count: int, minutes: int, script: list[FeedFault], planted: 
             market_seconds += 1
             fresh += core.states()[2] and core.market.heard > now - 3 * SECOND
             if market_seconds % 1800 == 0:
-                out.memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+                out.memory.append(resident_mb())
         if not quiet and now // SECOND % 600 == 0:
             print(f"{(now - OPEN) // MINUTE:>4} min, {core.counts()['updates']:,} updates, {time.perf_counter() - began:.0f} s",
                   flush=True)
