@@ -100,7 +100,7 @@ class Narrator:
 
     def _gap(self, kind: int, now: int, g: np.void, fields: dict[str, Any]) -> Event | None:
         word = GAPS[g["kind"]]
-        if word in ("silence", "filled", "jump"):          # many at once: they stand in the table gaps
+        if word in ("silence", "filled", "jump", "pause"):          # many at once: they stand in the table gaps
             return None
         name = "feed" if g["inst"] == NO_INST else self.symbol(g["inst"])
         lasted = f", {(g['end'] - g['begin']) / 1e9:.1f} s from {clock(int(g['begin']))}" if g["end"] > g["begin"] else ""
