@@ -54,7 +54,7 @@ TIMER, REPLY, OPERATOR, STOP, QUOTES, ASK, GAP_RECORD = 6, 8, 11, 14, 18, 19, 71
 TIMER_S, STATUS_S, WARM_S = 0.05, 0.25, 0.02
 POLL_S, FUNDS_S, QUOTES_S, SILENCE_S, FETCH_S = 0.05, 60.0, 2.0, 60.0, 0.25
 SEGMENT, MEMORY_CAP = 16 << 20, 512 << 20
-SWITCH_S = 0.0005
+SWITCH_S = 0.0001
 """A thread that loads a model gives the interpreter back after so long; Python's own 5 ms are a hundred ticks."""
 SLICE = 32
 

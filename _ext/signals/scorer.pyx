@@ -5,7 +5,6 @@ name the features in order and carry their hash; anything else refuses to load.
 """
 import hashlib
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from libc.math cimport NAN, isnan
 from _ext.core.types cimport N_FEATURES
 
 from _ext.signals.features import FEATURES, FEATURES_HASH
+from _ext.signals.runtime import RuntimeFailed
 
 MAX_BYTES = 32 << 20
 MAX_US = 1000
@@ -33,7 +33,6 @@ cdef class Scorer:
     """
 
     def __init__(self, path):
-        import onnxruntime
         path = Path(path)
         data = path.read_bytes()
         if len(data) > MAX_BYTES:
@@ -41,55 +40,37 @@ cdef class Scorer:
         if EXTERNAL in data:
             raise ModelRefused(f"{path.name} keeps its numbers in other files: export it as one")
         self.sha256 = hashlib.sha256(data).hexdigest()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        # nothing is left to optimise in our graphs, and while it looks the interpreter is held for milliseconds
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
-            session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:
+            self.session = Session(data)
+        except RuntimeFailed as error:
             raise ModelRefused(f"{path.name} is not a loadable ONNX model: {str(error)[:200]}") from None
-        meta = session.get_modelmeta().custom_metadata_map
+        self.meta = meta = self.session.meta
         if meta.get("features_hash") != FEATURES_HASH:
             raise ModelRefused(f"{path.name} was trained on other features (hash {meta.get('features_hash')}, "
                                f"this engine computes {FEATURES_HASH}): train it again")
         self.columns = np.array([FEATURES.index(name) for name in json.loads(meta["features"])], np.int32)
         self.count = len(self.columns)
         self.threshold = float(meta["threshold"])
-        self.meta = dict(meta)
-        self.session = session
-        self.input = np.zeros((1, self.count), np.float32)
-        self.binding = session.io_binding()
-        self.value = onnxruntime.OrtValue.ortvalue_from_numpy(self.input)
-        self.out_value = onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros((1, 2), np.float32))
-        self.binding.bind_ortvalue_input(session.get_inputs()[0].name, self.value)
-        self.binding.bind_ortvalue_output(list(session.get_outputs()).pop().name, self.out_value)
-        self.buffer = self.input
+        try:
+            self.session.bind(self.count)
+        except RuntimeFailed as error:
+            raise ModelRefused(f"{path.name} cannot be asked: {str(error)[:200]}") from None
         self._check(path.name)
 
     def _check(self, name):
-        """Scores a few rows, ordinary and absurd: each answer must be a probability, and soon."""
-        cdef float row[N_FEATURES]
-        cdef int k
-        cdef float score
-        rng, times = np.random.default_rng(7), []
-        for scale in (0.0, *[3.0] * 40, 1e6, -1e6, 1e30):
-            values = np.clip(rng.normal(0, 1, N_FEATURES) * scale, -1e30, 1e30).astype(np.float32)
-            for k in range(N_FEATURES):
-                row[k] = values[k]
-            began = time.perf_counter()
-            try:
-                score = self.score(row)
-            except Exception as error:
-                raise ModelRefused(f"{name} cannot be asked: {str(error)[:200]}") from None
-            times.append(time.perf_counter() - began)
-            if not 0.0 <= score <= 1.0:
-                raise ModelRefused(f"{name} answers {score} to features around {scale:g}, not a probability")
-        if sorted(times)[len(times) // 2] > MAX_US * 1e-6:
-            raise ModelRefused(f"{name} takes {sorted(times)[len(times) // 2] * 1e6:.0f} us a row, at most {MAX_US} are allowed")
+        """Asks for a few rows, ordinary and absurd: each answer must be a probability, and soon."""
+        scales = np.array([0.0, *[3.0] * 40, 1e6, -1e6, 1e30])
+        rows = (np.random.default_rng(7).normal(0, 1, (len(scales), self.count)) * scales[:, None]).clip(-1e30, 1e30)
+        answers, seconds = np.empty(len(rows), np.float32), np.empty(len(rows))
+        try:
+            self.session.try_rows(rows.astype(np.float32), answers, seconds)
+        except RuntimeFailed as error:
+            raise ModelRefused(f"{name} cannot be asked: {str(error)[:200]}") from None
+        bad = np.flatnonzero(~((answers >= 0.0) & (answers <= 1.0)))
+        if len(bad):
+            raise ModelRefused(f"{name} answers {answers[bad[0]]} to features around {scales[bad[0]]:g}, not a probability")
+        if np.median(seconds) > MAX_US * 1e-6:
+            raise ModelRefused(f"{name} takes {np.median(seconds) * 1e6:.0f} us a row, at most {MAX_US} are allowed")
 
     cdef float score(self, const float* features) except? -1:
         """P(real) of one feature row, NaN where a feature the model needs is unknown."""
@@ -99,14 +80,13 @@ cdef class Scorer:
             value = features[self.columns[i]]
             if isnan(value):
                 return NAN
-            self.buffer[0, i] = value
-        self.value.update_inplace(self.input)
-        self.session.run_with_iobinding(self.binding)
-        return self.out_value.numpy()[0, 1]
+            self.session.row[i] = value
+        self.session.run()
+        return self.session.answer[1]
 
     def keep_warm(self):
         """Runs the model once: after 20 ms idle a call costs 90-160 us instead of 3-7."""
-        self.session.run_with_iobinding(self.binding)
+        self.session.run()
 
     def score_row(self, features) -> float:
         """Score of one row of all FEATURES, from Python."""

@@ -11,11 +11,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from engine.lab.members import MEMBERS, Hybrid
+from engine.lab.members import LIMIT, Hybrid, logit
 
 OPSET, ML_OPSET, IR = 17, 3, 8
-LIMIT = 1e-6
-"""Votes are kept this far from 0 and 1 (members.logit)."""
 
 
 def _threshold(value: float) -> float:
@@ -31,28 +29,24 @@ class Builder:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def constant(self, values: Any, dtype: Any = np.float64) -> str:
+    def constant(self, values: Any, dtype: Any = np.float32) -> str:
         name = f"c{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(values, dtype), name))
         return name
+
+    def double(self, name: str) -> str:
+        return str(self("Cast", name, to=TensorProto.DOUBLE))
+
+    def wide(self, values: Any) -> str:
+        return self.constant(values, np.float64)
 
     def __call__(self, op: str, *inputs: str, outputs: int = 1, domain: str = "", **attributes: Any) -> Any:
         names = [f"n{len(self.nodes)}_{k}" for k in range(outputs)]
         self.nodes.append(helper.make_node(op, list(inputs), names, domain=domain, **attributes))
         return names[0] if outputs == 1 else names
 
-    def prune(self, output: str) -> None:
-        """Leaves out what `output` does not need: members without a vote."""
-        needed, kept = {output}, []
-        for node in reversed(self.nodes):
-            if needed & set(node.output):
-                needed.update(node.input)
-                kept.append(node)
-        self.nodes = kept[::-1]
-        self.constants = [c for c in self.constants if c.name in needed]
-
     def ensemble(self, trees: list[dict[str, np.ndarray]], features: str, base: float, aggregate: str) -> str:
-        """TreeEnsembleRegressor of trees given by arrays: left, right, feature, threshold, value; as float64[1, 1]."""
+        """TreeEnsembleRegressor of trees given by arrays: left, right, feature, threshold, value; as float32[1, 1]."""
         a: dict[str, list[Any]] = {name: [] for name in (
             "nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_values", "nodes_modes", "nodes_truenodeids",
             "nodes_falsenodeids", "nodes_hitrates", "nodes_missing_value_tracks_true", "target_treeids", "target_nodeids",
@@ -72,9 +66,8 @@ class Builder:
                 if is_leaf:
                     for name, value in (("treeids", tree), ("nodeids", node), ("ids", 0), ("weights", float(t["value"][node]))):
                         a[f"target_{name}"].append(value)
-        out = self("TreeEnsembleRegressor", features, domain="ai.onnx.ml", n_targets=1, aggregate_function=aggregate,
-                   base_values=[base], post_transform="NONE", **dict[str, Any](a))
-        return str(self("Cast", out, to=TensorProto.DOUBLE))
+        return str(self("TreeEnsembleRegressor", features, domain="ai.onnx.ml", n_targets=1, aggregate_function=aggregate,
+                        base_values=[base], post_transform="NONE", **dict[str, Any](a)))
 
 
 def _arrays(tree: Any, value: np.ndarray) -> dict[str, np.ndarray]:
@@ -97,62 +90,68 @@ def _average(n: np.ndarray) -> np.ndarray:
                                           - 2 * (n - 1) / np.maximum(n, 1)))
 
 
-def _margin(b: Builder, name: str, hybrid: Hybrid, features: str, scaled: str) -> str:
-    members = hybrid.members
-    if name == "trees":
-        model = members.trees
-        prior = model.init_.class_prior_[1]
-        trees = [_arrays(t.tree_, t.tree_.value[:, 0, 0] * model.learning_rate) for t in model.estimators_[:, 0]]
-        return b.ensemble(trees, features, float(np.log(prior / (1 - prior))), "SUM")
-    if name == "forest":
-        forest = members.forest
-        mean = b.ensemble([_arrays(t.tree_, _path_lengths(t.tree_)) for t in forest.estimators_], features, 0.0, "AVERAGE")
-        scale = -np.log(2.0) / float(_average(np.array([forest.max_samples_]))[0])
-        return str(b("Neg", b("Exp", b("Mul", mean, b.constant([[scale]])))))
-    if name == "logistic":
-        product = b("MatMul", scaled, b.constant(members.logistic.coef_.T))
-        return str(b("Add", product, b.constant([members.logistic.intercept_])))
-    lof = members.outliers
-    points, k = np.asarray(lof._fit_X, float), lof.n_neighbors_
+# Each member's calibration a x margin + c is written into its own numbers: into the leaves, so that what is summed stays small.
+
+def _trees(b: Builder, model: Any, features: str, a: float, c: float) -> str:
+    prior = model.init_.class_prior_[1]
+    trees = [_arrays(t.tree_, a * t.tree_.value[:, 0, 0] * model.learning_rate) for t in model.estimators_[:, 0]]
+    return b.double(b.ensemble(trees, features, a * float(np.log(prior / (1 - prior))) + c, "SUM"))
+
+
+def _forest(b: Builder, model: Any, features: str, a: float, c: float) -> str:
+    usual = float(_average(np.array([model.max_samples_]))[0])
+    trees = [_arrays(t.tree_, a * _path_lengths(t.tree_) / usual + c) for t in model.estimators_]
+    return b.double(b.ensemble(trees, features, 0.0, "AVERAGE"))
+
+
+def _outliers(b: Builder, model: Any, scaled: str, a: float, c: float) -> str:
+    """Local outlier factor of one point: minus its neighbours' mean density over its own, 1 / (mean reachability distance)."""
+    points, k = np.asarray(model._fit_X, float), model.n_neighbors_
     squares = b("ReduceSum", b("Mul", scaled, scaled), b.constant([1], np.int64), keepdims=1)
-    crossed = b("Mul", b("MatMul", scaled, b.constant(points.T)), b.constant([[-2.0]]))
-    distance = b("Sqrt", b("Max", b("Add", b("Add", crossed, b.constant([(points ** 2).sum(axis=1)])), squares),
-                           b.constant([[0.0]])))
-    near, at = b("TopK", distance, b.constant([k], np.int64), outputs=2, axis=1, largest=0, sorted=1)
-    reach = b("Max", near, b("Gather", b.constant(lof._distances_fit_X_[:, k - 1]), at))
-    axis = b.constant([1], np.int64)
-    density = b("Reciprocal", b("Add", b("ReduceMean", reach, axes=[1], keepdims=1), b.constant([[1e-10]])))
-    others = b("Div", b("ReduceSum", b("Gather", b.constant(lof._lrd), at), axis, keepdims=1), b.constant([[float(k)]]))
-    return str(b("Neg", b("Div", others, density)))
+    crossed = b("Gemm", scaled, b.wide(-2.0 * points.T), b.wide((points ** 2).sum(axis=1)))
+    near, at = b("TopK", b("Add", crossed, squares), b.constant([k], np.int64), outputs=2, axis=1, largest=0, sorted=0)
+    distance = b("Sqrt", b("Max", near, b.wide([[0.0]])))
+    reach = b("Max", distance, b("Gather", b.wide(model._distances_fit_X_[:, k - 1]), at))
+    others = b("ReduceMean", b("Gather", b.wide(-a * model._lrd), at), axes=[1], keepdims=1)
+    return str(b("Add", b("Mul", others, b("ReduceMean", reach, axes=[1], keepdims=1)), b.wide([[c]])))
+
+
+def _logistic(b: Builder, model: Any, scaled: str, a: float, c: float) -> str:
+    return str(b("Gemm", scaled, b.wide(a * model.coef_.T), b.wide(a * model.intercept_ + c)))
+
+
+def _votes(b: Builder, hybrid: Hybrid, features: str) -> list[str]:
+    """Log-odds, float64[1, 1] a member with a vote, in their order. Those that measure distances share the scaled features."""
+    members, scale, scaled = hybrid.members, hybrid.members.scale, ""
+    if (hybrid.weights[2:] > 0).any():
+        # float64: with less, two neighbours at almost the same distance change places
+        clipped = b("Min", b("Max", b.double(features), b.wide([scale.low])), b.wide([scale.high]))
+        scaled = b("Mul", b("Sub", clipped, b.wide([scale.mean])), b.wide([1.0 / scale.sd]))
+    made = ((_trees, members.trees, features), (_forest, members.forest, features), (_outliers, members.outliers, scaled),
+            (_logistic, members.logistic, scaled))
+    return [write(b, model, inputs, *map(float, calibration)) for (write, model, inputs), calibration, weight in zip(
+        made, hybrid.platt, hybrid.weights, strict=True) if weight > 0]
 
 
 def build(hybrid: Hybrid, waited: int, columns: int, metadata: Mapping[str, Any]) -> bytes:
     """The model file. `waited`: which of the `columns` counts the trade updates since the tick. Input `features`
-    float32[1, columns]; output float32[1, 2]: P(noise), P(genuine)."""
-    b, members = Builder(), hybrid.members
-    features = "features"
-    wide = b("Cast", features, to=TensorProto.DOUBLE)
-    clipped = b("Min", b("Max", wide, b.constant([members.scale.low])), b.constant([members.scale.high]))
-    scaled = b("Div", b("Sub", clipped, b.constant([members.scale.mean])), b.constant([members.scale.sd]))
-    vote = ""
-    for m, name in enumerate(MEMBERS):
-        if hybrid.weights[m] <= 0:
-            continue
-        margin = _margin(b, name, hybrid, features, scaled)
-        a, shift = hybrid.platt[m]
-        said = b("Sigmoid", b("Add", b("Mul", margin, b.constant([[a]])), b.constant([[shift]])))
-        said = b("Mul", said, b.constant([[float(hybrid.weights[m])]]))
-        vote = said if not vote else b("Add", vote, said)
-    vote = b("Min", b("Max", vote, b.constant([[LIMIT]])), b.constant([[1 - LIMIT]]))
-    odds = b("Log", b("Div", vote, b("Sub", b.constant([[1.0]]), vote)))
-    count = b("Gather", wide, b.constant([waited], np.int64), axis=1)
-    is_later = b("Min", b("Max", count, b.constant([[0.0]])), b.constant([[1.0]]))
-    shift = b("Add", b("Mul", is_later, b.constant([[float(hybrid.shift[1] - hybrid.shift[0])]])), b.constant([[float(
-        hybrid.shift[0])]]))
-    genuine = b("Sigmoid", b("Add", b("Mul", odds, b.constant([[hybrid.slope]])), shift))
-    both = b("Concat", b("Sub", b.constant([[1.0]]), genuine), genuine, axis=1)
+    float32[1, columns]; output float32[1, 2]: P(noise), P(genuine).
+
+    Few nodes, for each costs a quarter of a microsecond: the votes are one row, a single vote needs no probability of its own, and
+    the phase's shift is a tree of one split. Sums are float64: ONNX Runtime's sigmoid of float32 has four digits at 0.0003.
+    """
+    b, features = Builder(), "features"
+    votes = _votes(b, hybrid, features)
+    odds = votes[0]
+    if len(votes) > 1:
+        vote = b("MatMul", b("Sigmoid", b("Concat", *votes, axis=1)), b.wide(hybrid.weights[hybrid.weights > 0, None]))
+        odds = b("Log", b("Div", vote, b("Sub", b.wide([[1.0]]), vote)))
+    odds = b("Clip", odds, b.wide(logit(LIMIT)), b.wide(logit(1 - LIMIT)))
+    phase = {"left": np.array([1, -1, -1]), "right": np.array([2, -1, -1]), "feature": np.array([waited, 0, 0]),
+             "threshold": np.array([0.5, 0, 0]), "value": np.array([0.0, *hybrid.shift])}
+    genuine = b("Add", b("Mul", odds, b.wide([[hybrid.slope]])), b.double(b.ensemble([phase], features, 0.0, "SUM")))
+    both = b("Sigmoid", b("Mul", genuine, b.wide([[-1.0, 1.0]])))
     b.nodes.append(helper.make_node("Cast", [both], ["probabilities"], to=TensorProto.FLOAT))
-    b.prune("probabilities")
     graph = helper.make_graph(b.nodes, "noise", [helper.make_tensor_value_info(features, TensorProto.FLOAT, [1, columns])],
                               [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, 2])], b.constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)],

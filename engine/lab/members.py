@@ -12,7 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import LocalOutlierFactor
 
 MEMBERS = ("trees", "forest", "outliers", "logistic")
-PROTOTYPES, NEIGHBOURS = 256, 20
+PROTOTYPES, NEIGHBOURS, FOREST = 128, 20, 64
+LIMIT = 1e-6
+"""Votes are kept this far from 0 and 1."""
 PHASES = 2
 """Calibrations apart: at the tick, and after a trade update was waited for."""
 
@@ -58,16 +60,16 @@ class Members:
         genuine = x[y]
         chosen = rng.permutation(len(genuine))[:PROTOTYPES]
         return cls(scale, fit_trees(x, y, weight, seed),
-                   IsolationForest(n_estimators=100, max_samples=min(256, len(genuine)), random_state=seed).fit(genuine),
+                   IsolationForest(n_estimators=FOREST, max_samples=min(256, len(genuine)), random_state=seed).fit(genuine),
                    LocalOutlierFactor(n_neighbors=min(NEIGHBOURS, len(chosen) - 1), novelty=True, algorithm="brute").fit(
                        scale(genuine[chosen])),
                    LogisticRegression(C=0.3, max_iter=2000).fit(scale(x), y, sample_weight=weight))
 
     def margins(self, x: np.ndarray) -> np.ndarray:
-        """float64[rows, members]."""
+        """float64[rows, members]. The forest's is its mean path length as a share of the usual one: -score is 2 to minus that."""
         z = self.scale(x)
-        return np.column_stack([self.trees.decision_function(x), self.forest.score_samples(x), self.outliers.score_samples(z),
-                                self.logistic.decision_function(z)])
+        return np.column_stack([self.trees.decision_function(x), -np.log2(-self.forest.score_samples(x)),
+                                self.outliers.score_samples(z), self.logistic.decision_function(z)])
 
 
 @dataclass
@@ -95,7 +97,7 @@ def sigmoid(x: Any) -> Any:
 
 
 def logit(p: Any) -> Any:
-    p = np.clip(p, 1e-6, 1 - 1e-6)
+    p = np.clip(p, LIMIT, 1 - LIMIT)
     return np.log(p / (1 - p))
 
 
