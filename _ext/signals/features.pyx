@@ -13,8 +13,9 @@ from _ext.market.indicators cimport Indicators
 from _ext.market.market cimport Market
 from _ext.market.state cimport LONG, TICK_AFTER_GAP, TICK_BOOK, TICK_REPEAT, TICK_TRADED, RingTick, Row, TickInfo, Window
 
-# name, unit, range, what a source must have for it: price (trades and cumulative volume), ticks (each update as it came), book,
-# names (the other stocks), bars (closed minutes), volatility (an option's, or at the money)
+# name, unit, range, what a source must have for it: price (trades and cumulative volume), ticks (each update as it came), book
+# (the best quotes), depth (five of them), names (the other stocks), bars (closed minutes), volatility (an option's, or at the
+# money)
 DESCRIBED = (
     ("strength", "", "0..1", "price"),
     ("z20", "sd", "0..", "price"),                 # off the mean of the last 20 path values
@@ -58,7 +59,7 @@ DESCRIBED = (
     ("from_level", "s1m", "-50..50", "bars"),      # from the extreme behind
     ("spread_ticks", "ticks", "1..", "book"),
     ("thin_touch", "", "0..", "book"),             # smaller best quantity / its mean of the last minute
-    ("depth_imbalance", "", "-1..1", "book"),      # over all levels shown
+    ("depth_imbalance", "", "-1..1", "depth"),     # over all levels shown
     ("imbalance_change", "", "-2..2", "book"),     # of the best quantities over 60 s
     ("book_age_s", "s", "0..60", "book"),          # since the best quotes last changed
     ("market_1m_bp", "bp", "", "names"),

@@ -3,6 +3,7 @@ import datetime as dt
 from pathlib import Path
 from typing import Annotated, Any
 
+import orjson
 import typer
 
 from engine import config as configuration
@@ -25,15 +26,17 @@ def _with_libraries(work: Any) -> Any:
 def train(context: typer.Context, seed: int = 7, days: Annotated[int, typer.Option(min=2)] = 12,
           names: Annotated[int, typer.Option(min=2, max=208)] = 40, minutes: Annotated[int, typer.Option(min=60, max=375)] = 375,
           out: Annotated[Path | None, typer.Option(help="model folder; by default the one in force")] = None,
+          learn_from: Annotated[Path | None, typer.Option(help="a file of `train dataset`, instead of the generator")] = None,
           recorded: Annotated[Path | None, typer.Option(help="a recorded session of the feed to judge by as well")] = None,
           promote: Annotated[bool, typer.Option(help="let it trade at once")] = False, json: Json = False) -> None:
-    """Learn the noise filter from generated days, judge it on days it has not seen, write its card and report."""
+    """Learn the noise filter from generated days (or from a file of `train dataset`), judge it on generated days it has not seen,
+    write its card and report."""
     if context.invoked_subcommand is not None:
         return
     from engine.signals import models
 
     folder = out if out is not None else Path(configuration.load().models)
-    card = _with_libraries(lambda: _train(folder, seed, days, names, minutes, recorded, json))
+    card = _with_libraries(lambda: _train(folder, seed, days, names, minutes, learn_from, recorded, json))
     if promote:
         models.promote(folder, card["sha256"][:16])
     if json:
@@ -43,71 +46,91 @@ def train(context: typer.Context, seed: int = 7, days: Annotated[int, typer.Opti
               + ("; it trades" if promote else "; `python -m engine model promote` lets it trade"))
 
 
-def _train(folder: Path, seed: int, days: int, names: int, minutes: int, recorded: Path | None, quiet: bool) -> dict[str, Any]:
+def _train(folder: Path, seed: int, days: int, names: int, minutes: int, learn_from: Path | None, recorded: Path | None,
+           quiet: bool) -> dict[str, Any]:
     from engine.lab import evaluate, report
     from engine.lab import train as work
-    from engine.lab.dataset import generated, generated_day, joined, of_ticks
+    from engine.lab.dataset import generated, generated_day, joined, of_ticks, read
     from engine.signals.models import find
 
     def tell(what: str) -> None:
         if not quiet:
             print(what, flush=True)
 
-    tell(f"{days} days of {names} names are generated and looked at")
-    about = {"source": "generator", "seed": seed, "days": days, "names": names, "minutes": minutes}
-    done = work.train(work.learning_data(seed, days, names, minutes), seed, about)
+    about: dict[str, Any] = {"source": "generator", "seed": seed, "days": days, "names": names, "minutes": minutes}
+    if learn_from is None:
+        tell(f"{days} days of {names} names are generated and looked at")
+        data = work.learning_data(seed, days, names, minutes)
+    else:
+        data = read(learn_from)
+        about = {"source": learn_from.name, "seed": seed, "days": len(set(data.day)), "names": len(set(data.name))}
+    done = work.train(data, seed, about)
     card, path = done.card, work.write(folder, done.file, done.card)
     scores = evaluate.of_scorer(find(folder, path.stem))
     tell(f"{path.name} is judged on days it has not seen")
     unseen = joined(generated(seed + 5000, max(days // 4, 1), names, evaluate.KINDS, level, own=0.3, every_s=work.EVERY_S,
                               minutes=minutes, first=20 + 10 * k) for k, level in enumerate((0.5, 0.6)))
     card["unseen"] = evaluate.artefacts(unseen, scores, work.THRESHOLD)
-    day, history, _ = generated_day(seed + 6000, 40, names, minutes=minutes)
-    card["recall"] = evaluate.recall(day, "generator", seed, history)
+    day, _ = generated_day(seed + 6000, 40, names, minutes=minutes)
+    card["recall"] = evaluate.recall(day, "generator", seed)
     if recorded is not None:
         tell(f"{recorded}: artefacts and spikes are put into it")
         card["recorded"] = evaluate.on_recording(recorded, scores, work.THRESHOLD)
-    examples = of_ticks(day, "generator", seed, evaluate.KINDS, work.EVERY_S, 0.5, history)
-    card["command"] = f"python -m engine train --seed {seed} --days {days} --names {names}" + (
-        f" --minutes {minutes}" if minutes != 375 else "")
+    examples = of_ticks(day, "generator", seed, evaluate.KINDS, work.EVERY_S, 0.5)
+    card["command"] = f"python -m engine train --seed {seed} " + (
+        f"--learn-from {learn_from.name}" if learn_from is not None else f"--days {days} --names {names}"
+        + (f" --minutes {minutes}" if minutes != 375 else ""))
     work.write(folder, done.file, card)
     report.write(folder, card, report.page(card, done.rows, done.scores, unseen, scores, day, examples))
     return card
 
 
 @command.command()
-def dataset(source: Annotated[str, typer.Option(help="generator, ticks (recorded) or bars")], out: Path,
-            data: Annotated[Path | None, typer.Option(help="folder of recorded ticks or bars, or a run's journal")] = None,
-            seed: int = 7, days: int = 2, names: int = 40, level: Annotated[float, typer.Option(min=0.1, max=1)] = 0.5,
+def dataset(source: Annotated[str, typer.Option(help="generator, ticks or bars")], out: Path,
+            data: Annotated[Path | None, typer.Option(help="folder of ticks or bars, or a run's; without it, the store")] = None,
+            run_dir: Run = None, day: Annotated[str, typer.Option(help="of several days of ticks: YYYY-MM-DD")] = "", seed: int = 7,
+            days: int = 2, names: int = 40, level: Annotated[float, typer.Option(min=0.1, max=1)] = 0.5,
             planted: Annotated[bool, typer.Option(help="put artefacts and genuine spikes into the ticks")] = True,
             json: Json = False) -> None:
-    """Every candidate with its features and labels, as Parquet: made by the path that trades."""
-    document = _with_libraries(lambda: _dataset(source, out, data, seed, days, names, level, planted))
+    """Every candidate with its features and labels, as Parquet: made by the path that trades, from the generator, from files, from
+    a run's journal or from the store (that of --run-dir, or the ClickHouse of engine.toml)."""
+    document = _with_libraries(lambda: _dataset(source, out, data, run_dir, day_of(day), seed, days, names, level, planted))
     show(document) if json else print(f"{document['rows']:,} candidates in {out}: " + ", ".join(
         f"{k} {v}" for k, v in document["kinds"].items()))
 
 
-def _dataset(source: str, out: Path, data: Path | None, seed: int, days: int, names: int, level: float,
-             planted: bool) -> dict[str, Any]:
+def _dataset(source: str, out: Path, data: Path | None, run_dir: Path | None, day: dt.date | None, seed: int, days: int, names: int,
+             level: float, planted: bool) -> dict[str, Any]:
     from engine.lab import dataset as work
-    from engine.lab import train
-    from engine.lab.outcomes import of_bars
+    from engine.lab import series, stored, train
     from engine.sim import recorded
 
     kinds = train.PLANTED if planted else ()
     if source == "generator":
         found = work.generated(seed, days, names, kinds, level, every_s=train.EVERY_S)
-    elif data is None:
-        raise typer.BadParameter(f"--source {source} needs --data")
     elif source == "ticks":
-        day = recorded.from_run(data / "journal") if (data / "journal").is_dir() else recorded.load(data)
-        found = work.of_ticks(day, "upstox" if day.has_book else "ticks", seed if planted else None, kinds, train.EVERY_S, level)
+        if data is None:
+            ticks, kind = _store(run_dir, lambda client: stored.ticks(client, day)), "store"
+        elif (data / "journal").is_dir():
+            ticks, kind = recorded.from_run(data / "journal"), "live"
+        else:
+            ticks = recorded.load(data, day)
+            kind = "upstox" if ticks.has_book else "ticks"
+        found = work.of_ticks(ticks, kind, seed if planted else None, kinds, train.EVERY_S, level)
     elif source == "bars":
-        found = of_bars(data, 0, level)
+        specs, bars = _store(run_dir, stored.bars) if data is None else series.bars_of_folder(data)
+        found = series.of_bars(specs, bars, level)
     else:
         raise typer.BadParameter(f"--source {source}: generator, ticks or bars")
     work.write(found, out)
     return {"rows": len(found), "out": str(out), "kinds": {str(k): int((found.kind == k).sum()) for k in sorted(set(found.kind))}}
+
+
+def day_of(text: str) -> dt.date | None:
+    try:
+        return dt.date.fromisoformat(text) if text else None
+    except ValueError:
+        raise typer.BadParameter(f"--day {text}: write it as 2026-09-01") from None
 
 
 @command.command()
@@ -142,14 +165,11 @@ def recall(data: Data, day: Annotated[str, typer.Option(help="of several: YYYY-M
            json: Json = False) -> None:
     """Plant sustained spikes into recorded ticks and count which the detector finds, by size, volume and ramp."""
     def work() -> list[dict[str, Any]]:
-        import numpy as np
-
-        from _ext.core.records import WARM_BAR
         from engine.lab import evaluate as judge
         from engine.sim import recorded
 
-        ticks = recorded.load(data, dt.date.fromisoformat(day) if day else None)
-        return judge.recall(ticks, "upstox" if ticks.has_book else "ticks", seed, np.zeros(0, WARM_BAR))
+        ticks = recorded.load(data, day_of(day))
+        return judge.recall(ticks, "upstox" if ticks.has_book else "ticks", seed)
 
     rows = _with_libraries(work)
     if json:
@@ -167,9 +187,11 @@ def outcomes(data: Data, source: Annotated[str, typer.Option(help="ticks (one-se
     """What really came of candidates on later days: activity, direction, money. Nothing of the data is kept."""
     def work() -> dict[str, Any]:
         from engine.lab import outcomes as study
+        from engine.lab import series
         from engine.sim import recorded
 
-        found = study.of_bars(data, names) if source == "bars" else study.of_second_ticks(data, recorded.days_of(data))
+        found = series.of_bars(*series.bars_of_folder(data, names)) if source == "bars" else series.of_second_ticks(
+            data, recorded.days_of(data))
         return study.study(found, source, seed)
 
     document = _with_libraries(work)
@@ -206,8 +228,6 @@ def list_models(json: Json = False) -> None:
 @life.command(name="show")
 def show_model(name: str) -> None:
     """All a model says of itself."""
-    import orjson
-
     from engine.signals.models import find
 
     scorer = find(_folder(), name)
@@ -276,8 +296,8 @@ def _drift() -> Any:
     return work
 
 
-def _store(run_dir: Path | None, work: Any) -> dict[str, Any]:
+def _store(run_dir: Path | None, work: Any) -> Any:
     from engine.trail.sidecar import client_of
 
     with client_of(configuration.load(), run_of(run_dir)) as client:
-        return dict(work(client))
+        return work(client)

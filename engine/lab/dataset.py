@@ -1,5 +1,5 @@
-"""Candidates with features and labels, made by the compiled path itself: from generated days, recorded ticks, bars or a run's
-journal.
+"""Candidates with features and labels, made by the compiled path itself: from generated days, recorded ticks, bars, a run's
+journal or the store.
 
 Each candidate has its features twice: at the tick, and at the next trade update, when most orders are decided (MARKET 0.8). Labels
 (MARKET 0.9, 4): what was planted there, where an injector or the generator knows; whether activity goes on; and, for the record,
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from _ext.core.records import CANDIDATE, WARM_BAR
+from _ext.core.records import CANDIDATE
 from _ext.signals.features import DESCRIBED, FEATURES
 from _ext.trail.journal import Keeping
 from _ext.wiring import Core
@@ -23,13 +23,16 @@ from engine.lab.inject import ARTEFACTS, HELD_OUT, Planted, inject
 from engine.market import instruments, sessions
 from engine.market.instruments import Spec
 from engine.sim.market import SyntheticMarket
-from engine.sim.recorded import Recording, frames_of
+from engine.sim.recorded import Recording
 
 START, INSTRUMENTS, PROFILE, BARS, FRAME, TIMER, STOP, CANDIDATE_RECORD, VERDICT = 1, 2, 3, 4, 5, 6, 14, 64, 65
-SOURCES = {"generator": {"price", "ticks", "book", "bars", "names"}, "upstox": {"price", "ticks", "book", "bars"},
-           "ticks": {"price", "bars", "names"},
-           "bars": {"price", "bars", "names"}, "live": {"price", "ticks", "book", "bars", "names"}}
-"""What each source has of what features need; one-second ticks have no updates and no book, bars only minutes."""
+SOURCES = {"generator": {"price", "ticks", "book", "depth", "bars", "names"}, "upstox": {"price", "ticks", "book", "depth", "bars"},
+           "store": {"price", "ticks", "book", "bars", "names"}, "ticks": {"price", "bars", "names"},
+           "bars": {"price", "bars", "names"}, "live": {"price", "ticks", "book", "depth", "bars", "names"}}
+"""What each source has of what features need; the store keeps the best quotes alone, one-second ticks have no
+updates and no book, bars only minutes."""
+NATURAL = "natural"
+"""The kind of a candidate nobody planted."""
 HORIZON, AHEAD = 30, 5
 """Minutes: of a barrier, and in which activity goes on or does not."""
 
@@ -44,7 +47,7 @@ class Dataset:
     """One row a candidate; arrays of one length."""
     first: np.ndarray              # float32[rows, features]: at the tick
     second: np.ndarray             # likewise at the next trade update; NaN where none came in time
-    kind: np.ndarray               # str: what was planted, or "natural"
+    kind: np.ndarray               # str: what was planted, or NATURAL
     begin: np.ndarray              # int: ms, of what was planted; 0: nothing
     name: np.ndarray               # str: symbol
     day: np.ndarray                # int: days since 1970
@@ -108,6 +111,8 @@ class Minutes:
 
     def __init__(self, high: np.ndarray, low: np.ndarray, close: np.ndarray):
         self.high, self.low, self.close = high, low, close
+        before = np.roll(close, 1)
+        self.true_range = np.maximum(high, before) - np.minimum(low, before)
 
     @classmethod
     def of_ticks(cls, ltt: np.ndarray, ltp: np.ndarray, open_ms: int, count: int) -> "Minutes":
@@ -123,7 +128,7 @@ class Minutes:
 
 def outcome(bars: Minutes, minute: int, direction: int, price: float, a: np.ndarray) -> tuple[float, float, float]:
     """(active, barrier, move of 15 minutes in bp) of a candidate in `minute`, entered at `price` (log) when it is over."""
-    true = np.maximum(bars.high, np.roll(bars.close, 1)) - np.minimum(bars.low, np.roll(bars.close, 1))
+    true = bars.true_range
     past, ahead = slice(max(minute - 20, 1), minute), slice(minute + 1, min(minute + 1 + AHEAD, len(bars.close)))
     expected = np.nanmean(np.where(np.isfinite(true[past]), true[past] / a[past], np.nan)) if minute > 5 else np.nan
     after = np.where(np.isfinite(true[ahead]), true[ahead] / a[ahead], np.nan)
@@ -156,7 +161,7 @@ def rows_from(specs: Sequence[Spec], found: tuple[np.ndarray, np.ndarray], sourc
     n, names = len(firsts), np.array(FEATURES)
     first, later_rows = (np.full((n, len(FEATURES)), np.nan, np.float32) for _ in range(2))
     nothing = {name: np.full(n, np.nan) for name in ("active", "barrier", "ahead_bp")}
-    out = Dataset(first, later_rows, np.full(n, "natural", "U32"), name=np.zeros(n, "U32"), size=np.zeros(n), strength=np.zeros(n),
+    out = Dataset(first, later_rows, np.full(n, NATURAL, "U32"), name=np.zeros(n, "U32"), size=np.zeros(n), strength=np.zeros(n),
                   **nothing, **{name: np.zeros(n, int) for name in ("begin", "day", "minute", "direction", "id")})
     missing = ~np.isin(names, features_of(source))
     profiles: dict[int, np.ndarray] = {}
@@ -173,7 +178,7 @@ def rows_from(specs: Sequence[Spec], found: tuple[np.ndarray, np.ndarray], sourc
             if p.begin <= at <= p.end + 1500 and not (anyhow and p.kind in ARTEFACTS + HELD_OUT):
                 out.kind[k], out.size[k], out.begin[k] = p.kind, p.size, p.begin
                 break
-        date = dt.date(1970, 1, 1) + dt.timedelta(days=day)
+        date = sessions.day_of(day)
         if day not in profiles:
             profiles[day] = sessions.profile(date)[0]
         minute = int((int(c["ltt"]) - sessions.epoch_ms(date)) // 60_000)
@@ -189,48 +194,56 @@ def rows_from(specs: Sequence[Spec], found: tuple[np.ndarray, np.ndarray], sourc
 
 # ---- sources ---------------------------------------------------------------------------------------------------------------
 def of_ticks(recording: Recording, source: str, seed: int | None = None, kinds: Sequence[str] = (), every_s: float = 420.0,
-             level: float = 0.5, history: np.ndarray | None = None, planted: Sequence[Planted] = (),
-             alone: np.ndarray | None = None, out: list[Planted] | None = None) -> Dataset:
+             level: float = 0.5, planted: Sequence[Planted] = (), alone: np.ndarray | None = None,
+             out: list[Planted] | None = None) -> Dataset:
     """Candidates of a recorded (or generated) day; with `seed`, after planting one of `kinds` about every `every_s` seconds a name.
 
     A candidate counts as an artefact's where the same day without it, `alone` (made here where it is not given), has none within
     ten seconds. `out` gets what was planted.
     """
-    day, specs = recording.day, recording.specs
-    minutes = sessions.close_minute("equity", False, day)
-    a, v = (values[:minutes] for values in sessions.profile(day))
-    rows, received, plants = recording.rows, recording.received, list(planted)
+    day, specs, plants = recording.day, recording.specs, list(planted)
+    changed = recording
     if seed is not None:
-        rows, received, more = inject(rows, received, specs, sessions.epoch_ms(day), a, v, seed, kinds, every_s)
+        a, v = (values[:sessions.close_minute("equity", False, day)] for values in sessions.profile(day))
+        rows, received, more = inject(recording.rows, recording.received, specs, sessions.epoch_ms(day), a, v, seed, kinds, every_s)
+        changed = Recording(rows, received, specs, recording.bars)
         plants = more + plants
         if out is not None:
             out += more
         if alone is None:
-            alone = undisturbed(recording, history, level)
+            alone = undisturbed(recording, level)
     by_inst: dict[int, list[Planted]] = {}
     for p in plants:
         by_inst.setdefault(p.inst, []).append(p)
-    frames = ((at, frame) for at, _, frame in frames_of(rows, received))
-    found = candidates_of(specs, [(day, frames)], np.zeros(0, WARM_BAR) if history is None else history, level)
-    number, open_ms = (day - dt.date(1970, 1, 1)).days, sessions.epoch_ms(day)
-    bars = {}
-    for inst, spec in enumerate(specs):
-        mine = rows["key"] == spec.key.encode()
-        bars[inst, number] = Minutes.of_ticks(rows["ltt"][mine], rows["ltp"][mine], open_ms, minutes)
-    return rows_from(specs, found, source, by_inst, bars, alone)
+    return rows_from(specs, played(changed, level), source, by_inst, minutes_of(changed, specs), alone)
 
 
-def undisturbed(recording: Recording, history: np.ndarray | None = None, level: float = 0.5) -> np.ndarray:
+def played(recording: Recording, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """`candidates_of` one recorded day."""
+    frames = ((at, frame) for at, _, frame in recording.frames())
+    return candidates_of(recording.specs, [(recording.day, frames)], recording.history(), level)
+
+
+def undisturbed(recording: Recording, level: float = 0.5) -> np.ndarray:
     """CANDIDATE records at the tick of a day as it is."""
-    frames = ((at, frame) for at, _, frame in frames_of(recording.rows, recording.received))
-    records, is_first = candidates_of(recording.specs, [(recording.day, frames)],
-                                      np.zeros(0, WARM_BAR) if history is None else history, level)
+    records, is_first = played(recording, level)
     return records[is_first]
 
 
+def minutes_of(recording: Recording, specs: Sequence[Spec]) -> dict[tuple[int, int], Minutes]:
+    """Bars of each of `specs`, by (instrument, day)."""
+    day = recording.day
+    number, open_ms, count = sessions.number_of(day), sessions.epoch_ms(day), sessions.close_minute("equity", False, day)
+    out = {}
+    for inst, spec in enumerate(specs):
+        mine = recording.rows["key"] == spec.key.encode()
+        out[inst, number] = Minutes.of_ticks(recording.rows["ltt"][mine], recording.rows["ltp"][mine], open_ms, count)
+    return out
+
+
 def generated_day(seed: int, number: int, names: int, spikes: float = 0.3, own: float = 0.0, minutes: int = 375) -> tuple[
-        Recording, np.ndarray, list[Planted]]:
-    """(day, history, its own labels) of `names` names drawn by the seed; `own`: mean of each of the generator's artefacts a
+        Recording, list[Planted]]:
+    """(day, its own labels) of `names` names drawn by the seed; `own`: mean of each of the generator's artefacts a
     name."""
     day = dt.date(2026, 9, 1) + dt.timedelta(days=number)
     chosen = np.random.default_rng([seed, number]).permutation(len(instruments.shipped()))[:names]
@@ -239,10 +252,10 @@ def generated_day(seed: int, number: int, names: int, spikes: float = 0.3, own: 
     market.minutes = min(market.minutes, minutes)
     parts = []
     while market.minute < market.minutes:
-        parts.append(market._minute())
+        parts.append(market.next_minute())
     rows = np.concatenate([p[0].view(np.uint8) for p in parts]).view(TICK_DTYPE)
     labels = [Planted(x.kind, x.inst, x.begin, x.end, x.size) for x in market.labels]
-    return Recording(rows, np.concatenate([p[1] for p in parts]), specs), market.history(), labels
+    return Recording(rows, np.concatenate([p[1] for p in parts]), specs, market.history()), labels
 
 
 def generated(seed: int, days: int, names: int, kinds: Sequence[str], level: float = 0.5, spikes: float = 0.3, own: float = 0.0,
@@ -250,8 +263,8 @@ def generated(seed: int, days: int, names: int, kinds: Sequence[str], level: flo
     """Candidates of `days` generated days from number `first` on, into which `kinds` were planted."""
     parts = []
     for number in range(first, first + days):
-        recording, history, labels = generated_day(seed, number, names, spikes, own, minutes)
-        parts.append(of_ticks(recording, "generator", seed + number if kinds else None, kinds, every_s, level, history, labels))
+        recording, labels = generated_day(seed, number, names, spikes, own, minutes)
+        parts.append(of_ticks(recording, "generator", seed + number if kinds else None, kinds, every_s, level, labels))
     return joined(parts)
 
 

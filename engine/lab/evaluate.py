@@ -10,7 +10,7 @@ import numpy as np
 
 from _ext.signals.features import FEATURES
 from engine.lab import inject
-from engine.lab.dataset import Dataset, joined, of_ticks, undisturbed
+from engine.lab.dataset import NATURAL, Dataset, joined, of_ticks, undisturbed
 from engine.lab.inject import ARTEFACTS, HELD_OUT, Moment, Name, spike
 from engine.sim import recorded
 from engine.sim.recorded import Recording
@@ -56,8 +56,10 @@ def interval(values: np.ndarray, blocks: np.ndarray, statistic: Callable[[np.nda
 
 def artefacts(data: Dataset, scores: Scores, threshold: float, blocks: np.ndarray | None = None) -> dict[str, Any]:
     """At the tick and by the next trade update: of each kind how many became candidates and which share is removed; of the genuine
-    the share kept; beside it what rules alone do. A candidate no update followed is never traded: by then it is removed."""
+    the share kept (all, and those known to be genuine because they were planted); beside it what rules alone do. A candidate no
+    update followed is never traded: by then it is removed."""
     is_artefact = np.isin(data.kind, ARTEFACTS + HELD_OUT)
+    is_planted = ~is_artefact & (data.kind != NATURAL)
     blocks = data.day if blocks is None else blocks
     out: dict[str, Any] = {}
     for when, rows in (("at_tick", data.first), ("next_update", data.second)):
@@ -79,12 +81,14 @@ def artefacts(data: Dataset, scores: Scores, threshold: float, blocks: np.ndarra
                 "removed_interval": interval((~passed[is_artefact]).astype(float), blocks[is_artefact]),
                 "kept_all": round(float(passed[~is_artefact].mean()), 4),
                 "kept_interval": interval(passed[~is_artefact].astype(float), blocks[~is_artefact]),
+                "kept_planted": round(float(passed[is_planted].mean()), 4) if is_planted.any() else None,
+                "kept_planted_interval": interval(passed[is_planted].astype(float), blocks[is_planted]),
                 "accuracy": round(float((whole[is_artefact].mean() + whole[~is_artefact].mean()) / 2), 4)
                 if is_artefact.any() else None}
     return out
 
 
-def recall(recording: Recording, source: str, seed: int, history: np.ndarray, every_s: float = 2700.0,
+def recall(recording: Recording, source: str, seed: int, every_s: float = 2700.0,
            sizes: Sequence[float] = SIZES) -> list[dict[str, Any]]:
     """Planted sustained spikes found from their start to 60 s after the ramp, by size, volume and ramp, at 0.5 and at 0.6, by the
     detector as it is configured."""
@@ -98,7 +102,7 @@ def recall(recording: Recording, source: str, seed: int, history: np.ndarray, ev
     kinds = {f"{size:g} s1m x{volume:g} in {ramp:g} s": planting(size, volume, ramp) for size, volume, ramp in cells}
     planted: list[inject.Planted] = []
     with inject.more(kinds):
-        data = of_ticks(recording, source, seed, list(kinds), every_s, 0.0, history, out=planted)
+        data = of_ticks(recording, source, seed, list(kinds), every_s, 0.0, out=planted)
     found: dict[tuple[str, str, int], float] = {}
     for kind, name, begin, strength in zip(data.kind, data.name, data.begin, data.strength, strict=True):
         found[kind, name, int(begin)] = max(float(strength), found.get((kind, name, int(begin)), 0.0))
@@ -114,7 +118,7 @@ def on_recording(folder: Path, scores: Scores, threshold: float, seeds: int = 40
     """`artefacts` on a recorded session into which KINDS are planted `seeds` times anew; intervals by name and quarter of an
     hour."""
     day = recorded.load(folder)
-    alone = {level: undisturbed(day, None, level) for level in (0.5, 0.6)}
+    alone = {level: undisturbed(day, level) for level in (0.5, 0.6)}
     data = joined(of_ticks(day, "upstox", seed + k, KINDS, 300.0, level, alone=alone[level])
                   for k in range(seeds) for level in ((0.5, 0.6)[k % 2],))
     return artefacts(data, scores, threshold, np.array([f"{n} {m // 15}" for n, m in zip(data.name, data.minute, strict=True)]))

@@ -3,115 +3,21 @@ costs. Real data stays where it is; only figures leave.
 
 Splits are by day and in time: the model learns from the earlier days, leaves one out, and is asked about the later ones.
 """
-import datetime as dt
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
-from _ext.core.records import WARM_BAR
 from _ext.signals.features import FEATURES
-from engine.feed import HAS_FULL, HAS_LTPC, TICK_DTYPE
-from engine.lab.dataset import Dataset, Minutes, candidates_of, features_of, rows_from
+from engine.lab.dataset import Dataset, features_of
 from engine.lab.evaluate import interval
-from engine.market import sessions
-from engine.market.instruments import Spec
-from engine.sim import recorded
-from engine.sim.recorded import frames_of
 
 COST_BP = 8.4
 """A round trip of Rs 2 lakh and 2.5 bp of spread and slip (MARKET 4)."""
-CLOSES = 10
-"""Updates a bar's volume is spread over at its close: one update may add one expected bar."""
-BEAT = 2_500
-"""ms between updates within a bar: a longer silence would be a gap."""
 REMOVED = 0.70
 LEARN = 0.65
 """Share of the days, from the first on, that are learned from."""
-
-
-def days_of_bars(folder: Path, names: int = 0) -> tuple[list[Spec], list[tuple[dt.date, np.ndarray, np.ndarray]],
-                                                         dict[tuple[int, int], Minutes]]:
-    """(instruments, (day, rows, received) in order, minutes by (instrument, day)) of a folder of one-minute bars (ts, open, high,
-    low, close, volume). A bar shows its open, its extremes without volume, and at its close all of its volume: a candidate is one
-    of the closed bar, and nothing of its inside is made up. Raises ValueError without any bars."""
-    paths = sorted(p for p in folder.glob("*.parquet") if "NIFTY" not in p.stem)[:names or None]
-    if not paths:
-        raise ValueError(f"{folder}: no Parquet files of bars there")
-    specs = [Spec(f"NSE_EQ|{p.stem}"[:48], p.stem[:31]) for p in paths]
-    frame = pl.concat([pl.read_parquet(p).select("ts", "open", "high", "low", "close", "volume").with_columns(
-        inst=pl.lit(i, pl.Int64), ms=pl.col("ts").dt.epoch("ms")) for i, p in enumerate(paths)]).sort("ms", "inst")
-    day_of = (frame["ms"].to_numpy() + 19_800_000) // 86_400_000
-    out, minutes = [], {}
-    for number in np.unique(day_of):
-        day = dt.date(1970, 1, 1) + dt.timedelta(days=int(number))
-        part = frame.filter(pl.Series(day_of == number))
-        values = {name: np.rint(part[name].to_numpy() * 100).astype(np.int64) for name in ("open", "high", "low", "close")}
-        ms, inst, volume = part["ms"].to_numpy(), part["inst"].to_numpy(), part["volume"].fill_null(0).to_numpy().astype(np.int64)
-        out.append((day, *_updates(specs, ms, inst, values, volume)))
-        open_ms, count = sessions.epoch_ms(day), sessions.close_minute("equity", False, day)
-        for k in range(len(specs)):
-            m = (ms[inst == k] - open_ms) // 60_000
-            mine = Minutes(np.full(count, -np.inf), np.full(count, np.inf), np.full(count, np.nan))
-            good = (m >= 0) & (m < count)
-            for target, name in ((mine.high, "high"), (mine.low, "low"), (mine.close, "close")):
-                target[m[good]] = np.log(np.maximum(values[name][inst == k][good], 1))
-            minutes[k, int(number)] = mine
-    return specs, out, minutes
-
-
-def _updates(specs: Sequence[Spec], ms: np.ndarray, inst: np.ndarray, values: dict[str, np.ndarray],
-             volume: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, receipt ms) of a day's bars."""
-    total = np.zeros(len(ms), np.int64)
-    for k in range(len(specs)):
-        total[inst == k] = np.cumsum(volume[inst == k])
-    before = total - volume
-    keys = np.array([s.key.encode() for s in specs], "S48")
-    early = [("open", 500), *(("low", at) for at in range(3_000, 28_000, BEAT)),
-             *(("high", at) for at in range(28_000, 57_000, BEAT))]
-    parts = []
-    for step, (price, offset) in enumerate([*early, *(("close", 58_000 + 180 * k) for k in range(CLOSES))]):
-        rows = np.zeros(len(ms), TICK_DTYPE)
-        rows["key"], rows["key_len"], rows["mode"], rows["has"] = keys[inst], np.char.str_len(keys)[inst], 1, HAS_LTPC | HAS_FULL
-        rows["ltp"] = values[price]
-        rows["ltt"] = ms + offset
-        rows["vtt"] = before + volume * max(step + 1 - len(early), 0) // CLOSES
-        parts.append(rows)
-    rows = np.concatenate([p.view(np.uint8) for p in parts]).view(TICK_DTYPE)
-    order = np.argsort(rows["ltt"], kind="stable")
-    return rows[order], rows["ltt"][order] + 300
-
-
-def of_bars(folder: Path, names: int = 0, level: float = 0.5) -> Dataset:
-    """Candidates of a folder of one-minute bars."""
-    specs, days, minutes = days_of_bars(folder, names)
-    found = candidates_of(specs, ((day, ((at, f) for at, _, f in frames_of(rows, received))) for day, rows, received in days),
-                          np.zeros(0, WARM_BAR), level)
-    return rows_from(specs, found, "bars", {}, minutes)
-
-
-def of_second_ticks(folder: Path, days: Sequence[dt.date], level: float = 0.5) -> Dataset:
-    """Candidates of recorded one-second ticks, windows carried from day to day."""
-    specs: list[Spec] = []
-    minutes: dict[tuple[int, int], Minutes] = {}
-
-    def play() -> Iterator[tuple[dt.date, Iterator[tuple[int, bytes]]]]:
-        for day in days:
-            part = recorded.load(folder, day)
-            number, open_ms = (day - dt.date(1970, 1, 1)).days, sessions.epoch_ms(day)
-            for inst, spec in enumerate(specs):
-                mine = part.rows["key"] == spec.key.encode()
-                minutes[inst, number] = Minutes.of_ticks(part.rows["ltt"][mine], part.rows["ltp"][mine], open_ms, 375)
-            yield day, ((at, f) for at, _, f in frames_of(part.rows, part.received))
-
-    specs += recorded.load(folder, days[0]).specs
-    found = candidates_of(specs, play(), np.zeros(0, WARM_BAR), level)
-    return rows_from(specs, found, "ticks", {}, minutes)
 
 
 def study(data: Dataset, source: str, seed: int = 7) -> dict[str, Any]:

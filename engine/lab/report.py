@@ -53,17 +53,22 @@ def page(card: dict[str, Any], cross: Rows, probability: np.ndarray, unseen: Dat
 
 
 def about(card: dict[str, Any]) -> str:
-    return (f"Learned from {card['about']}; {sum(card['rows'].values()):,} rows. It tells artefacts from genuine moves. It does "
-            "not tell which way a price goes, and nothing here is a promise of profit.")
+    where = card["about"]
+    return (f"Learned from {where['source']}" + "".join(f", {k} {v}" for k, v in where.items() if k != "source")
+            + f": {sum(card['rows'].values()):,} rows. It tells what is no move at all (a bad print, a sweep and back, a wide "
+            "empty book) from a move. It does not predict direction: on the recordings we have, nothing does beyond noise "
+            "(docs/outcomes.md). Nothing here promises profit.")
 
 
 def outcome_table(card: dict[str, Any]) -> str:
     rows = []
     for name, part in card.get("unseen", {}).items():
         rows.append([name.replace("_", " "), part["artefacts"], part["removed_mean_of_kinds"], part["removed_all"],
-                     part["removed_interval"], part["kept_all"], part["kept_interval"], part["accuracy"]])
+                     part["removed_interval"], part["kept_all"], part["kept_interval"], part["kept_planted"],
+                     part["kept_planted_interval"], part["accuracy"]])
     return "<h2>On days it has not seen</h2>" + table(
-        ["", "artefacts", "removed, mean of kinds", "removed, all", "95 %", "genuine kept", "95 %", "accuracy"], rows) + "".join(
+        ["", "artefacts", "removed, mean of kinds", "removed, all", "95 %", "genuine kept", "95 %", "of them planted", "95 %",
+         "accuracy"], rows) + "".join(
         f"<h3>{name.replace('_', ' ')}</h3>" + table(["kind", "candidates", "removed / kept"], [
             *[[k, v["count"], v["removed"]] for k, v in part["kinds"].items()],
             *[[k, v["count"], v["kept"]] for k, v in part["genuine"].items()]])
@@ -162,10 +167,8 @@ def markdown(card: dict[str, Any]) -> str:
     lines = [
         "# Noise filter", "",
         f"Model `{card['sha256'][:16]}`, features hash `{card['features_hash']}`, passes at P(genuine) >= {card['threshold']}. "
-        f"Learned from {card['about']}: {sum(card['rows'].values()):,} rows, none of them real market data. Rebuild it with "
-        f"`{card.get('command', 'python -m engine train')}`.", "",
-        "It tells what is no move at all (a bad print, a sweep and back, a wide empty book) from a move. It does not predict "
-        "direction: on the recordings we have, nothing does beyond noise (docs/outcomes.md). Nothing here promises profit.", "",
+        + ("None of its rows is real market data. " if card["about"]["source"] == "generator" else "")
+        + f"Rebuild it with `{card.get('command', 'python -m engine train')}`.", "", about(card), "",
         "## Members", "",
         f"Removed where {KEPT[0]:.1%} (at the tick) and {KEPT[1]:.1%} (later) of the genuine are kept, mean of kinds and of both "
         "times, "
@@ -187,12 +190,14 @@ def markdown(card: dict[str, Any]) -> str:
 
 
 def artefact_lines(part: dict[str, Any]) -> list[str]:
-    lines = ["| | artefacts | removed, mean of kinds | removed, all [95 %] | genuine kept [95 %] | accuracy |",
-             "| --- | --- | --- | --- | --- | --- |"]
+    lines = ["| | artefacts | removed, mean of kinds | removed, all [95 %] | genuine kept [95 %] | of those planted [95 %] | "
+             "accuracy |",
+             "| --- | --- | --- | --- | --- | --- | --- |"]
     for name, v in part.items():
-        mean, all_, right = ("-" if v[k] is None else f"{v[k]:.1%}" for k in ("removed_mean_of_kinds", "removed_all", "accuracy"))
+        mean, all_, planted, right = ("-" if v[k] is None else f"{v[k]:.1%}" for k in (
+            "removed_mean_of_kinds", "removed_all", "kept_planted", "accuracy"))
         lines.append(f"| {name.replace('_', ' ')} | {v['artefacts']} | {mean} | {all_} {v['removed_interval']} | "
-                     f"{v['kept_all']:.1%} {v['kept_interval']} | {right} |")
+                     f"{v['kept_all']:.1%} {v['kept_interval']} | {planted} {v['kept_planted_interval']} | {right} |")
     lines += ["", "| by the filter | candidates | at the tick | next update |", "| --- | --- | --- | --- |"]
     first, second = part["at_tick_filter"], part["next_update_filter"]
     lines += [f"| {k} | {v['count']} | {v['removed']:.1%} removed | {second['kinds'][k]['removed']:.1%} removed |"

@@ -19,6 +19,7 @@ import numpy as np
 
 from _ext.core.records import WARM_BAR
 from engine.market import candles
+from engine.market.sessions import number_of
 from engine.market.universe import turnover_of_bars
 from engine.trade.api import Api
 from engine.trade.broker import BrokerError
@@ -157,7 +158,7 @@ def read(key: str, first: dt.date, last: dt.date) -> np.ndarray:
         month = (month + dt.timedelta(days=32)).replace(day=1)
     rows = np.concatenate(parts) if parts else np.zeros(0, WARM_BAR)
     days = (rows["minute"] + 330) // 1440
-    return rows[(days >= (first - dt.date(1970, 1, 1)).days) & (days <= (last - dt.date(1970, 1, 1)).days)]
+    return rows[(days >= number_of(first)) & (days <= number_of(last))]
 
 
 def write_recent(keys: Iterable[str], day: dt.date) -> None:
@@ -208,7 +209,7 @@ def recent(insts: Mapping[str, int], day: dt.date) -> np.ndarray:
     except (OSError, ValueError, KeyError):
         return np.zeros(0, WARM_BAR)
     rows = np.array([insts.get(name, -1) for name in names] or [0])[bars["inst"]]
-    age = (day - dt.date(1970, 1, 1)).days - (bars["minute"] + 330) // 1440
+    age = number_of(day) - (bars["minute"] + 330) // 1440
     keep = (rows >= 0) & (age > 0) & (age <= 5)
     bars = bars[keep]
     bars["inst"] = rows[keep]

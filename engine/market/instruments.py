@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from _ext.core.records import INSTRUMENT, KINDS
-from engine.market.sessions import CLOSING_AUCTION_FROM, close_minute
+from engine.market.sessions import CLOSING_AUCTION_FROM, close_minute, number_of
 
 NO_INST = 0xFFFFFFFF
 EXCLUDED = frozenset({"NIFTY", "BANKNIFTY", "FINNIFTY", "NIFTYNXT50"})
@@ -52,7 +52,7 @@ def table(specs: Iterable[Spec], day: dt.date) -> np.ndarray:
         row["lower_band"], row["upper_band"] = s.lower, s.upper
         row["future"] = nearest.get(s.key, NO_INST)
         row["sector"] = sector_of(s.symbol) if not s.underlying else sector_of(symbols.get(s.underlying, ""))
-        row["expiry"] = (dt.date.fromisoformat(s.expiry) - dt.date(1970, 1, 1)).days if s.expiry else 0
+        row["expiry"] = number_of(dt.date.fromisoformat(s.expiry)) if s.expiry else 0
         row["banned"], row["strike"], row["right"] = s.banned, s.strike, {"CE": 1, "PE": -1}.get(s.right, 0)
         row["under"] = at.get(s.underlying, NO_INST)
         row["kind"], row["tradable"] = KINDS.index(s.kind), s.tradable

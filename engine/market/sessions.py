@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 IST = dt.timezone(dt.timedelta(hours=5, minutes=30))
+EPOCH = dt.date(1970, 1, 1)
 OPEN = dt.time(9, 15)
 CLOSING_AUCTION_FROM = dt.date(2026, 8, 3)
 """From this date F&O-listed stocks stop at 15:15 and F&O itself runs to 15:40."""
@@ -21,6 +22,16 @@ _TABLES = {
              "8.2 4.4 3.5 3.4 1.9 1.6 1.5 1.4 1.0 .84 .66 .63 .59 .84 .69 .66 .97 1.1 1.0 2.3 2.1 2.6 3.0 3.3 2.4"),
 }
 MINUTES = 390
+
+
+def number_of(day: dt.date) -> int:
+    """Days since 1970."""
+    return (day - EPOCH).days
+
+
+def day_of(number: int) -> dt.date:
+    """The day so many days after 1970-01-01."""
+    return EPOCH + dt.timedelta(days=int(number))
 
 
 def minute_of_session(text: str) -> int:

@@ -203,7 +203,7 @@ class SyntheticMarket:
             boost = np.where(t < 0, 1.0, np.where(t <= ramp, times, 1 + max(0.45 * times, 1.5) * np.exp(-after / 300)))
             volume[inst] *= boost[1:]
 
-    def _minute(self) -> tuple[np.ndarray, np.ndarray]:
+    def next_minute(self) -> tuple[np.ndarray, np.ndarray]:
         """(rows, receipt ms) of the next minute, in order of receipt."""
         rng, n, minute = self.rng, self.n, self.minute
         start = epoch_ms(self.day, minute)
@@ -382,13 +382,13 @@ class SyntheticMarket:
     def skip_to(self, minute: int) -> None:
         """Runs the market up to `minute` of the session without handing anything out."""
         while self.minute < minute:
-            self._minute()
+            self.next_minute()
 
     def frames(self, bucket_ms: int = 1) -> Iterator[tuple[int, np.ndarray, bytes]]:
         """(receipt ms, rows, frame) from the current minute to the end of the session; what comes within `bucket_ms` shares a
         frame, as with thousands of names it does."""
         while self.minute < self.minutes:
-            rows, received = self._minute()
+            rows, received = self.next_minute()
             yield from frames_of(rows, -(-received // bucket_ms) * bucket_ms)
 
     def plant(self, inst: int, begin: float, size: float, volume: float, ramp: float) -> None:

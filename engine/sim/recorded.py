@@ -16,7 +16,7 @@ from _ext.core.records import INSTRUMENT, KINDS, WARM_BAR
 from _ext.trail.journal import Reader
 from engine.feed import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_LTPC, HAS_OHLC, TICK_DTYPE, decode, encode
 from engine.market.instruments import Spec, from_csv
-from engine.market.sessions import IST
+from engine.market.sessions import IST, day_of, number_of
 
 START, INSTRUMENTS, BARS, FRAME = 1, 2, 4, 5
 UPSTOX_COLUMNS = {"recv_ts", "instrument_key", "ltt", "ltp", "ltq", "cp", "vtt", "atp", "bp1", "bq1", "ap1", "aq1"}
@@ -33,6 +33,8 @@ class Recording:
     rows: np.ndarray                  # TICK_DTYPE
     received: np.ndarray              # int64 ms
     specs: list[Spec] = field(default_factory=list)
+    bars: np.ndarray = field(default_factory=lambda: np.zeros(0, WARM_BAR))
+    """What came before, where it was recorded."""
 
     @property
     def day(self) -> dt.date:
@@ -43,8 +45,7 @@ class Recording:
         return bool((self.rows["n_levels"] > 0).any())
 
     def history(self) -> np.ndarray:
-        """None: what came before was not recorded."""
-        return np.zeros(0, WARM_BAR)
+        return self.bars
 
     def frames(self) -> Iterator[tuple[int, np.ndarray, bytes]]:
         """(receipt ms, rows, frame) in order of receipt."""
@@ -93,7 +94,8 @@ def from_run(folder: Path) -> Recording:
     if not parts:
         raise DataError(f"{folder}: no updates are journaled there")
     rows = np.concatenate([p.view(np.uint8) for _, p in parts]).view(TICK_DTYPE)
-    return Recording(rows, np.repeat([at for at, _ in parts], [len(p) for _, p in parts]), market.specs)
+    return Recording(rows, np.repeat([at for at, _ in parts], [len(p) for _, p in parts]), market.specs,
+                     market.bars)
 
 
 def frames_of(rows: np.ndarray, received: np.ndarray) -> Iterator[tuple[int, np.ndarray, bytes]]:
@@ -125,7 +127,7 @@ def load(folder: Path, day: dt.date | None = None) -> Recording:
     files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
     if not files:
         raise DataError(f"{folder}: no Parquet files there; --data takes a folder of recorded ticks")
-    number = (day - dt.date(1970, 1, 1)).days if day is not None else min(
+    number = number_of(day) if day is not None else min(
         (days[0] for days in map(_days_of, files) if len(days)), default=0)
     parts, specs = [], {}
     listed = {s.key: s for s in from_csv(folder / "instruments.csv")} if (folder / "instruments.csv").exists() else {}
@@ -183,7 +185,7 @@ def _on_day(frame: pl.DataFrame, number: int) -> pl.DataFrame:
 def days_of(folder: Path) -> list[dt.date]:
     """Days a folder of recorded ticks has, in order."""
     found = {number for path in Path(folder).glob("*.parquet") for number in _days_of(path)}
-    return [dt.date(1970, 1, 1) + dt.timedelta(days=number) for number in sorted(found)]
+    return [day_of(number) for number in sorted(found)]
 
 
 def _upstox_rows(frame: pl.DataFrame, path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -41,6 +41,7 @@ from _ext.core.records import (
 from _ext.signals.features import FEATURES
 from _ext.tape import TAPE_DTYPE, Tape
 from _ext.trail.journal import Reader, Trail
+from engine.market import sessions
 from engine.signals.models import load_models
 from engine.watch.events import STATUSES
 
@@ -81,7 +82,7 @@ class RowWriter:
 
 
 def _date(text: str) -> int:
-    return (dt.date.fromisoformat(text) - dt.date(1970, 1, 1)).days
+    return sessions.number_of(dt.date.fromisoformat(text))
 
 
 def _string(value: Any) -> bytes:

@@ -143,10 +143,12 @@ class Doctor:
         except Exception as error:                       # a store that is not there is no reason not to trade
             self.note("drift", OK, f"not measured: {type(error).__name__}")
             return
-        drifted = found["drifted"]
-        self.note("drift", WARN if drifted else OK, f"{found['candidates']} candidates of the latest run: " + (
-            f"{len(drifted)} features are not as in training ({', '.join(drifted[:4])}): `python -m engine model drift`"
-            if drifted else "as in training" if found["enough"] else f"too few to say, {drift.FEWEST} are needed"))
+        drifted, said = found["drifted"], found["calibration"][:1]
+        if drifted:
+            said.insert(0, f"{len(drifted)} features are not as in training ({', '.join(drifted[:4])})")
+        self.note("drift", WARN if said else OK, f"{found['candidates']} candidates of the latest run: " + (
+            "; ".join(said) + ": `python -m engine model drift`" if said else "as in training" if found["enough"]
+            else f"too few to say, {drift.FEWEST} are needed"))
 
     def _token(self) -> None:
         if self.source == "sim":

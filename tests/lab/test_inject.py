@@ -81,7 +81,7 @@ def test_the_moment_is_measured_as_the_detector_measures_it(day):
     from engine.lab.dataset import undisturbed
 
     a, v = (x[:90] for x in sessions.profile(day.day))
-    records, checked = undisturbed(day, None, 0.4), 0
+    records, checked = undisturbed(day, 0.4), 0
     for record in records:
         spec = day.specs[int(record["inst"])]
         mine = day.rows["key"] == spec.key.encode()

@@ -21,7 +21,7 @@ FLAGS = {"TRADED": 1, "AFTER_GAP": 4, "REPEAT": 32, "BOOK": 64}
 @pytest.fixture(scope="module")
 def seen():
     """(features, what the twin says, the row, indicators) of two names at many moments of a day with artefacts of every kind."""
-    day, history, _ = generated_day(13, 5, 6, spikes=4.0, own=3.0, minutes=100)
+    day, _ = generated_day(13, 5, 6, spikes=4.0, own=3.0, minutes=100)
     a, v = (x[:100] for x in sessions.profile(day.day))
     rows, received, _ = inject(day.rows, day.received, day.specs, sessions.epoch_ms(day.day), a, v, 5, list(INJECTORS), 150.0)
     core = Core(Trail(), len(day.specs))
@@ -29,7 +29,7 @@ def seen():
     core.feed(1, begin, orjson.dumps(config.Config.model_construct().record()))
     core.feed(2, begin, instruments.table(day.specs, day.day).tobytes())
     core.feed(3, begin, sessions.profile(day.day).tobytes())
-    core.feed(4, begin, history.tobytes())
+    core.feed(4, begin, day.bars.tobytes())
     out = []
     for n, (at, _, frame) in enumerate(frames_of(rows, received)):
         core.feed(5, at * 1_000_000, frame)

@@ -92,7 +92,7 @@ def day():
 
 
 def played(day, records, share=0.0, loaded=(), trail=None):
-    recording, history, _ = day
+    recording, _ = day
     trail = trail or Keeping((64, 65, 130))
     core = Core(trail, len(recording.specs))
     begin = (sessions.epoch_ms(recording.day) - 60_000) * 1_000_000
@@ -101,7 +101,7 @@ def played(day, records, share=0.0, loaded=(), trail=None):
     core.feed(1, begin, orjson.dumps(settings))
     core.feed(2, begin, instruments.table(recording.specs, recording.day).tobytes())
     core.feed(3, begin, sessions.profile(recording.day).tobytes())
-    core.feed(4, begin, history.tobytes())
+    core.feed(4, begin, recording.bars.tobytes())
     for record in records:
         core.feed(12, begin, record)
     for at, _, frame in frames_of(recording.rows, recording.received):
@@ -163,3 +163,22 @@ def test_population_stability_by_hand():
     assert drift.psi(np.full(10, 50.0), even) == pytest.approx(0.0)
     assert drift.psi(np.array([100.0] + [0.0] * 9), even) > 5
     assert drift.psi(np.array([80, 20]), np.array([0.5, 0.5])) == pytest.approx(0.3 * np.log(1.6) - 0.3 * np.log(0.4))
+
+
+def fifth(k, candidates, stayed, before=0, stayed_before=None):
+    return {"from": k / 5, "candidates": candidates, "stayed": stayed, "before": before, "stayed_before": stayed_before}
+
+
+def test_a_score_that_means_nothing_is_said():
+    good = [fifth(0, 80, 0.3), fifth(1, 40, 0.4), fifth(3, 0, None), fifth(4, 300, 0.7)]
+    assert drift.judged(good, 0.3) == []
+    assert "no more often" in drift.judged([fifth(0, 80, 0.70), fifth(4, 300, 0.72)], 0.3)[0]
+    assert drift.judged([fifth(0, 30, 0.9), fifth(4, 30, 0.1)], 0.3) == []                   # too few to say
+    assert drift.judged([*good[:3], fifth(4, 300, 0.7, 900, 0.72)], 0.3) == []
+    assert drift.judged([*good[:3], fifth(4, 300, 0.7, 900, 0.9)], 0.3) == ["scores from 0.8 stayed 90% before, 70% now"]
+
+
+def test_the_difference_of_shares_in_standard_errors():
+    """Two proportions, 60 of 100 and 45 of 100: pooled 0.525, z = 0.15 / sqrt(0.525 x 0.475 x 0.02)."""
+    assert drift.z_of((0.60, 100), (0.45, 100)) == pytest.approx(0.15 / (0.525 * 0.475 * 0.02) ** 0.5)
+    assert np.isnan(drift.z_of((0.6, 49), (0.4, 1000)))

@@ -63,6 +63,8 @@ def test_drift_is_measured_in_the_store(client):
         counts = np.bincount(at, minlength=len(part["shares"]))
         assert found["psi"][name] == pytest.approx(drift.psi(counts, np.array(part["shares"])), abs=0.02)
     assert sum(row["candidates"] for row in found["score"]) >= 30 and all(0 <= row["stayed"] <= 1 for row in found["score"])
+    whole = client.query(f"SELECT count() FROM {drift.later('NOT isNaN(score)')}").result_rows[0][0]
+    assert sum(row["candidates"] + row["before"] for row in found["score"]) == whole
     assert any("PSI" in line for line in drift.lines(found))
 
 

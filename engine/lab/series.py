@@ -1,0 +1,102 @@
+"""Days one after another through the compiled path, windows carried from day to day: one-minute bars, from files or from the store,
+and one-second ticks.
+"""
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from _ext.core.records import WARM_BAR
+from engine.feed import HAS_FULL, HAS_LTPC, TICK_DTYPE
+from engine.lab.dataset import Dataset, Minutes, candidates_of, minutes_of, rows_from
+from engine.market import sessions
+from engine.market.instruments import Spec
+from engine.sim import recorded
+from engine.sim.recorded import Recording
+
+CLOSES = 10
+"""Updates a bar's volume is spread over at its close: one update may add one expected bar."""
+BEAT = 2_500
+"""ms between updates within a bar: a longer silence would be a gap."""
+PRICES = ("open", "high", "low", "close")
+
+
+def bars_of_folder(folder: Path, names: int = 0) -> tuple[list[Spec], pl.DataFrame]:
+    """(instruments, bars) of a folder of Parquet files of one-minute bars (ts, open, high, low, close in rupees, volume), a stock
+    each. Columns of the bars: inst, ms (of their minute), open, high, low, close in paise, volume. Raises ValueError without
+    any."""
+    paths = sorted(p for p in folder.glob("*.parquet") if "NIFTY" not in p.stem)[:names or None]
+    if not paths:
+        raise ValueError(f"{folder}: no Parquet files of bars there")
+    specs = [Spec(f"NSE_EQ|{p.stem}"[:48], p.stem[:31]) for p in paths]
+    return specs, pl.concat([pl.read_parquet(p).select(
+        pl.lit(i, pl.Int64).alias("inst"), pl.col("ts").dt.epoch("ms").alias("ms"),
+        *((pl.col(c) * 100).round().cast(pl.Int64) for c in PRICES), pl.col("volume").fill_null(0).cast(pl.Int64))
+        for i, p in enumerate(paths)])
+
+
+def of_bars(specs: Sequence[Spec], bars: pl.DataFrame, level: float = 0.5) -> Dataset:
+    """Candidates of one-minute bars. A bar shows its open, its extremes without volume, and at its close all of its volume: a
+    candidate is one of the closed bar, and nothing of its inside is made up."""
+    bars = bars.sort("ms", "inst").with_columns(day=(pl.col("ms") + 19_800_000) // 86_400_000)
+    days = (part for _, part in bars.group_by("day", maintain_order=True))
+    return _played(specs, ((Recording(*_updates(specs, part)), _minutes(part)) for part in days), "bars", level)
+    days = ((sessions.day_of(number), part) for (number,), part in bars.group_by("day", maintain_order=True))
+    return _played(specs, (Recording(*_updates(specs, part), list(specs)) for day, part in days), "bars", level)
+
+
+def of_second_ticks(folder: Path, days: Sequence[dt.date], level: float = 0.5) -> Dataset:
+    """Candidates of recorded one-second ticks."""
+    specs = recorded.load(folder, days[0]).specs
+    parts = (recorded.load(folder, day) for day in days)
+    return _played(specs, ((part, minutes_of(part, specs)) for part in parts), "ticks", level)
+
+
+Bars = dict[tuple[int, int], Minutes]
+"""By (instrument, day)."""
+
+
+def _played(specs: Sequence[Spec], days: Iterator[tuple[Recording, Bars]], source: str, level: float) -> Dataset:
+    minutes: Bars = {}
+
+    def play() -> Iterator[tuple[dt.date, Iterator[tuple[int, bytes]]]]:
+        for part, bars in days:
+            minutes.update(bars)
+            yield part.day, ((at, frame) for at, _, frame in part.frames())
+
+    found = candidates_of(specs, play(), np.zeros(0, WARM_BAR), level)
+    return rows_from(specs, found, source, {}, minutes)
+
+
+def _minutes(bars: pl.DataFrame) -> Bars:
+    number = int(bars["day"][0])
+    day = sessions.day_of(number)
+    open_ms, count = sessions.epoch_ms(day), sessions.close_minute("equity", False, day)
+    out = {}
+    for (inst,), mine in bars.group_by("inst"):
+        prices = np.concatenate([mine[name].to_numpy() for name in ("high", "low", "close")])      # the last one is the minute's
+        out[int(inst), number] = Minutes.of_ticks(np.tile(mine["ms"].to_numpy(), 3), prices, open_ms, count)
+    return out
+
+
+def _updates(specs: Sequence[Spec], bars: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, receipt ms) of a day's bars."""
+    values = {name: bars[name].to_numpy() for name in ("inst", "ms", *PRICES, "volume")}
+    inst, ms, volume = values["inst"], values["ms"], values["volume"]
+    before = bars.select(pl.col("volume").cum_sum().over("inst")).to_series().to_numpy() - volume
+    keys = np.array([s.key.encode() for s in specs], "S48")
+    early = [("open", 500), *(("low", at) for at in range(3_000, 28_000, BEAT)),
+             *(("high", at) for at in range(28_000, 57_000, BEAT))]
+    parts = []
+    for step, (price, offset) in enumerate([*early, *(("close", 58_000 + 180 * k) for k in range(CLOSES))]):
+        rows = np.zeros(len(ms), TICK_DTYPE)
+        rows["key"], rows["key_len"], rows["mode"], rows["has"] = keys[inst], np.char.str_len(keys)[inst], 1, HAS_LTPC | HAS_FULL
+        rows["ltp"] = values[price]
+        rows["ltt"] = ms + offset
+        rows["vtt"] = before + volume * max(step + 1 - len(early), 0) // CLOSES
+        parts.append(rows)
+    rows = np.concatenate([p.view(np.uint8) for p in parts]).view(TICK_DTYPE)
+    order = np.argsort(rows["ltt"], kind="stable")
+    return rows[order], rows["ltt"][order] + 300
