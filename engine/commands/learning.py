@@ -19,7 +19,8 @@ def _with_libraries(work: Any) -> Any:
     try:
         return work()
     except ImportError as error:
-        raise Failed(f"{error.name} is missing: pip install 'spike-engine[train]'") from None
+        extra = "sequence" if error.name == "torch" else "train"
+        raise Failed(f"{error.name} is missing: pip install 'spike-engine[{extra}]'") from None
 
 
 @command.callback()
@@ -28,6 +29,7 @@ def train(context: typer.Context, seed: int = 7, days: Annotated[int, typer.Opti
           out: Annotated[Path | None, typer.Option(help="model folder; by default the one in force")] = None,
           learn_from: Annotated[Path | None, typer.Option(help="a file of `train dataset`, instead of the generator")] = None,
           recorded: Annotated[Path | None, typer.Option(help="a recorded session of the feed to judge by as well")] = None,
+          sequence: Annotated[bool, typer.Option(help="compare a net over the minutes before (extra `sequence`)")] = False,
           promote: Annotated[bool, typer.Option(help="let it trade at once")] = False, json: Json = False) -> None:
     """Learn the noise filter from generated days (or from a file of `train dataset`), judge it on generated days it has not seen,
     write its card and report."""
@@ -36,7 +38,7 @@ def train(context: typer.Context, seed: int = 7, days: Annotated[int, typer.Opti
     from engine.signals import models
 
     folder = out if out is not None else Path(configuration.load().models)
-    card = _with_libraries(lambda: _train(folder, seed, days, names, minutes, learn_from, recorded, json))
+    card = _with_libraries(lambda: _train(folder, seed, days, names, minutes, learn_from, recorded, sequence, json))
     if promote:
         models.promote(folder, card["sha256"][:16])
     if json:
@@ -47,7 +49,7 @@ def train(context: typer.Context, seed: int = 7, days: Annotated[int, typer.Opti
 
 
 def _train(folder: Path, seed: int, days: int, names: int, minutes: int, learn_from: Path | None, recorded: Path | None,
-           quiet: bool) -> dict[str, Any]:
+           sequence: bool, quiet: bool) -> dict[str, Any]:
     from engine.lab import evaluate, report
     from engine.lab import train as work
     from engine.lab.dataset import generated, generated_day, joined, of_ticks, read
@@ -66,6 +68,11 @@ def _train(folder: Path, seed: int, days: int, names: int, minutes: int, learn_f
         about = {"source": learn_from.name, "seed": seed, "days": len(set(data.day)), "names": len(set(data.name))}
     done = work.train(data, seed, about)
     card, path = done.card, work.write(folder, done.file, done.card)
+    if sequence:
+        from engine.lab.sequence import compare as nets
+
+        tell("a net over the minutes before each candidate is learned, by the same folds")
+        card["sequence"] = nets(data, done.rows, done.scores, seed)
     scores = evaluate.of_scorer(find(folder, path.stem))
     tell(f"{path.name} is judged on days it has not seen")
     unseen = joined(generated(seed + 5000, max(days // 4, 1), names, evaluate.KINDS, level, own=0.3, every_s=work.EVERY_S,

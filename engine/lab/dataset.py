@@ -33,8 +33,8 @@ SOURCES = {"generator": {"price", "ticks", "book", "depth", "bars", "names"}, "u
 updates and no book, bars only minutes."""
 NATURAL = "natural"
 """The kind of a candidate nobody planted."""
-HORIZON, AHEAD = 30, 5
-"""Minutes: of a barrier, and in which activity goes on or does not."""
+HORIZON, AHEAD, BEFORE = 30, 5, 64
+"""Minutes: of a barrier, in which activity goes on or does not, and of the path kept before a candidate."""
 
 
 def features_of(source: str) -> list[str]:
@@ -47,6 +47,7 @@ class Dataset:
     """One row a candidate; arrays of one length."""
     first: np.ndarray              # float32[rows, features]: at the tick
     second: np.ndarray             # likewise at the next trade update; NaN where none came in time
+    path: np.ndarray               # float32[rows, BEFORE, 2]: moves and ranges of the minutes before; 0 where there was none
     kind: np.ndarray               # str: what was planted, or NATURAL
     begin: np.ndarray              # int: ms, of what was planted; 0: nothing
     name: np.ndarray               # str: symbol
@@ -126,6 +127,19 @@ class Minutes:
         return cls(high, low, close)
 
 
+def path_before(bars: Minutes, minute: int, a: np.ndarray) -> np.ndarray:
+    """float32[BEFORE, 2]: close-to-close moves and true ranges of the closed minutes before `minute`, as multiples of their mean
+    range, the last one last."""
+    out = np.zeros((BEFORE, 2), np.float32)
+    at = np.arange(max(minute - BEFORE, 1), minute)
+    with np.errstate(invalid="ignore"):
+        both = np.column_stack([bars.close[at] - bars.close[at - 1], bars.true_range[at]]) / a[at][:, None]
+    known = np.isfinite(both).all(axis=1)
+    if known.any() and (mean := both[known, 1].mean()) > 0:
+        out[BEFORE - len(at):][known] = both[known] / mean
+    return out
+
+
 def outcome(bars: Minutes, minute: int, direction: int, price: float, a: np.ndarray) -> tuple[float, float, float]:
     """(active, barrier, move of 15 minutes in bp) of a candidate in `minute`, entered at `price` (log) when it is over."""
     true = bars.true_range
@@ -161,8 +175,9 @@ def rows_from(specs: Sequence[Spec], found: tuple[np.ndarray, np.ndarray], sourc
     n, names = len(firsts), np.array(FEATURES)
     first, later_rows = (np.full((n, len(FEATURES)), np.nan, np.float32) for _ in range(2))
     nothing = {name: np.full(n, np.nan) for name in ("active", "barrier", "ahead_bp")}
-    out = Dataset(first, later_rows, np.full(n, NATURAL, "U32"), name=np.zeros(n, "U32"), size=np.zeros(n), strength=np.zeros(n),
-                  **nothing, **{name: np.zeros(n, int) for name in ("begin", "day", "minute", "direction", "id")})
+    out = Dataset(first, later_rows, np.zeros((n, BEFORE, 2), np.float32), np.full(n, NATURAL, "U32"),
+                  name=np.zeros(n, "U32"), size=np.zeros(n), strength=np.zeros(n), **nothing,
+                  **{name: np.zeros(n, int) for name in ("begin", "day", "minute", "direction", "id")})
     missing = ~np.isin(names, features_of(source))
     profiles: dict[int, np.ndarray] = {}
     for k, c in enumerate(firsts):
@@ -185,7 +200,10 @@ def rows_from(specs: Sequence[Spec], found: tuple[np.ndarray, np.ndarray], sourc
         out.name[k], out.day[k], out.minute[k], out.id[k] = specs[inst].symbol, day, minute, int(c["ltt"])
         out.strength[k], out.direction[k] = float(c["strength"]), int(c["direction"])
         mine = bars.get((inst, day))
-        if mine is not None and 0 <= minute < len(mine.close) and np.isfinite(mine.close[minute]):
+        if mine is None or not 0 <= minute < len(mine.close):
+            continue
+        out.path[k] = path_before(mine, minute, profiles[day])
+        if np.isfinite(mine.close[minute]):
             out.active[k], out.barrier[k], out.ahead_bp[k] = outcome(
                 mine, minute, int(c["direction"]), float(mine.close[minute]), profiles[day])
     out.first[:, missing] = out.second[:, missing] = np.nan
@@ -272,7 +290,8 @@ def write(data: Dataset, path: Path) -> None:
     """One Parquet file, a row a candidate: f_ features at the tick, g_ at the next trade update, labels as named in Dataset."""
     import polars as pl
 
-    columns: dict[str, np.ndarray] = {f.name: getattr(data, f.name) for f in fields(Dataset) if f.name not in ("first", "second")}
+    columns: dict[str, np.ndarray] = {f.name: getattr(data, f.name) for f in fields(Dataset)[3:]}
+    columns["path"] = data.path.reshape(len(data), -1)
     for prefix, values in (("f", data.first), ("g", data.second)):
         columns |= {f"{prefix}_{name}": values[:, i] for i, name in enumerate(FEATURES)}
     pl.DataFrame(columns).write_parquet(path, compression="zstd")
@@ -286,4 +305,5 @@ def read(path: Path) -> Dataset:
     if [c[2:] for c in frame.columns if c.startswith("f_")] != list(FEATURES):
         raise ValueError(f"{path} has other features than this engine computes: make it again")
     parts = {prefix: frame.select(f"{prefix}_{n}" for n in FEATURES).to_numpy().astype(np.float32) for prefix in "fg"}
-    return Dataset(parts["f"], parts["g"], *(frame[f.name].to_numpy() for f in fields(Dataset)[2:]))
+    path = frame["path"].to_numpy().reshape(-1, BEFORE, 2)
+    return Dataset(parts["f"], parts["g"], path, *(frame[f.name].to_numpy() for f in fields(Dataset)[3:]))

@@ -107,10 +107,11 @@ def _forest(b: Builder, model: Any, features: str, a: float, c: float) -> str:
 def _outliers(b: Builder, model: Any, scaled: str, a: float, c: float) -> str:
     """Local outlier factor of one point: minus its neighbours' mean density over its own, 1 / (mean reachability distance)."""
     points, k = np.asarray(model._fit_X, float), model.n_neighbors_
-    squares = b("ReduceSum", b("Mul", scaled, scaled), b.constant([1], np.int64), keepdims=1)
-    crossed = b("Gemm", scaled, b.wide(-2.0 * points.T), b.wide((points ** 2).sum(axis=1)))
-    near, at = b("TopK", b("Add", crossed, squares), b.constant([k], np.int64), outputs=2, axis=1, largest=0, sorted=0)
-    distance = b("Sqrt", b("Max", near, b.wide([[0.0]])))
+    # |x - p|^2 = |x|^2 + (|p|^2 - 2 x p): the first is the same for all, so it waits until the nearest are chosen
+    nearness = b("Gemm", scaled, b.wide(-2.0 * points.T), b.wide((points ** 2).sum(axis=1)))
+    near, at = b("TopK", nearness, b.constant([k], np.int64), outputs=2, axis=1, largest=0, sorted=0)
+    squares = b("Add", near, b("ReduceSumSquare", scaled, axes=[1], keepdims=1))
+    distance = b("Sqrt", b("Max", squares, b.wide([[0.0]])))
     reach = b("Max", distance, b("Gather", b.wide(model._distances_fit_X_[:, k - 1]), at))
     others = b("ReduceMean", b("Gather", b.wide(-a * model._lrd), at), axes=[1], keepdims=1)
     return str(b("Add", b("Mul", others, b("ReduceMean", reach, axes=[1], keepdims=1)), b.wide([[c]])))

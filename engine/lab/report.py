@@ -17,6 +17,10 @@ from engine.lab.members import Scale
 from engine.lab.train import KEPT, LEFT_OUT, Rows
 from engine.sim.recorded import Recording
 
+MEASURED = {(4.0, 6.0): ((.47, .77, .81, .79), (.13, .27, .55, .33)), (6.0, 6.0): ((.87, .90, .96, .91), (.53, .74, .79, .74)),
+            (8.0, 6.0): ((.92, .97, .98, .99), (.82, .84, .92, .94)), (8.0, 10.0): ((.96, .98, 1.0, .99), (.88, .95, .98, .95)),
+            (10.0, 6.0): ((.99, 1.0, 1.0, 1.0), (.97, .97, .94, .97))}
+"""MARKET 1.4: shares found at 0.5 and at 0.6 by (size, volume), at ramps of 2, 15, 60 and 110 s."""
 AROUND_MS = 90_000
 EXAMPLES = 6
 INK, KEPT_INK, REFUSED_INK = "#334155", "#15803d", "#b91c1c"
@@ -46,6 +50,9 @@ def page(card: dict[str, Any], cross: Rows, probability: np.ndarray, unseen: Dat
              "Ninety seconds before and after: last price and quotes. Green was kept, red refused; the dotted line is the tick."]
     body = [f"<h1>Noise filter {card['sha256'][:16]}</h1><p>{about(card)}</p>", outcome_table(card),
             confusion(card, cross, probability)]
+    if "sequence" in card:
+        body.append("<h2>A net over the 64 minutes before, by the same folds</h2>" + table(["", "removed", "AUC"], [
+            [name, v["removed"], v["auc"]] for name, v in card["sequence"].items()]))
     for k, (title, note, figure) in enumerate(zip(titles, notes, figures, strict=True)):
         body.append(f"<h2>{title}</h2><p class=note>{note}</p>" + to_html(figure, full_html=False, include_plotlyjs=k == 0))
     body.append("<h2>Features and what can supply them</h2>" + feature_table(card))
@@ -180,13 +187,43 @@ def markdown(card: dict[str, Any]) -> str:
         "A member whose vote is 0 was not worth half a point more and is not in the file. The score is a probability for a mix of "
         f"{cross['genuine_for_each_artefact'][0]} genuine for each artefact at the tick and "
         f"{cross['genuine_for_each_artefact'][1]} at the next update: chosen so that the seed's threshold "
-        "keeps those shares of the genuine in cross-validation.", ""]
+        "keeps those shares of the genuine in cross-validation.", "", *sequence_lines(card)]
     for title, part in (("Generated days from other seeds, kinds it never saw among them", card.get("unseen")),
                         ("Injected into a recorded session of the real feed, instruments it never saw", card.get("recorded"))):
         if part:
             lines += [f"## {title}", "", *artefact_lines(part), ""]
+    lines += recall_lines(card)
     lines += ["## Features", "", "In order: " + ", ".join(f"`{name}`" for name in card["features"]) + ".", ""]
     return "\n".join(lines)
+
+
+def recall_lines(card: dict[str, Any]) -> list[str]:
+    """Spikes planted into a day and found, by size and volume, ramp by ramp; in brackets what MARKET measured on real ticks."""
+    if "recall" not in card:
+        return []
+    cells: dict[tuple[float, float], list[dict[str, Any]]] = {}
+    for row in card["recall"]:
+        cells.setdefault((row["size"], row["volume"]), []).append(row)
+    ramps = " · ".join(f"{row['ramp_s']:g}" for row in next(iter(cells.values())))
+    lines = ["## Detection", "", f"Spikes planted into a generated day and found, at ramps of {ramps} s; in brackets the shares "
+             "measured on real ticks of 2021 (one day here is a dozen a cell: `train recall` counts more).", "",
+             "| size and volume | at 0.5 | at 0.6 |", "| --- | --- | --- |"]
+    for cell, rows in cells.items():
+        said = []
+        for k, level in enumerate(("0.5", "0.6")):
+            known = f" ({' · '.join(f'{v:.2f}'.lstrip('0') for v in MEASURED[cell][k])})" if cell in MEASURED else ""
+            said.append(" · ".join(f"{row[f'found_at_{level}']} of {row['planted']}" for row in rows) + known)
+        lines.append(f"| {cell[0]:g} s1m x{cell[1]:g} | {said[0]} | {said[1]} |")
+    return [*lines, ""]
+
+
+def sequence_lines(card: dict[str, Any]) -> list[str]:
+    """How a net over the minutes before did by the same folds, where it was asked for."""
+    if "sequence" not in card:
+        return []
+    return ["A convolutional net over the 64 minutes before each candidate (`--sequence`), by the same folds:", "",
+            "| | removed | AUC |", "| --- | --- | --- |",
+            *[f"| {name} | {v['removed']:.1%} | {v['auc']:.3f} |" for name, v in card["sequence"].items()], ""]
 
 
 def artefact_lines(part: dict[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ never seen is evaluate.py's to say.
 import hashlib
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,10 @@ class Rows:
     waited: np.ndarray
     kind: np.ndarray
     day: np.ndarray
+    of: np.ndarray                 # int: which candidate of the dataset
+
+    def __getitem__(self, rows: np.ndarray) -> "Rows":
+        return Rows(*(getattr(self, f.name)[rows] for f in fields(self)))
 
     @property
     def weight(self) -> np.ndarray:
@@ -76,9 +80,9 @@ class Rows:
 def rows_of(data: Dataset, columns: Sequence[int]) -> Rows:
     """Both times of every candidate whose features are all there."""
     x = np.concatenate([data.first, data.second])[:, columns]
-    waited, kind, day = np.repeat([0, 1], len(data)), np.tile(data.kind, 2), np.tile(data.day, 2)
-    whole = ~np.isnan(x).any(axis=1)
-    return Rows(x[whole], ~np.isin(kind, ARTEFACTS + HELD_OUT)[whole], waited[whole], kind[whole], day[whole])
+    kind, of = np.tile(data.kind, 2), np.tile(np.arange(len(data)), 2)
+    rows = Rows(x, ~np.isin(kind, ARTEFACTS + HELD_OUT), np.repeat([0, 1], len(data)), kind, np.tile(data.day, 2), of)
+    return rows[~np.isnan(x).any(axis=1)]
 
 
 def chosen(data: Dataset) -> list[str]:
@@ -136,8 +140,7 @@ def fit(rows: Rows, seed: int) -> tuple[Hybrid, dict[str, Any], Rows, np.ndarray
     for learn, test in folds_of(rows.day):
         part = Members.fit(rows.x[learn], rows.y[learn], rows.weight[learn], seed)
         margins[test], covered = part.margins(rows.x[test]), covered | test
-    seen = Rows(rows.x[covered], rows.y[covered], rows.waited[covered], rows.kind[covered], rows.day[covered])
-    margins = margins[covered]
+    seen, margins = rows[covered], margins[covered]
     lines = np.array([platt(margins[:, m], seen.y, seen.weight) for m in range(len(MEMBERS))])
     weights, table = weights_of(margins, lines, seen)
     hybrid = Hybrid(Members.fit(rows.x, rows.y, rows.weight, seed), weights, lines)

@@ -144,9 +144,10 @@ def test_the_study_finds_what_is_there_and_nothing_that_is_not():
     rng, n = np.random.default_rng(1), 3000
     first = rng.normal(0, 1, (n, len(FEATURES))).astype(np.float32)
     zeros = np.zeros(n, int)
-    data = work.Dataset(first, first, np.full(n, "natural"), zeros, np.full(n, "A"), np.sort(rng.integers(100, 120, n)), zeros,
-                        np.zeros(n), (first[:, 4] + rng.normal(0, 1, n) > 0).astype(float), rng.integers(0, 2, n).astype(float),
-                        rng.normal(0, 20, n), first[:, 0].astype(float), zeros + 1, zeros)
+    data = work.Dataset(first, first, np.zeros((n, work.BEFORE, 2)), np.full(n, "natural"), zeros, np.full(n, "A"),
+                        np.sort(rng.integers(100, 120, n)), zeros, np.zeros(n),
+                        (first[:, 4] + rng.normal(0, 1, n) > 0).astype(float),
+                        rng.integers(0, 2, n).astype(float), rng.normal(0, 20, n), first[:, 0].astype(float), zeros + 1, zeros)
     found = outcomes.study(data, "bars")
     assert found["activity"]["filter"]["auc"] > 0.7 and abs(found["activity"]["strength"]["auc"] - 0.5) < 0.06
     low, high = found["direction: target or stop first"]["filter"]["auc_interval"]
@@ -181,13 +182,14 @@ def test_the_report_is_drawn(tmp_path, data, done):
     day, _ = generated_day(31, 3, 4, spikes=2.0, minutes=100)
     scores = evaluate.of_scorer(Scorer(train.write(tmp_path, done.file, done.card)))
     examples = of_ticks(day, "generator", 1, PLANTED, 240.0, 0.5)
-    card = done.card | {"unseen": evaluate.artefacts(data, scores, 0.3)}
+    card = done.card | {"unseen": evaluate.artefacts(data, scores, 0.3), "recall": [
+        {"size": 10.0, "volume": 6.0, "ramp_s": ramp, "planted": 12, "found_at_0.5": 11, "found_at_0.6": 9} for ramp in (2.0, 15.0)]}
     html = report.page(card, done.rows, done.scores, data, scores, day, examples)
     for title in ("ROC", "What its score means", "Confusion", "Clusters", "Candidates to look at", "spread_ratio"):
         assert title in html
     report.write(tmp_path, card, html)
     text = (tmp_path / "card.md").read_text()
-    assert "does not predict direction" in text and card["sha256"][:16] in text
+    assert "| 10 s1m x6 | 11 of 12 · 11 of 12 (.99 · 1.00" in text and "does not predict direction" in text and card["sha256"][:16] in text
 
 
 def test_learning_from_a_file_says_so(tmp_path, data):
@@ -195,8 +197,21 @@ def test_learning_from_a_file_says_so(tmp_path, data):
     from engine.commands.learning import _train
 
     work.write(data, tmp_path / "own.parquet")
-    card = _train(tmp_path, 3, 2, 4, 60, tmp_path / "own.parquet", None, True)
+    card = _train(tmp_path, 3, 2, 4, 60, tmp_path / "own.parquet", None, False, True)
     assert card["about"]["source"] == "own.parquet" and sum(card["rows"].values()) == len(train.rows_of(data, [
         FEATURES.index(n) for n in card["features"]]).y)
     text = (tmp_path / "card.md").read_text()
     assert "--learn-from own.parquet" in text and "None of its rows" not in text
+
+
+def test_the_path_before_ends_with_the_minute_before():
+    """Moves and ranges in units of their mean range, by hand; a minute without a trade says nothing."""
+    close = np.log(np.array([100.0, 101.0, 100.0, 102.0, 103.0]))
+    bars = work.Minutes(close + 0.001, close - 0.001, close)
+    path = work.path_before(bars, 4, np.ones(5))
+    ranges = np.abs(np.diff(close))[:3] + 0.001
+    np.testing.assert_allclose(path[-3:, 1], ranges / ranges.mean(), rtol=1e-6)
+    np.testing.assert_allclose(path[-3:, 0], np.diff(close)[:3] / ranges.mean(), rtol=1e-6)
+    assert path.shape == (work.BEFORE, 2) and not path[:-3].any() and not work.path_before(bars, 0, np.ones(5)).any()
+    bars.close[2] = np.nan
+    assert not work.path_before(bars, 4, np.ones(5))[-2:].any()
