@@ -21,6 +21,9 @@ from engine.process import SWITCH_S
 from engine.signals import models
 
 
+ALL = "hybrid of all four"
+
+
 @pytest.fixture(scope="module")
 def learned():
     return train.train(generated(17, 3, 8, ("bad_print", "sweep", "wide", "spike", "fast"), minutes=120, every_s=240.0), 3, {})
@@ -35,18 +38,23 @@ def times_of(scorer, rows, count=4000) -> list[float]:
     return out[200:]
 
 
-@pytest.mark.parametrize("name", [*MEMBERS, "hybrid of all four"])
-def test_members(learned, tmp_path, name):
-    """One call from Python of each member's file alone and of all four together, hot, beside scikit-learn on the same row."""
+def scorer_of(learned, folder, name) -> tuple[Scorer, Hybrid]:
+    """One member's file, or that of all four."""
     weights = np.array([float(name == m) for m in MEMBERS]) if name in MEMBERS else np.full(4, 0.25)
     hybrid = Hybrid(learned.hybrid.members, weights, learned.hybrid.platt)
     columns = learned.card["features"]
-    path = tmp_path / "m.onnx"
+    path = folder / "m.onnx"
     path.write_bytes(graph.build(hybrid, columns.index("waited"), len(columns), {
         "features": columns, "features_hash": FEATURES_HASH, "threshold": "0.3"}))
-    scorer = Scorer(path)
+    return Scorer(path), hybrid
+
+
+@pytest.mark.parametrize("name", [*MEMBERS, ALL])
+def test_members(learned, tmp_path, name):
+    """One call from Python of each member's file alone and of all four together, hot, beside scikit-learn on the same row."""
+    scorer, hybrid = scorer_of(learned, tmp_path, name)
     rows = np.full((len(learned.rows.x), len(FEATURES)), np.nan, np.float32)
-    rows[:, [FEATURES.index(n) for n in columns]] = learned.rows.x
+    rows[:, [FEATURES.index(n) for n in learned.card["features"]]] = learned.rows.x
     assert np.nanmax(np.abs([scorer.score_row(r) for r in rows] - hybrid.probability(learned.rows.x, learned.rows.waited))) < 1e-5
     figures = percentiles(times_of(scorer, rows))
     budget = BUDGETS["filter"]["target_p99_us_tree" if name == "trees" else "target_p99_us"]
@@ -60,18 +68,21 @@ def test_members(learned, tmp_path, name):
     assert ratio >= BUDGETS["filter"]["min_ratio_sklearn"]
 
 
-def test_features(tmp_path):
-    """All features of a name with a full ring and window, called from Python."""
+@pytest.mark.parametrize("name", ["trees", ALL])
+def test_features_and_score(learned, tmp_path, name):
+    """What a candidate costs: all features of a name with a full ring and window, then its score; two calls from Python."""
     core = core_of(200, tmp_path)
     for at, frame in quiet_rows(200, 60_000, 5):
         core.feed(5, at * 1_000_000, frame)
-    assert len(core.features_at(3, 1)) == len(FEATURES)
+    scorer, _ = scorer_of(learned, tmp_path, name)
     samples = []
     for k in range(5000):
         began = time.perf_counter_ns()
-        core.features_at(k % 200, 1)
+        score = scorer.score_row(core.features_at(k % 200, 1))
         samples.append((time.perf_counter_ns() - began) / 1000)
-    note("features of one candidate", "us", percentiles(samples[500:]), "handed out as an array: published, not gated")
+        assert 0.0 <= score <= 1.0
+    note(f"features and score of one candidate, {name}", "us", percentiles(samples[500:]),
+         f"budget {BUDGETS['filter']['target_p99_us']} us p99; published, gated as ratios above")
 
 
 def test_swap(tmp_path):

@@ -183,7 +183,8 @@ def test_the_report_is_drawn(tmp_path, data, done):
     scores = evaluate.of_scorer(Scorer(train.write(tmp_path, done.file, done.card)))
     examples = of_ticks(day, "generator", 1, PLANTED, 240.0, 0.5)
     card = done.card | {"unseen": evaluate.artefacts(data, scores, 0.3), "recall": [
-        {"size": 10.0, "volume": 6.0, "ramp_s": ramp, "planted": 12, "found_at_0.5": 11, "found_at_0.6": 9} for ramp in (2.0, 15.0)]}
+        {"size": 10.0, "volume": 6.0, "ramp_s": ramp, "planted": 12, "found_at_0.5": 11, "found_at_0.6": 9}
+        for ramp in (2.0, 15.0)]}
     html = report.page(card, done.rows, done.scores, data, scores, day, examples)
     for title in ("ROC", "What its score means", "Confusion", "Clusters", "Candidates to look at", "spread_ratio"):
         assert title in html
