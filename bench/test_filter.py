@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from picows.picows import WSMsgType, _make_test_ws_frame
 
+from _ext.core.records import WARM_BAR
 from _ext.feed.frame import FrameListener
 from _ext.signals.features import FEATURES, FEATURES_HASH
 from _ext.signals.scorer import Scorer
@@ -19,7 +20,6 @@ from engine.lab.dataset import generated
 from engine.lab.members import MEMBERS, Hybrid
 from engine.process import SWITCH_S
 from engine.signals import models
-
 
 ALL = "hybrid of all four"
 
@@ -36,6 +36,21 @@ def times_of(scorer, rows, count=4000) -> list[float]:
         scorer.score_row(rows[k % len(rows)])
         out.append((time.perf_counter_ns() - began) / 1000)
     return out[200:]
+
+
+def warmed(folder):
+    """200 names with 75 closed minutes, indicators and a full ring of updates."""
+    frames = quiet_rows(200, 60_000, 5)
+    core, rng = core_of(200, folder), np.random.default_rng(5)
+    rows = np.zeros((200, 75), WARM_BAR)
+    rows["inst"], rows["minute"] = np.arange(200)[:, None], frames[0][0] // 60_000 - 75 + np.arange(75)
+    rows["close"] = 100_000 + rng.integers(-100, 100, rows.shape)
+    rows["open"], rows["high"], rows["low"] = rows["close"], rows["close"] + 20, rows["close"] - 20
+    rows["volume"] = rng.integers(500, 1500, rows.shape)
+    core.feed(4, 1, rows.tobytes())
+    for at, frame in frames:
+        core.feed(5, at * 1_000_000, frame)
+    return core
 
 
 def scorer_of(learned, folder, name) -> tuple[Scorer, Hybrid]:
@@ -68,12 +83,21 @@ def test_members(learned, tmp_path, name):
     assert ratio >= BUDGETS["filter"]["min_ratio_sklearn"]
 
 
+def test_features(tmp_path):
+    """All features of a name with a full ring and window, called from Python."""
+    core = warmed(tmp_path)
+    samples = []
+    for k in range(5000):
+        began = time.perf_counter_ns()
+        core.features_at(k % 200, 1)
+        samples.append((time.perf_counter_ns() - began) / 1000)
+    note("features of one candidate", "us", percentiles(samples[500:]), "handed out as an array: published, not gated")
+
+
 @pytest.mark.parametrize("name", ["trees", ALL])
 def test_features_and_score(learned, tmp_path, name):
     """What a candidate costs: all features of a name with a full ring and window, then its score; two calls from Python."""
-    core = core_of(200, tmp_path)
-    for at, frame in quiet_rows(200, 60_000, 5):
-        core.feed(5, at * 1_000_000, frame)
+    core = warmed(tmp_path)
     scorer, _ = scorer_of(learned, tmp_path, name)
     samples = []
     for k in range(5000):
