@@ -305,5 +305,5 @@ def read(path: Path) -> Dataset:
     if [c[2:] for c in frame.columns if c.startswith("f_")] != list(FEATURES):
         raise ValueError(f"{path} has other features than this engine computes: make it again")
     parts = {prefix: frame.select(f"{prefix}_{n}" for n in FEATURES).to_numpy().astype(np.float32) for prefix in "fg"}
-    path = frame["path"].to_numpy().reshape(-1, BEFORE, 2)
-    return Dataset(parts["f"], parts["g"], path, *(frame[f.name].to_numpy() for f in fields(Dataset)[3:]))
+    before = frame["path"].to_numpy().reshape(-1, BEFORE, 2)
+    return Dataset(parts["f"], parts["g"], before, *(frame[f.name].to_numpy() for f in fields(Dataset)[3:]))
