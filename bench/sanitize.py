@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 COPY = ROOT / "build" / "sanitize"
-TESTS = ["tests/feed", "tests/trade", "tests/trail/test_journal.py"]
+TESTS = ["tests/feed", "tests/trade", "tests/trail/test_journal.py", "tests/signals/test_scorer.py"]
 
 
 def library(name: str) -> str:
