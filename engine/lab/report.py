@@ -67,12 +67,17 @@ def about(card: dict[str, Any]) -> str:
             "(docs/outcomes.md). Nothing here promises profit.")
 
 
+def span(interval: list[float]) -> str:
+    """A 95 % interval of a share; nothing where there are too few blocks for one."""
+    return f"{interval[0]:.1%} to {interval[1]:.1%}" if interval else ""
+
+
 def outcome_table(card: dict[str, Any]) -> str:
     rows = []
     for name, part in card.get("unseen", {}).items():
         rows.append([name.replace("_", " "), part["artefacts"], part["removed_mean_of_kinds"], part["removed_all"],
-                     part["removed_interval"], part["kept_all"], part["kept_interval"], part["kept_planted"],
-                     part["kept_planted_interval"], part["accuracy"]])
+                     span(part["removed_interval"]), part["kept_all"], span(part["kept_interval"]), part["kept_planted"],
+                     span(part["kept_planted_interval"]), part["accuracy"]])
     return "<h2>On days it has not seen</h2>" + table(
         ["", "artefacts", "removed, mean of kinds", "removed, all", "95 %", "genuine kept", "95 %", "of them planted", "95 %",
          "accuracy"], rows) + "".join(
@@ -233,8 +238,8 @@ def artefact_lines(part: dict[str, Any]) -> list[str]:
     for name, v in part.items():
         mean, all_, planted, right = ("-" if v[k] is None else f"{v[k]:.1%}" for k in (
             "removed_mean_of_kinds", "removed_all", "kept_planted", "accuracy"))
-        lines.append(f"| {name.replace('_', ' ')} | {v['artefacts']} | {mean} | {all_} {v['removed_interval']} | "
-                     f"{v['kept_all']:.1%} {v['kept_interval']} | {planted} {v['kept_planted_interval']} | {right} |")
+        lines.append(f"| {name.replace('_', ' ')} | {v['artefacts']} | {mean} | {all_} {span(v['removed_interval'])} | "
+                     f"{v['kept_all']:.1%} {span(v['kept_interval'])} | {planted} {span(v['kept_planted_interval'])} | {right} |")
     lines += ["", "| by the filter | candidates | at the tick | next update |", "| --- | --- | --- | --- |"]
     first, second = part["at_tick_filter"], part["next_update_filter"]
     lines += [f"| {k} | {v['count']} | {v['removed']:.1%} removed | {second['kinds'][k]['removed']:.1%} removed |"
