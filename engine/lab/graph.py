@@ -104,21 +104,21 @@ def _forest(b: Builder, model: Any, features: str, a: float, c: float) -> str:
     return b.double(b.ensemble(trees, features, 0.0, "AVERAGE"))
 
 
-def _outliers(b: Builder, model: Any, scaled: str, a: float, c: float) -> str:
-    """Local outlier factor of one point: minus its neighbours' mean density over its own, 1 / (mean reachability distance)."""
-    points, k = np.asarray(model._fit_X, float), model.n_neighbors_
+def _outliers(b: Builder, model: Any, scaled: str, origin: np.ndarray, a: float, c: float) -> str:
+    """Local outlier factor of one point: minus its neighbours' mean density over its own, 1 / (mean reachability distance).
+    `origin`: what the features as they are given would have to be less."""
+    points, k = np.asarray(model._fit_X, float) + origin, model.n_neighbors_
     # |x - p|^2 = |x|^2 + (|p|^2 - 2 x p): the first is the same for all, so it waits until the nearest are chosen
     nearness = b("Gemm", scaled, b.wide(-2.0 * points.T), b.wide((points ** 2).sum(axis=1)))
     near, at = b("TopK", nearness, b.constant([k], np.int64), outputs=2, axis=1, largest=0, sorted=0)
     squares = b("Add", near, b("ReduceSumSquare", scaled, axes=[1], keepdims=1))
-    distance = b("Sqrt", b("Max", squares, b.wide([[0.0]])))
-    reach = b("Max", distance, b("Gather", b.wide(model._distances_fit_X_[:, k - 1]), at))
+    reach = b("Sqrt", b("Max", squares, b("Gather", b.wide(model._distances_fit_X_[:, k - 1] ** 2), at)))
     others = b("ReduceMean", b("Gather", b.wide(-a * model._lrd), at), axes=[1], keepdims=1)
     return str(b("Add", b("Mul", others, b("ReduceMean", reach, axes=[1], keepdims=1)), b.wide([[c]])))
 
 
-def _logistic(b: Builder, model: Any, scaled: str, a: float, c: float) -> str:
-    return str(b("Gemm", scaled, b.wide(a * model.coef_.T), b.wide(a * model.intercept_ + c)))
+def _logistic(b: Builder, model: Any, scaled: str, origin: np.ndarray, a: float, c: float) -> str:
+    return str(b("Gemm", scaled, b.wide(a * model.coef_.T), b.wide(a * (model.intercept_ - model.coef_ @ origin) + c)))
 
 
 def _votes(b: Builder, hybrid: Hybrid, features: str) -> list[str]:
@@ -127,10 +127,11 @@ def _votes(b: Builder, hybrid: Hybrid, features: str) -> list[str]:
     if (hybrid.weights[2:] > 0).any():
         # float64: with less, two neighbours at almost the same distance change places
         clipped = b("Min", b("Max", b.double(features), b.wide([scale.low])), b.wide([scale.high]))
-        scaled = b("Mul", b("Sub", clipped, b.wide([scale.mean])), b.wide([1.0 / scale.sd]))
-    made = ((_trees, members.trees, features), (_forest, members.forest, features), (_outliers, members.outliers, scaled),
-            (_logistic, members.logistic, scaled))
-    return [write(b, model, inputs, *map(float, calibration)) for (write, model, inputs), calibration, weight in zip(
+        scaled = b("Mul", clipped, b.wide([1.0 / scale.sd]))
+    origin = scale.mean / scale.sd
+    made = ((_trees, members.trees, features), (_forest, members.forest, features), (_outliers, members.outliers, scaled, origin),
+            (_logistic, members.logistic, scaled, origin))
+    return [write(b, *given, *map(float, calibration)) for (write, *given), calibration, weight in zip(
         made, hybrid.platt, hybrid.weights, strict=True) if weight > 0]
 
 
