@@ -4,7 +4,7 @@ skl2onnx writes an isolation forest of 100 trees as 2,710 nodes (1.3 ms a call);
 whole forest is one node. Members without a vote are left out.
 """
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -129,9 +129,10 @@ def _votes(b: Builder, hybrid: Hybrid, features: str) -> list[str]:
         clipped = b("Min", b("Max", b.double(features), b.wide([scale.low])), b.wide([scale.high]))
         scaled = b("Mul", clipped, b.wide([1.0 / scale.sd]))
     origin = scale.mean / scale.sd
-    made = ((_trees, members.trees, features), (_forest, members.forest, features), (_outliers, members.outliers, scaled, origin),
-            (_logistic, members.logistic, scaled, origin))
-    return [write(b, *given, *map(float, calibration)) for (write, *given), calibration, weight in zip(
+    made: tuple[tuple[Callable[..., str], tuple[Any, ...]], ...] = (
+        (_trees, (members.trees, features)), (_forest, (members.forest, features)),
+        (_outliers, (members.outliers, scaled, origin)), (_logistic, (members.logistic, scaled, origin)))
+    return [write(b, *given, *map(float, calibration)) for (write, given), calibration, weight in zip(
         made, hybrid.platt, hybrid.weights, strict=True) if weight > 0]
 
 
