@@ -55,7 +55,8 @@ def page(card: dict[str, Any], cross: Rows, probability: np.ndarray, unseen: Dat
             [name, v["removed"], v["auc"]] for name, v in card["sequence"].items()]))
     for k, (title, note, figure) in enumerate(zip(titles, notes, figures, strict=True)):
         body.append(f"<h2>{title}</h2><p class=note>{note}</p>" + to_html(figure, full_html=False, include_plotlyjs=k == 0))
-    body.append("<h2>Features and what can supply them</h2>" + feature_table(card))
+    head, *rows = feature_rows(card)
+    body.append("<h2>Features and what can supply them</h2>" + table(head, rows))
     return PAGE.format(sha=card["sha256"][:16], body="".join(body))
 
 
@@ -164,13 +165,13 @@ def drawn(recording: Recording, data: Dataset, scores: Scores, threshold: float)
     return figure.update_layout(height=320 * max((len(chosen) + 1) // 2, 1), template="plotly_white")
 
 
-def feature_table(card: dict[str, Any]) -> str:
-    sources = [s for s in SOURCES if s != "live"]
-    rows = []
-    for name, unit, span, needs in DESCRIBED:
+def feature_rows(card: dict[str, Any]) -> list[list[str]]:
+    """Heading and rows: each feature, which source can supply it, and whether the model uses it or why not."""
+    rows = [["feature", "unit", "range", *SOURCES, "in the model"]]
+    for name, unit, values, needs in DESCRIBED:
         use = "yes" if name in card["features"] else LEFT_OUT.get(name, "not in 95 % of the rows")
-        rows.append([name, unit, span, *["x" if needs in SOURCES[s] else "" for s in sources], use])
-    return table(["feature", "unit", "range", *sources, "in the model"], rows)
+        rows.append([name, unit, values, *["x" if needs in SOURCES[s] else "" for s in SOURCES], use])
+    return rows
 
 
 def markdown(card: dict[str, Any]) -> str:
@@ -198,7 +199,9 @@ def markdown(card: dict[str, Any]) -> str:
         if part:
             lines += [f"## {title}", "", *artefact_lines(part), ""]
     lines += recall_lines(card)
-    lines += ["## Features", "", "In order: " + ", ".join(f"`{name}`" for name in card["features"]) + ".", ""]
+    head, *rows = feature_rows(card)
+    lines += ["## Features", "", "The model's, in order: " + ", ".join(f"`{name}`" for name in card["features"]) + ".", "",
+              "| " + " | ".join(head) + " |", "| --- " * len(head) + "|", *["| " + " | ".join(row) + " |" for row in rows], ""]
     return "\n".join(lines)
 
 

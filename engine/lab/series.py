@@ -43,8 +43,6 @@ def of_bars(specs: Sequence[Spec], bars: pl.DataFrame, level: float = 0.5) -> Da
     bars = bars.sort("ms", "inst").with_columns(day=(pl.col("ms") + 19_800_000) // 86_400_000)
     days = (part for _, part in bars.group_by("day", maintain_order=True))
     return _played(specs, ((Recording(*_updates(specs, part)), _minutes(part)) for part in days), "bars", level)
-    days = ((sessions.day_of(number), part) for (number,), part in bars.group_by("day", maintain_order=True))
-    return _played(specs, (Recording(*_updates(specs, part), list(specs)) for day, part in days), "bars", level)
 
 
 def of_second_ticks(folder: Path, days: Sequence[dt.date], level: float = 0.5) -> Dataset:
