@@ -78,6 +78,7 @@ cdef class Core(FrameSink):
     cdef int _decide(self, Row* r, const TickInfo* t, Candidate* c) except -1
     cdef int _shadow(self, const Candidate* c, int64_t now) except -1
     cdef float _score(self, Candidate* c) except? -1
+    cdef int _imagine(self, uint32_t inst, int direction, Candidate* c) except -1
     cdef int _refuse(self, size_t n, int64_t now) except -1
     cdef int _tell(self, int64_t now) except -1
     cdef int _expire(self, int64_t now, bint all) except -1

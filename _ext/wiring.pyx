@@ -498,20 +498,30 @@ cdef class Core(FrameSink):
     def features_at(self, uint32_t inst, int direction):
         """Features a candidate would have at the last update of a name: float32 array in the order of FEATURES. The detector's own
         statistics (strength, z20, z50, rz, volume_ratio) are 0: nothing was detected."""
+        cdef Candidate c
+        self._imagine(inst, direction, &c)
+        return np.array(<float[:N_FEATURES]>c.feature)
+
+    def score_at(self, uint32_t inst, int direction, Scorer scorer not None) -> float:
+        """What `scorer` would say of that candidate: features and score as at a tick, without an object between them."""
+        cdef Candidate c
+        self._imagine(inst, direction, &c)
+        return scorer.score(c.feature)
+
+    cdef int _imagine(self, uint32_t inst, int direction, Candidate* c) except -1:
         if inst >= self.market.size or self.market.rows[inst].ring_at == 0:
             raise IndexError(f"instrument {inst} has no update")
         cdef const Row* r = &self.market.rows[inst]
         cdef const RingTick* s = &self.market.ring[<size_t>inst * self.market.depth + ((r.ring_at - 1) & (self.market.depth - 1))]
         cdef TickInfo t
-        cdef Candidate c
         cdef int64_t minute = (s.ltt // 60000 + 330) % 1440 - 555
-        memset(&c, 0, sizeof(c))
+        memset(c, 0, sizeof(Candidate))
         t.now, t.ltt, t.ltp, t.volume, t.lag_ms, t.flags = s.now, s.ltt, s.ltp, s.volume, 0, s.flags
         t.minute = <int>minute if 0 <= minute < SESSION_MINUTES else -1
         c.direction, c.s1m, c.expected, c.last_close = <short>direction, r.s1m, r.expected, <int64_t>r.last_close
         c.price, c.bid, c.ask, c.quality = r.ltp, r.bid, r.ask, min(r.gap_bars, <int>LONG)
-        fill_features(self.market, inst, &t, self._firing(s.now), s.ltt, r.ltp, &c)
-        return np.array(<float[:N_FEATURES]>c.feature)
+        fill_features(self.market, inst, &t, self._firing(s.now), s.ltt, r.ltp, c)
+        return 0
 
     def take_lost(self):
         """Ledger rows since the last call whose minutes are to be fetched, as an array of records.GAP; nothing of a replay's."""

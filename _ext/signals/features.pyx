@@ -122,7 +122,7 @@ cdef void fill_features(Market market, uint32_t inst, const TickInfo* t, double 
         longest = max(longest, later_now - s.now)
         later_now = s.now
         if k > 0 and previous > 0.0 and s.ltp > 0:
-            step = fabs(log(previous / <double>s.ltp))
+            step = fabs(log(previous / <double>s.ltp)) if previous != <double>s.ltp else 0.0      # most updates keep the price
             largest = fmax(largest, step)
             squares += step * step
             steps += step

@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import LocalOutlierFactor
 
 MEMBERS = ("trees", "forest", "outliers", "logistic")
-PROTOTYPES, NEIGHBOURS, FOREST = 128, 20, 64
+PROTOTYPES, NEIGHBOURS, FOREST = 64, 10, 32
+"""What the budget of a candidate leaves room for; four times as many earned no vote either (docs/decisions.md 59)."""
 LIMIT = 1e-6
 """Votes are kept this far from 0 and 1."""
 PHASES = 2
