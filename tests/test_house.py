@@ -20,10 +20,13 @@ def test_compiled_modules_import_only_from_their_own_or_earlier_stages():
 
 
 def test_the_engine_process_loads_no_analytics():
-    """Importing what the engine process runs pulls in no pandas, scikit-learn, chDB, polars or FastAPI, and starts no thread."""
-    code = ("import engine.process, sys, threading\n"
-            "bad = {'pandas', 'sklearn', 'chdb', 'polars', 'fastapi', 'scipy', 'clickhouse_connect'} & set(sys.modules)\n"
-            "assert not bad, bad\nassert threading.active_count() == 1, threading.enumerate()")
+    """Importing what the engine process runs, and loading its model, pulls in no pandas, scikit-learn, chDB, polars, FastAPI or
+    ONNX Runtime's Python, and starts no thread of Python's."""
+    code = ("import engine.process, pathlib, sys, threading\n"
+            "assert engine.process.models.active(pathlib.Path('models')).keep_warm() is None\n"
+            "heavy = {'pandas', 'sklearn', 'chdb', 'polars', 'fastapi', 'scipy', 'clickhouse_connect', 'onnxruntime'}\n"
+            "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+            "assert threading.active_count() == 1, threading.enumerate()")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
 
