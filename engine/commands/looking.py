@@ -95,7 +95,7 @@ def explain(number: int, run_dir: Run = None, json: Json = False,
     if document["against_training"]:
         print("  what the model saw      value   genuine ones in training: 1 %, 50 %, 99 %")
     elif document["model"]:
-        print(f"  what training had is not known: the file of model {document['model']} is no longer in {configuration.load().models}")
+        print(f"  what training had is not known: model {document['model']} is no longer in {configuration.load().models}")
     for row in document["against_training"]:
         print(f"  {'!' if row['is_outside'] else ' '} {row['feature']:<18} {row['value']:>9.4g}   {row['low']:>9.4g} "
               f"{row['middle']:>9.4g} {row['high']:>9.4g}")

@@ -15,6 +15,7 @@ from engine.trail.rundir import RunDir
 from engine.trail.sidecar import client_of
 from engine.trail.sidecar import main as store
 from engine.watch import drift
+from engine.watch.explain import against_training, explain
 from engine.wiring import run_virtual
 from tests.conftest import ROOT
 
@@ -29,14 +30,20 @@ def queries() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
+def stored(tmp_path_factory):
+    """(run, client of its store)."""
     run = RunDir(tmp_path_factory.mktemp("run"))
     market = SyntheticMarket(with_contracts(shipped()[:40], dt.date(2026, 9, 1), 2), dt.date(2026, 9, 1), 3)
     market.minutes = 60
     run_virtual(Config(), market, "test", run, 3, None)
     store(Config(), run, once=True, drain_only=False)
     with client_of(Config(), run) as c:
-        yield c
+        yield run, c
+
+
+@pytest.fixture(scope="module")
+def client(stored):
+    return stored[1]
 
 
 def test_there_is_a_dozen():
@@ -66,6 +73,29 @@ def test_drift_is_measured_in_the_store(client):
     whole = client.query(f"SELECT count() FROM {drift.later('NOT isNaN(score)')}").result_rows[0][0]
     assert sum(row["candidates"] + row["before"] for row in found["score"]) == whole
     assert any("PSI" in line for line in drift.lines(found))
+
+
+def test_a_candidate_is_explained_against_what_training_had(stored, tmp_path):
+    """The features its model decided by, as the store has them; those outside the range of genuine ones come first."""
+    run, client = stored
+    folder = Path(Config().models)
+    meta = models.active(folder).meta
+    names, ranges = json.loads(meta["features"]), json.loads(meta["ranges"])
+    ids = client.query("SELECT id FROM signals WHERE isNaN(score_next) AND NOT isNaN(score) ORDER BY score LIMIT 5").result_rows
+    assert ids
+    for (number,) in ids:
+        document = explain(run.path, int(number))
+        rows = against_training(document, folder)
+        assert {row["feature"] for row in rows} == set(names)
+        kept = client.query(f"SELECT {', '.join('f_' + n for n in names)} FROM signals WHERE id = {number}").result_rows[0]
+        for row in rows:
+            low, middle, high = ranges[names.index(row["feature"])]
+            assert row["value"] == pytest.approx(kept[names.index(row["feature"])], rel=1e-6)
+            assert (row["low"], row["middle"], row["high"]) == (low, middle, high)
+            assert row["is_outside"] == (not low <= row["value"] <= high)
+        outside = [row["is_outside"] for row in rows]
+        assert outside == sorted(outside, reverse=True)
+        assert against_training(document, tmp_path) == []                   # the model's file is gone
 
 
 def test_two_models_are_compared_on_what_the_store_has(client):
