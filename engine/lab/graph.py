@@ -106,7 +106,7 @@ def _forest(b: Builder, model: Any, features: str, a: float, c: float) -> str:
 
 def _outliers(b: Builder, model: Any, scaled: str, origin: np.ndarray, a: float, c: float) -> str:
     """Local outlier factor of one point: minus its neighbours' mean density over its own, 1 / (mean reachability distance).
-    `origin`: what the features as they are given would have to be less."""
+    `origin` [columns]: the scaled features' mean, which `scaled` still has and scikit-learn's points have not."""
     points, k = np.asarray(model._fit_X, float) + origin, model.n_neighbors_
     # |x - p|^2 = |x|^2 + (|p|^2 - 2 x p): the first is the same for all, so it waits until the nearest are chosen
     nearness = b("Gemm", scaled, b.wide(-2.0 * points.T), b.wide((points ** 2).sum(axis=1)))
