@@ -51,18 +51,15 @@ cdef class Scorer:
         self.columns = np.array([FEATURES.index(name) for name in json.loads(meta["features"])], np.int32)
         self.count = len(self.columns)
         self.threshold = float(meta["threshold"])
-        try:
-            self.session.bind(self.count)
-        except RuntimeFailed as error:
-            raise ModelRefused(f"{path.name} cannot be asked: {str(error)[:200]}") from None
         self._check(path.name)
 
     def _check(self, name):
-        """Asks for a few rows, ordinary and absurd: each answer must be a probability, and soon."""
+        """Fixes the buffers and asks for a few rows, ordinary and absurd: each answer must be a probability, and soon."""
         scales = np.array([0.0, *[3.0] * 40, 1e6, -1e6, 1e30])
         rows = (np.random.default_rng(7).normal(0, 1, (len(scales), self.count)) * scales[:, None]).clip(-1e30, 1e30)
         answers, seconds = np.empty(len(rows), np.float32), np.empty(len(rows))
         try:
+            self.session.bind(self.count)
             self.session.try_rows(rows.astype(np.float32), answers, seconds)
         except RuntimeFailed as error:
             raise ModelRefused(f"{name} cannot be asked: {str(error)[:200]}") from None
