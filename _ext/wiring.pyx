@@ -15,11 +15,12 @@ import numpy as np
 from _ext.core.keys cimport KeyTable
 from _ext.core.types cimport (
     GAP_CORRUPT, GAP_DISORDER, GAP_LATE, GAP_LINK, GAP_SILENCE, GAP_STALL, INITIAL_FEED, MODEL_B, MODEL_NO_B, MODEL_NO_SHADOW,
-    MODEL_SHADOW, NOT_CONFIRMED, NO_INST, N_FEATURES, OP_RUN, PASS, PENDING, REC_ADOPTED, REC_ASK, REC_BACKFILL, REC_BARS, REC_BOOK,
-    REC_BOOT, REC_CANDIDATE, REC_FRAME, REC_FUNDS, REC_GAP, REC_HOLDINGS, REC_INSTRUMENTS, REC_LINK, REC_MODEL, REC_OPERATOR,
-    REC_ORDER_UPDATE, REC_PROFILE, REC_QUOTES, REC_REPLY, REC_SHADOW, REC_START, REC_STOP, REC_TIMER, REC_TIMING, REC_VERDICT,
-    SESSION_MINUTES, TICK_DROPPED, TICK_SUPERSEDED, TICK_UNKNOWN_KEY, WEAK, Adopted, BookRead, Candidate, Funds, Gap, GateDecision,
-    Holding, Instrument, Intent, Link, ModelChange, OperatorChange, OrderUpdate, Quote, Reply, ShadowScore, Tick, Timing, WarmBar)
+    MODEL_SHADOW, NOT_CONFIRMED, NO_INST, N_FEATURES, OP_RUN, PASS, PENDING, REC_ADOPTED, REC_ASK, REC_BACKFILL, REC_BANDS,
+    REC_BARS, REC_BOOK, REC_BOOT, REC_CANDIDATE, REC_FRAME, REC_FUNDS, REC_GAP, REC_HOLDINGS, REC_INSTRUMENTS, REC_LINK, REC_MODEL,
+    REC_OPERATOR, REC_ORDER_UPDATE, REC_PROFILE, REC_QUOTES, REC_REPLY, REC_SHADOW, REC_START, REC_STOP, REC_TIMER, REC_TIMING,
+    REC_VERDICT, SESSION_MINUTES, TICK_DROPPED, TICK_SUPERSEDED, TICK_UNKNOWN_KEY, WEAK, Adopted, Band, BookRead, Candidate,
+    Funds, Gap, GateDecision, Holding, Instrument, Intent, Link, ModelChange, OperatorChange, OrderUpdate, Quote, Reply,
+    ShadowScore, Tick, Timing, WarmBar)
 from _ext.core.records import GAP, INTENT, REASONS
 from _ext.feed.frame cimport FrameSink
 from _ext.feed.wire cimport WIRE_OK, Decoder
@@ -29,6 +30,7 @@ from _ext.signals.detector cimport CandidateSource, SpikeDetector
 from _ext.signals.features cimport fill_features
 from _ext.signals.validator cimport validate
 from _ext.trade.gate cimport RUNNING, Gate
+from _ext.trade.orders cimport Order
 from _ext.trade.positions cimport Trader
 from _ext.trade.reconcile cimport adopt, compare_holdings, take_quotes
 from _ext.trade.states cimport ORDER_ABSENT, ORDER_ACCEPTED, ORDER_UNKNOWN, is_live
@@ -174,6 +176,8 @@ cdef class Core(FrameSink):
                 adopt(self.trader, <const Adopted*>payload, now)
             elif type == REC_QUOTES:
                 take_quotes(self.trader, <const Quote*>payload, <int64_t>(n // sizeof(Quote)), now)
+            elif type == REC_BANDS:
+                self.trader.on_bands(<const Band*>payload, <int64_t>(n // sizeof(Band)), now)
             elif type == REC_ASK:
                 if n == sizeof(Candidate) and (<const Candidate*>payload).inst < self.market.size:
                     self.trader.enter(<const Candidate*>payload, now, self.trader.minute_of(now))
@@ -563,12 +567,13 @@ cdef class Core(FrameSink):
 
     @property
     def unclear(self):
-        """Orders only a read of the book can tell about: an answer was lost, or nothing followed it."""
+        """Orders only a read of the book can tell about: an answer was lost, nothing followed it, or nobody could read what did."""
         cdef uint64_t i
         cdef int count = 0
         for i in range(self.trader.n_orders):
             count += (self.trader.orders[i].state in (ORDER_UNKNOWN, ORDER_ACCEPTED)
-                      or (is_live(self.trader.orders[i].state) and self.trader.orders[i].read_after != 0))
+                      or (is_live(self.trader.orders[i].state) and self.trader.orders[i].read_after != 0)
+                      or (self.trader.orders[i].doubted != 0 and self.now - self.trader.orders[i].doubted < GHOST_NS))
         return count
 
     @property
@@ -590,17 +595,27 @@ cdef class Core(FrameSink):
             count += self.trader.slots[i].used and self.trader.slots[i].plan.unwanted
         return count
 
-    def has_live_orders(self) -> bool:
-        """Whether any order may be working."""
+    def has_open_questions(self) -> bool:
+        """Whether any order may be working, or was filled at a price the broker has not told."""
         for i in range(self.trader.n_orders):
-            if is_live(self.trader.orders[i].state):
+            if is_live(self.trader.orders[i].state) or self.trader.orders[i].is_unpriced:
                 return True
         return False
+
+    def is_settled(self, uint64_t number) -> bool:
+        """Whether all is known of an order: its end, how much was filled, and at what price. True for one that is not ours."""
+        if not 0 < number <= self.trader.n_orders:
+            return True
+        return self.trader.orders[number - 1].is_final and not self.trader.orders[number - 1].is_unpriced
 
     def live_orders(self) -> list:
         """Every order that may be working, as dicts of orders.pxd::Order."""
         return [self.trader.orders[i] for i in range(self.trader.n_orders)
                 if is_live(self.trader.orders[i].state)]
+
+    def orders(self) -> list:
+        """Every order of the day, as dicts of orders.pxd::Order."""
+        return [self.trader.orders[i] for i in range(self.trader.n_orders)]
 
     def positions(self) -> list:
         """Open positions and working entries, as dicts of orders.pxd::Slot."""
@@ -632,6 +647,27 @@ cdef class Core(FrameSink):
             self.gate.check(inst, &self.specs[inst], &self.market.rows[inst], side, quantity, price, self.now, minute, &decision)
             out[i] = stopwatch() - began
 
+    def order_of(self, bytes order_id not None) -> int:
+        """Number of the order the broker calls `order_id`; 0: none of ours."""
+        cdef uint64_t i
+        for i in range(self.trader.n_orders):
+            if order_id and self.trader.orders[i].order_id[:32].rstrip(b"\0") == order_id[:32]:
+                return i + 1
+        return 0
+
+    def nameless(self, uint32_t inst, int side, int64_t quantity, int64_t price) -> int:
+        """Number of the one order of ours like this whose id nobody has told yet; 0 where there is none, or more than one."""
+        cdef uint64_t i, found = 0
+        cdef Order* o
+        for i in range(self.trader.n_orders):
+            o = &self.trader.orders[i]
+            if (o.order_id[0] == 0 and o.inst == inst and o.side == side and o.quantity == quantity and o.price == price
+                    and (is_live(o.state) or (o.state == ORDER_ABSENT and o.missed > 0))):
+                if found:
+                    return 0
+                found = i + 1
+        return found
+
     def held(self, uint32_t inst) -> tuple:
         """(net quantity by our orders, net quantity of others) of one name, as the core believes."""
         if inst >= self.keys.size:
@@ -659,7 +695,7 @@ cdef class Core(FrameSink):
         return {"records": self.records, "frames": self.frames, "updates": self.updates, "rejected": self.rejected,
                 "dropped": self.dropped, "unknown": self.unknown, "candidates": self.candidates,
                 "signals": self.signals, "orders": self.trader.n_orders, "requests": self.trader.n_serials,
-                "second_exits": self.trader.second_exits, "illegal": self.trader.illegal,
+                "second_exits": self.trader.second_exits, "illegal": self.trader.illegal, "unreadable": self.trader.unreadable,
                 "bars": self.market.closed, "gaps": self.market.gaps, "late": self.market.late,
                 "step_back": self.market.step_back, "repeats": self.market.repeats, "bad_time": self.market.bad_time}
 

@@ -48,11 +48,11 @@ FROM orders GROUP BY id ORDER BY id;
 
 -- name: profit and loss of each name, rupees
 SELECT s.symbol, sum(t.realised) / 100 AS realised, sum(t.charges) / 100 AS charges, (sum(t.realised) - sum(t.charges)) / 100 AS net,
-  count() AS fills
+  countIf(t.quantity > 0) AS fills
 FROM trades AS t INNER JOIN instruments AS s ON s.run = t.run AND s.inst = t.inst GROUP BY s.symbol ORDER BY net;
 
 -- name: how long positions lasted and why they ended
-SELECT t.candidate, dateDiff('second', minIf(t.ts, t.role = 'entry'), maxIf(t.ts, t.role = 'exit')) AS seconds,
+SELECT t.candidate, dateDiff('second', minIf(t.ts, t.role = 'entry'), maxIf(t.ts, t.role = 'exit' AND t.quantity > 0)) AS seconds,
   argMaxIf(o.why, o.seq, o.role = 'exit') AS why, sum(t.realised) / 100 AS realised
 FROM trades AS t INNER JOIN orders AS o ON o.run = t.run AND o.candidate = t.candidate
 GROUP BY t.candidate HAVING countIf(t.role = 'exit') > 0 ORDER BY t.candidate;

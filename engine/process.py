@@ -33,6 +33,7 @@ from engine.market.instruments import Spec
 from engine.signals import models
 from engine.trade import login, protocol, rollout
 from engine.trade.api import Api
+from engine.trade.bands import BandWatch
 from engine.trade.broker import BrokerError, clean, funds_of
 from engine.trade.outgoing import Outgoing
 from engine.trade.reconcile import READS, UNREADABLE, Reconciler
@@ -149,9 +150,10 @@ class EngineProcess:
         self.core.feed_time = self.target.source == "sim"
         self.keys = {i: self.core.instrument(i)["key"].rstrip(b"\0").decode() for i in range(len(self.specs))}
         self.outgoing = Outgoing()
+        self.bands = BandWatch(self.core, self.keys, self._input)
         self.reconciler = Reconciler(self.core, ENGINE_ID, self.core.config["nonces"], {key: i for i, key in self.keys.items()},
                                      self._input, is_fresh=not restored, on_second_engine=self._second_engine,
-                                     on_note=self._note)
+                                     on_note=self._note, on_unexpected_end=self.bands.soon)
         insts = {key: i for i, key in self.keys.items()}
         rank = {key: i for i, key in enumerate(self.order)}
         important = sorted((i for i, s in enumerate(self.specs) if s.tradable), key=lambda i: rank.get(self.keys[i], i))
@@ -523,6 +525,8 @@ class EngineProcess:
         while True:
             for what in self.reconciler.due(self._now()):
                 self._spawn(self._read(what))
+            for keys in self.bands.due(self._now()):
+                self._spawn(self._read_bands(keys))
             if loop.time() - funds_at > FUNDS_S:
                 funds_at = loop.time()
                 self._spawn(self._read_funds())
@@ -553,6 +557,11 @@ class EngineProcess:
             total = funds_of(await self.rest.funds())
             if total != self.core.money()["available"]:
                 self._input(FUNDS_RECORD, funds_record(total, self.core.money()["equity"]))
+
+    async def _read_bands(self, keys: list[str]) -> None:
+        """Price bands as they are now; without an answer the old ones stand until the next read."""
+        with contextlib.suppress(BrokerError, *UNREADABLE):
+            self.bands.on_quotes(await self.rest.quotes(keys))
 
     async def _read_quotes(self) -> None:
         """What positions can be left by while the feed is down."""
@@ -591,11 +600,10 @@ class EngineProcess:
         """One message of the portfolio stream; one that cannot be understood makes the book be read."""
         try:
             body = orjson.loads(text)
-            if isinstance(body, dict) and body.get("update_type") == "order":
-                self.reconciler.on_message(body)
-        except UNREADABLE as error:
-            self._note(f"an order message was not understood: {error}")
-            self.reconciler.soon("book")
+        except UNREADABLE:
+            body = None
+        if not isinstance(body, dict) or body.get("update_type") in (None, "order"):
+            self.reconciler.on_message(body)
 
     # ---- status --------------------------------------------------------------------------------------------------------
     async def _statuses(self) -> None:

@@ -2,13 +2,14 @@
 import numpy as np
 
 from _ext.core.types cimport (
-    Adopted, BookRead, Candidate, Closing, Fill, Funds, Gap, GateDecision, Holding, Instrument, Intent, Link, ModelChange,
+    Adopted, Band, BookRead, Candidate, Closing, Fill, Funds, Gap, GateDecision, Holding, Instrument, Intent, Link, ModelChange,
     N_FEATURES, N_REASONS, OperatorChange, OrderUpdate, PositionChange, Quote, Reply, ShadowScore, StateChange, Timing, WarmBar)
 
 RECORD_NAMES = {
     1: "start", 2: "instruments", 3: "profile", 4: "bars", 5: "frame", 6: "timer", 7: "link", 8: "reply",
     9: "order_update", 10: "funds", 11: "operator", 12: "model", 13: "boot", 14: "stop",
     15: "book", 16: "holdings", 17: "adopted", 18: "quotes", 19: "ask", 20: "universe", 21: "backfill", 22: "feed_note",
+    23: "bands",
     64: "candidate", 65: "verdict", 66: "gate", 67: "intent", 68: "fill", 69: "position", 70: "state", 71: "gap",
     128: "timing", 129: "closed", 130: "shadow",
 }
@@ -24,7 +25,8 @@ REASONS = (
     "losing streak", "in the F&O ban", "expiry week", "outside the execution range", "clock skew", "a position not ours",
     "not reconciled", "costs too much of the target", "no contract", "more filled than asked for", "filled after it was given up",
     "a second exit was needed", "position turned round", "order table full", "journal full", "the broker refuses orders",
-    "impossible order state")
+    "impossible order state", "its stop would lie outside the price band", "filled, price not told",
+    "filled by the broker's positions", "a position nobody can explain was taken over", "unreadable answer of the broker")
 
 KINDS = ("equity", "future", "option", "index")
 WHYS = ("entry", "protect", "target", "time", "square-off", "operator", "re-price", "stale entry", "grow", "shrink", "trail",
@@ -61,10 +63,11 @@ LINK = _dtype([("which", "<i4"), ("up", "<i4"), ("code", "<i4"), ("pad", "<i4")]
 REPLY = _dtype([("intent", "<u8"), ("outcome", "<i4"), ("code", "<i4"), ("latency", "<i8"), ("order_id", "S32"),
                 ("error", "S16"), ("kind", "<i4"), ("pad", "<i4")], sizeof(Reply))
 ORDER_UPDATE = _dtype([("intent", "<u8"), ("status", "<i4"), ("is_look_up", "<i4"), *i64("filled value quantity"),
-                       ("order_id", "S32"), *i64("price trigger began"), ("order_type", "<i4"), ("pad", "<i4")],
-                      sizeof(OrderUpdate))
+                       ("order_id", "S32"), *i64("price trigger began"), ("order_type", "<i4"),
+                       ("is_doubtful", "<i4")], sizeof(OrderUpdate))
 BOOK = _dtype(i64("began count"), sizeof(BookRead))
-HOLDING = _dtype([("inst", "<u4"), ("pad", "<i4"), *i64("quantity began")], sizeof(Holding))
+HOLDING = _dtype([("inst", "<u4"), ("is_unreadable", "<i4"), *i64("quantity began others")], sizeof(Holding))
+BAND = _dtype([("inst", "<u4"), ("pad", "<i4"), *i64("lower upper")], sizeof(Band))
 ADOPTED = _dtype([("inst", "<u4"), ("side", "<i2"), ("role", "<i2"), ("status", "<i4"), ("order_type", "<i4"),
                   *i64("quantity filled value price trigger"), ("order_id", "S32")], sizeof(Adopted))
 QUOTE = _dtype([("inst", "<u4"), ("pad", "<i4"), *i64("ltp bid ask bid_q ask_q")], sizeof(Quote))
@@ -98,7 +101,7 @@ TIMING = _dtype([("frame_seq", "<u8"), ("candidate", "<u8"), *i64("decoded score
 CLOSING = _dtype([(name, "<u8") for name in "records updates candidates intents digest".split()], sizeof(Closing))
 
 PAYLOADS = {2: INSTRUMENT, 4: WARM_BAR, 7: LINK, 8: REPLY, 9: ORDER_UPDATE, 10: FUNDS, 11: OPERATOR_CHANGE,
-            12: MODEL_CHANGE, 16: HOLDING, 17: ADOPTED, 18: QUOTE, 19: CANDIDATE, 21: WARM_BAR, 22: GAP, 71: GAP,
+            12: MODEL_CHANGE, 16: HOLDING, 17: ADOPTED, 18: QUOTE, 19: CANDIDATE, 21: WARM_BAR, 22: GAP, 23: BAND, 71: GAP,
             64: CANDIDATE, 65: CANDIDATE, 66: GATE, 67: INTENT, 68: FILL, 69: POSITION, 70: STATE, 128: TIMING, 129: CLOSING,
             130: SHADOW}
 """Record type -> dtype of its payload, where it is a struct or an array of them."""

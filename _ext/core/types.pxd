@@ -118,6 +118,7 @@ cdef enum RecordType:
     REC_UNIVERSE = 20         # JSON: the F&O universe of the day and what changed since the last; for the store
     REC_BACKFILL = 21         # WarmBar[]: minutes lost in a gap, from candles, oldest first for each name
     REC_FEED_NOTE = 22        # Gap: what the feed's keeper found out: keys that are refused, names that are halted
+    REC_BANDS = 23            # Band[]: price bands that changed while the day runs
     # decisions
     REC_CANDIDATE = 64        # Candidate at the tick that made it
     REC_VERDICT = 65          # Candidate once decided
@@ -223,6 +224,7 @@ ctypedef struct Reply:
     int32_t pad
 
 cdef enum OrderStatus:        # the broker's 17 words in five states
+    STATUS_UNREADABLE = 0     # a row or message nobody can read: of the order `intent`, or of one unknown
     STATUS_PENDING = 1
     STATUS_OPEN = 2           # working, also a stop waiting for its trigger
     STATUS_COMPLETE = 3
@@ -234,24 +236,25 @@ ctypedef struct OrderUpdate:
     int32_t status            # OrderStatus
     int32_t is_look_up        # 1: from a read of the book or of history
     int64_t filled            # cumulative
-    int64_t value             # paise x quantity of all fills
+    int64_t value             # paise x quantity of all fills; 0: the price was not told
     int64_t quantity
-    char order_id[32]
+    char order_id[32]         # empty: not told
     int64_t price
     int64_t trigger
     int64_t began             # now when the read was asked for; 0 from the stream
     int32_t order_type        # OrderType, 0: not told
-    int32_t pad
+    int32_t is_doubtful       # 1: it does not say how much was filled, or contradicts itself
 
 ctypedef struct BookRead:
     int64_t began             # now when it was asked for
     int64_t count             # ids that follow, uint64 each
 
-ctypedef struct Holding:      # net position of the broker in one name; the first row has NO_INST and only `began`
+ctypedef struct Holding:      # net position of the broker in one name; the first row has NO_INST and says `began`
     uint32_t inst
-    int32_t pad
+    int32_t is_unreadable     # 1: a row of this name could not be read; first row: one that names nothing
     int64_t quantity          # signed
     int64_t began             # now when the read was asked for
+    int64_t others            # signed fills of orders that are not ours, by the last full read of the book
 
 ctypedef struct Adopted:
     uint32_t inst
@@ -274,6 +277,12 @@ ctypedef struct Quote:
     int64_t ask
     int64_t bid_q
     int64_t ask_q
+
+ctypedef struct Band:         # prices the exchange takes orders at
+    uint32_t inst
+    int32_t pad
+    int64_t lower             # paise; 0: unknown
+    int64_t upper
 
 ctypedef struct Funds:
     int64_t available         # paise
@@ -366,6 +375,11 @@ cdef enum Reason:             # why something was or was not done; text in core/
     JOURNAL_FULL
     BROKER_HALT
     ILLEGAL_STEP
+    STOP_OUTSIDE_BAND
+    FILL_UNPRICED
+    FILL_PRESUMED
+    TAKEN_OVER
+    UNREADABLE_ANSWER
     N_REASONS
 
 ctypedef struct Candidate:

@@ -18,7 +18,9 @@ cdef struct Plan:             # of one position; prices in paise, 0: none
 
 cdef int64_t to_tick(int64_t price, int64_t tick, int up) noexcept nogil
 cdef int64_t marketable(const Row* r, const Instrument* spec, int side, double protection) noexcept nogil
-cdef int64_t stop_limit(const Row* r, const Instrument* spec, int side, int64_t trigger) noexcept nogil
+cdef bint in_band(const Instrument* spec, int64_t price) noexcept nogil
+cdef bint stop_order(const Row* r, const Instrument* spec, int side, int64_t* trigger, int64_t* limit) noexcept nogil
+cdef int64_t stop_of(const Limits* limits, int side, double average, int64_t tick) noexcept nogil
 cdef double target_share(const Limits* limits, double atr) noexcept nogil
 cdef void plan_exits(Plan* plan, const Limits* limits, int64_t tick, double average, double atr) noexcept nogil
 cdef int64_t trailed(const Plan* plan, const Limits* limits, int64_t best, int64_t tick) noexcept nogil

@@ -18,8 +18,14 @@ cdef int64_t to_tick(int64_t price, int64_t tick, int up) noexcept nogil:
     return max(price, tick)
 
 
+cdef bint in_band(const Instrument* spec, int64_t price) noexcept nogil:
+    """Whether the exchange takes orders at `price`; an edge that is not known forbids nothing."""
+    return price >= spec.lower_band and (spec.upper_band <= 0 or price <= spec.upper_band)
+
+
 cdef int64_t marketable(const Row* r, const Instrument* spec, int side, double protection) noexcept nogil:
-    """Limit that trades now: the other side's best, `protection` beyond it, on the grid and inside the band; 0 unknown."""
+    """Limit that trades now: the other side's best, `protection` beyond it, on the grid; 0 unknown. The band cuts the protection,
+    never the trade: where the market is beyond an edge, the edge is an old one."""
     cdef int64_t best = r.ask if side > 0 else r.bid
     cdef int64_t price
     if best <= 0:
@@ -27,20 +33,30 @@ cdef int64_t marketable(const Row* r, const Instrument* spec, int side, double p
     if best <= 0:
         return 0
     price = to_tick(best + <int64_t>(side * protection * <double>best), spec.tick, side)
-    if spec.upper_band > 0:
-        price = min(price, spec.upper_band)
-    return max(price, spec.lower_band)
+    if side > 0 and spec.upper_band >= best:
+        return min(price, to_tick(spec.upper_band, spec.tick, -1))
+    if side < 0 and 0 < spec.lower_band <= best:
+        return max(price, to_tick(spec.lower_band, spec.tick, 1))
+    return price
 
 
-cdef int64_t stop_limit(const Row* r, const Instrument* spec, int side, int64_t trigger) noexcept nogil:
-    """Limit of a stop order: max(0.5 %, 3 spreads, 5 ticks) beyond its trigger."""
-    cdef int64_t offset = max(<int64_t>(0.005 * <double>trigger), 5 * spec.tick)
+cdef bint stop_order(const Row* r, const Instrument* spec, int side, int64_t* trigger, int64_t* limit) noexcept nogil:
+    """Prices of a stop that the exchange takes: its limit max(0.5 %, 3 spreads, 5 ticks) beyond the trigger, both inside the
+    band, the limit at least one step on the far side. A `trigger` that lies outside is moved to the nearest that can rest. False
+    where the band has no room for one."""
+    cdef int64_t step = max(spec.tick, <int64_t>1)
+    cdef int64_t lower = to_tick(spec.lower_band, spec.tick, 1) if spec.lower_band > 0 else step
+    cdef int64_t upper = to_tick(spec.upper_band, spec.tick, -1) if spec.upper_band > 0 else <int64_t>1 << 60
+    cdef int64_t offset
+    if side < 0:
+        trigger[0] = min(max(trigger[0], lower + step), upper)
+    else:
+        trigger[0] = max(min(trigger[0], upper - step), lower)
+    offset = max(<int64_t>(0.005 * <double>trigger[0]), 5 * spec.tick)
     if r.bid > 0 and r.ask > r.bid:
         offset = max(offset, 3 * (r.ask - r.bid))
-    offset = to_tick(trigger + side * offset, spec.tick, side)
-    if spec.upper_band > 0:
-        offset = min(offset, spec.upper_band)
-    return max(offset, spec.lower_band)
+    limit[0] = min(max(to_tick(trigger[0] + side * offset, spec.tick, side), lower), upper)
+    return side * (limit[0] - trigger[0]) >= step and lower <= trigger[0] <= upper
 
 
 cdef double target_share(const Limits* limits, double atr) noexcept nogil:
@@ -52,6 +68,11 @@ cdef double target_share(const Limits* limits, double atr) noexcept nogil:
     return min(max(limits.atr_stop * atr, limits.atr_floor), limits.target)
 
 
+cdef int64_t stop_of(const Limits* limits, int side, double average, int64_t tick) noexcept nogil:
+    """Trigger of the stop of a position of `side` entered at `average`."""
+    return to_tick(<int64_t>(average * (1.0 - side * limits.stop)), tick, side)
+
+
 cdef void plan_exits(Plan* plan, const Limits* limits, int64_t tick, double average, double atr) noexcept nogil:
     """Stop, target and the policy's own stop from the average price of entry. The 2 % stop rests in every policy; with `atr`
     the barriers lie at 4 average ranges, not below 30 bp, with 2 % and 4 % as outer limits (MARKET 4)."""
@@ -59,7 +80,7 @@ cdef void plan_exits(Plan* plan, const Limits* limits, int64_t tick, double aver
     if not share > 0.0:
         share = limits.target
     plan.entry = <int64_t>average
-    plan.stop = to_tick(<int64_t>(average * (1.0 - plan.side * limits.stop)), tick, plan.side)
+    plan.stop = stop_of(limits, plan.side, average, tick)
     plan.target = to_tick(<int64_t>(average * (1.0 + plan.side * share)), tick, -plan.side)
     plan.soft = 0
     if limits.policy == POLICY_ATR and share < limits.stop:

@@ -105,6 +105,7 @@ cdef class Gate:
                       int64_t price, int64_t now, int64_t minute, GateDecision* out) noexcept nogil
     cdef Reason _account(self, uint32_t inst, const Instrument* spec, double value, GateDecision* out,
                          int64_t now) noexcept nogil
+    cdef Reason _stop(self, const Instrument* spec, const Row* r, int side, GateDecision* out) noexcept nogil
     cdef Reason _costs(self, const Instrument* spec, const Row* r, int side, int64_t quantity, int64_t price,
                        GateDecision* out, int64_t now) noexcept nogil
     cdef Reason _budgets(self, uint32_t inst, int64_t now, GateDecision* out) noexcept nogil

@@ -6,10 +6,10 @@ from _ext.core.types cimport (
     ALREADY_IN, BANNED, BROKER_BUDGET, CLOCK_SKEW, COST_SHARE, DAILY_LOSS, DAY_BUDGET, DRAWDOWN, EXPIRY_WEEK, FEED_DOWN,
     FOREIGN_POSITION, HOUR_BUDGET, KIND_EQUITY, KIND_FUTURE, LOSING_STREAK, MAX_POSITIONS, MINUTE_BUDGET, NO_QUOTE, NOT_RUNNING,
     NOT_TRADABLE, OFF_LOT, OFF_TICK, OP_RUN, OPERATOR, ORDER_VALUE, OUTSIDE_BAND, OUTSIDE_LPP, OUTSIDE_SESSION, OVER_FREEZE,
-    OVER_LEVERAGE, OVER_NOTIONAL, PASS, SECTOR_EXPOSURE, SIZE_BELOW_LOT, STALE_QUOTE, SYMBOL_BUDGET, SYMBOL_EXPOSURE, SYMBOL_GAP,
-    UNKNOWN_NUMBER, UNRECONCILED, GateDecision, Instrument, Reason)
+    OVER_LEVERAGE, OVER_NOTIONAL, PASS, SECTOR_EXPOSURE, SIZE_BELOW_LOT, STALE_QUOTE, STOP_OUTSIDE_BAND, SYMBOL_BUDGET,
+    SYMBOL_EXPOSURE, SYMBOL_GAP, UNKNOWN_NUMBER, UNRECONCILED, GateDecision, Instrument, Reason)
 from _ext.market.state cimport Row
-from _ext.trade.exits cimport target_share
+from _ext.trade.exits cimport in_band, stop_of, stop_order, target_share
 from _ext.trade.fills cimport charges, day_of
 
 cdef enum:
@@ -104,9 +104,12 @@ cdef class Gate:
             return no(out, OFF_LOT, <double>quantity, <double>spec.lot)
         if spec.freeze <= 0 or quantity > spec.freeze:
             return no(out, OVER_FREEZE, <double>quantity, <double>spec.freeze)
-        if (spec.lower_band > 0 and price < spec.lower_band) or (spec.upper_band > 0 and price > spec.upper_band):
+        if not in_band(spec, price):
             return no(out, OUTSIDE_BAND, <double>price,
                       <double>(spec.lower_band if price < spec.lower_band else spec.upper_band))
+        reason = self._stop(spec, r, side, out)
+        if reason != PASS:
+            return reason
         if spec.kind == KIND_FUTURE:
             away = price - r.ltp if price > r.ltp else r.ltp - price
             if r.ltp <= 0 or not <double>away <= limits.lpp * <double>r.ltp:
@@ -158,6 +161,14 @@ cdef class Gate:
         if limits.losing_streak > 0 and self.losses >= limits.losing_streak and now - self.lost_at < limits.streak_pause:
             return no(out, LOSING_STREAK, self.losses, limits.losing_streak)
         return PASS
+
+    cdef Reason _stop(self, const Instrument* spec, const Row* r, int side, GateDecision* out) noexcept nogil:
+        """Whether the stop of the best fill that may come, at the touch, can rest where it should."""
+        cdef int64_t wanted = stop_of(&self.limits, side, <double>(r.ask if side > 0 else r.bid), spec.tick)
+        cdef int64_t trigger = wanted, limit = 0
+        if stop_order(r, spec, -side, &trigger, &limit) and trigger == wanted:
+            return PASS
+        return no(out, STOP_OUTSIDE_BAND, <double>wanted, <double>(spec.lower_band if side > 0 else spec.upper_band))
 
     cdef Reason _costs(self, const Instrument* spec, const Row* r, int side, int64_t quantity, int64_t price,
                        GateDecision* out, int64_t now) noexcept nogil:

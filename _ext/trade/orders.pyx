@@ -2,20 +2,24 @@
 
 A request is an Intent journaled before it is handed out. An answer that is lost leaves a place UNKNOWN until the book tells,
 and a modify or cancel waiting for a fresh read of the book; nothing is sent a second time blindly. What an order means
-for a position is `positions.Trader`'s, which fills in the four methods at the end.
+for a position is `positions.Trader`'s, which fills in the six methods at the end.
+
+A fill is a fill: its quantity counts when it is told, priced by the order's limit until the broker tells the average. Of a word
+that nobody can read, the doubt counts, and the broker's positions decide (`reconcile`).
 """
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from _ext.core.types cimport (
-    BROKER_HALT, ILLEGAL_STEP, INTENT_CANCEL, INTENT_MODIFY, INTENT_PLACE, OUTCOME_AMBIGUOUS, OUTCOME_DONE, OUTCOME_HALT,
-    OUTCOME_RETRY, REC_INTENT, REC_STATE, ROLE_ENTRY, ROLE_EXIT, STATUS_CANCELLED, STATUS_COMPLETE, STATUS_OPEN,
-    STATUS_REJECTED, STRANGE_FILL, TABLE_FULL, BookRead, Intent, OrderUpdate, Reply, StateChange)
+    BROKER_HALT, FILL_PRESUMED, FILL_UNPRICED, ILLEGAL_STEP, INTENT_CANCEL, INTENT_MODIFY, INTENT_PLACE, OUTCOME_AMBIGUOUS,
+    OUTCOME_DONE, OUTCOME_HALT, OUTCOME_RETRY, REC_INTENT, REC_STATE, ROLE_ENTRY, ROLE_EXIT, STATUS_CANCELLED, STATUS_COMPLETE,
+    STATUS_OPEN, STATUS_REJECTED, STATUS_UNREADABLE, STRANGE_FILL, TABLE_FULL, UNREADABLE_ANSWER, BookRead, Intent, OrderUpdate,
+    Reply, StateChange)
 from _ext.trade.gate cimport REDUCING, Gate
 from _ext.trade.states cimport (
-    HEARD_DONE, HEARD_NOTHING, HEARD_REFUSED, ILLEGAL, NOT_FOUND, ORDER_ACCEPTED, ORDER_SENT, ORDER_UNKNOWN,
-    SAID_COMPLETE, SAID_OPEN, SAID_OVER, SAID_PENDING, STAY, after, is_live)
+    HEARD_DONE, HEARD_NOTHING, HEARD_REFUSED, ILLEGAL, NOT_FOUND, ORDER_ACCEPTED, ORDER_DEAD, ORDER_FILLED, ORDER_SENT,
+    ORDER_UNKNOWN, SAID_COMPLETE, SAID_OPEN, SAID_OVER, SAID_PENDING, STAY, after, is_live)
 
 cdef enum:
     SECOND = 1000000000
@@ -105,6 +109,7 @@ cdef class Orders:
         if self.trail.put(REC_INTENT, now, &intent, sizeof(intent)) == 0:
             return False
         self.n_serials += 1
+        o.most = max(o.most, intent.quantity)
         self.gate.count_request(now)
         o.busy = kind
         o.changed = now
@@ -206,7 +211,8 @@ cdef class Orders:
         cdef uint64_t i
         if 0 < update.intent <= self.n_orders:
             i = update.intent - 1
-            if self.orders[i].order_id[0] and memcmp(self.orders[i].order_id, update.order_id, sizeof(update.order_id)) != 0:
+            if (self.orders[i].order_id[0] and update.order_id[0]
+                    and memcmp(self.orders[i].order_id, update.order_id, sizeof(update.order_id)) != 0):
                 return NULL                        # the number is ours, the order is not: another life had it
             return &self.orders[i]
         if update.intent == 0 and update.order_id[0] != 0:
@@ -218,37 +224,118 @@ cdef class Orders:
     cdef void on_update(self, const OrderUpdate* update, int64_t now) noexcept:
         """State of one of our orders as the broker tells it; repeated and late ones change nothing."""
         cdef Order* o = self._find(update)
-        cdef int64_t quantity, worth
+        cdef int64_t filled
+        cdef bint is_over = update.status in (STATUS_COMPLETE, STATUS_CANCELLED, STATUS_REJECTED)
+        if update.status == STATUS_UNREADABLE:
+            self._unreadable(o, now)
+            return
         if o == NULL:
             return
         if o.order_id[0] == 0:
             memcpy(o.order_id, update.order_id, sizeof(o.order_id))
         if o.heard == 0:
             o.heard = now
-        if update.filled > max(o.quantity, max(o.new_quantity, update.quantity if update.is_look_up else 0)):
+        filled = self._told_filled(o, update)
+        if filled > o.most:
             self.set_state(0, REDUCING, STRANGE_FILL, now)     # more than was ever asked for: the positions will tell
+            o.doubted = o.doubted or now
             return
-        if update.filled > o.filled:
-            quantity, worth = update.filled - o.filled, update.value - o.value
-            o.filled, o.value = update.filled, update.value
-            self._filled(o, quantity, worth, now)
+        if update.is_doubtful:
+            o.doubted = o.doubted or now
+        else:
+            o.doubted = 0
+            self._recall(o, update)
+        self._fill_to(o, filled, update.value, now)
         if o.busy == INTENT_PLACE:                 # the stream was faster than the answer, or the answer was lost
             o.busy = 0
         self._learn(o, update)
+        o.is_final = is_over and not update.is_doubtful
         if update.status == STATUS_COMPLETE:
             self._hear(o, SAID_COMPLETE, now)
-        elif update.status == STATUS_CANCELLED or update.status == STATUS_REJECTED:
+        elif is_over:
             self._hear(o, SAID_OVER, now)
         else:
             self._hear(o, SAID_OPEN if update.status == STATUS_OPEN else SAID_PENDING, now)
         self._settle(o, now)
 
+    cdef void _unreadable(self, Order* o, int64_t now) noexcept:
+        """A word of the broker that nobody can read, of `o` or of no order known: counted, and told once an order."""
+        self.unreadable += 1
+        if o == NULL or o.doubted == 0:
+            self.alarm(UNREADABLE_ANSWER, o.id if o != NULL else 0, now)
+        if o != NULL:
+            o.doubted = o.doubted or now
+
+    cdef int64_t _told_filled(self, const Order* o, const OrderUpdate* update) noexcept:
+        """Quantity filled so far. An order that is complete was filled, whether or not the message says how much."""
+        if update.status != STATUS_COMPLETE or update.filled > 0:
+            return update.filled
+        return update.quantity if 0 < update.quantity <= o.most else o.quantity
+
+    cdef bint _is_price(self, const Order* o, int64_t filled, int64_t value) noexcept:
+        """Whether `value` can be what `filled` of the order cost: within a factor of two of what the order says."""
+        cdef double expected = <double>filled * <double>self._reference(o)
+        return value > 0 and (expected <= 0.0 or 0.5 * expected <= <double>value <= 2.0 * expected)
+
+    cdef void _fill_to(self, Order* o, int64_t filled, int64_t value, int64_t now) noexcept:
+        """`filled` of the order is filled by now, for `value` paise in all; without a price that can be, by what the order says."""
+        cdef int64_t quantity = filled - o.filled, worth
+        cdef bint is_told = self._is_price(o, filled, value)
+        if is_told and o.filled > 0 and quantity >= 0 and (o.is_unpriced or quantity == 0):
+            worth = value // filled * o.filled + value % filled * o.filled // filled   # the average is that of the first part too
+            if worth != o.value:
+                self._repriced(o, worth - o.value, now)
+            o.is_unpriced = 0
+        if quantity <= 0:
+            return
+        worth = value - o.value if is_told else quantity * self._reference(o)
+        if is_told and worth <= 0:                 # the parts contradict each other: the average of all is what is told
+            worth = value // filled * quantity
+        elif not is_told:
+            if not o.is_unpriced:
+                self.alarm(FILL_UNPRICED, o.id, now)
+            o.is_unpriced = 1
+        o.filled = filled
+        o.value += worth
+        self._filled(o, quantity, worth, now)
+
+    cdef void presume(self, Order* o, int64_t quantity, int64_t now) noexcept:
+        """The broker's positions show `quantity` more of the order filled than any word of it did."""
+        cdef int64_t worth = quantity * self._reference(o)
+        self.alarm(FILL_PRESUMED, o.id, now)
+        o.filled += quantity
+        o.value += worth
+        o.presumed += quantity
+        o.presumed_at = now
+        o.is_unpriced = 1
+        self._filled(o, quantity, worth, now)
+        if o.filled >= o.quantity and o.state != ORDER_DEAD:
+            self._hear(o, SAID_COMPLETE, now)
+        self._settle(o, now)
+
+    cdef void _recall(self, Order* o, const OrderUpdate* update) noexcept:
+        """A word that knows better than a presumption: what the positions showed was not this order's. What is held stays held."""
+        cdef int64_t part
+        if update.filled >= o.filled:
+            o.presumed = 0
+        if o.presumed == 0 or (update.began <= o.presumed_at and update.is_look_up):
+            return
+        if not update.is_look_up and update.status not in (STATUS_CANCELLED, STATUS_REJECTED):
+            return                                 # a late message of before
+        part = min(o.presumed, o.filled - update.filled)
+        o.value -= o.value // o.filled * part
+        o.filled -= part
+        o.presumed -= part
+        if o.state == ORDER_FILLED:
+            o.state = ORDER_ACCEPTED
+
     cdef void _learn(self, Order* o, const OrderUpdate* update) noexcept:
         """What kind of order it is by now: a read of the book asked for after our last answer knows best."""
-        if not update.is_look_up or update.order_type == 0 or o.busy or update.began <= o.answered or update.began <= o.changed:
+        if (not update.is_look_up or update.order_type == 0 or update.price <= 0 or o.busy or update.began <= o.answered
+                or update.began <= o.changed):
             return
         o.order_type, o.price, o.trigger = update.order_type, update.price, update.trigger
-        if update.quantity > 0:
+        if 0 < update.quantity <= o.most:
             o.quantity = update.quantity
 
     cdef void on_book(self, const BookRead* read, const uint64_t* ids, int64_t now) noexcept:
@@ -265,6 +352,8 @@ cdef class Orders:
             o = &self.orders[i]
             if o.missed < 0:
                 o.missed = 0
+                if o.doubted == 0:
+                    o.read = read.began
                 if o.read_after and read.began > o.read_after:
                     o.read_after = 0
                     self._settle(o, now)
@@ -283,6 +372,14 @@ cdef class Orders:
                 self._settle(o, now)
 
     # ---- what the positions make of it ----------------------------------------------------------------------------
+    cdef int64_t _reference(self, const Order* o) noexcept:
+        """Paise that a fill of `o` counts for until its price is told."""
+        return o.price
+
+    cdef void _repriced(self, Order* o, int64_t change, int64_t now) noexcept:
+        """What was filled of `o` is worth `change` more than it was booked at."""
+        o.value += change
+
     cdef void _filled(self, Order* o, int64_t quantity, int64_t worth, int64_t now) noexcept:
         """`quantity` more of `o` was filled, worth `worth` paise."""
 

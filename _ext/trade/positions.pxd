@@ -1,6 +1,6 @@
 # Positions and their one exit order each.
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
-from _ext.core.types cimport Candidate, GateDecision, Instrument
+from _ext.core.types cimport Band, Candidate, GateDecision, Instrument
 from _ext.market.market cimport Market
 from _ext.market.state cimport Row
 from _ext.trade.exits cimport Plan
@@ -49,6 +49,11 @@ cdef struct Ledger:           # of one instrument
     int64_t presumed          # change of `net` taken from the broker's positions; an order may yet explain it
     int64_t presumed_foreign  # the same, put down to others
     int64_t presumed_at
+    int64_t change            # the difference that read showed
+    int64_t others            # signed fills of orders that are not ours, by the last read of the book
+    int64_t others_known      # how much of them is in `foreign`, or was before the first read
+    int32_t is_unreadable     # 1: a row of this name could not be read
+    int32_t is_known          # 1: a read of the positions has told of this name
 
 cdef class Trader(Orders):
     cdef Market market
@@ -62,7 +67,11 @@ cdef class Trader(Orders):
     cdef int64_t denied       # now an exit was last refused by the broker's budgets
     cdef Ledger* ledger       # per instrument
     cdef int64_t holdings_began          # now the last read of the positions was asked for
+    cdef bint is_auction      # the closing auction has set the contracts' ranges anew, see _before_auction
     cdef void enter(self, const Candidate* c, int64_t now, int64_t minute) noexcept
+    cdef void on_bands(self, const Band* rows, int64_t n, int64_t now) noexcept
+    cdef void _new_band(self, uint32_t inst, int64_t lower, int64_t upper, int64_t now) noexcept
+    cdef void _before_auction(self, int64_t now) noexcept
     cdef void on_tick(self, Row* r, int64_t now) noexcept
     cdef void on_timer(self, int64_t now) noexcept
     cdef void on_feed(self, bint is_up, int64_t now) noexcept
@@ -70,7 +79,8 @@ cdef class Trader(Orders):
     cdef Slot* claim(self, uint32_t inst, int side) noexcept
     cdef Slot* owner(self, Order* o) noexcept
     cdef void exit_fill(self, Slot* s, Order* o, int64_t quantity, int64_t worth, int64_t now) noexcept
-    cdef void unwanted(self, uint32_t inst, int side, int64_t quantity, int64_t worth, uint64_t order, int64_t now) noexcept
+    cdef Slot* unwanted(self, uint32_t inst, int side, int64_t quantity, int64_t worth, uint64_t order, int reason,
+                        int64_t now) noexcept
     cdef void manage(self, Slot* s, int64_t now) noexcept
     cdef int64_t explained(self, Order* o, int64_t quantity) noexcept
     cdef int64_t _sure(self, const Slot* s, int64_t held) noexcept

@@ -9,13 +9,13 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from _ext.core.types cimport (
-    BROKER_BUDGET, DAILY_LOSS, DRAWDOWN, INTENT_MODIFY, INTENT_PLACE, JOURNAL_FULL, LATE_FILL, NO_FUTURE, OP_KILL,
+    BROKER_BUDGET, DAILY_LOSS, DRAWDOWN, INTENT_MODIFY, INTENT_PLACE, JOURNAL_FULL, KIND_FUTURE, LATE_FILL, NO_FUTURE, OP_KILL,
     PASS, REC_FILL, REC_GATE, REC_POSITION, REVERSED, ROLE_ENTRY, ROLE_EXIT, SECOND_EXIT, TYPE_LIMIT, TYPE_SL,
-    WHY_ENTRY, WHY_GROW, WHY_LATE, WHY_PROTECT, WHY_REPRICE, WHY_SHRINK, WHY_STALE_ENTRY, WHY_TRAIL, WHY_TWICE, Candidate, Fill,
-    GateDecision, Instrument, PositionChange)
+    WHY_ENTRY, WHY_GROW, WHY_LATE, WHY_PROTECT, WHY_REPRICE, WHY_SHRINK, WHY_STALE_ENTRY, WHY_TRAIL, WHY_TWICE, Band, Candidate,
+    Fill, GateDecision, Instrument, PositionChange)
 from _ext.market.market cimport Market
 from _ext.market.state cimport Row
-from _ext.trade.exits cimport marketable, plan_exits, stop_limit, trailed, why_exit
+from _ext.trade.exits cimport in_band, marketable, plan_exits, stop_order, trailed, why_exit
 from _ext.trade.fills cimport charges, day_of
 from _ext.trade.gate cimport MAX_SECTORS, POLICY_ATR, REDUCING, Gate
 from _ext.trade.orders cimport Order, Orders
@@ -27,6 +27,8 @@ cdef enum:
 cdef int64_t RETRY = SECOND               # between attempts of an exit that was refused, doubled each time
 cdef int64_t LONGEST = 30 * <int64_t>SECOND
 cdef int64_t QUIET = 2 * <int64_t>SECOND  # a read of the positions knows what happened so long before it
+cdef int64_t AUCTION_MINUTE = 360         # 15:15
+cdef double AUCTION_RANGE = 0.03 - 0.0025
 cdef int64_t AFTER_SQUARE_OFF = 2         # minutes: from then on an exit of ours could turn the broker's own round
 
 
@@ -196,13 +198,13 @@ cdef class Trader(Orders):
         cdef const Instrument* spec = &self.specs[s.inst]
         cdef Order* o = &self.orders[s.exit - 1] if s.exit else NULL
         cdef bint is_stop = why == WHY_PROTECT or why == WHY_GROW or why == WHY_TRAIL
-        cdef int64_t price, trigger = 0
+        cdef int64_t price = 0, trigger = 0
         cdef int order_type = TYPE_SL if is_stop else TYPE_LIMIT
         if why == WHY_SHRINK and o != NULL:           # what it is, for less
             order_type, price, trigger = o.order_type, o.price, o.trigger
         elif is_stop:
             trigger = s.plan.stop
-            price = stop_limit(r, spec, -s.side, trigger)
+            stop_order(r, spec, -s.side, &trigger, &price)
         else:
             price = marketable(r, spec, -s.side, self.gate.limits.protection)
         if price <= 0 or (o != NULL and now < o.retry_at):
@@ -214,7 +216,7 @@ cdef class Trader(Orders):
                 self._report(s, now)
             return
         if not self._ready(o, now) or (o.order_type == order_type and o.quantity - o.filled == held
-                                       and (o.trigger == trigger if is_stop else o.price == price)):
+                                       and (o.trigger == trigger and in_band(spec, o.price) if is_stop else o.price == price)):
             return
         if not self._may_exit(s, held, price, now):
             return
@@ -304,10 +306,15 @@ cdef class Trader(Orders):
 
     cdef void _protect(self, Slot* s, Row* r, Order* o, int64_t held, int64_t now) noexcept:
         """Nothing says the position should end: its stop rests for all of it, and what was triggered gets filled."""
+        cdef const Instrument* spec = &self.specs[s.inst]
         cdef int64_t price = r.bid if s.side > 0 else r.ask
-        cdef bint through = price > 0 and s.side * (price - s.plan.stop) <= 0
+        cdef int64_t trigger, limit
+        cdef bint through
         if price > 0 and (s.best == 0 or s.side * (price - s.best) > 0):
             s.best = price
+        s.plan.stop = trailed(&s.plan, &self.gate.limits, s.best, spec.tick)
+        trigger = s.plan.stop                         # where the band lets it rest; one that cannot rest anywhere is through
+        through = not stop_order(r, spec, -s.side, &trigger, &limit) or (price > 0 and s.side * (price - trigger) <= 0)
         if o == NULL or not is_live(o.state):         # a stop on the wrong side of the price would be rejected
             self._exit(s, r, WHY_REPRICE if through or s.rejects >= 2 else WHY_PROTECT, held, now)
             return
@@ -322,10 +329,9 @@ cdef class Trader(Orders):
                 self._exit(s, r, WHY_REPRICE, held, now)
             return
         s.triggered = 0
-        s.plan.stop = trailed(&s.plan, &self.gate.limits, s.best, self.specs[s.inst].tick)
         if o.quantity - o.filled < held:
             self._exit(s, r, WHY_GROW, held, now)
-        elif o.trigger != s.plan.stop:
+        elif o.trigger != trigger or not in_band(spec, o.price):
             self._exit(s, r, WHY_TRAIL, held, now)
 
     # ---- what the order table tells -----------------------------------------------------------------------------------
@@ -385,7 +391,7 @@ cdef class Trader(Orders):
                 self.exit_fill(s, o, quantity, worth, now)
             else:
                 self._book_fill(o, NULL, quantity, worth, 0, now)
-                self.unwanted(o.inst, o.side, quantity, worth, o.id, now)
+                self.unwanted(o.inst, o.side, quantity, worth, o.id, REVERSED, now)
             return
         if s == NULL:                                 # given up, and filled after all: protected like any other
             self.set_state(0, REDUCING, LATE_FILL, now)
@@ -428,16 +434,17 @@ cdef class Trader(Orders):
             realised = s.side * (part_worth - s.cost * part // s.bought)
         self._book_fill(o, s, quantity, worth, realised, now)
         if quantity > part:
-            self.unwanted(o.inst, o.side, quantity - part, worth - part_worth, o.id, now)
+            self.unwanted(o.inst, o.side, quantity - part, worth - part_worth, o.id, REVERSED, now)
 
-    cdef void unwanted(self, uint32_t inst, int side, int64_t quantity, int64_t worth, uint64_t order, int64_t now) noexcept:
-        """A position nobody asked for: it is taken over, and ends at once."""
+    cdef Slot* unwanted(self, uint32_t inst, int side, int64_t quantity, int64_t worth, uint64_t order, int reason,
+                        int64_t now) noexcept:
+        """A position nobody asked for: it is taken over, and ends at once. NULL: there is no room for it."""
         cdef Slot* s
-        self.set_state(0, REDUCING, REVERSED, now)
-        self.alarm(REVERSED, inst, now)
+        self.set_state(0, REDUCING, reason, now)
+        self.alarm(reason, inst, now)
         s = self.claim(inst, side)
         if s == NULL:
-            return
+            return NULL
         s.entry = order
         s.bought = quantity
         s.cost = worth
@@ -446,6 +453,22 @@ cdef class Trader(Orders):
         plan_exits(&s.plan, &self.gate.limits, self.specs[inst].tick, <double>worth / <double>max(quantity, <int64_t>1), s.atr)
         self._report(s, now)
         self.manage(s, now)
+        return s
+
+    cdef int64_t _reference(self, const Order* o) noexcept:
+        """What a fill counts for until its price is told: the limit, for an order without one the trigger or the last price."""
+        return o.price or o.trigger or self.market.rows[o.inst].ltp
+
+    cdef void _repriced(self, Order* o, int64_t change, int64_t now) noexcept:
+        """The broker told the average of what had been booked at the limit: cost, result and stop are set right, by a fill of 0."""
+        cdef Slot* s = self.owner(o)
+        cdef bint is_open = s != NULL and s.entry == o.id and s.bought > 0
+        o.value += change
+        if is_open:
+            s.cost += change
+            plan_exits(&s.plan, &self.gate.limits, self.specs[o.inst].tick, <double>s.cost / <double>s.bought, s.atr)
+            change = change * s.sold // s.bought
+        self._book_fill(o, s, 0, 0, -o.side * change, now)
 
     cdef void _book_fill(self, Order* o, Slot* s, int64_t quantity, int64_t worth, int64_t realised, int64_t now) noexcept:
         """Money and the record of one fill."""
@@ -458,7 +481,7 @@ cdef class Trader(Orders):
         fill.side = o.side
         fill.role = o.role
         fill.quantity = quantity
-        fill.price = worth // quantity
+        fill.price = worth // quantity if quantity else o.value // o.filled
         fill.charges = total - o.charged
         fill.realised = realised
         o.charged = total
@@ -476,6 +499,48 @@ cdef class Trader(Orders):
         """A new quote of an instrument with a position."""
         self.manage(&self.slots[r.position - 1], now)
 
+    cdef void on_bands(self, const Band* rows, int64_t n, int64_t now) noexcept:
+        """The exchange takes orders at other prices from now on."""
+        cdef int64_t k
+        for k in range(n):
+            if rows[k].inst < self.market.size:
+                self._new_band(rows[k].inst, rows[k].lower, rows[k].upper, now)
+
+    cdef void _new_band(self, uint32_t inst, int64_t lower, int64_t upper, int64_t now) noexcept:
+        """What rests outside is moved inside; an exit that was refused, perhaps for the old band, is tried at once."""
+        cdef Instrument* spec = &self.specs[inst]
+        cdef Slot* s
+        cdef int i
+        if spec.lower_band == lower and spec.upper_band == upper:
+            return
+        spec.lower_band, spec.upper_band = lower, upper
+        for i in range(self.top):
+            s = &self.slots[i]
+            if not s.used or s.inst != inst:
+                continue
+            s.pause = RETRY
+            s.rejects = 0
+            if s.exit and not is_live(self.orders[s.exit - 1].state):
+                self.orders[s.exit - 1].retry_at = now
+            self.manage(s, now)
+
+    cdef void _before_auction(self, int64_t now) noexcept:
+        """At the start of the closing auction the exchange sets the range of a stock's future anew, 3 % about the reference
+        price, and cancels what lies outside. A minute before, the range that is to come is taken for the band, a quarter of a
+        percent narrower since the reference is not known yet: what would be cancelled is replaced in time."""
+        cdef uint32_t inst
+        cdef const Instrument* spec
+        cdef int64_t last, lower, upper
+        self.is_auction = True
+        for inst in range(self.market.size):
+            spec = &self.specs[inst]
+            last = self.market.rows[inst].ltp
+            if spec.kind != KIND_FUTURE or last <= 0 or spec.under >= self.market.size or not self.specs[spec.under].cas:
+                continue
+            lower = <int64_t>(<double>last * (1.0 - AUCTION_RANGE))
+            upper = <int64_t>(<double>last * (1.0 + AUCTION_RANGE))
+            self._new_band(inst, max(spec.lower_band, lower), min(spec.upper_band, upper) if spec.upper_band > 0 else upper, now)
+
     cdef void on_feed(self, bint is_up, int64_t now) noexcept:
         """The feed came or went. Without it for too long positions are closed: nothing would tell when to."""
         self.gate.feed_up = is_up
@@ -489,6 +554,8 @@ cdef class Trader(Orders):
         if self.feed_lost < 0:                        # a restart: the silence is counted from here, not from the crash
             self.feed_lost = now
         self.is_blind = self.feed_lost > 0 and now - self.feed_lost >= self.gate.limits.feed_dead
+        if not self.is_auction and self.minute_of(now) >= AUCTION_MINUTE - 1:
+            self._before_auction(now)
         if self.gate.positions == 0:
             return
         self.revalue()

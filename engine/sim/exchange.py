@@ -14,11 +14,13 @@ import numpy as np
 from _ext.core.records import KINDS
 from _ext.trade.fills import charges_of, match
 from engine.market.instruments import Spec
-from engine.market.sessions import CLOSING_AUCTION_FROM, IST
+from engine.market.sessions import CLOSING_AUCTION_FROM, IST, epoch_ms
 
 EXCHANGE_NS = 8_000_000            # API to exchange and back to the portfolio stream
 SQUARE_OFF = {True: dt.time(15, 10), False: dt.time(15, 25)}
 """The broker's own end of intraday positions: closing-auction stocks, others (UPSTOX 8.5)."""
+NO_BAND = (0, 10**15)              # paise; of a name whose close nobody knows
+AUCTION_MINUTE = 360               # 15:15: what trades in continuous sessions until then
 SQUARE_OFF_FEE = 5900              # paise an order: Rs 50 and GST (UPSTOX 8.1)
 DONE = ("complete", "rejected", "cancelled")
 
@@ -97,7 +99,10 @@ class Exchange:
         self.share: Callable[[Order, int], int] = lambda order, quantity: quantity
         self._updates: list[tuple[int, dict[str, Any]]] = []
         self._next = 0
+        self.moved: dict[str, tuple[int, int]] = {}    # bands set anew since the morning
+        self.slid: dict[str, int] = {}                 # paise the others have slid by
         self._square_off_at: dict[bool, int] = {}
+        self._auction_at = 0
         self._days: int = -1
 
     # ---- the market ------------------------------------------------------------------------------------------------
@@ -169,12 +174,38 @@ class Exchange:
             self._square_off_at = {is_cas: round(dt.datetime.combine(date, at, IST).timestamp() * 1e9)
                                    for is_cas, at in SQUARE_OFF.items()}
             self._has_auction = date >= CLOSING_AUCTION_FROM
+            self._auction_at = epoch_ms(date, AUCTION_MINUTE) * 1_000_000 if self._has_auction else 0
+        for key in list(self.working):
+            self._outside(key, now)
+        if 0 < self._auction_at <= now:
+            self._auction_at = 0
+            self._new_ranges(now)
         for is_cas, at in list(self._square_off_at.items()):
             if now >= at:
                 del self._square_off_at[is_cas]
                 for key, spec in self.specs.items():
                     if (spec.is_cas and spec.kind == "equity" and self._has_auction) == is_cas:
                         self._square_off(key, now)
+
+    def slide(self, key: str, lower: int, upper: int, now: int) -> None:
+        """The exchange sets a band anew (paise), and cancels what rests outside."""
+        self.moved[key] = (lower, upper)
+        self._outside(key, now)
+
+    def _outside(self, key: str, now: int) -> None:
+        lower, upper = self.bands(key)
+        for order in list(self.working.get(key, ())):
+            if not lower <= order.price <= upper or (order.trigger and not lower <= order.trigger <= upper):
+                order.status, order.message = "cancelled", "cancelled by the exchange: outside the price band"
+                self._say(order, now)
+
+    def _new_ranges(self, now: int) -> None:
+        """The closing auction begins: futures of its stocks trade within 3 % of the reference from now on (UPSTOX 8.5)."""
+        for key, spec in self.specs.items():
+            stock = self.specs.get(spec.underlying)
+            if spec.kind == "future" and stock is not None and stock.is_cas and key in self.book:
+                last = self.last(key)
+                self.slide(key, -(-last * 97 // 100 // spec.tick) * spec.tick, last * 103 // 100 // spec.tick * spec.tick, now)
 
     def _square_off(self, key: str, now: int) -> None:
         for order in list(self.working.get(key, ())):
@@ -249,6 +280,8 @@ class Exchange:
             reason = f"Quantity exceeds freeze quantity {spec.freeze}"
         elif order.price <= 0 or order.price % spec.tick or order.trigger % spec.tick:
             reason = "Price is not a multiple of the tick size"
+        elif not self._is_inside(order.key, order.price, order.trigger):
+            reason = "The price is outside the circuit limits"
         elif order.quantity * order.price > 5 * self.available() and not self._reduces(order):
             reason = "Insufficient funds"
         if reason:
@@ -263,6 +296,10 @@ class Exchange:
         if order.filled == before:
             self._say(order, now)
 
+    def _is_inside(self, key: str, price: int, trigger: int) -> bool:
+        lower, upper = self.bands(key)
+        return lower <= price <= upper and (not trigger or lower <= trigger <= upper)
+
     def _reduces(self, order: Order) -> bool:
         held = self.position.get(order.key, [0, 0, 0, 0])
         return (held[0] - held[2]) * order.side < 0
@@ -276,6 +313,10 @@ class Exchange:
         quantity = int(body.get("quantity") or order.quantity)
         if quantity <= order.filled:
             return error(400, "UDAPI1052", "Quantity must be more than what is filled")
+        if not self._is_inside(order.key, _paise(body["price"]), _paise(body.get("trigger_price") or 0)):
+            order.message = "not modified: the price is outside the circuit limits"      # by the exchange, after the API took it
+            self._say(order, now)
+            return accepted({"order_id": order.order_id})
         order.quantity, order.price = quantity, _paise(body["price"])
         order.trigger, order.order_type = _paise(body.get("trigger_price") or 0), body["order_type"]
         order.status = "trigger pending" if order.order_type == "SL" else "open"
@@ -301,12 +342,25 @@ class Exchange:
         return int(self.book[key]["ltp"]) if key in self.book else self.specs[key].price
 
     def bands(self, key: str) -> tuple[int, int]:
-        """Circuit limits: those of the specification, else 10 % about yesterday's close, on the grid."""
+        """Circuit limits by now: as they were last set, else those of the specification, else 10 % about yesterday's close, on
+        the grid; both edges slide by 5 % where the price comes within 1 % of one (UPSTOX 8.4)."""
+        if key in self.moved:
+            return self.moved[key]
         spec = self.specs[key]
-        if spec.lower or spec.upper:
-            return spec.lower, spec.upper
         close = int(self.book[key]["cp"]) if key in self.book and self.book[key]["cp"] > 0 else spec.price
-        return -(-close * 9 // 10 // spec.tick) * spec.tick, close * 11 // 10 // spec.tick * spec.tick
+        lower, upper = spec.lower, spec.upper
+        if not lower and not upper:
+            if close <= 0:
+                return NO_BAND
+            lower, upper = -(-close * 9 // 10 // spec.tick) * spec.tick, close * 11 // 10 // spec.tick * spec.tick
+        step, last = max(close // 20 // spec.tick * spec.tick, spec.tick), self.last(key)
+        slid = self.slid.get(key, 0)
+        while last * 100 > (upper + slid) * 99:
+            slid += step
+        while last * 100 < (lower + slid) * 101 and lower + slid > step:
+            slid -= step
+        self.slid[key] = slid
+        return lower + slid, upper + slid
 
     def profit(self) -> tuple[int, int]:
         """(realised, unrealised) of the day in paise, before charges."""

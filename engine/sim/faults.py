@@ -6,6 +6,7 @@ may stay invisible for half a minute, messages may be late, repeated, out of ord
 import math
 import random
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from engine.sim.exchange import Exchange, Order
 from engine.trade.protocol import Request
 
+Row = dict[str, Any]
 MEDIAN_NS, SPREAD = 35_000_000, 0.45
 """Round trip of an order request: 30-45 ms claimed, some far slower (UPSTOX 7.14); p99 is about 100 ms."""
 
@@ -36,6 +38,9 @@ class Rates:
     repeat_update: float = 0.0
     late_update: float = 0.0        # up to five seconds, so out of order
     disconnect: float = 0.0         # the order stream drops, per market second
+    unpriced: float = 0.0           # an order's rows and messages tell no average, or an absurd one, for up to a minute
+    garbled: float = 0.0            # an order's rows and messages lack quantity, tag, id or time, or contradict themselves, so long
+    garbled_position: float = 0.0   # a read of the positions has a row that nobody can read
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,35 @@ class Journey:
     is_done: bool = True
 
 
+def _but(**fields: Any) -> Callable[[Row], Row]:
+    return lambda row: row | fields
+
+
+def _without(*names: str) -> Callable[[Row], Row]:
+    return lambda row: {name: value for name, value in row.items() if name not in names}
+
+
+BAD_PRICES: tuple[Callable[[Row], Any], ...] = (
+    _but(average_price=0), _but(average_price=None), _without("average_price"), _but(average_price="n/a"), _but(average_price=[]),
+    _but(average_price=-1.0), _but(average_price=float("nan")), _but(average_price=1e308),
+    lambda row: row | {"average_price": row["average_price"] * 100},                       # in paise
+    lambda row: row | {"average_price": f"{row['average_price']:,.2f}"})
+"""What becomes of an order's price: its fill counts all the same."""
+BAD_ROWS: tuple[Callable[[Row], Any], ...] = (
+    _but(filled_quantity=None, pending_quantity=None), _without("filled_quantity"), _but(filled_quantity="many"), _but(tag=None),
+    _but(filled_quantity=-5), _without("tag"), _but(status=None), _but(status=7), _without("quantity", "pending_quantity"),
+    _but(quantity="ten"), _but(quantity=1e30), _without("order_timestamp", "exchange_timestamp"), _without("price"),
+    _but(order_timestamp=1.7e12), _without("order_id"), lambda row: [], lambda row: None, _but(filled_quantity=True),
+    lambda row: row | {"filled_quantity": 0} if row["status"] == "complete" else row,
+    lambda row: row | {"filled_quantity": str(row["filled_quantity"]), "quantity": f"{row['quantity']}.0"},
+    lambda row: row | {"filled_quantity": row["quantity"] * 100} if row["filled_quantity"] else row,
+    lambda row: row | {"tag": row["tag"][:-2] if row["tag"] else None})
+"""What becomes of the rest of it: the broker's positions decide."""
+BAD_POSITIONS: tuple[Callable[[Row], Any], ...] = (
+    _but(quantity=None), _but(quantity="x"), _without("quantity"), _but(product=None), _but(product="intraday"),
+    _without("instrument_token"), lambda row: None, _but(quantity=float("inf")))
+
+
 class Line:
     """The way to and from one `exchange`. Draws in the order of the calls: the same run draws the same."""
 
@@ -56,6 +90,7 @@ class Line:
         self.draw = random.Random(self.rates.seed)
         self.is_clear = all(getattr(self.rates, f.name) == 0 for f in fields(Rates) if f.name != "seed")
         self.hidden: dict[str, int] = {}
+        self.bad: dict[str, tuple[Callable[[Row], Any], int]] = {}
         if not self.is_clear:
             exchange.veto = self._veto
             exchange.share = self._share
@@ -99,11 +134,37 @@ class Line:
         """The book as it shows at `now`."""
         return [row for row in rows if self.hidden.get(row["order_id"], 0) <= now] if self.hidden else rows
 
+    def shown(self, rows: list[Row], now: int) -> list[Any]:
+        """The rows of the book as the broker tells them, which may be wrong."""
+        return [self.told(row, now) for row in rows]
+
+    def positions(self, rows: list[Row], now: int) -> list[Any]:
+        """The rows of the positions, one of them perhaps such as nobody can read."""
+        if not rows or not self._hit(self.rates.garbled_position):
+            return rows
+        at = self.draw.randrange(len(rows))
+        return [self.draw.choice(BAD_POSITIONS)(row) if i == at else row for i, row in enumerate(rows)]
+
+    def told(self, row: Row, now: int) -> Any:
+        """An order's row or message as the broker tells it. Whether it is told badly is drawn once an order, and lasts."""
+        if self.is_clear:
+            return row
+        order_id = row["order_id"]
+        if order_id not in self.bad:
+            kinds = BAD_PRICES if self._hit(self.rates.unpriced) else BAD_ROWS if self._hit(self.rates.garbled) else None
+            until = now + round(self.draw.random() * 60e9) if self.draw.random() < 0.7 else 1 << 62
+            self.bad[order_id] = (self.draw.choice(kinds), until) if kinds else (dict, 0)
+        change, until = self.bad[order_id]
+        if now >= until or not (self.rates.unpriced or self.rates.garbled):
+            return row
+        return change(dict(row))
+
     def messages(self, due: int, message: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
         """When a message of the order stream arrives: never, once or more often."""
         if self.is_clear:
             return [(due, message)]
-        due = max(due, self.hidden.get(message["order_id"], 0))
+        order_id, message = message["order_id"], self.told(message, due)
+        due = max(due, self.hidden.get(order_id, 0))
         if self._hit(self.rates.drop_update):
             return []
         if self._hit(self.rates.late_update):

@@ -128,7 +128,9 @@ class SimServer:
             if status == 200 and answer is not None and request.path == "/v3/order/place":
                 self.line.on_placed(answer["data"]["order_ids"][0], self.now())
             if status == 200 and answer is not None and request.path == "/v2/order/retrieve-all":
-                answer = answer | {"data": self.line.visible(answer["data"], self.now())}
+                answer = answer | {"data": self.line.shown(self.line.visible(answer["data"], self.now()), self.now())}
+            if status == 200 and answer is not None and request.path == "/v2/portfolio/short-term-positions":
+                answer = answer | {"data": self.line.positions(answer["data"], self.now())}
         if journey.back_ns is None:
             return await self._cut(request)
         if journey.error is not None:

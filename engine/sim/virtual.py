@@ -14,12 +14,12 @@ from engine.sim.exchange import Exchange
 from engine.sim.faults import Line
 from engine.sim.rest import Rest
 from engine.sim.virtual_feed import VirtualFeed
-from engine.trade import protocol
+from engine.trade import bands, protocol
 from engine.trade.outgoing import Outgoing
 from engine.trade.reconcile import READS, Reconciler
 
 FRAME, TIMER, LINK, REPLY, STOP = 5, 6, 7, 8, 14
-ARRIVE, ANSWER, MESSAGE, READ, SHOWN, NET = 0, 1, 2, 3, 4, 5
+ARRIVE, ANSWER, MESSAGE, READ, SHOWN, NET, BANDS, QUOTED = 0, 1, 2, 3, 4, 5, 6, 7
 TIMER_NS = 250_000_000
 TIMEOUT_NS = 5_000_000_000         # of the HTTP client: an answer later than this is none
 
@@ -53,8 +53,9 @@ class VirtualRun:
         self.now = 0
         inst_of = {core.instrument(i)["key"].rstrip(b"\0").decode(): i for i in range(core.keys.size)}
         self.keys = {i: key for key, i in inst_of.items()}
+        self.bands = bands.BandWatch(core, self.keys, lambda kind, payload: core.feed(kind, self.now, payload))
         self.reconciler = Reconciler(core, self.engine, nonces, inst_of, lambda kind, payload: core.feed(kind, self.now, payload),
-                                     is_fresh)
+                                     is_fresh, on_unexpected_end=self.bands.soon)
         self.has_stream = True
 
     def run(self) -> None:
@@ -105,6 +106,8 @@ class VirtualRun:
                 self._push(due, NET, (kind, detail))
         for what in self.reconciler.due(now):
             self._push(now + self.line.latency(), READ, (self.life, what, now))
+        for keys in self.bands.due(now):
+            self._push(now + self.line.latency(), BANDS, (self.life, keys))
         self._drain(now)
 
     def _net(self, now: int, kind: int, what: Any) -> None:
@@ -159,6 +162,10 @@ class VirtualRun:
             self._net(due, *what)
         elif kind == SHOWN and what[0] == self.life:
             self._shown(due, *what[1:])
+        elif kind == BANDS:
+            self._read_bands(due, *what)
+        elif kind == QUOTED and what[0] == self.life:
+            self.bands.on_quotes(what[1])
         elif kind == ANSWER and what[0] == self.life:
             self.core.feed(REPLY, due, what[1])
         elif kind == MESSAGE and self.has_stream:
@@ -189,8 +196,17 @@ class VirtualRun:
         journey = self.line.journey(protocol.Request("GET", READS[what]))
         status, body = self.rest.call("GET", READS[what], None, None, due)
         good = journey.error is None and status == 200
-        rows = self.line.visible(body["data"], due) if good and what == "book" else body["data"] if good else None
+        rows = None
+        if good:
+            rows = (self.line.shown(self.line.visible(body["data"], due), due) if what == "book"
+                    else self.line.positions(body["data"], due))
         self._push(due + (journey.back_ns or 0), SHOWN, (life, what, began, rows))
+
+    def _read_bands(self, due: int, life: int, keys: list[str]) -> None:
+        """Quotes of some names, for their bands."""
+        if life == self.life and self.line.journey(protocol.Request("GET", bands.PATH)).error is None:
+            _, body = self.rest.call("GET", bands.PATH, None, {"instrument_key": ",".join(keys)}, due)
+            self._push(due + self.line.latency(), QUOTED, (life, body["data"]))
 
     def _shown(self, due: int, what: str, began: int, rows: list[dict[str, Any]] | None) -> None:
         if rows is None:

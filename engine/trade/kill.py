@@ -19,6 +19,7 @@ from _ext.core.records import OPERATOR_STATES
 from _ext.trail.status import StatusBlock
 from engine.trade import protocol
 from engine.trade.api import Api
+from engine.trade.bands import band_of
 from engine.trade.broker import clean
 from engine.trade.protocol import Request
 from engine.trade.reconcile import READS, TERMINAL
@@ -236,18 +237,20 @@ class Flattener:
 
 
 def limit_price(quote: dict[str, Any], net: int, distance: float, tick: int) -> int:
-    """Paise of a limit that closes `net` now: `distance` beyond the other side's best, inside the circuit limits; 0: unknown."""
+    """Paise of a limit that closes `net` now: `distance` beyond the other side's best, on the grid; 0: unknown. The circuit
+    limits cut the distance, never the trade: where the best is beyond one, that one is old."""
     depth = quote.get("depth") or {}
     best = protocol.paise(((depth.get("buy") if net > 0 else depth.get("sell")) or [{}])[0].get("price"))
     best = best or protocol.paise(quote.get("last_price"))
     if best <= 0:
         return 0
     step = max(tick, 1)
-    lower, upper = protocol.paise(quote.get("lower_circuit_limit")), protocol.paise(quote.get("upper_circuit_limit"))
+    lower, upper = band_of(quote) or (0, 0)
     if net > 0:
-        return max(int(best * (1 - distance)) // step * step, lower, step)
+        price = max(int(best * (1 - distance)) // step * step, step)
+        return max(price, -(-lower // step) * step) if lower <= best else price
     price = -(-int(best * (1 + distance)) // step) * step
-    return min(price, upper) if upper else price
+    return min(price, upper // step * step) if upper >= best else price
 
 
 def slices(quantity: int, freeze: int) -> list[int]:

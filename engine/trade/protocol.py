@@ -2,13 +2,15 @@
 
 Shapes from UPSTOX 3.2, 4.3; the broker's 17 status words from UPSTOX 2.
 """
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from _ext.core.records import ADOPTED, BOOK, HOLDING, LINK, ORDER_UPDATE, QUOTE, REPLY
+from _ext.core.records import ADOPTED, BAND, BOOK, HOLDING, LINK, ORDER_UPDATE, QUOTE, REPLY
 from engine.market.instruments import NO_INST
 
 PLACE, MODIFY, CANCEL = 1, 2, 3
@@ -19,7 +21,8 @@ STATUSES = {
     "open": 2, "trigger pending": 2, "not modified": 2, "not cancelled": 2, "modified": 2,
 }
 """Status word -> OrderStatus; every word not listed is on its way (pending)."""
-PENDING = 1
+PENDING, UNREADABLE = 1, 0
+MOST_RUPEES, MOST_SHARES = 1e9, 2**31 - 1
 
 HALTING = {"UDAPI100050", "UDAPI100016", "UDAPI100067", "UDAPI100073", "UDAPI1154", "UDAPI1156", "UDAPI1221",
            "UDAPI100049", "UDAPI1161", "UDAPI1186"}
@@ -58,15 +61,15 @@ def tag_of(engine: str, nonce: str, intent: int, role: int) -> str:
     return tag
 
 
-def read_tag(tag: str | None, engine: str) -> Tag | None:
+def read_tag(tag: Any, engine: str) -> Tag | None:
     """The tag's parts; None where the order is not of this engine."""
-    parts = str(tag or "").split(".")
+    parts = tag.split(".") if isinstance(tag, str) and len(tag) <= 64 else []
     if len(parts) != 4 or parts[0] != engine or not parts[2].isascii() or not parts[2].isdigit():
         return None
     return Tag(engine, parts[1], int(parts[2]), 1 if parts[3] == "e" else 2)
 
 
-def intent_of(tag: str | None, engine: str, nonces: Collection[str]) -> int:
+def intent_of(tag: Any, engine: str, nonces: Collection[str]) -> int:
     """The intent a tag of ours names; 0 when the order is not of this run: numbers start again in every run, so the
     nonce must be one this run has used."""
     parts = read_tag(tag, engine)
@@ -140,48 +143,119 @@ def local_refusal(intent: int, kind: int, why: str) -> bytes:
 
 
 def paise(rupees: Any) -> int:
-    """Rupees of the broker's JSON as paise; 0 where there is none."""
-    return round(float(rupees or 0) * 100)
+    """Rupees of the broker's JSON as paise; 0 where there is none. ValueError for what is no price, or none that can be."""
+    amount = number_of(rupees)
+    if amount is not None and abs(amount) >= MOST_RUPEES:
+        raise ValueError(f"{amount} rupees")
+    return round((amount or 0.0) * 100)
 
 
-def worth_of(message: dict[str, Any]) -> tuple[int, int]:
-    """(filled quantity, paise x quantity) of an order message; ValueError for a fill without a price."""
-    filled, average = int(message.get("filled_quantity") or 0), float(message.get("average_price") or 0)
-    if filled < 0 or (filled and not 0 < average < 1e9):
-        raise ValueError(f"{filled} filled at {average}")
-    return filled, round(average * 100 * filled)
+def number_of(value: Any) -> float | None:
+    """A number of the broker's JSON, also one written as text; None where there is none. ValueError for anything else."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or len(str(value)) > 32:
+        raise ValueError(f"{type(value).__name__} where a number should be")
+    number = float(value.replace(",", "") if isinstance(value, str) else value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} where a number should be")
+    return number
 
 
-def update_record(message: dict[str, Any], intent: int, began: int = 0) -> bytes:
+def quantity_of(value: Any) -> int | None:
+    """A whole number of the broker's JSON within int32's range either way; None where there is none, ValueError for anything
+    else."""
+    number = number_of(value)
+    if number is None:
+        return None
+    if number != int(number) or abs(number) > MOST_SHARES:
+        raise ValueError(f"{number} where a quantity should be")
+    return int(number)
+
+
+def filled_of(message: Mapping[str, Any]) -> tuple[int, bool]:
+    """(filled quantity, whether the message leaves that in doubt): what is filled may be missing, or contradict the status.
+    ValueError where it cannot be read."""
+    filled, pending, quantity = (quantity_of(message.get(name)) for name in ("filled_quantity", "pending_quantity", "quantity"))
+    if filled is None and quantity and pending is not None and 0 <= pending <= quantity:
+        filled = quantity - pending
+    if (filled is not None and filled < 0) or (quantity is not None and quantity < 0):
+        raise ValueError(f"{filled} of {quantity} filled")
+    is_complete = message.get("status") == "complete"
+    return filled or 0, filled is None or (is_complete and quantity is not None and filled < quantity)
+
+
+def worth_of(message: Mapping[str, Any], filled: int) -> int:
+    """Paise x quantity that `filled` cost; 0 where the message does not tell an average that can be."""
+    try:
+        average = number_of(message.get("average_price")) or 0.0
+    except ValueError:
+        return 0
+    return round(average * 100 * filled) if 0 < average < MOST_RUPEES else 0
+
+
+def id_of(value: Any) -> bytes:
+    """The broker's id of an order; empty where it does not tell one. ValueError for one that cannot be."""
+    text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    if not text.isascii() or len(text) > 32:
+        raise ValueError("an order id that cannot be")
+    return text.encode()
+
+
+def update_record(message: Mapping[str, Any], intent: int, began: int = 0) -> bytes:
     """The ORDER_UPDATE record of an order of ours as portfolio stream or book tell it.
 
     `began` is when a read of the book was asked for, 0 for the stream. `intent` 0: an order of an earlier life, known by the
-    broker's id. ValueError, TypeError or OverflowError where the message makes no sense.
-    """
+    broker's id. A fill whose price is missing or absurd is a fill: its value is 0. ValueError where status or quantities make no
+    sense. """
     row = np.zeros(1, ORDER_UPDATE)
-    filled, value = worth_of(message)
+    filled, is_doubtful = filled_of(message)
     row["intent"], row["is_look_up"], row["began"] = intent, began > 0, began
-    row["status"] = STATUSES.get(str(message.get("status", "")), PENDING)
-    row["filled"], row["quantity"], row["value"] = filled, int(message.get("quantity") or 0), value
-    row["order_id"] = str(message.get("order_id", "")).encode()[:32]
+    row["status"] = status_of(message.get("status"))
+    row["filled"], row["quantity"] = filled, quantity_of(message.get("quantity")) or 0
+    row["value"], row["is_doubtful"] = worth_of(message, filled), is_doubtful
+    row["order_id"] = id_of(message.get("order_id"))
     row["order_type"] = {"LIMIT": 1, "SL": 2}.get(str(message.get("order_type")), 0)
     row["price"], row["trigger"] = paise(message.get("price")), paise(message.get("trigger_price"))
     return row.tobytes()
 
 
-def adopted_record(message: dict[str, Any], engine: str, inst: int) -> bytes:
+def status_of(word: Any) -> int:
+    """OrderStatus of one of the broker's words; one not known is on its way. ValueError for what is no word."""
+    if not isinstance(word, str) or not word:
+        raise ValueError("no status")
+    return STATUSES.get(word.strip().lower(), PENDING)
+
+
+def unreadable_record(intent: int, began: int = 0) -> bytes:
+    """The ORDER_UPDATE record of a row or message that nobody can read; `intent` 0: of an order unknown."""
+    row = np.zeros(1, ORDER_UPDATE)
+    row["intent"], row["is_look_up"], row["began"], row["status"] = intent, began > 0, began, UNREADABLE
+    return row.tobytes()
+
+
+def adopted_record(message: Mapping[str, Any], engine: str, inst: int) -> bytes:
     """The ADOPTED record of a book row with our tag from an earlier life; `inst` is its row of the instrument table."""
     tag = read_tag(message.get("tag"), engine)
     assert tag is not None
     row = np.zeros(1, ADOPTED)
-    filled, value = worth_of(message)
-    row["inst"], row["role"], row["side"] = inst, tag.role, 1 if message.get("transaction_type") == "BUY" else -1
-    row["status"] = STATUSES.get(str(message.get("status", "")), PENDING)
+    filled, _ = filled_of(message)
+    row["inst"], row["role"], row["side"] = inst, tag.role, side_of(message)
+    row["status"] = status_of(message.get("status"))
     row["order_type"] = {"LIMIT": 1, "SL": 2}.get(str(message.get("order_type")), 1)
-    row["quantity"], row["filled"], row["value"] = int(message.get("quantity") or 0), filled, value
+    row["quantity"], row["filled"] = quantity_of(message.get("quantity")) or filled, filled
+    row["value"] = worth_of(message, filled)
     row["price"], row["trigger"] = paise(message.get("price")), paise(message.get("trigger_price"))
-    row["order_id"] = str(message.get("order_id", "")).encode()[:32]
+    row["order_id"] = id_of(message.get("order_id"))
     return row.tobytes()
+
+
+def side_of(message: Mapping[str, Any]) -> int:
+    """+1 bought, -1 sold. ValueError where it does not say."""
+    side = {"BUY": 1, "SELL": -1}.get(str(message.get("transaction_type")).upper())
+    if side is None:
+        raise ValueError("neither bought nor sold")
+    return side
 
 
 def link_record(which: int, is_up: bool, code: int = 0) -> bytes:
@@ -215,10 +289,27 @@ def book_record(ids: Collection[int], began: int) -> bytes:
     return head.tobytes() + np.array(sorted(ids), np.uint64).tobytes()
 
 
-def holdings_record(quantities: dict[int, int], began: int) -> bytes:
-    """The HOLDINGS record of a read of the positions asked for at `began`; instrument row -> net quantity."""
-    rows = np.zeros(1 + len(quantities), HOLDING)
+def holdings_record(quantities: Mapping[int, int], began: int, others: Mapping[int, int] = MappingProxyType({}),
+                    unreadable: Collection[int] = ()) -> bytes:
+    """The HOLDINGS record of a read of the positions asked for at `began`: instrument row -> net quantity.
+
+    `others`: what orders that are not ours filled there, by the last full read of the book. `unreadable`: names with a row that
+    nobody can read; NO_INST among them for one whose name is not known either.
+    """
+    names = sorted({*quantities, *others, *unreadable} - {NO_INST})
+    rows = np.zeros(1 + len(names), HOLDING)
     rows["began"] = began
-    rows["inst"][0] = NO_INST
-    rows["inst"][1:], rows["quantity"][1:] = list(quantities), list(quantities.values())
+    rows["inst"][0], rows["is_unreadable"][0] = NO_INST, NO_INST in unreadable
+    rows["inst"][1:] = names
+    rows["quantity"][1:] = [quantities.get(inst, 0) for inst in names]
+    rows["others"][1:] = [others.get(inst, 0) for inst in names]
+    rows["is_unreadable"][1:] = [inst in unreadable for inst in names]
+    return rows.tobytes()
+
+
+def bands_record(bands: Mapping[int, tuple[int, int]]) -> bytes:
+    """The BANDS record: instrument row -> (lower, upper) in paise."""
+    rows = np.zeros(len(bands), BAND)
+    rows["inst"] = list(bands)
+    rows["lower"], rows["upper"] = [low for low, _ in bands.values()], [high for _, high in bands.values()]
     return rows.tobytes()

@@ -1,9 +1,12 @@
 """What must be read of the broker, when, and the records the answers become. Pure: no clock, no I/O; live, paper and
-virtual runs use the same object."""
-from collections.abc import Callable, Sequence
+virtual runs use the same object.
+
+No row and no message is dropped: one that nobody can read becomes a record that says so, and the positions decide."""
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from _ext.wiring import Core
+from engine.market.instruments import NO_INST
 from engine.trade import protocol
 
 ORDER_UPDATE, BOOK, HOLDINGS, ADOPTED = 9, 15, 16, 17
@@ -15,6 +18,9 @@ UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
 """What a message of the broker that makes no sense raises."""
 READS = {"book": "/v2/order/retrieve-all", "positions": "/v2/portfolio/short-term-positions"}
 TERMINAL = ("complete", "rejected", "cancelled", "cancelled after market order")
+OTHER_PRODUCTS = ("D", "CNC", "MTF", "CO", "OCO", "NRML")
+MOST_STRANGE = 64
+"""Rows of unknown orders that are recorded as unreadable, a life: a book full of nonsense must not fill the journal."""
 
 
 class Reconciler:
@@ -22,19 +28,21 @@ class Reconciler:
 
     `feed(kind, payload)` takes the records. `is_fresh`: the journal knows nothing of this day yet, so orders of this engine in
     the first book are of an earlier life and are adopted. `on_second_engine` is called when orders with our mark
-    appear that nobody here sent.
+    appear that nobody here sent, `on_unexpected_end` with the name's row when the broker refused or cancelled an order of ours.
     """
 
     def __init__(self, core: Core, engine: str, nonces: Sequence[str], keys: dict[str, int], feed: Callable[[int, bytes], Any],
                  is_fresh: bool = True, on_second_engine: Callable[[str], Any] = lambda tag: None,
-                 on_note: Callable[[str], Any] = lambda text: None):
+                 on_note: Callable[[str], Any] = lambda text: None, on_unexpected_end: Callable[[int], Any] = lambda inst: None):
         self.on_note, self.bound = on_note, core.counts()["orders"]
         self.core, self.engine, self.nonces, self.keys, self.feed = core, engine, nonces, keys, feed
-        self.is_fresh, self.on_second_engine = is_fresh, on_second_engine
+        self.is_fresh, self.on_second_engine, self.on_unexpected_end = is_fresh, on_second_engine, on_unexpected_end
         self.next = {"book": 0, "positions": 0}
         self.under_way: set[str] = set()
         self.known: set[str] = set()          # the broker's ids of orders that are not this run's and were there at the start
-        self.over: set[str] = set()           # ids whose end the core has been told
+        self.over: set[str] = set()           # ids whose end the core has been told, and how much was filled at what price
+        self.others: dict[int, int] = {}      # signed fills of orders that are not ours, by the last full read of the book
+        self.strange = 0
         self.has_book = self.has_positions = False
 
     @property
@@ -45,9 +53,10 @@ class Reconciler:
     def due(self, now: int) -> list[str]:
         """What to read now; each named read must be answered by on_book, on_positions or failed."""
         core = self.core
-        pace = "unclear" if core.unclear or core.differs else "live" if core.has_live_orders() or core.ghosts else "idle"
+        is_unclear = core.unclear > 0
+        pace = "unclear" if is_unclear or core.differs else "live" if core.has_open_questions() or core.ghosts else "idle"
         self.next["book"] = min(self.next["book"], now + BOOK_EVERY[pace])
-        pace = "differ" if core.differs else "open" if core.states()[3] else "idle"
+        pace = "differ" if core.differs or is_unclear or core.ghosts else "open" if core.states()[3] else "idle"
         self.next["positions"] = min(self.next["positions"], now + POSITIONS_EVERY[pace])
         if not self.has_book:                 # orders first: positions are judged by what they explain
             wanted = ["book"]
@@ -68,79 +77,173 @@ class Reconciler:
         self.under_way.discard(what)
         self.next[what] = now + SECOND
 
-    def on_book(self, rows: Sequence[dict[str, Any]], began: int) -> None:
-        """A full order book, asked for at `began`. A row that makes no sense is told and left out; it neither hides the others nor
-        counts as missing."""
+    # ---- the order book ------------------------------------------------------------------------------------------------
+    def on_book(self, rows: Sequence[Any], began: int) -> None:
+        """A full order book, asked for at `began`. A row that makes no sense neither hides the others nor counts as missing."""
         self.under_way.discard("book")
-        ours = [row for row in rows if protocol.read_tag(row.get("tag"), self.engine) is not None]
+        good = [row for row in rows if isinstance(row, Mapping)]
+        for _ in range(len(rows) - len(good)):
+            self._unreadable(0, "a row of the order book is none", began)
         if not self.has_book:
-            self._adopt(ours)
-        seen = []
-        for row in ours:
-            order_id, intent = str(row.get("order_id")), self._intent(row)
+            self._adopt([row for row in good if protocol.read_tag(row.get("tag"), self.engine) is not None])
+        seen: set[int] = set()
+        others: dict[int, int] = {}
+        for row in good:
+            intent = self._row(row, others, began)
             if intent:
-                seen.append(intent)
-            elif order_id not in self.known:
-                self.known.add(order_id)
-                if self.has_book:
-                    self.on_second_engine(str(row.get("tag")))
-            if order_id in self.over:
-                continue
-            try:
-                self.feed(ORDER_UPDATE, protocol.update_record(row, intent, began))
-            except UNREADABLE as error:
-                self.on_note(f"a row of the order book was not understood: {type(error).__name__}")
-                continue
-            if row.get("status") in TERMINAL:
-                self.over.add(order_id)
+                seen.add(intent)
+        self.others = others
         self.has_book = True
         self.feed(BOOK, protocol.book_record(seen, began))
 
-    def _adopt(self, ours: Sequence[dict[str, Any]]) -> None:
+    def _row(self, row: Mapping[str, Any], others: dict[int, int], began: int) -> int:
+        """One row of the book; the number of our order it is about, 0 where it is about none of this run's."""
+        order_id, intent = str(row.get("order_id") or ""), self._intent(row)
+        is_ours = intent > 0 or protocol.read_tag(row.get("tag"), self.engine) is not None
+        if not is_ours:
+            self._count_other(row, others, began)
+            return 0
+        if not intent and order_id and order_id not in self.known:
+            self.known.add(order_id)
+            if self.has_book:
+                self.on_second_engine(str(row.get("tag")))
+        if not order_id or order_id not in self.over:
+            self._update(row, intent, began)
+        return intent
+
+    def _update(self, row: Mapping[str, Any], intent: int, began: int = 0) -> None:
+        """What a row or message says of an order of ours, as a record."""
+        try:
+            record = protocol.update_record(row, intent, began)
+            order_id = protocol.id_of(row.get("order_id"))
+        except UNREADABLE as error:
+            self._unreadable(intent, f"what the broker says of order {intent} is not understood: {type(error).__name__}", began)
+            return
+        self.feed(ORDER_UPDATE, record)
+        status, inst = row.get("status"), self.keys.get(str(row.get("instrument_token")))
+        if status in ("rejected", "cancelled") and inst is not None and str(row.get("order_id")) not in self.over:
+            self.on_unexpected_end(inst)
+        if status in TERMINAL and order_id and self.core.is_settled(intent or self.core.order_of(order_id)):
+            self.over.add(order_id.decode())
+
+    def _unreadable(self, intent: int, why: str, began: int = 0) -> None:
+        """Nobody can read what the broker said: counted and recorded, and the positions are asked."""
+        if not intent:
+            self.strange += 1
+            if self.strange > MOST_STRANGE:
+                return
+        self.on_note(why)
+        self.feed(ORDER_UPDATE, protocol.unreadable_record(intent, began))
+        self.soon()
+
+    def _count_other(self, row: Mapping[str, Any], others: dict[int, int], began: int) -> None:
+        """An order of others in one of our names: what it filled explains what the positions show."""
+        inst = self.keys.get(str(row.get("instrument_token")))
+        if inst is None:
+            return
+        try:
+            filled, _ = protocol.filled_of(row)
+            if filled and row.get("product", "I") not in OTHER_PRODUCTS:
+                others[inst] = others.get(inst, 0) + protocol.side_of(row) * filled
+        except UNREADABLE as error:
+            self._unreadable(0, f"an order of others is not understood: {type(error).__name__}", began)
+
+    def _adopt(self, ours: Sequence[Mapping[str, Any]]) -> None:
         """Takes over orders of an earlier life that the journal does not know, oldest first and entries before exits of the same
         second: what a position is made of comes before what ends it."""
         strangers = [row for row in ours if not self._intent(row) and row.get("instrument_token") in self.keys
                      and (self.is_fresh or self._is_lost(row))]
-        strangers.sort(key=lambda row: (str(row.get("order_timestamp")), not str(row.get("tag")).endswith(".e"),
-                                        str(row.get("order_id"))))
+        strangers.sort(key=lambda row: (str(row.get("order_timestamp") or row.get("exchange_timestamp") or ""),
+                                        not str(row.get("tag")).endswith(".e"), str(row.get("order_id"))))
         for row in strangers:
             try:
                 record = protocol.adopted_record(row, self.engine, self.keys[str(row["instrument_token"])])
             except UNREADABLE as error:
-                self.on_note(f"an order of an earlier life was not understood: {type(error).__name__}")
+                self._unreadable(0, f"an order of an earlier life is not understood: {type(error).__name__}")
                 continue
             self.feed(ADOPTED, record)
 
-    def _intent(self, row: dict[str, Any]) -> int:
+    def _intent(self, row: Mapping[str, Any]) -> int:
         """The number of an order of this run; 0 for another life's, and for one whose record was lost with the machine's last
-        second: later numbers of that life were given anew."""
+        second: later numbers of that life were given anew. A row without a tag is known by the broker's id, or, while
+        an answer of ours is lost, by being the one order like it."""
         tag = protocol.read_tag(row.get("tag"), self.engine)
+        if tag is None:
+            return self._untagged(row)
         number = protocol.intent_of(row.get("tag"), self.engine, self.nonces)
-        return 0 if tag is None or (tag.nonce != self.nonces[-1] and number > self.bound) else number
+        return 0 if tag.nonce != self.nonces[-1] and number > self.bound else number
 
-    def _is_lost(self, row: dict[str, Any]) -> bool:
+    def _untagged(self, row: Mapping[str, Any]) -> int:
+        """Our order behind a row that shows no tag; 0: none."""
+        inst = self.keys.get(str(row.get("instrument_token")))
+        try:
+            known = self.core.order_of(protocol.id_of(row.get("order_id")))
+            if known or inst is None or row.get("tag"):
+                return known
+            return self.core.nameless(inst, protocol.side_of(row), protocol.quantity_of(row.get("quantity")) or 0,
+                                      protocol.paise(row.get("price")))
+        except UNREADABLE:
+            return 0
+
+    def _is_lost(self, row: Mapping[str, Any]) -> bool:
         tag = protocol.read_tag(row.get("tag"), self.engine)
         return tag is not None and tag.nonce in self.nonces
 
-    def on_positions(self, rows: Sequence[dict[str, Any]], began: int) -> None:
-        """All positions, asked for at `began`; only intraday ones are ours to compare."""
+    # ---- positions -----------------------------------------------------------------------------------------------------
+    def on_positions(self, rows: Sequence[Any], began: int) -> None:
+        """All positions, asked for at `began`; only intraday ones are ours to compare. A name with a row that nobody can read is
+        neither believed flat nor held: it stops entries until it can be read."""
         self.under_way.discard("positions")
         held: dict[int, int] = {}
+        unreadable: set[int] = set()
         for row in rows:
-            inst = self.keys.get(str(row.get("instrument_token")))
-            if inst is not None and row.get("product") == "I" and int(row.get("quantity") or 0):
-                held[inst] = held.get(inst, 0) + int(row["quantity"])
+            inst = self._name_of(row)
+            if inst == NO_INST:
+                unreadable.add(inst)
+            elif inst is not None and not self._count(row, inst, held):
+                unreadable.add(inst)
+        if unreadable:
+            self.on_note(f"{len(unreadable)} rows of the positions are not understood: entries stop")
         self.has_positions = True
-        self.feed(HOLDINGS, protocol.holdings_record(held, began))
+        self.feed(HOLDINGS, protocol.holdings_record(held, began, self.others, unreadable))
 
-    def on_message(self, message: dict[str, Any]) -> None:
-        """An order message of the portfolio stream. ValueError, TypeError or OverflowError where it makes no sense."""
-        if protocol.read_tag(message.get("tag"), self.engine) is None:
+    def _name_of(self, row: Any) -> int | None:
+        """The name a row of the positions is about; None: not one of ours; NO_INST: it does not say."""
+        key = row.get("instrument_token") if isinstance(row, Mapping) else None
+        return self.keys.get(key) if isinstance(key, str) and key else NO_INST
+
+    def _count(self, row: Mapping[str, Any], inst: int, held: dict[int, int]) -> bool:
+        """Adds what the row holds; False where nobody can read it."""
+        try:
+            quantity, product = protocol.quantity_of(row.get("quantity")), row.get("product")
+        except UNREADABLE:
+            return False
+        if product in OTHER_PRODUCTS:
+            return True
+        if quantity is None or (quantity and product != "I"):
+            return False
+        held[inst] = held.get(inst, 0) + quantity
+        return True
+
+    # ---- the order stream ----------------------------------------------------------------------------------------------
+    def on_message(self, message: Any) -> None:
+        """A message of the portfolio stream: what is about an order of ours becomes a record, and what nobody can read a read of
+        the book."""
+        if not isinstance(message, Mapping):
+            self._unreadable(0, "an order message is none")
+            self.soon("book")
+            return
+        intent = self._intent(message)
+        if not intent and protocol.read_tag(message.get("tag"), self.engine) is None:
             if message.get("status") == "complete" and message.get("instrument_token") in self.keys:
                 self.soon()                   # somebody else traded one of our names
+                self.soon("book")
             return
-        intent, order_id = self._intent(message), str(message.get("order_id"))
+        order_id = str(message.get("order_id") or "")
         if not intent and self.has_book and order_id not in self.known:
             self.known.add(order_id)
             self.on_second_engine(str(message.get("tag")))
-        self.feed(ORDER_UPDATE, protocol.update_record(message, intent))
+        unreadable = self.core.counts()["unreadable"]
+        self._update(message, intent)
+        if self.core.counts()["unreadable"] != unreadable:
+            self.soon("book")

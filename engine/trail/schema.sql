@@ -86,6 +86,7 @@ CREATE TABLE IF NOT EXISTS {db}.orders (
   filled Int64, latency_ns Int64, error LowCardinality(String)
 ) ENGINE = MergeTree ORDER BY (run, ts, seq) SETTINGS non_replicated_deduplication_window = {window};
 
+-- quantity 0: the broker told the average of an order late, charges and realised are what that changed
 CREATE TABLE IF NOT EXISTS {db}.trades (
   run UInt32, seq UInt64, ts DateTime64(9, 'Asia/Kolkata'), intent UInt64, candidate UInt64, inst UInt32, side Int8,
   role LowCardinality(String), quantity Int64, price Int64, charges Int64, realised Int64

@@ -9,7 +9,7 @@ from _ext.core.records import GAPS, INSTRUMENT, OPERATOR_STATES, PAYLOADS, REASO
 from engine.market.instruments import NO_INST
 from engine.market.sessions import IST
 
-STATUSES = ("", "pending", "open", "complete", "cancelled", "rejected")
+STATUSES = ("unreadable", "pending", "open", "complete", "cancelled", "rejected")
 OUTCOMES = ("", "accepted", "refused", "throttled", "no clear answer", "halted")
 
 
@@ -38,7 +38,8 @@ class Narrator:
             self.symbols += [r["symbol"].decode() for r in np.frombuffer(payload, INSTRUMENT)]
             return None
         method = {64: self._candidate, 65: self._candidate, 66: self._gate, 67: self._intent, 68: self._fill, 69: self._position,
-                  70: self._state, 22: self._gap, 71: self._gap, 8: self._reply, 7: self._link}.get(kind)
+                  70: self._state, 22: self._gap, 71: self._gap, 8: self._reply, 7: self._link,
+                  23: self._band}.get(kind)
         if method is None:
             return None
         row = np.frombuffer(payload, PAYLOADS[kind])[0]
@@ -73,11 +74,16 @@ class Narrator:
         return Event("trading", now, "intent", text, fields | {"symbol": self.symbol(i["inst"])})
 
     def _fill(self, kind: int, now: int, f: np.void, fields: dict[str, Any]) -> Event:
-        text = (f"{self.symbol(f['inst']):<12} FILL {'bought' if f['side'] > 0 else 'sold'} {f['quantity']} at "
-                f"{f['price'] / 100:.2f}, charges {f['charges'] / 100:.2f}"
+        did = f"FILL {'bought' if f['side'] > 0 else 'sold'} {f['quantity']} at"
+        what = did if f["quantity"] else "the price told late: order at"
+        text = (f"{self.symbol(f['inst']):<12} {what} {f['price'] / 100:.2f}, charges {f['charges'] / 100:.2f}"
                 + (f", realised {f['realised'] / 100:+.2f}" if f["role"] != 1 else "")
                 + (" (not by an order of ours)" if f["role"] == 3 else ""))
         return Event("trading", now, "fill", text, fields | {"symbol": self.symbol(f["inst"])})
+
+    def _band(self, kind: int, now: int, b: np.void, fields: dict[str, Any]) -> Event:
+        text = f"{self.symbol(b['inst']):<12} price band {b['lower'] / 100:.2f} to {b['upper'] / 100:.2f}"
+        return Event("trading", now, "band", text, fields | {"symbol": self.symbol(b["inst"])})
 
     def _position(self, kind: int, now: int, p: np.void, fields: dict[str, Any]) -> Event | None:
         return None if p["state"] else Event(

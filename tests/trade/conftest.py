@@ -20,6 +20,7 @@ from _ext.core.records import (
     QUOTE,
     REASONS,
     REPLY,
+    STATE,
 )
 from _ext.trail.journal import Journal, Reader
 from _ext.wiring import Core
@@ -68,9 +69,9 @@ class Desk:
         row["which"], row["up"] = which, up
         self.core.feed(7, self.now, row.tobytes())
 
-    def holdings(self, quantities: dict[int, int], ago: float = 0.0):
-        """A read of the broker's positions, asked for `ago` seconds before now."""
-        self.core.feed(16, self.now, protocol.holdings_record(quantities, self.now - round(ago * SECOND)))
+    def holdings(self, quantities: dict[int, int], ago: float = 0.0, **given):
+        """A read of the broker's positions, asked for `ago` seconds before now; `given`: others, unreadable."""
+        self.core.feed(16, self.now, protocol.holdings_record(quantities, self.now - round(ago * SECOND), **given))
         return self.intents()
 
     def book(self, *intents, ago: float = 0.0):
@@ -140,6 +141,14 @@ class Desk:
         self.now += 10_000_000
         self.core.feed(9, self.now, row.tobytes())
         return self.intents()
+
+    def bands(self, inst: int, lower: int, upper: int):
+        """The exchange takes orders at other prices."""
+        self.core.feed(23, self.now, protocol.bands_record({inst: (lower, upper)}))
+        return self.intents()
+
+    def alarms(self) -> list[str]:
+        return [REASONS[r["reason"]] for r in self.records(70, STATE) if r["what"] == 2]
 
     def quotes(self, inst: int, mid: int):
         """Quotes by REST of one name."""

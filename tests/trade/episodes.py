@@ -29,15 +29,16 @@ from engine.feed import TICK_DTYPE, encode
 from engine.market.instruments import Spec, table
 from engine.market.sessions import epoch_ms
 from engine.sim.exchange import Exchange, Order
-from engine.sim.faults import Journey, Line, Rates
+from engine.sim.faults import BAD_PRICES, Journey, Line, Rates
 from engine.sim.virtual import VirtualRun
 from engine.trade import protocol
 from engine.wiring import restore
 from tests.trade.conftest import DAY
 
 SECOND = 1_000_000_000
-NAMES = [Spec("NSE_EQ|A", "RELIANCE", tick=10), Spec("NSE_EQ|B", "TCS", tick=5), Spec("NSE_EQ|C", "SBIN", tick=5)]
 PRICES = (140_000, 310_000, 80_000)
+NAMES = [Spec(f"NSE_EQ|{letter}", symbol, tick=tick, price=price) for letter, symbol, tick, price in zip(
+    "ABC", ("RELIANCE", "TCS", "SBIN"), (10, 5, 5), PRICES, strict=True)]
 ACTIVE_S, SETTLE_S = 100, 75
 PROTECT_NS = 3 * SECOND             # from a fill to a resting stop when nothing fails
 AFTER_FAULT_NS = 45 * SECOND        # and after the last thing that failed in the name: time-out, settling, back-off of 30 s
@@ -87,6 +88,20 @@ class WatchedLine(Line):
         if not out or out[0][0] > due:
             self.note(message["instrument_token"])
             self.last[message["instrument_token"]] = max(self.last[message["instrument_token"]], out[0][0] if out else 0)
+        return out
+
+    def told(self, row: dict[str, Any], now: int) -> Any:
+        """A missing price is no excuse: what is filled must be protected as if it were there."""
+        out = super().told(row, now)
+        if out is not row and self.bad[row["order_id"]][0] not in BAD_PRICES:
+            self.note(row["instrument_token"])
+        return out
+
+    def positions(self, rows: list[dict[str, Any]], now: int) -> list[Any]:
+        out = super().positions(rows, now)
+        if out is not rows:
+            for row in rows:
+                self.note(row["instrument_token"])
         return out
 
     def drops(self) -> bool:
@@ -174,10 +189,22 @@ class Checker:
             if slots != ours:
                 raise Violation(f"{spec.key}: positions of {slots}, orders made {ours}")
             live = [o for o in self.exchange.working.get(spec.key, ()) if o.tag]
+            self._values(run, spec.key)
             if net == 0 and live:
                 raise Violation(f"{spec.key}: nothing is held and {[(o.tag, o.status) for o in live]} live")
             if net and sum(o.quantity - o.filled for o in live if o.side * net < 0) != abs(net):
                 raise Violation(f"{spec.key}: {net} held against {[(o.tag, o.status, o.quantity - o.filled) for o in live]}")
+
+
+    def _values(self, run: VirtualRun, key: str) -> None:
+        """Every order's fills are booked at what they were worth, once the broker has told it."""
+        known = {o["order_id"].rstrip(b"\0").decode(): o for o in run.core.orders()}
+        for order in self.exchange.orders.values():
+            ours = known.get(order.order_id)
+            if order.key == key and order.tag and (ours is None or ours["filled"] != order.filled
+                                                   or abs(ours["value"] - order.value) > order.filled):
+                raise Violation(f"{key}: of {order.tag} the broker filled {order.filled} for {order.value}, the engine knows "
+                                f"{ours and (ours['filled'], ours['value'])}")
 
 
 class Episode:
@@ -193,7 +220,9 @@ class Episode:
             seed=seed, lost_request=.03 * scale, lost_answer=.05 * scale, error_before=.02 * scale, error_after=.03 * scale,
             throttle=.02 * scale, refuse=.02 * scale, read_error=.05 * scale, slow=.05 * scale, hidden=.08 * scale,
             reject_after=.03 * scale, partial=.1 * scale, drop_update=.05 * scale, repeat_update=.05 * scale,
-            late_update=.08 * scale, disconnect=.005 * scale)
+            late_update=.08 * scale, disconnect=.005 * scale, unpriced=.1 * scale, garbled=.06 * scale,
+            garbled_position=.03 * scale)
+        self.band_moves = 0.004 * scale
         self.settings = config.Config(
             models="", risk=config.Risk(
                 stop=draw.choice((0.004, 0.01, 0.02)), target=draw.choice((0.005, 0.02)), hold_s=draw.choice((20, 60, 600)),
@@ -257,11 +286,21 @@ class Episode:
             tick = NAMES[i].tick
             prices[i] = max(tick * 100, round(prices[i] * (1 + move) / tick) * tick)
             vtt[i] += 10
+            if at - begin < ACTIVE_S and draw.random() < self.band_moves:
+                self.slide(i, prices[i], round(at * 1e9))
+            elif at - begin > ACTIVE_S and self.virtual.exchange.moved:
+                self.virtual.exchange.moved.clear()
             if 3 < at - begin < ACTIVE_S and draw.random() < 0.08:
                 self.enter(draw.randrange(3), draw.choice((-1, 1)), round(at * 1e9))
             self.now = round(at * 1000) * 1_000_000
             rows = self.row(i, prices[i], vtt[i])
             yield self.now // 1_000_000, rows, encode(rows, self.now // 1_000_000)
+
+    def slide(self, i: int, price: int, now: int) -> None:
+        """The exchange sets the name's band anew: two to ten per cent to either side of the price."""
+        lower, upper = (round(price * (1 + side * self.draw.uniform(0.02, 0.1)) / 10) * 10 for side in (-1, 1))
+        self.virtual.exchange.slide(NAMES[i].key, lower, upper, now)
+        self.line.note(NAMES[i].key)
 
     def is_quiet(self) -> bool:
         """Whether no request or answer is under way: the moment to compare both sides."""

@@ -142,9 +142,22 @@ def test_freeze_quantity(make_desk, freeze, reason):
 
 
 @pytest.mark.parametrize(("lower", "upper", "reason"), [
-    (PRICE, PRICE, "pass"), (PRICE + 10, 0, "outside price band"), (0, PRICE - 10, "outside price band"), (0, 0, "pass")])
+    (98_000, PRICE, "pass"), (PRICE + 10, 0, "outside price band"), (0, PRICE - 10, "outside price band"), (0, 0, "pass")])
 def test_circuit_band(make_desk, lower, upper, reason):
     assert verdict(make_desk(specs=spec(lower=lower, upper=upper))) == reason
+
+
+@pytest.mark.parametrize(("side", "lower", "upper", "reason"), [
+    (1, 98_000, 0, "pass"),             # bought at 1000.10 at the best, its stop is 980.10: one step of room for the stop's limit
+    (1, 98_010, 0, "its stop would lie outside the price band"),
+    (1, 98_001, 0, "its stop would lie outside the price band"),       # an edge off the grid counts from the step inside
+    (-1, 0, 101_990, "pass"),           # sold at 999.90 at the best, its stop is 1019.80
+    (-1, 0, 101_980, "its stop would lie outside the price band"),
+    (-1, 0, 101_989, "its stop would lie outside the price band")])
+def test_the_stop_must_fit_into_the_band(make_desk, side, lower, upper, reason):
+    desk = make_desk(specs=spec(lower=lower, upper=upper))
+    said, intents = desk.enter(0, side)
+    assert said == reason and len(intents) == (reason == "pass")
 
 
 def contract(**changes) -> list[Spec]:

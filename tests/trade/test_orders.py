@@ -218,12 +218,14 @@ def test_both_stops_filled_is_a_position_turned_round_and_ends(desk):
 def test_an_exit_that_filled_unheard_is_believed_from_the_positions(desk):
     entry, stop = lost_stop(desk)
     quantity = int(entry["quantity"])
-    for _ in range(12):                                                   # the book hides it, the positions are flat
+    for _ in range(6):                                                    # the book hides it, the positions are flat
         desk.tick(seconds=2)
         assert desk.book() == [] and desk.holdings({}) == []
-    assert desk.core.positions() == [] and desk.fills()[-1]["role"] == 3
+    assert desk.core.positions() == [] and desk.fills()[-1]["intent"] == stop["id"]
+    assert desk.fills()[-1]["price"] == stop["price"]                     # until it is told
     assert desk.update(stop, 3, quantity, 98_000) == []                   # it turns up: the same sale, not another
     assert desk.core.held(0) == (0, 0) and desk.core.positions() == []
+    assert desk.core.money()["realised"] == quantity * (98_000 - 100_000)
 
 
 def test_sold_by_another_hand_the_exit_goes(desk):
@@ -253,7 +255,7 @@ def test_bought_by_another_hand_is_left_alone(desk):
     for _ in range(2):
         desk.tick(seconds=4)
         desk.book(stop)
-        assert desk.holdings({0: int(entry["quantity"]) + 7}) == []
+        assert desk.holdings({0: int(entry["quantity"]) + 7}, others={0: 7}) == []
     assert desk.core.held(0) == (int(entry["quantity"]), 7) and live_exit_quantity(desk) == held(desk)
 
 

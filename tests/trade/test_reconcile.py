@@ -278,17 +278,6 @@ def test_adoption_does_not_depend_on_the_order_of_rows(make_desk):
         assert desk.timer() == [] and held(desk) == live_exit_quantity(desk) == 40 and seconds == []
 
 
-def test_a_fill_without_a_price_is_not_believed(desk):
-    _, (entry,) = desk.enter()
-    desk.reply(entry)
-    work, _, _ = reconciler(desk, is_fresh=False)
-    broken = row(f"spk.n.{entry['id']}.e", "complete", order_id=f"B{entry['id']}", filled_quantity=49, average_price=None)
-    work.on_book([broken], desk.now)
-    assert held(desk) == 0
-    work.on_book([broken | {"average_price": 1000.0}], desk.now)           # and the next read, which says, is
-    assert held(desk) == 49 and desk.intents()[0]["order_type"] == SL
-
-
 def test_the_number_of_another_lifes_order_moves_none_of_ours(desk):
     """The machine lost its last second: a number was given twice, and the broker still shows the first order that had it."""
     desk.core.feed(13, desk.now, orjson.dumps({"nonce": "m"}))

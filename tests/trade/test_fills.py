@@ -1,0 +1,319 @@
+"""A fill is a fill: a price, a quantity, a tag or a time that is missing, late, in another form or absurd loses nothing, doubles
+nothing, and leaves nothing unprotected for long."""
+import pytest
+
+from engine.trade import protocol
+from tests.trade.conftest import SECOND, SPECS
+from tests.trade.test_orders import CANCEL, LIMIT, MODIFY, SL, held, live_exit_quantity, opened
+from tests.trade.test_reconcile import reconciler, row
+
+KEY = SPECS[0].key
+
+
+def entered(desk):
+    """An accepted entry of 49 at 1001.10, and the reconciler that hears of it."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    work, _, _ = reconciler(desk, is_fresh=False)
+    work.on_book([], desk.now - 3 * SECOND)
+    return entry, work
+
+
+def told(entry, **fields) -> dict:
+    return row(f"spk.n.{entry['id']}.e", "complete", order_id=f"B{entry['id']}", filled_quantity=49, pending_quantity=0,
+               average_price=1000.0) | fields
+
+
+def dropped(message: dict, *names: str) -> dict:
+    return {name: value for name, value in message.items() if name not in names}
+
+
+@pytest.mark.parametrize("average", [0, None, "", "n/a", [], {}, True, -1.0, float("nan"), float("inf"), 1e308, 0.01, 100_000.0])
+@pytest.mark.parametrize("by", ["book", "stream"])
+def test_a_fill_without_a_price_is_protected_at_once_and_priced_by_its_limit(desk, by, average):
+    entry, work = entered(desk)
+    message = told(entry, average_price=average)
+    work.on_book([message], desk.now) if by == "book" else work.on_message(message)
+    (stop,) = desk.intents()
+    assert (stop["role"], stop["order_type"], stop["quantity"]) == (2, SL, 49) and held(desk) == 49
+    assert desk.fills()[-1]["price"] == entry["price"] and desk.alarms() == ["filled, price not told"]
+    assert stop["trigger"] == 98_110                                    # 2 % below the limit of 1001.10, rounded up
+    desk.reply(stop)
+    desk.update(stop, 2)
+    work.on_book([told(entry)], desk.now)                               # the average comes: cost and stop are set right
+    (moved,) = desk.tick()
+    assert (moved["kind"], moved["trigger"]) == (MODIFY, 98_000)
+    assert [(int(f["quantity"]), int(f["price"])) for f in desk.fills()] == [(49, entry["price"]), (0, 100_000)]
+    (position,) = desk.core.positions()
+    assert position["cost"] == 49 * 100_000 and desk.alarms() == ["filled, price not told"]
+    work.on_book([told(entry)], desk.now)
+    assert desk.fills()[-1] == desk.fills()[1]                          # told once more: nothing new
+
+
+def test_a_fill_without_an_average_key(desk):
+    entry, work = entered(desk)
+    work.on_message(dropped(told(entry), "average_price"))
+    assert held(desk) == 49 and desk.intents()[0]["order_type"] == SL
+
+
+@pytest.mark.parametrize("average", ["1000.05", "1,000.05", " 1000.05 "])
+def test_a_price_in_another_form_is_read(desk, average):
+    entry, work = entered(desk)
+    work.on_message(told(entry, average_price=average))
+    assert desk.fills()[-1]["price"] == 100_005 and desk.alarms() == []
+
+
+def test_an_average_that_never_comes_is_asked_for_every_five_seconds(desk):
+    entry, work = entered(desk)
+    work.on_message(told(entry, average_price=0))
+    (stop,) = desk.intents()
+    desk.reply(stop)
+    desk.update(stop, 3, 49, 98_500)
+    assert desk.core.positions() == []
+    reads = 0
+    for _ in range(300):
+        desk.now += SECOND // 10
+        for what in work.due(desk.now):
+            reads += what == "book"
+            (work.on_book if what == "book" else work.on_positions)([], desk.now)
+    assert 5 <= reads <= 7
+
+
+def test_the_price_of_an_exit_told_after_the_position_ended_sets_the_result_right(desk):
+    _, stop = opened(desk)
+    desk.update(stop, 3, 49, 1)                                         # one paisa each: no price that can be
+    assert desk.core.positions() == []
+    assert desk.core.money()["realised"] == 49 * (int(stop["price"]) - 100_000)
+    desk.update(stop, 3, 49, 97_900)
+    assert desk.core.money()["realised"] == 49 * (97_900 - 100_000)
+    last = desk.fills()[-1]
+    assert (last["quantity"], last["price"], last["realised"]) == (0, 97_900, 49 * (97_900 - int(stop["price"])))
+    assert desk.core.money()["charges"] == sum(int(f["charges"]) for f in desk.fills())
+
+
+def test_the_price_of_an_entry_told_after_half_was_sold(desk):
+    entry, work = entered(desk)
+    work.on_message(told(entry, average_price=0))
+    (stop,) = desk.intents()
+    desk.reply(stop)
+    desk.update(stop, 2, 20, 98_500)
+    work.on_message(told(entry, average_price=1000.0))
+    desk.update(stop, 3, 49, 98_500)
+    assert desk.core.positions() == [] and desk.core.money()["realised"] == 49 * (98_500 - 100_000)
+
+
+def test_parts_with_and_without_a_price(desk):
+    entry, work = entered(desk)
+    work.on_message(told(entry, status="open", filled_quantity=20, pending_quantity=29, average_price=0))
+    work.on_message(told(entry, average_price=1000.5))                  # of all of it
+    (position,) = desk.core.positions()
+    assert (position["bought"], position["cost"]) == (49, 49 * 100_050)
+    assert sum(int(f["quantity"]) for f in desk.fills()) == 49
+
+
+@pytest.mark.parametrize("fields", [
+    {"filled_quantity": 0, "pending_quantity": None}, {"filled_quantity": None},
+    {"filled_quantity": None, "pending_quantity": None}, {"filled_quantity": "49"},
+    {"filled_quantity": 49.0}, {"filled_quantity": "49.0"}, {"status": "Complete"}])
+def test_what_is_complete_was_filled_however_that_is_told(desk, fields):
+    entry, work = entered(desk)
+    work.on_message(told(entry, **fields))
+    assert held(desk) == 49 and desk.intents()[0]["quantity"] == 49
+
+
+def test_a_part_told_by_what_is_pending(desk):
+    entry, work = entered(desk)
+    work.on_message(dropped(told(entry, status="open", pending_quantity=30), "filled_quantity"))
+    assert held(desk) == 19
+
+
+def test_an_order_without_a_tag_is_known_by_its_id(desk):
+    entry, work = entered(desk)
+    work.on_book([told(entry, tag=None)], desk.now)
+    assert held(desk) == 49 and work.others == {}
+
+
+@pytest.mark.parametrize("tag", ["", "spk.n.1", "SPK.N.1.E", 7, ["spk.n.1.e"]])
+def test_a_damaged_tag_is_one_that_is_missing(desk, tag):
+    entry, work = entered(desk)
+    work.on_message(told(entry, tag=tag))
+    assert held(desk) == 49
+
+
+def test_an_order_without_tag_whose_answer_was_lost_is_the_one_like_it(desk):
+    _, (entry,) = desk.enter()
+    desk.reply(entry, outcome=4, code=0)
+    work, _, _ = reconciler(desk, is_fresh=False)
+    work.on_book([told(entry, tag=None, price=999.0)], desk.now)        # another's: not at our price
+    assert held(desk) == 0 and work.others == {0: 49}
+    work.on_book([told(entry, tag=None)], desk.now)
+    assert held(desk) == 49 and work.others == {}
+
+
+def test_an_order_without_its_id_is_known_by_its_tag(desk):
+    entry, work = entered(desk)
+    work.on_book([dropped(told(entry), "order_id")], desk.now)
+    assert held(desk) == 49
+
+
+# ---- what nobody can read: the positions decide ------------------------------------------------------------------------------
+def positions(work, desk, quantity: int, **fields):
+    work.on_positions([{"instrument_token": KEY, "product": "I", "quantity": quantity} | fields], desk.now)
+
+
+def wait(desk, work, rows, quantity: int, seconds: float, also: str = KEY) -> tuple[float, list]:
+    """Reads of book and positions every 2.5 s, the broker refusing every cancel: (when the first exit was
+    asked for, all requests)."""
+    began, first, out = desk.now, 0.0, []
+    while desk.now - began < seconds * SECOND:
+        asked = desk.tick(seconds=2.5)
+        work.on_book(rows, desk.now)
+        work.on_positions([{"instrument_token": also, "product": "I", "quantity": quantity}], desk.now)
+        for intent in asked + desk.intents():
+            out.append(intent)
+            if intent["kind"] == CANCEL:
+                desk.reply(intent, outcome=2, code=400)
+            else:
+                first = first or (desk.now - began) / SECOND
+                desk.reply(intent)
+                desk.update(intent, 2)
+    return first, out
+
+
+@pytest.mark.parametrize("fields", [
+    {"filled_quantity": "many"}, {"filled_quantity": -5}, {"filled_quantity": 4.5}, {"filled_quantity": True},
+    {"filled_quantity": 1e30}, {"quantity": "ten"}, {"status": None}, {"status": 7}, {"order_id": "x" * 40}, {"order_id": "\ud800"},
+    {"price": "cheap"}, {"filled_quantity": 4900, "quantity": 4900, "pending_quantity": 0}, {"filled_quantity": float("nan")}])
+def test_a_fill_that_nobody_can_read_is_taken_from_the_positions(desk, fields):
+    entry, work = entered(desk)
+    positions(work, desk, 0)
+    first, asked = wait(desk, work, [told(entry, **fields)], 49, 40)
+    assert 0 < first <= 12.5
+    exits = [i for i in asked if i["kind"] != CANCEL]
+    assert [(i["order_type"], i["quantity"]) for i in exits] == [(SL, 49)] and held(desk) == 49 == live_exit_quantity(desk)
+    assert "filled by the broker's positions" in desk.alarms() and desk.core.states()[0] == 2
+    assert len(desk.alarms()) <= 6                                      # told, not shouted
+    work.on_book([told(entry)], desk.now)                               # and when it can be read after all: the same fill, priced
+    assert desk.core.held(0) == (49, 0) and desk.core.positions()[0]["cost"] == 49 * 100_000
+
+
+def test_an_unreadable_exit_that_filled_is_no_second_sale(desk):
+    entry, stop = opened(desk)
+    work, _, _ = reconciler(desk, is_fresh=False)
+    bad = row(f"spk.n.{stop['id']}.x", "complete", order_id=f"B{stop['id']}", filled_quantity="all", transaction_type="SELL")
+    first, _ = wait(desk, work, [bad, told(entry)], 0, 20)
+    assert first == 0 and desk.core.positions() == [] and desk.core.held(0) == (0, 0)
+    work.on_book([bad | {"filled_quantity": 49, "average_price": 980.0}, told(entry)], desk.now)
+    assert desk.core.held(0) == (0, 0) and desk.core.positions() == []
+    assert desk.core.money()["realised"] == 49 * (98_000 - 100_000)
+
+
+def test_presumed_of_the_wrong_order_is_taken_back(desk):
+    """The broker closed the position while the stop's answer was lost: the stop lives, and must not stay."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 3, 49, 100_000)
+    desk.reply(stop, outcome=4, code=0)
+    work, _, _ = reconciler(desk, is_fresh=False)
+    wait(desk, work, [told(entry)], 0, 15)
+    assert desk.core.positions() == []
+    live = row(f"spk.n.{stop['id']}.x", "trigger pending", order_id="S1", order_type="SL", trigger_price=980.0, price=975.1,
+               transaction_type="SELL")
+    desk.tick(seconds=1)
+    work.on_book([told(entry), live], desk.now)
+    (cancel,) = desk.intents()
+    assert (cancel["kind"], cancel["id"]) == (CANCEL, stop["id"])
+
+
+@pytest.mark.parametrize("inst", [0, 3])
+def test_a_position_nobody_can_explain_is_ended(desk, inst):
+    work, _, _ = reconciler(desk, is_fresh=False)
+    work.on_book([], desk.now)
+    work.on_positions([], desk.now)
+    first, asked = wait(desk, work, [], -30, 20, SPECS[inst].key)
+    assert 0 < first <= 12.5 and desk.core.states()[0] == 2
+    back = asked[0]
+    assert (back["inst"], back["side"], back["quantity"], back["order_type"]) == (inst, 1, 30, LIMIT)
+    assert "a position nobody can explain was taken over" in desk.alarms()
+    desk.update(back, 3, 30, 100_000)
+    assert desk.core.positions() == [] and desk.core.held(inst) == (0, 0)
+
+
+def test_what_others_orders_in_the_book_explain_is_left_alone(desk):
+    work, _, _ = reconciler(desk, is_fresh=False)
+    work.on_book([], desk.now)
+    work.on_positions([], desk.now)
+    theirs = row("by hand", "complete", order_id="M1", filled_quantity=30, quantity=30, average_price=1000.0)
+    first, _ = wait(desk, work, [theirs], 30, 20)
+    assert first == 0 and desk.core.held(0) == (0, 30) and desk.core.positions() == []
+
+
+@pytest.mark.parametrize("bad", [{"instrument_token": SPECS[2].key, "product": "I", "quantity": "x"}, None])
+def test_what_was_there_at_the_start_is_left_alone_also_where_its_row_could_not_be_read_at_first(make_desk, bad):
+    desk = make_desk(ready=False)
+    work, _, _ = reconciler(desk)
+    work.on_book([], desk.now)
+    work.on_positions([bad], desk.now)
+    assert desk.core.differs
+    first, _ = wait(desk, work, [], 40, 20, SPECS[2].key)
+    assert first == 0 and desk.core.held(2) == (0, 40) and desk.core.positions() == []
+
+
+@pytest.mark.parametrize("bad", [
+    None, [], 7, {"product": "I", "quantity": 5}, {"instrument_token": 7, "product": "I", "quantity": 5},
+    {"instrument_token": KEY, "product": "I", "quantity": "x"}, {"instrument_token": KEY, "product": "I"},
+    {"instrument_token": KEY, "product": "Intraday", "quantity": 5}, {"instrument_token": KEY, "quantity": 5},
+    {"instrument_token": KEY, "product": "I", "quantity": float("inf")}])
+def test_a_row_of_the_positions_nobody_can_read_stops_entries_and_no_exit(desk, bad):
+    entry, _ = opened(desk)
+    work, _, _ = reconciler(desk, is_fresh=False)
+    work.on_book([told(entry)], desk.now)
+    good = {"instrument_token": SPECS[1].key, "product": "I", "quantity": 0}
+    for _ in range(4):
+        desk.tick(seconds=2.5)
+        desk.tick(1)
+        work.on_book([told(entry)], desk.now)
+        work.on_positions([good, bad], desk.now)
+        assert desk.core.ask_gate(1, 1, 49, 100_110)[0] == "not reconciled"
+        assert held(desk) == 49 == live_exit_quantity(desk)             # neither believed flat nor doubled
+    positions(work, desk, 49)
+    assert desk.core.ask_gate(1, 1, 49, 100_110)[0] == "pass"
+
+
+def test_positions_of_another_product_are_not_ours(desk):
+    work, _, _ = reconciler(desk, is_fresh=False)
+    work.on_book([], desk.now)
+    positions(work, desk, 70, product="D")
+    assert desk.core.held(0) == (0, 0) and desk.core.ask_gate(0, 1, 49, 100_110)[0] == "pass"
+
+
+def test_a_book_of_nonsense_does_not_fill_the_journal(desk):
+    work, fed, _ = reconciler(desk, is_fresh=False)
+    for _ in range(100):
+        work.on_book([None, 7, [], "x", {"tag": {}}, {}], desk.now)
+    assert fed.count(9) == 64 and desk.core.counts()["unreadable"] == 64 and work.strange == 400
+
+
+@pytest.mark.parametrize("message", [None, 7, [], "text", {"status": []}])
+def test_a_message_that_is_none_makes_the_book_be_read(desk, message):
+    work, _, _ = reconciler(desk, is_fresh=False)
+    work.on_book([], desk.now)
+    work.on_positions([], desk.now)
+    work.due(desk.now)
+    work.on_book([], desk.now)
+    work.on_positions([], desk.now)
+    assert work.due(desk.now) == []
+    work.on_message(message)
+    if not isinstance(message, dict):
+        assert work.due(desk.now) == ["book", "positions"] and "unreadable answer of the broker" in desk.alarms()
+
+
+def test_numbers_of_the_broker():
+    assert [protocol.number_of(x) for x in (None, "", 0, "12.5", "1,234.5", -3)] == [None, None, 0, 12.5, 1234.5, -3]
+    for bad in (True, [], {}, "x", float("nan"), "inf", "9" * 40, b"1"):
+        with pytest.raises(ValueError):
+            protocol.number_of(bad)
+    for bad in (4.5, 2**31, -(2**31), "1e12"):
+        with pytest.raises(ValueError):
+            protocol.quantity_of(bad)
+    assert protocol.quantity_of("49.0") == 49 and protocol.quantity_of(None) is None
