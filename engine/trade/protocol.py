@@ -37,6 +37,7 @@ class Request:
     params: dict[str, str] | None = None
 
 
+TAG_LENGTH = 40
 LEGS = {1: "e", 2: "x"}
 """Role -> leg of the tag: entry, exit. The kill process writes k."""
 
@@ -53,20 +54,20 @@ class Tag:
 def tag_of(engine: str, nonce: str, intent: int, role: int) -> str:
     """The order tag `engine.nonce.intent.leg`: at most 40 characters, unique per intent and boot."""
     tag = f"{engine}.{nonce}.{intent}.{LEGS.get(role, 'k')}"
-    if len(tag) > 40:
-        raise ValueError(f"order tag {tag} has {len(tag)} characters, the broker takes 40: shorten the engine's id")
+    if len(tag) > TAG_LENGTH:
+        raise ValueError(f"order tag {tag} has {len(tag)} characters, the broker takes {TAG_LENGTH}: shorten the engine's id")
     return tag
 
 
-def read_tag(tag: str | None, engine: str) -> Tag | None:
-    """The tag's parts; None where the order is not of this engine."""
-    parts = str(tag or "").split(".")
+def read_tag(tag: Any, engine: str) -> Tag | None:
+    """The tag's parts; None where the order is not of this engine: also where the tag is longer than any of ours can be."""
+    parts = tag.split(".") if isinstance(tag, str) and len(tag) <= TAG_LENGTH else []
     if len(parts) != 4 or parts[0] != engine or not parts[2].isascii() or not parts[2].isdigit():
         return None
     return Tag(engine, parts[1], int(parts[2]), 1 if parts[3] == "e" else 2)
 
 
-def intent_of(tag: str | None, engine: str, nonces: Collection[str]) -> int:
+def intent_of(tag: Any, engine: str, nonces: Collection[str]) -> int:
     """The intent a tag of ours names; 0 when the order is not of this run: numbers start again in every run, so the
     nonce must be one this run has used."""
     parts = read_tag(tag, engine)
