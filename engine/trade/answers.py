@@ -28,6 +28,7 @@ MOST = 1e12
 FIRST_MS, LAST_MS = 946_684_800_000, 4_102_444_800_000
 """Years 2000 to 2100: times outside are nonsense."""
 _NOT_PRINTABLE = re.compile(r"[^\x20-\x7e]")
+_ODD = re.compile(r"[^\x20-\x7e]|[<>]")
 _DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,9})?", re.ASCII)
 
 
@@ -145,10 +146,10 @@ def whole(value: Any, what: str, least: int = 0, most: int = int(MOST)) -> int:
 
 
 def text(value: Any, what: str, most: int = 300) -> str:
-    """Text of 1 to `most` characters, made safe."""
-    if not isinstance(value, str) or not 0 < len(value) <= most:
+    """Text of 1 to `most` printable characters without markup."""
+    if not isinstance(value, str) or not 0 < len(value) <= most or _ODD.search(value):
         raise Unreadable(f"{what} is not a text that makes sense")
-    return clean(value)
+    return value
 
 
 def truth(value: Any, what: str) -> bool:
