@@ -19,8 +19,9 @@ LARGE_PATHS = ("/order/retrieve-all", "/order/history", "/order/trades", "/charg
                "/market-quote/", "/historical-candle/")
 DEPTH = 32
 """Levels of an answer; the broker's deepest, the funds, have six. Python's own `repr` gives up at some hundreds."""
-VALUES = 1_000_000
-"""Commas and brackets: a list of empty lists takes fifty times the memory of its text."""
+VALUES, DENSITY = 1_000_000, 8
+"""Commas and brackets at most, and bytes for each: a list of empty lists takes fifty times the memory of its text. The densest real
+answer, candles, has eight bytes a value."""
 GZIP = 31
 """zlib's word for a gzip stream with its checksum."""
 MOST = 1e12
@@ -89,14 +90,14 @@ def unpacked(data: bytes, coding: str, limit: int) -> bytes:
     return out
 
 
-def parse(data: bytes | str, limit: int = LIMIT, values: int = VALUES) -> Any:
+def parse(data: bytes | str, limit: int = LIMIT, most: int = VALUES) -> Any:
     """The JSON document in `data`; Unreadable for what is none, or larger or deeper than an answer can be. Of a name that comes
     twice the last one counts."""
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     if len(raw) > limit:
         raise Unreadable(f"the text is longer than {limit:,} bytes")
-    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > values:
-        raise Unreadable(f"the text has more than {values:,} values")
+    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > min(most, limit // DENSITY):
+        raise Unreadable("the text has more values than an answer can have")
     try:
         document = orjson.loads(raw)      # refuses 1,025 levels, NaN, an infinity, half a surrogate
     except ValueError:
@@ -199,7 +200,7 @@ def said(body: Any) -> str:
     return clean(" ".join(part for part in (code, message) if isinstance(part, str))) or "no reason given"
 
 
-LEVEL_NUMBERS = ("price", "quantity")
+LEVELS = 64                          # of a side; the broker shows five
 QUOTE_NUMBERS = ("last_price", "prev_close_price", "lower_circuit_limit", "upper_circuit_limit", "volume", "average_price", "oi")
 
 
@@ -212,10 +213,15 @@ def quote(value: Any) -> dict[str, Any]:
             row.pop(name, None)
         else:
             row[name] = number(row[name], f"{name} of a quote", 0, 1e15 if name in ("volume", "oi") else MOST)
-    depth = record(row.get("depth") or {}, "the depth of a quote")
-    row["depth"] = {side: [{name: number(record(level, "a level").get(name, 0), f"{name} of a level", 0) for name in LEVEL_NUMBERS}
-                           for level in rows(depth.get(side) or [], "the depth of a quote")[:64]] for side in ("buy", "sell")}
+    depth = record({} if row.get("depth") is None else row["depth"], "the depth of a quote")
+    row["depth"] = {side: [_level(level) for level in rows(depth.get(side, []), "a side of a quote")[:LEVELS]]
+                    for side in ("buy", "sell")}
     return row
+
+
+def _level(value: Any) -> dict[str, Any]:
+    level = record(value, "a level")
+    return {name: number(level.get(name, 0), f"{name} of a level", 0) for name in ("price", "quantity")}
 
 
 def minute(value: Any) -> dict[str, Any]:

@@ -86,11 +86,11 @@ class RestClient:
         said = url if isinstance(url, str) and len(url) <= 4096 and url.isascii() and url.isprintable() else ""
         try:
             parts = urlsplit(said)
-            host, is_plain = parts.hostname or "", parts.username is None and parts.port != 0
+            host, is_good = parts.hostname or "", parts.username is None and parts.port != 0
+            is_good &= parts.hostname in LOOPBACK if self.is_sim else parts.scheme == "wss" and host.endswith(".upstox.com")
         except ValueError:
-            host, is_plain = "", False
-        good = host in LOOPBACK if self.is_sim else parts.scheme == "wss" and host.endswith(".upstox.com")
-        if not (good and is_plain):
+            host, is_good = "", False
+        if not is_good:
             raise BrokerError(0, f"the redirect to {clean(host) or 'nowhere'} was refused: it is not the broker's")
         return said
 
@@ -126,7 +126,7 @@ class RestClient:
         answer = await self.call(Request("GET", path, params=params))
         if answer.status == 200:
             if not isinstance(answer.body, dict):
-                raise Unreadable(f"{path}: the answer was not understood; it is asked again")
+                raise Unreadable(f"{path}: the answer was not understood")
             return answer.body
         if answer.status == 401:
             raise BrokerError(401, "the token was refused: it expired at 03:30 or belongs elsewhere; log in again")
