@@ -40,8 +40,8 @@ cdef class FrameSink:
 cdef class FrameListener(WSListener):
     """Hands each binary message to `sink` with the wall clock at receipt (ns).
 
-    `on_text(bytes)` is called for text messages with their beginning, whatever it holds, `on_attention()` when the sink has requests
-    to send.
+    `on_text(bytes)` is called for text messages with their beginning, whatever it holds, `on_attention()` when the sink has
+    requests to send.
     """
 
     def __init__(self, FrameSink sink not None, on_text, on_attention):

@@ -59,7 +59,7 @@ class Api(RestClient):
             raise
 
     async def trades(self) -> list[dict[str, Any]]:
-        return await self.rows("/v2/order/trades/get-trades-for-day", take=answers.trade)
+        return [answers.trade(row) for row in await self.rows("/v2/order/trades/get-trades-for-day")]
 
     async def historical_trades(self, first: dt.date, last: dt.date, segment: str = "EQ") -> list[dict[str, Any]]:
         """All pages; Unreadable where they never end."""
@@ -103,8 +103,7 @@ class Api(RestClient):
                 for name in ("primary_ip", "secondary_ip")}
 
     async def kill_switch(self) -> list[dict[str, Any]]:
-        data = answers.rows(await self.data("/v2/user/kill-switch"), "the kill switch")
-        return [answers.switch(row) for row in data]           # all or none: a segment that is off must not be left out
+        return [answers.switch(row) for row in await self.rows("/v2/user/kill-switch")]
 
     async def set_kill_switch(self, segment: str, action: str = "DISABLE") -> Any:
         return await self._post("/v2/user/kill-switch", [{"segment": segment, "action": action}])
@@ -150,5 +149,4 @@ class Api(RestClient):
 
     async def timings(self, day: dt.date) -> list[dict[str, Any]]:
         """Sessions of a day: {exchange, start_time, end_time} in ms; empty when all is closed."""
-        data = answers.rows(await self.data(f"/v2/market/timings/{day.isoformat()}"), "the hours of the day")
-        return [answers.hours(row) for row in data]            # all or none: an hour left out would mean a holiday
+        return [answers.hours(row) for row in await self.rows(f"/v2/market/timings/{day.isoformat()}")]

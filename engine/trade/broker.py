@@ -138,13 +138,9 @@ class RestClient:
         """The data of a read; Unreadable where there is none."""
         return answers.data_of(await self.get(path, params), path)
 
-    async def rows(self, path: str, params: dict[str, str] | None = None, take: Callable[[Any], Any] | None = None) -> list[Any]:
-        """The rows of a read as `take` makes them (by default: objects). Rows it refuses are left out, and `on_note` is told."""
-        values = answers.rows(await self.data(path, params), path)
-        out, odd = answers.readable(values, take or (lambda value: answers.record(value, "a row")))
-        if odd:
-            self.on_note(f"{odd} of {len(values)} rows of {path} were not understood and are left out")
-        return out
+    async def rows(self, path: str, params: dict[str, str] | None = None) -> list[dict[str, Any]]:
+        """The rows of a read: all or none, since one left out would be an order or a position that is not there."""
+        return [answers.record(row, f"a row of {path}") for row in answers.rows(await self.data(path, params), path)]
 
     async def raw(self, path: str) -> bytes:
         """A read of bytes (the sim's own routes)."""

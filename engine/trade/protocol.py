@@ -2,6 +2,7 @@
 
 Shapes from UPSTOX 3.2, 4.3; the broker's 17 status words from UPSTOX 2.
 """
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,9 @@ class Request:
     params: dict[str, str] | None = None
 
 
-TAG_LENGTH = 40
+TAG_LENGTH = 40                     # the broker takes no more
+_ORDER_ID = re.compile(r"[!-~]{1,32}")
+"""What fits the records; one cut short would name another order."""
 LEGS = {1: "e", 2: "x"}
 """Role -> leg of the tag: entry, exit. The kill process writes k."""
 
@@ -109,7 +112,7 @@ def outcome_of(kind: int, status: int, body: Any) -> tuple[int, str, str]:
         data = body.get("data") if isinstance(body, dict) and body.get("status") == "success" else None
         ids = data.get("order_ids" if kind == PLACE else "order_id") if isinstance(data, dict) else None
         first = ids[0] if isinstance(ids, list) and ids else ids
-        if isinstance(first, str) and first and first.isascii() and (kind != PLACE or isinstance(ids, list)):
+        if isinstance(first, str) and _ORDER_ID.fullmatch(first) and (kind != PLACE or isinstance(ids, list)):
             return DONE, first, ""
         return AMBIGUOUS, "", ""
     code = error_code(body)

@@ -77,7 +77,7 @@ class Doctor:
                 await asyncio.wait_for(step(), 15)
             except TimeoutError:
                 self.note(name, FAIL, "no answer within 15 s")
-            except BrokerError as error:
+            except (BrokerError, master.MasterError) as error:
                 self.note(name, FAIL, str(error))
             except (KeyError, TypeError, ValueError) as error:
                 self.note(name, FAIL, f"the answer was not understood ({type(error).__name__})")

@@ -232,14 +232,32 @@ def test_a_quote_nobody_understands_is_left_out_and_told_of(field):
     assert notes == ["1 of 2 rows of /v3/market-quote/quotes were not understood and are left out"]
 
 
-def test_rows_that_are_none_are_left_out_and_told_of():
-    async def scene(rest: Api) -> tuple[Any, list[str]]:
-        notes = noted(rest)
-        return await rest.positions(), notes
+@pytest.mark.parametrize(("call", "name"), [(Api.book, "book"), (Api.positions, "positions"), (Api.trades, "trades")])
+def test_orders_and_positions_are_read_whole_or_not_at_all(call, name):
+    rows = GOLDEN[name]
+    assert answered(success(rows), call) == rows and answered(success([]), call) == []
+    for odd in (None, [], 7, "x"):
+        with pytest.raises(Unreadable, match="a row of"):
+            answered(success([*rows, odd]), call)
 
-    rows = GOLDEN["positions"]
-    assert answered(success([*rows, None, [], 7]), scene) == (rows, [
-        "3 of 5 rows of /v2/portfolio/short-term-positions were not understood and are left out"])
+
+def test_a_book_with_a_row_that_is_none_makes_no_order_missing(desk):
+    """Neither is a read of it counted as one, nor is it asked for the less."""
+    async def scene(rest: Api) -> tuple[Bare, bool]:
+        bare = Bare(desk, rest)
+        return bare, await bare._read("book")
+
+    bare, good = answered(success([*GOLDEN["book"], None]), scene)
+    assert not good and not bare.reconciler.has_book and len(bare.notes) == 1 and "a row of" in bare.notes[0]
+    assert bare.reconciler.due(desk.now + 2_000_000_000) == ["book"]
+
+
+@pytest.mark.parametrize(("ids", "good"), [(["1" * 32], True), (["a_1"], True), (["1" * 33], False), (["1\x00"], False),
+                                           (["1 2"], False),
+                                           ([" "], False), (["\n"], False), (["x" * 100_000], False)])
+def test_an_order_id_that_does_not_fit_is_ambiguous(ids, good):
+    outcome, order_id, _ = protocol.outcome_of(protocol.PLACE, 200, {"status": "success", "data": {"order_ids": ids}})
+    assert (outcome, order_id) == ((protocol.DONE, ids[0]) if good else (protocol.AMBIGUOUS, ""))
 
 
 @pytest.mark.parametrize(("call", "data"), [
