@@ -103,7 +103,8 @@ class FeedClient:
         context = ssl.create_default_context() if urlsplit(url).scheme == "wss" else None
         listener = self.listeners.setdefault(number, FrameListener(self.sink, self._on_text, self.on_attention))
         transport, _ = await ws_connect(lambda: listener, url, ssl_context=context, enable_auto_ping=True,
-                                        auto_ping_idle_timeout=PING_S, auto_ping_reply_timeout=PING_S)
+                                        auto_ping_idle_timeout=PING_S, auto_ping_reply_timeout=PING_S,
+                                        max_redirects=0)         # the address was checked, another is not
         return transport
 
     def _on_text(self, text: bytes) -> None:

@@ -35,10 +35,18 @@ class Answer:
 
 
 def session(timeout: aiohttp.ClientTimeout = TIMEOUT, connector: aiohttp.BaseConnector | None = None) -> aiohttp.ClientSession:
-    """A client session whose answers go through `answers`: it keeps no cookies and unpacks nothing by itself."""
+    """A client session whose answers go through `answers`: it keeps no cookies, follows no redirect and
+    unpacks nothing by itself."""
     headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": USER_AGENT}
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(_stay)
     return aiohttp.ClientSession(timeout=timeout, connector=connector, headers=headers, auto_decompress=False,
-                                 cookie_jar=aiohttp.DummyCookieJar())
+                                 cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[trace])
+
+
+async def _stay(*_: Any) -> None:
+    """A handshake follows redirects, which nobody has checked, and cannot be told not to."""
+    raise aiohttp.ClientConnectionError("a redirect is not followed")
 
 
 def funds_of(answer: dict[str, Any]) -> int:

@@ -1,9 +1,10 @@
 """What the feed says in text, and the address it is to be found at."""
 import asyncio
 
+import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
-from picows import ws_connect
+from picows import WSError, ws_connect
 
 from _ext.feed.frame import FrameListener, FrameSink
 from engine.feed.client import FeedClient
@@ -51,6 +52,42 @@ def test_a_flood_of_text_is_one_line_a_second():
 
     asyncio.run(life())
     assert len(notes) == 1 and "failed" in notes[0] and notes[0].isprintable()
+
+
+def test_no_socket_follows_a_redirect():
+    """The address was checked to be the broker's; where it is sent on to was not."""
+    reached: list[str] = []
+
+    async def life() -> None:
+        async def away(request: web.Request) -> web.Response:
+            reached.append(request.path)
+            raise web.HTTPFound("/else")
+
+        app = web.Application()
+        app.router.add_get("/{path:.*}", away)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        base = f"127.0.0.1:{runner.addresses[0][1]}"
+        rest = RestClient("demo", f"http://{base}", f"http://{base}")
+        await rest.open()
+
+        async def url(path, params=None):
+            return f"ws://{base}/feed"
+
+        rest.socket_url = url
+        client = FeedClient(rest, FrameSink(), None, lambda: 0, list, lambda up, code: None, lambda text: None, lambda: None)
+        try:
+            with pytest.raises(WSError):
+                await client._connect(1)
+            with pytest.raises(aiohttp.ClientError):
+                await rest._session.ws_connect(f"ws://{base}/orders")
+        finally:
+            await rest.close()
+            await runner.cleanup()
+
+    asyncio.run(asyncio.wait_for(life(), 10))
+    assert reached == ["/feed", "/orders"]
 
 
 @pytest.mark.parametrize("data", [None, [], "x", {}, {"authorized_redirect_uri": 7}, {"authorized_redirect_uri": "ws://[::1"},
