@@ -16,7 +16,8 @@ from engine.commands import examining, learning, looking, operating, running, sc
 from engine.commands.options import Failed, app
 from engine.market.master import MasterError
 from engine.sim.recorded import DataError
-from engine.trade.login import LoginError
+from engine.trade.answers import BrokerError
+from engine.trade.login import LoginError, LoginRefused
 from engine.trail.replay import JournalError
 from engine.trail.rundir import RunError
 
@@ -28,7 +29,7 @@ def main() -> None:
         app(standalone_mode=False)
     except typer.Exit as leave:
         sys.exit(leave.exit_code)
-    except (Failed, LookupError, ModelRefused, RunError) as error:
+    except (BrokerError, Failed, LoginRefused, LookupError, ModelRefused, RunError) as error:
         sys.exit(_say(error, 1))
     except (configuration.ConfigurationError, DataError, JournalError, LoginError, MasterError) as error:
         sys.exit(_say(error, 2))

@@ -31,7 +31,7 @@ from engine.feed.keeper import Keeper
 from engine.market import candles, history, master, sessions, universe
 from engine.market.instruments import Spec
 from engine.signals import models
-from engine.trade import login, protocol, rollout
+from engine.trade import answers, login, protocol, rollout
 from engine.trade.api import Api
 from engine.trade.bands import BandWatch
 from engine.trade.broker import BrokerError, clean, funds_of
@@ -98,6 +98,7 @@ class EngineProcess:
         self.config, self.run_dir, self.target, self.seed, self.observe = config, run, target, seed, observe
         self.rest = Api(target.token, target.base, target.base if target.source == "sim" else
                                "https://api-hft.upstox.com")
+        self.rest.on_note = self._note
         self.nonce = secrets.token_hex(3)
         self.stopping = asyncio.Event()
         self.tasks: set[asyncio.Task[Any]] = set()
@@ -106,6 +107,7 @@ class EngineProcess:
         self.started = time.time_ns()
         self.notes: list[str] = []
         self.heed_at, self.model_seen = 0.0, 0
+        self.unheard, self.unheard_at = 0, 0.0         # order messages nobody understood, and when one may be told of again
         self.waiting: list[tuple[int, bytes]] = []
         self.screened: list[dict[str, Any]] = []
         self.order: list[str] = []                     # keys, the most liquid first
@@ -173,9 +175,12 @@ class EngineProcess:
     async def _universe(self) -> None:
         """The day, its instruments and the speed of time: of the sim, or from the broker's instrument file and quotes."""
         if self.target.source == "sim":
-            about = orjson.loads(await self.rest.raw("/sim/instruments"))
-            self.specs, self.speed = [Spec(**spec) for spec in about["specs"]], float(about["speed"])
-            self.day = dt.date.fromisoformat(about["day"])
+            about = answers.parse(await self.rest.raw("/sim/instruments"), answers.LARGE)
+            try:
+                self.specs, self.speed = [Spec(**spec) for spec in about["specs"]], float(about["speed"])
+                self.day = dt.date.fromisoformat(about["day"])
+            except (KeyError, TypeError, ValueError):
+                raise RunError(f"{self.target.base} answers, but not as this engine's sim: `python -m engine sim`") from None
             return
         self.day, self.speed = dt.datetime.now(sessions.IST).date(), 1.0
         source, note = await master.fetch(self.day, again=True)
@@ -539,7 +544,7 @@ class EngineProcess:
         """Reads book or positions; whether that worked."""
         began = self._now()
         try:
-            rows = (await self.rest.get(READS[what])).get("data") or []
+            rows = await self.rest.rows(READS[what])
             if what == "book":
                 self.reconciler.on_book(rows, began)
             else:
@@ -547,7 +552,7 @@ class EngineProcess:
             return True
         except (BrokerError, *UNREADABLE) as error:
             self.reconciler.failed(what, self._now())
-            self._note(f"{what} not read: {error}")
+            self._note(f"{what} not read: {clean(error)}")
             if isinstance(error, BrokerError) and error.status == 401:
                 raise
             return False
@@ -575,11 +580,9 @@ class EngineProcess:
         pause = 0.2
         while True:
             try:
-                data = (await self.rest.get("/v2/feed/portfolio-stream-feed/authorize",
-                                            {"update_types": "order"}))["data"]
-                url = self.rest.check_socket_url(data.get("authorized_redirect_uri") or data.get("authorizedRedirectUri"))
+                url = await self.rest.socket_url("/v2/feed/portfolio-stream-feed/authorize", {"update_types": "order"})
                 assert self.rest._session is not None
-                async with self.rest._session.ws_connect(url, heartbeat=10) as socket:
+                async with self.rest._session.ws_connect(url, heartbeat=10, max_msg_size=answers.SMALL) as socket:
                     if not (await self._read("book") and await self._read("positions")):
                         raise BrokerError(0, "book and positions must be read before anything is entered")
                     self._input(LINK_RECORD, protocol.link_record(1, True))
@@ -590,20 +593,27 @@ class EngineProcess:
                 if error.status == 401:
                     raise
                 self._note(f"orders: {error}")
-            except Exception as error:
-                self._note(f"orders: {type(error).__name__}: {error}")
+            except Exception as error:                     # a cut line, a refused handshake: all tried again
+                self._note(f"orders: the stream was cut ({type(error).__name__}); it is tried again")
             self._input(LINK_RECORD, protocol.link_record(1, False))
             await asyncio.sleep(pause)
             pause = min(pause * 2, 30.0)
 
     def _hear(self, text: Any) -> None:
-        """One message of the portfolio stream; one that cannot be understood makes the book be read."""
+        """One message of the portfolio stream; one that cannot be understood makes the book be read, at most once a second."""
         try:
-            body = orjson.loads(text)
-        except UNREADABLE:
-            body = None
-        if not isinstance(body, dict) or body.get("update_type") in (None, "order"):
-            self.reconciler.on_message(body)
+            body = answers.record(answers.parse(text if isinstance(text, (str, bytes)) else b"", answers.SMALL), "an order message")
+            what = body.get("update_type")
+            if what == "order":
+                self.reconciler.on_message(body)
+            elif what not in ("gtt_order", "position", "holding"):
+                raise answers.Unreadable("its type is unknown")
+        except answers.Unreadable as error:
+            self.unheard += 1
+            if (now := time.monotonic()) >= self.unheard_at:
+                self.unheard_at = now + 1.0
+                self._note(f"an order message was not understood ({self.unheard} so far): {clean(error)}; the book is read")
+                self.reconciler.on_message(None)
 
     # ---- status --------------------------------------------------------------------------------------------------------
     async def _statuses(self) -> None:

@@ -5,6 +5,7 @@ from picows.picows cimport WSFrame, WSListener, WSTransport
 cdef enum:
     LATENCY_BUCKETS = 256     # 8 an octave from 16 ns
     FRAME_MAX = 16 << 20      # bytes of a reassembled message
+    TEXT_MAX = 1024           # bytes of a text message that are handed on
 
 cdef class FrameSink:         # what takes frames; the core
     cdef public bint attention  # something waits for Python: requests to send

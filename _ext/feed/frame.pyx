@@ -40,7 +40,8 @@ cdef class FrameSink:
 cdef class FrameListener(WSListener):
     """Hands each binary message to `sink` with the wall clock at receipt (ns).
 
-    `on_text(str)` is called for text messages, `on_attention()` when the sink has requests to send.
+    `on_text(bytes)` is called for text messages with their beginning, whatever it holds, `on_attention()` when the sink has
+    requests to send.
     """
 
     def __init__(self, FrameSink sink not None, on_text, on_attention):
@@ -79,7 +80,7 @@ cdef class FrameListener(WSListener):
                 if whole.shape[0]:
                     self._take(&whole[0], whole.shape[0])
         elif frame.msg_type == WSMsgType.TEXT:
-            self.on_text(frame.get_payload_as_utf8_text())
+            self.on_text(frame.get_payload_as_bytes()[:TEXT_MAX])
         elif frame.msg_type == WSMsgType.CLOSE:
             transport.send_close(frame.get_close_code())
             transport.disconnect()

@@ -20,6 +20,7 @@ from engine.trail.rundir import RunDir, RunError, new_run
 @app.command()
 def login(paste: Annotated[bool, typer.Option(help="paste a token of the broker's console")] = False,
           phone: Annotated[bool, typer.Option(help="approve on the phone")] = False,
+          user: Annotated[str, typer.Option(help="the broker's user id it must be of; by default the last token's")] = "",
           analytics: Annotated[bool, typer.Option(help="the pasted token is the read-only, year-long one")] = False,
           status: Annotated[bool, typer.Option(help="only say what there is")] = False) -> None:
     """Get the broker's token: by browser, by phone, or pasted. It stays on this machine, readable by you alone."""
@@ -31,11 +32,18 @@ def login(paste: Annotated[bool, typer.Option(help="paste a token of the broker'
     if paste:
         token = logins.pasted(getpass.getpass("token (not shown): "), "analytics" if analytics else "trading")
     else:
-        app_ = logins.app_of_environment()
-        way = logins.phone if phone else logins.browser
-        token = asyncio.run(way(app_, lambda text: print(f"open or approve: {text}", flush=True)))
-    path = logins.save(token)
+        token = _consented(phone, user)
+    path = logins.token_file() if token.user else logins.save(token)
     print(f"{token!r} kept in {path}")
+
+
+def _consented(phone: bool = False, user: str = "") -> logins.Token:
+    """A token given by browser or phone, verified and kept."""
+    from engine.trade import consent
+
+    way = consent.phone if phone else consent.browser
+    return asyncio.run(way(logins.app_of_environment(), lambda text: print(text if phone else f"open: {text}", flush=True),
+                           tell=lambda text: print(text, flush=True), user=user))
 
 
 @app.command()
@@ -102,8 +110,7 @@ def _token(may_ask: bool) -> logins.Token:
         except logins.LoginError as error:
             if may_ask:
                 print(error)
-                way = logins.browser(logins.app_of_environment(), lambda text: print(f"open: {text}", flush=True))
-                logins.save(asyncio.run(way))
+                _consented()
                 continue
             if not told:
                 print(f"waiting for a token: {error}", flush=True)

@@ -13,7 +13,7 @@ from picows import WSHandshakeError, WSMsgType, WSTransport, ws_connect
 
 from _ext.feed.frame import FrameListener
 from engine.feed.keeper import Keeper
-from engine.trade.broker import BrokerError, RestClient
+from engine.trade.broker import BrokerError, RestClient, clean
 
 AUTHORIZE = "/v3/feed/market-data-feed/authorize"
 TICK_S, TOKEN_S = 0.1, 5.0
@@ -34,7 +34,8 @@ class FeedClient:
         self.listeners: dict[int, FrameListener] = {}
         self.transports: dict[int, WSTransport] = {}
         self.tasks: set[asyncio.Task[None]] = set()
-        self.connects = 0
+        self.connects = self.texts = 0
+        self.text_at = 0.0
         self.is_up = False
 
     async def run(self) -> None:
@@ -86,7 +87,7 @@ class FeedClient:
         except asyncio.CancelledError:
             raise
         except Exception as error:      # a cut line, a name that does not resolve: all tried again
-            self.on_note(f"feed connection {number}: {type(error).__name__}: {error}")
+            self.on_note(f"feed connection {number}: cut ({type(error).__name__}); it is tried again")
         finally:
             self.transports.pop(number, None)
             self.keeper.on_down(number, self.clock(), status)
@@ -98,17 +99,21 @@ class FeedClient:
             self.on_link(self.is_up, code)
 
     async def _connect(self, number: int) -> WSTransport:
-        answer = await self.rest.get(AUTHORIZE)
-        data = answer.get("data") or {}
-        url = self.rest.check_socket_url(data.get("authorized_redirect_uri") or data.get("authorizedRedirectUri"))
+        url = await self.rest.socket_url(AUTHORIZE)
         context = ssl.create_default_context() if urlsplit(url).scheme == "wss" else None
         listener = self.listeners.setdefault(number, FrameListener(self.sink, self._on_text, self.on_attention))
         transport, _ = await ws_connect(lambda: listener, url, ssl_context=context, enable_auto_ping=True,
-                                        auto_ping_idle_timeout=PING_S, auto_ping_reply_timeout=PING_S)
+                                        auto_ping_idle_timeout=PING_S, auto_ping_reply_timeout=PING_S,
+                                        max_redirects=0)         # the address was checked, another is not
         return transport
 
-    def _on_text(self, text: str) -> None:
-        self.on_note(f"feed says: {text[:200]!r}")
+    def _on_text(self, text: bytes) -> None:
+        """Text frames are errors of the broker; of a flood of them one a second is told, with their number."""
+        self.texts += 1
+        now = asyncio.get_running_loop().time()
+        if now >= self.text_at:
+            self.text_at = now + 1.0
+            self.on_note(f"feed says ({self.texts} so far): {clean(text.decode(errors='replace'))[:200]}")
 
     def percentiles(self) -> tuple[int, int, int, int]:
         """ns inside the callback, p50, p99, p99.9 and max, of the busiest connection."""

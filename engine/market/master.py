@@ -6,7 +6,6 @@ contract has its underlying, no stock has lost its options or its futures, and t
 import datetime as dt
 import math
 import os
-import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import orjson
 
 from engine.market.sessions import IST
-from engine.trade.broker import USER_AGENT
+from engine.trade import answers
+from engine.trade.answers import BrokerError, Unreadable, clean
+from engine.trade.broker import session
 
 URL = "https://assets.upstox.com/market-quote/instruments/exchange/NSE.json.gz"
 LEAST = {"rows": 60_000, "contracts": 15_000, "futures": 400, "stocks": 150}
@@ -28,8 +28,11 @@ CONTRACT_FIELDS = ("instrument_key", "expiry", "lot_size", "tick_size", "freeze_
                    "asset_type", "asset_symbol", "strike_price", "trading_symbol")
 EQUITY_FIELDS = ("instrument_key", "trading_symbol", "name", "isin", "instrument_type", "lot_size", "tick_size", "freeze_quantity")
 NUMBERS = frozenset({"expiry", "lot_size", "tick_size", "freeze_quantity", "strike_price"})
-GZIP, MAX_BYTES = 31, 256 << 20
-"""zlib's word for a gzip stream with its checksum; no real file unpacks to a tenth of the limit."""
+MAX_PACKED, MAX_BYTES, MAX_VALUES = 32 << 20, 256 << 20, 16_000_000
+"""Real files: 2 MB packed, 25 MB and some two million values unpacked."""
+TEXT_LENGTH, TAG_LENGTH = 200, 200
+MOST = 1e15
+"""No number of a row, epoch milliseconds among them, comes near."""
 
 
 class MasterError(ValueError):
@@ -60,12 +63,8 @@ def read(data: bytes, before: Mapping[str, int] | None = None) -> Master:
     Raises MasterError for one that is damaged, cut, half, of another kind or contradicts itself.
     """
     try:
-        unzip = zlib.decompressobj(GZIP)
-        text = unzip.decompress(data, MAX_BYTES)
-        if not unzip.eof:
-            raise ValueError("its end is missing")
-        rows = orjson.loads(text)
-    except (ValueError, zlib.error) as error:
+        rows = answers.parse(answers.unpacked(data, "gzip", MAX_BYTES), MAX_BYTES, MAX_VALUES)
+    except Unreadable as error:
         raise MasterError(f"the instrument file is damaged ({error}): fetch it again") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise MasterError("the instrument file is not a list of instruments: fetch it again")
@@ -78,7 +77,7 @@ def read(data: bytes, before: Mapping[str, int] | None = None) -> Master:
     except MasterError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError) as error:
-        raise MasterError(f"rows of the instrument file lack a field ({error}): its format has changed, or it is not "
+        raise MasterError(f"rows of the instrument file lack a field ({clean(error)}): its format has changed, or it is not "
                           "the file") from None
     return master
 
@@ -92,8 +91,9 @@ def _judge(master: Master, before: Mapping[str, int] | None) -> None:
         is_option = row["instrument_type"] in ("CE", "PE")
         if row["freeze_quantity"] < row["lot_size"] or row["expiry"] <= 0 or is_option != (row["strike_price"] > 0) or (
                 not is_option and row["instrument_type"] != "FUT"):
-            raise MasterError(f"{row['instrument_key']} makes no sense ({row['instrument_type']}, lot {row['lot_size']}, freeze "
-                              f"{row['freeze_quantity']}, strike {row['strike_price']}): the file is damaged, fetch it again")
+            raise MasterError(f"{clean(row['instrument_key'])} makes no sense ({clean(row['instrument_type'])}, lot "
+                              f"{row['lot_size']}, freeze {row['freeze_quantity']}, strike {row['strike_price']}): the file is "
+                              "damaged, fetch it again")
         last_day(row)
     shares = [master.equities[key] for key in {r["underlying_key"] for r in master.contracts} if key in master.equities]
     for row in shares:
@@ -121,13 +121,11 @@ def _check(row: Mapping[str, Any], names: Sequence[str], whole: Sequence[str]) -
     for name in names:
         value = row[name]
         is_number = name in NUMBERS
-        if is_number and (isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value)):
-            raise MasterError(f"{name} of {row.get('instrument_key')} is {value!r}: the instrument file is damaged, fetch it again")
-        if not is_number and not (isinstance(value, str) and value):
-            raise MasterError(f"{name} of {row.get('instrument_key')} is {value!r}: the instrument file is damaged, fetch it again")
-    for name in whole:
-        if row[name] <= 0 or row[name] != round(row[name]):
-            raise MasterError(f"{name} of {row['instrument_key']} is {row[name]}: the instrument file is damaged, fetch it again")
+        good = isinstance(value, str) and 0 < len(value) <= TEXT_LENGTH if not is_number else (
+            isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and abs(value) < MOST)
+        if not good or (name in whole and (value <= 0 or value != round(value))):
+            raise MasterError(f"{name} of {clean(row.get('instrument_key'))[:48]} is {clean(repr(value))[:48]}: the instrument "
+                              "file is damaged, fetch it again")
 
 
 def last_day(row: Mapping[str, Any]) -> dt.date:
@@ -181,27 +179,31 @@ async def fetch(day: dt.date, url: str = URL, again: bool = False, today: dt.dat
     if present is not None and (not again or not is_today):
         return present, ""
     tag = path.with_suffix(".etag")
-    headers = {"User-Agent": USER_AGENT}
-    if present is not None and tag.exists():
-        headers["If-None-Match"] = tag.read_text()
+    known = _tag_of(tag.read_text(errors="replace")) if present is not None and tag.exists() else ""
     try:
-        async with (aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=60)) as session,
-                    session.get(url) as response):
+        async with (session(timeout=aiohttp.ClientTimeout(total=60)) as web,
+                    web.get(url, headers={"If-None-Match": known} if known else {}, allow_redirects=False) as response):
             if response.status == 304 and present is not None:
                 return present, _stale(path, older)
             if response.status != 200:
                 raise MasterError(f"the server answered {response.status}")
-            data = await response.read()
+            data = await answers.body_of(response, MAX_PACKED)
             master = read(data, before)
             _write(path, data)
-            _write(tag, response.headers.get("ETag", "").encode())
+            _write(tag, _tag_of(response.headers.get("ETag", "")).encode())
         return master, _stale(path, older)
-    except (aiohttp.ClientError, TimeoutError, OSError, MasterError) as error:
+    except (aiohttp.ClientError, TimeoutError, OSError, BrokerError, MasterError) as error:
+        said = str(error) if isinstance(error, (BrokerError, MasterError)) else "no answer from the server"
         if present is not None:
-            return present, f"the broker could not be asked for a newer instrument file ({error})"
+            return present, f"the broker could not be asked for a newer instrument file ({said})"
         if older is None:
-            raise MasterError(f"no instrument file: {error}") from None
-        return read(older.read_bytes()), f"today's instrument file could not be had ({error}); using {older.name}"
+            raise MasterError(f"no instrument file: {said}") from None
+        return read(older.read_bytes()), f"today's instrument file could not be had ({said}); using {older.name}"
+
+
+def _tag_of(text: str) -> str:
+    """An ETag that may be sent back; empty where it is none."""
+    return text if len(text) <= TAG_LENGTH and text.isascii() and text.isprintable() else ""
 
 
 def _stale(path: Path, older: Path | None) -> str:

@@ -17,10 +17,10 @@ import orjson
 
 from _ext.core.records import OPERATOR_STATES
 from _ext.trail.status import StatusBlock
-from engine.trade import protocol
+from engine.trade import answers, protocol
+from engine.trade.answers import Unreadable
 from engine.trade.api import Api
 from engine.trade.bands import band_of
-from engine.trade.broker import clean
 from engine.trade.protocol import Request
 from engine.trade.reconcile import READS, TERMINAL
 from engine.trail.rundir import Lock, RunDir, RunError, account_lock, start_time
@@ -126,6 +126,7 @@ class Flattener:
         self.nonce = "k" + secrets.token_hex(2)
         self.number = 0
         self.sent: dict[str, tuple[str, float]] = {}    # tag -> name and time of orders the book has not shown yet
+        self.unclear: set[str] = set()                  # names with a row nobody understands: neither closed nor flat
 
     async def run(self) -> None:
         """Until flat with no order of ours left, or out of rounds; what is left stands in the report."""
@@ -133,9 +134,9 @@ class Flattener:
         for round_ in range(ROUNDS):
             busy = await self._busy()
             held = await self._held()
-            self.report.left = held
+            self.report.left = held | dict.fromkeys(self.unclear, 0)
             if not held and not busy:
-                self.report.step("flat")
+                self.report.step(f"not understood: {', '.join(sorted(self.unclear))}" if self.unclear else "flat")
                 return
             free = {key: net for key, net in held.items() if key not in busy}
             if free:
@@ -148,7 +149,7 @@ class Flattener:
             await asyncio.sleep(0.2 if round_ == 0 else 0.8)
             await self._cancel_all(quietly=True)
         self.report.left = await self._held()
-        for key in await self._busy():                  # nobody knows what becomes of it: not flat
+        for key in await self._busy() | self.unclear:   # nobody knows what becomes of it: not flat
             self.report.left.setdefault(key, 0)
         self.report.step("gave up" if self.report.left else "flat", str(self.report.left or ""))
 
@@ -156,7 +157,7 @@ class Flattener:
         """Names with an order of ours that may still trade: working, or sent here and neither ended nor absent from the book for
         fifteen seconds. A close beside it could turn the position round."""
         book = await self._book()
-        busy = {str(row["instrument_token"]) for row in book if row.get("status") not in TERMINAL}
+        busy = {_key_of(row) for row in book if row.get("status") not in TERMINAL}
         shown = {str(row.get("tag")) for row in book}
         now = time.monotonic()
         for tag, (key, sent) in list(self.sent.items()):
@@ -166,12 +167,13 @@ class Flattener:
                 busy.add(key)
         return busy
 
-    async def _read(self, path: str, params: dict[str, str] | None = None) -> Any:
-        """A read, tried until it answers: nothing can be done without it."""
+    async def _read(self, path: str, take: Callable[[Any, str], Any], params: dict[str, str] | None = None) -> Any:
+        """A read as `take` understands it, tried until it answers: nothing can be done without it."""
         for pause in (0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0, 1.0):
             answer = await self.rest.call(Request("GET", path, params=params))
-            if answer.status == 200 and isinstance(answer.body, dict):
-                return answer.body.get("data")
+            if answer.status == 200:
+                with contextlib.suppress(Unreadable):
+                    return take(answers.data_of(answer.body, path), path)
             if answer.status == 401:
                 raise RunError("the token was refused: log in, then run kill again, or close the positions in the broker's app")
             self.say(f"{path}: {answer.status or 'no answer'}")
@@ -180,7 +182,8 @@ class Flattener:
 
     async def _book(self) -> list[dict[str, Any]]:
         """Orders with our mark, of any life and of this kill."""
-        return [row for row in await self._read(READS["book"]) or [] if protocol.read_tag(row.get("tag"), self.engine)]
+        rows = await self._read(READS["book"], answers.rows)
+        return [row for row in rows if isinstance(row, dict) and protocol.read_tag(row.get("tag"), self.engine)]
 
     async def _cancel_all(self, quietly: bool = False) -> None:
         cancelled = 0
@@ -189,7 +192,7 @@ class Flattener:
             if not live:
                 break
             for row in live:
-                await self.rest.cancel(str(row["order_id"]))
+                await self.rest.cancel(str(row.get("order_id")))
                 cancelled += 1
                 await asyncio.sleep(SPACING_S if len(live) > 1 else 0)
             await asyncio.sleep(0.1)
@@ -198,23 +201,30 @@ class Flattener:
 
     async def _held(self) -> dict[str, int]:
         """key -> net quantity to close: what the broker shows, of it only what our orders made."""
-        shown: dict[str, int] = {}
-        for row in await self._read(READS["positions"]) or []:
-            if row.get("product") == "I" and int(row.get("quantity") or 0):
-                key = str(row["instrument_token"])
-                shown[key] = shown.get(key, 0) + int(row["quantity"])
+        self.unclear = set()
+        shown = self._sum(await self._read(READS["positions"], answers.rows), _position)
         if self.whole_account:
             return shown
-        ours: dict[str, int] = {}
-        for row in await self._book():
-            key = str(row["instrument_token"])
-            ours[key] = ours.get(key, 0) + (1 if row["transaction_type"] == "BUY" else -1) * int(row.get("filled_quantity") or 0)
+        ours = self._sum(await self._book(), _filled)
         return {key: (1 if net > 0 else -1) * min(abs(net), abs(ours.get(key, 0)))
                 for key, net in shown.items() if net * ours.get(key, 0) > 0}
 
+    def _sum(self, rows: Sequence[Any], take: Callable[[dict[str, Any]], int]) -> dict[str, int]:
+        """Key -> sum of what `take` finds in its rows; names with a row nobody understands are unclear, and left out."""
+        out: dict[str, int] = {}
+        for row in rows:
+            try:
+                quantity = take(answers.record(row, "a row"))
+            except Unreadable:
+                self.unclear.add(_key_of(row))
+                continue
+            if quantity:
+                out[_key_of(row)] = out.get(_key_of(row), 0) + quantity
+        return {key: quantity for key, quantity in out.items() if key not in self.unclear}
+
     async def _close(self, held: dict[str, int], distance: float) -> None:
-        quotes = await self._read("/v3/market-quote/quotes", {"instrument_key": ",".join(held)}) or {}
-        by_key = {str(q.get("instrument_token")): q for q in quotes.values()}
+        quotes = await self._read("/v3/market-quote/quotes", answers.record, {"instrument_key": ",".join(held)})
+        by_key = {q["instrument_token"]: q for q in answers.readable(list(quotes.values()), answers.quote)[0]}
         for key, net in held.items():
             price = limit_price(by_key.get(key, {}), net, distance, self.specs.get(key, (5, 0))[0])
             if price <= 0:
@@ -232,8 +242,32 @@ class Flattener:
                 if outcome in (protocol.DONE, protocol.AMBIGUOUS):
                     self.sent[str(body["tag"])] = (key, time.monotonic())
                 self.report.step(f"{'sold' if net > 0 else 'bought'} {part} {key} at {price / 100:.2f}",
-                                 "sent" if outcome == protocol.DONE else f"{answer.status} {clean(answer.body)}"[:120])
+                                 "sent" if outcome == protocol.DONE else f"{answer.status} {answers.said(answer.body)}"[:120])
                 await asyncio.sleep(SPACING_S)
+
+
+def _key_of(row: Any) -> str:
+    key = row.get("instrument_token") if isinstance(row, dict) else None
+    return key if isinstance(key, str) and 0 < len(key) <= 64 else "a row without a name"
+
+
+def _position(row: dict[str, Any]) -> int:
+    """Net quantity of an intraday position; 0 for another product's."""
+    if answers.text(row.get("product"), "the product of a position", 8) != "I":
+        return 0
+    quantity = answers.whole(row.get("quantity"), "the quantity of a position", -int(answers.MOST))
+    answers.text(row.get("instrument_token") if quantity else "-", "the name of a position", 64)
+    return quantity
+
+
+def _filled(row: dict[str, Any]) -> int:
+    """What an order has filled, bought or sold; where it is null, nothing yet."""
+    filled = row.get("filled_quantity")
+    quantity = 0 if filled is None else answers.whole(filled, "what an order filled")
+    side = {"BUY": 1, "SELL": -1}.get(answers.text(row.get("transaction_type"), "the side of an order", 8))
+    if side is None:
+        raise Unreadable("the side of an order is unknown")
+    return side * quantity
 
 
 def limit_price(quote: dict[str, Any], net: int, distance: float, tick: int) -> int:
@@ -282,7 +316,7 @@ async def switch_off(target: dict[str, Any], token: str, segment: str) -> dict[s
         await rest.open()
         answer = await rest.call(Request("POST", "/v2/user/kill-switch", [{"segment": segment, "action": "DISABLE"}]))
         good = answer.status == 200
-        report.step(f"switched {segment} off", "done" if good else f"refused: {answer.status} {clean(answer.body)}")
+        report.step(f"switched {segment} off", "done" if good else f"refused: {answer.status} {answers.said(answer.body)}")
         report.left = {} if good else {segment: 0}
     finally:
         await rest.close()

@@ -2,7 +2,7 @@
 
 Shapes from UPSTOX 3.2, 4.3; the broker's 17 status words from UPSTOX 2.
 """
-import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,6 +12,7 @@ import numpy as np
 
 from _ext.core.records import ADOPTED, BAND, BOOK, HOLDING, LINK, ORDER_UPDATE, QUOTE, REPLY
 from engine.market.instruments import NO_INST
+from engine.trade import answers
 
 PLACE, MODIFY, CANCEL = 1, 2, 3
 DONE, REFUSED, RETRY, AMBIGUOUS, HALT = 1, 2, 3, 4, 5
@@ -40,6 +41,9 @@ class Request:
     params: dict[str, str] | None = None
 
 
+TAG_LENGTH = 40                     # the broker takes no more
+_ORDER_ID = re.compile(r"[!-~]{1,32}")
+"""What fits the records; one cut short would name another order."""
 LEGS = {1: "e", 2: "x"}
 """Role -> leg of the tag: entry, exit. The kill process writes k."""
 
@@ -56,14 +60,14 @@ class Tag:
 def tag_of(engine: str, nonce: str, intent: int, role: int) -> str:
     """The order tag `engine.nonce.intent.leg`: at most 40 characters, unique per intent and boot."""
     tag = f"{engine}.{nonce}.{intent}.{LEGS.get(role, 'k')}"
-    if len(tag) > 40:
-        raise ValueError(f"order tag {tag} has {len(tag)} characters, the broker takes 40: shorten the engine's id")
+    if len(tag) > TAG_LENGTH:
+        raise ValueError(f"order tag {tag} has {len(tag)} characters, the broker takes {TAG_LENGTH}: shorten the engine's id")
     return tag
 
 
 def read_tag(tag: Any, engine: str) -> Tag | None:
-    """The tag's parts; None where the order is not of this engine."""
-    parts = tag.split(".") if isinstance(tag, str) and len(tag) <= 64 else []
+    """The tag's parts; None where the order is not of this engine: also where the tag is longer than any of ours can be."""
+    parts = tag.split(".") if isinstance(tag, str) and len(tag) <= TAG_LENGTH else []
     if len(parts) != 4 or parts[0] != engine or not parts[2].isascii() or not parts[2].isdigit():
         return None
     return Tag(engine, parts[1], int(parts[2]), 1 if parts[3] == "e" else 2)
@@ -111,7 +115,7 @@ def outcome_of(kind: int, status: int, body: Any) -> tuple[int, str, str]:
         data = body.get("data") if isinstance(body, dict) and body.get("status") == "success" else None
         ids = data.get("order_ids" if kind == PLACE else "order_id") if isinstance(data, dict) else None
         first = ids[0] if isinstance(ids, list) and ids else ids
-        if isinstance(first, str) and first and first.isascii() and (kind != PLACE or isinstance(ids, list)):
+        if isinstance(first, str) and _ORDER_ID.fullmatch(first) and (kind != PLACE or isinstance(ids, list)):
             return DONE, first, ""
         return AMBIGUOUS, "", ""
     code = error_code(body)
@@ -144,33 +148,23 @@ def local_refusal(intent: int, kind: int, why: str) -> bytes:
 
 def paise(rupees: Any) -> int:
     """Rupees of the broker's JSON as paise; 0 where there is none. ValueError for what is no price, or none that can be."""
-    amount = number_of(rupees)
-    if amount is not None and abs(amount) >= MOST_RUPEES:
-        raise ValueError(f"{amount} rupees")
-    return round((amount or 0.0) * 100)
+    return round((number_of(rupees, MOST_RUPEES) or 0.0) * 100)
 
 
-def number_of(value: Any) -> float | None:
-    """A number of the broker's JSON, also one written as text; None where there is none. ValueError for anything else."""
-    if value is None or value == "":
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float | str) or len(str(value)) > 32:
-        raise ValueError(f"{type(value).__name__} where a number should be")
-    number = float(value.replace(",", "") if isinstance(value, str) else value)
-    if not math.isfinite(number):
-        raise ValueError(f"{number} where a number should be")
-    return number
+def number_of(value: Any, most: float = answers.MOST) -> float | None:
+    """A number of the broker's JSON, also one written as text, with commas or without; None where there is none. ValueError for
+    anything else, and beyond `most` either way."""
+    if isinstance(value, str):
+        value = value.strip().replace(",", "")
+    return None if value is None or value == "" else answers.number(value, "a number", -most, most)
 
 
 def quantity_of(value: Any) -> int | None:
-    """A whole number of the broker's JSON within int32's range either way; None where there is none, ValueError for anything
-    else."""
-    number = number_of(value)
-    if number is None:
-        return None
-    if number != int(number) or abs(number) > MOST_SHARES:
+    """A whole number of shares; None where there is none, ValueError for anything else."""
+    number = number_of(value, MOST_SHARES)
+    if number is not None and number != int(number):
         raise ValueError(f"{number} where a quantity should be")
-    return int(number)
+    return None if number is None else int(number)
 
 
 def filled_of(message: Mapping[str, Any]) -> tuple[int, bool]:
@@ -188,16 +182,16 @@ def filled_of(message: Mapping[str, Any]) -> tuple[int, bool]:
 def worth_of(message: Mapping[str, Any], filled: int) -> int:
     """Paise x quantity that `filled` cost; 0 where the message does not tell an average that can be."""
     try:
-        average = number_of(message.get("average_price")) or 0.0
+        average = number_of(message.get("average_price"), MOST_RUPEES) or 0.0
     except ValueError:
         return 0
-    return round(average * 100 * filled) if 0 < average < MOST_RUPEES else 0
+    return round(average * 100 * filled) if average > 0 else 0
 
 
 def id_of(value: Any) -> bytes:
     """The broker's id of an order; empty where it does not tell one. ValueError for one that cannot be."""
     text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
-    if not text.isascii() or len(text) > 32:
+    if text and not _ORDER_ID.fullmatch(text):
         raise ValueError("an order id that cannot be")
     return text.encode()
 

@@ -16,7 +16,7 @@ from engine.config import Config
 from engine.market import master, universe
 from engine.market.sessions import IST
 from engine.signals.models import active
-from engine.trade import login, protocol
+from engine.trade import answers, login, protocol
 from engine.trade.api import Api
 from engine.trade.broker import BrokerError, funds_of
 from engine.trade.protocol import Request
@@ -77,7 +77,7 @@ class Doctor:
                 await asyncio.wait_for(step(), 15)
             except TimeoutError:
                 self.note(name, FAIL, "no answer within 15 s")
-            except BrokerError as error:
+            except (BrokerError, master.MasterError) as error:
                 self.note(name, FAIL, str(error))
             except (KeyError, TypeError, ValueError) as error:
                 self.note(name, FAIL, f"the answer was not understood ({type(error).__name__})")
@@ -174,13 +174,10 @@ class Doctor:
 
     async def _clock(self) -> None:
         answer = await self._broker.call(Request("GET", "/v2/market/status/NSE"))
-        said = answer.headers.get("Date")
-        if not said:
+        if answer.date is None:
             self.note("clock", WARN, "the broker told no time")
             return
-        from email.utils import parsedate_to_datetime
-
-        skew = time.time() - parsedate_to_datetime(said).timestamp()
+        skew = time.time() - answer.date
         self.note("clock", OK if abs(skew) < SKEW_S else WARN, f"{skew:+.1f} s against the broker's" + (
             "" if abs(skew) < SKEW_S else ": let chrony or systemd-timesyncd set it"))
 
@@ -219,8 +216,7 @@ class Doctor:
         self.note("session", OK, f"{start:%H:%M} to {end:%H:%M}, now {status}")
 
     async def _feed(self) -> None:
-        data = (await self._broker.get("/v3/feed/market-data-feed/authorize")).get("data") or {}
-        url = self._broker.check_socket_url(data.get("authorized_redirect_uri") or data.get("authorizedRedirectUri"))
+        url = await self._broker.socket_url("/v3/feed/market-data-feed/authorize")
         assert self._broker._session is not None
         async with self._broker._session.ws_connect(url) as socket:
             message = await socket.receive(5)
@@ -228,7 +224,8 @@ class Doctor:
         self.note("feed", OK if good else FAIL, "speaks" if good else "connected, but said nothing")
 
     async def _positions(self) -> None:
-        held = [row for row in await self._broker.positions() if int(row.get("quantity") or 0)]
+        held = [row for row in await self._broker.positions()
+                if answers.whole(row.get("quantity"), "the quantity of a position", -int(answers.MOST))]
         live = [row for row in await self._broker.book() if row.get("status") in ("open", "trigger pending")]
         self.note("positions", WARN if held or live else OK,
                   f"{len(held)} open, {len(live)} orders working" + (": those names are left alone" if held else ""))
@@ -278,6 +275,6 @@ class Doctor:
                 params = {"order_id": order_id}
             answer = await api.call(Request(document["method"], document["path"], body, params))
             if document["path"].endswith("place") and answer.status == 200:
-                order_id = answer.body["data"]["order_ids"][0]
+                order_id = protocol.outcome_of(protocol.PLACE, 200, answer.body)[1]
             self.note(f"sandbox {path.stem}", OK if answer.status == 200 else FAIL,
                       "taken" if answer.status == 200 else f"{answer.status} {protocol.error_code(answer.body)}")

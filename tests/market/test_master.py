@@ -119,7 +119,7 @@ def test_a_key_named_twice_is_refused():
 
 def test_zlib_bombs_stop():
     squeeze = zlib.compressobj(9, wbits=31)
-    with pytest.raises(master.MasterError, match="its end is missing"):
+    with pytest.raises(master.MasterError, match="unpacks to more than"):
         master.read(b"".join(squeeze.compress(bytes(1 << 24)) for _ in range(17)) + squeeze.flush())
 
 

@@ -1,10 +1,9 @@
-"""Tokens: the three ways to get one, where it is kept, when it dies, and where it never goes."""
+"""Tokens: what is one, where it is kept, when it dies, and where it never goes."""
 import asyncio
 import base64
 import datetime as dt
 import stat
 
-import aiohttp
 import orjson
 import pytest
 from aiohttp import web
@@ -12,7 +11,7 @@ from aiohttp import web
 from engine.market.sessions import IST
 from engine.trade import login
 from engine.trade.broker import BrokerError, RestClient
-from engine.trade.login import App, LoginError, Token
+from engine.trade.login import LoginError, Token
 
 NOW = dt.datetime(2026, 9, 1, 9, 0, tzinfo=IST)
 SECRET = "eyJhbGciOiJIUzI1NiJ9.secretsecretsecret.sig"
@@ -65,81 +64,27 @@ def test_what_is_no_token_is_refused_without_being_repeated(text):
     assert not text or text not in str(refused.value)
 
 
-def test_browser_login_takes_one_callback_with_the_right_state(unused_tcp_port):
-    app = App("key", "demo", f"http://127.0.0.1:{unused_tcp_port}/callback")
-    seen: list[dict] = []
-
-    async def life() -> Token:
-        async def token(request: web.Request) -> web.Response:
-            seen.append(dict(await request.post()))
-            return web.json_response({"access_token": jwt(NOW + dt.timedelta(days=400))})
-
-        broker = web.Application()
-        broker.router.add_post(login.EXCHANGE, token)
-        runner = web.AppRunner(broker)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        asked: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        work = asyncio.ensure_future(login.browser(app, asked.set_result, base, 10))
-        address = await asked
-        state = dict(part.split("=") for part in address.split("?")[1].split("&"))["state"]
-        async with aiohttp.ClientSession() as browser:
-            for wrong in ("", "?code=x", f"?code=x&state={state[:-1]}"):
-                async with browser.get(app.redirect + wrong) as answer:
-                    assert answer.status == 403
-            async with browser.get(f"{app.redirect}?code=x&state={state}", headers={"Host": "evil.example"}) as answer:
-                assert answer.status == 403                # a page elsewhere, through a rebound name
-            async with browser.get(f"{app.redirect}?code=good&state={state}") as answer:
-                assert answer.status == 200
-        try:
-            return await work
-        finally:
-            await runner.cleanup()
-
-    token = asyncio.run(life())
-    assert token.text.startswith("eyJ") and [s["code"] for s in seen] == ["good"]
-    assert seen[0] == {"code": "good", "client_id": "key", "client_secret": "demo", "redirect_uri": app.redirect,
-                       "grant_type": "authorization_code"}
+@pytest.mark.parametrize("document", [b"[]", b"7", b"{}", b"[" * 5000, b"\xff", b'{"token":7,"expires":1,"kind":[]}',
+                                      b'{"token":"aaaaaaaaaaaaaaaaaaaa","expires":"2026-09-02T03:30:00","kind":"trading"}'])
+def test_a_damaged_file_is_no_token(document):
+    path = login.save(Token(SECRET, NOW + dt.timedelta(hours=18)))
+    path.write_bytes(document)
+    with pytest.raises(LoginError, match="engine login"):
+        login.load(NOW)
+    assert login.known_user() == ""
 
 
-def test_nobody_logs_in(unused_tcp_port):
-    app = App("key", "demo", f"http://127.0.0.1:{unused_tcp_port}/callback")
-    with pytest.raises(LoginError, match="nobody logged in"):
-        asyncio.run(login.browser(app, lambda text: None, "http://127.0.0.1:9", 0.1))
+def test_the_last_tokens_user_is_known_when_it_has_expired():
+    login.save(Token(SECRET, NOW - dt.timedelta(days=9), user="AB1234"))
+    assert login.known_user() == "AB1234"
+    with pytest.raises(LoginError, match="expired"):
+        login.load(NOW)
 
 
-def test_approval_on_the_phone(unused_tcp_port):
-    app = App("key", "demo")
-
-    async def life() -> Token:
-        async def ask(request: web.Request) -> web.Response:
-            assert await request.json() == {"client_secret": "demo"}
-            return web.json_response({"status": "success", "data": {"authorization_expiry": "1", "notifier_url": "https://x"}})
-
-        broker = web.Application()
-        broker.router.add_post(login.PHONE + "key", ask)
-        runner = web.AppRunner(broker)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        asked: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        work = asyncio.ensure_future(login.phone(app, asked.set_result, f"http://127.0.0.1:{runner.addresses[0][1]}",
-                                                 unused_tcp_port, 10))
-        await asked
-        async with aiohttp.ClientSession() as other:
-            for body in ({"client_id": "else", "message_type": "access_token", "access_token": SECRET}, {"message_type": "x"}, []):
-                async with other.post(f"http://127.0.0.1:{unused_tcp_port}/n", json=body):
-                    pass
-            assert not work.done()
-            async with other.post(f"http://127.0.0.1:{unused_tcp_port}/n", json={
-                    "client_id": "key", "message_type": "access_token", "access_token": SECRET}):
-                pass
-        try:
-            return await work
-        finally:
-            await runner.cleanup()
-
-    assert asyncio.run(life()).text == SECRET
+@pytest.mark.parametrize("claims", [{"exp": 1e300}, {"exp": "x"}, {"exp": True}, {"exp": -5}, {"exp": None}, [], 7, {"exp": 2**70}])
+def test_a_token_that_says_nonsense_of_its_end_ends_in_the_night(claims):
+    body = base64.urlsafe_b64encode(orjson.dumps(claims) if claims != {"exp": 2**70} else b'{"exp":%d}' % 2**70).decode()
+    assert login.expiry_of(f"eyJh.{body}.sig", NOW) == login.next_expiry(NOW)
 
 
 @pytest.mark.parametrize("base", ["http://api.upstox.com", "https://upstox.com.evil.example", "https://evil.example", "http://127.0.0.1:1"])
