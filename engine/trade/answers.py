@@ -19,13 +19,15 @@ LARGE_PATHS = ("/order/retrieve-all", "/order/history", "/order/trades", "/charg
                "/market-quote/", "/historical-candle/")
 DEPTH = 32
 """Levels of an answer; the broker's deepest, the funds, have six. Python's own `repr` gives up at some hundreds."""
-VALUES, DENSITY = 1_000_000, 8
-"""Commas and brackets at most, and bytes for each: a list of empty lists takes fifty times the memory of its text. The densest real
-answer, candles, has eight bytes a value."""
+VALUES = 1_000_000
+FEW, VALUE_BYTES, BRACKET_BYTES = 1000, 4, 24
+"""Values at most, a fifth of them lists or objects, and, beyond a few, the bytes each must have: a list of empty lists takes fifty
+times the memory of its text. Of real answers candles are the densest: five bytes a value, forty a row."""
 GZIP = 31
 """zlib's word for a gzip stream with its checksum."""
 MOST = 1e12
 """Rupees, shares or seconds beyond which a number is nonsense; times 100 it is far from the end of 64 bits."""
+NESTED = frozenset((dict, list))
 FIRST_MS, LAST_MS = 946_684_800_000, 4_102_444_800_000
 """Years 2000 to 2100: times outside are nonsense."""
 _NOT_PRINTABLE = re.compile(r"[^\x20-\x7e]")
@@ -96,16 +98,17 @@ def parse(data: bytes | str, limit: int = LIMIT, most: int = VALUES) -> Any:
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     if len(raw) > limit:
         raise Unreadable(f"the text is longer than {limit:,} bytes")
-    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > min(most, limit // DENSITY):
+    brackets = raw.count(b"[") + raw.count(b"{")
+    if brackets > min(most // 5, FEW + len(raw) // BRACKET_BYTES) or (
+            brackets + raw.count(b",") > min(most, FEW + len(raw) // VALUE_BYTES)):
         raise Unreadable("the text has more values than an answer can have")
     try:
         document = orjson.loads(raw)      # refuses 1,025 levels, NaN, an infinity, half a surrogate
     except ValueError:
         raise Unreadable("the text is not JSON") from None
-    level = [document] if isinstance(document, (dict, list)) else []
-    for _ in range(DEPTH):
-        level = [value for part in level for value in (part.values() if isinstance(part, dict) else part)
-                 if isinstance(value, (dict, list))]
+    level = [document] if type(document) in NESTED else []
+    for _ in range(DEPTH):                # exact types, an eighth of the time: 1.5 ms for a book of 2,000 orders
+        level = [value for part in level for value in (part.values() if type(part) is dict else part) if type(value) in NESTED]
         if not level:
             return document
     raise Unreadable(f"the text is deeper than {DEPTH} levels")

@@ -112,9 +112,14 @@ def test_limits_lie_where_they_say():
     for depth in (1, answers.DEPTH, answers.DEPTH + 1, 1000):
         for text in (b"[" * depth + b"]" * depth, b'{"a":' * depth + b"1" + b"}" * depth):
             assert takes(lambda text=text: answers.parse(text)) == (depth <= answers.DEPTH), depth
-    most = answers.LIMIT // answers.DENSITY
-    assert takes(lambda: answers.parse(b"[" + b"1," * (most - 2) + b"1]")) and not takes(
-        lambda: answers.parse(b"[" + b"1," * most + b"1]"))
+    for count, good in ((answers.FEW, True), (3000, False)):                 # short values, and more of them than any answer has
+        assert takes(lambda count=count: answers.parse(b"[" + b"1," * count + b"1]")) == good
+        assert takes(lambda count=count: answers.parse(b"[" + b"[]," * (count // 2) + b"1]")) == good
+    rows = [["2026-09-01T09:15:00+05:30", 1, 1, 1, 1, 0, 0]] * 10_000         # what is dense and real
+    assert takes(lambda: answers.parse(orjson.dumps({"status": "success", "data": {"candles": rows}}), answers.LARGE))
+    levels = [{"quantity": 0, "price": 0.0}] * 10_000
+    assert takes(lambda: answers.parse(orjson.dumps({"data": levels}), answers.LARGE))
+    assert not takes(lambda: answers.parse(b"[" + b"1234567," * answers.VALUES + b"1]", answers.LARGE))
     assert answers.parse(b'{"a":1,"a":2}') == {"a": 2} and answers.parse("7") == 7
     packed = gzip.compress(b"{}")
     for odd in (packed[:-1], packed + b"x", packed + packed, b"{}", b""):
