@@ -544,7 +544,7 @@ class EngineProcess:
         """Reads book or positions; whether that worked."""
         began = self._now()
         try:
-            rows = await self.rest.rows(READS[what])
+            rows = answers.rows(await self.rest.data(READS[what]), what)      # one that is none is the reconciler's to count
             if what == "book":
                 self.reconciler.on_book(rows, began)
             else:
@@ -608,11 +608,10 @@ class EngineProcess:
                 self.reconciler.on_message(body)
             elif what not in ("gtt_order", "position", "holding"):
                 raise answers.Unreadable("its type is unknown")
-        except answers.Unreadable as error:
+        except answers.Unreadable:
             self.unheard += 1
             if (now := time.monotonic()) >= self.unheard_at:
                 self.unheard_at = now + 1.0
-                self._note(f"an order message was not understood ({self.unheard} so far): {clean(error)}; the book is read")
                 self.reconciler.on_message(None)
 
     # ---- status --------------------------------------------------------------------------------------------------------

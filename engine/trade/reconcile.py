@@ -82,8 +82,6 @@ class Reconciler:
         """A full order book, asked for at `began`. A row that makes no sense neither hides the others nor counts as missing."""
         self.under_way.discard("book")
         good = [row for row in rows if isinstance(row, Mapping)]
-        for _ in range(len(rows) - len(good)):
-            self._unreadable(0, "a row of the order book is none", began)
         if not self.has_book:
             self._adopt([row for row in good if protocol.read_tag(row.get("tag"), self.engine) is not None])
         seen: set[int] = set()
@@ -92,9 +90,18 @@ class Reconciler:
             intent = self._row(row, others, began)
             if intent:
                 seen.add(intent)
+        if len(good) < len(rows):
+            seen |= self._maybe(seen, began)
         self.others = others
         self.has_book = True
         self.feed(BOOK, protocol.book_record(seen, began))
+
+    def _maybe(self, seen: set[int], began: int) -> set[int]:
+        """The book has a row that is none: it may be any order of ours that no other row shows, so none of them is missing."""
+        orders = {int(order["id"]) for order in self.core.live_orders()} - seen
+        for intent in orders or {0}:
+            self._unreadable(intent, "a row of the order book is none", began)
+        return orders
 
     def _row(self, row: Mapping[str, Any], others: dict[int, int], began: int) -> int:
         """One row of the book; the number of our order it is about, 0 where it is about none of this run's."""

@@ -291,7 +291,7 @@ def test_a_book_of_nonsense_does_not_fill_the_journal(desk):
     work, fed, _ = reconciler(desk, is_fresh=False)
     for _ in range(100):
         work.on_book([None, 7, [], "x", {"tag": {}}, {}], desk.now)
-    assert fed.count(9) == 64 and desk.core.counts()["unreadable"] == 64 and work.strange == 400
+    assert fed.count(9) == 64 and desk.core.counts()["unreadable"] == 64 and work.strange == 100
 
 
 @pytest.mark.parametrize("message", [None, 7, [], "text", {"status": []}])
