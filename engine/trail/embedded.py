@@ -32,6 +32,7 @@ NO_READERS = ("this kernel has no Landlock to confine the database with, so read
 OWN_WORDS = {
     396: "the result is larger than a reader may have: ask for fewer rows or columns, or in parts (WHERE, LIMIT)",
     241: "the statement or its result takes more memory than a reader may have: ask for less, or in parts (WHERE, LIMIT)",
+    306: "the statement is nested too deeply",
     159: "the statement took longer than a reader may: ask for less of the data (WHERE)"}
 """What ClickHouse's errors of a bound mean here."""
 

@@ -21,9 +21,9 @@ READ = READ_FILE | READ_DIR
 WRITE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_FILE | MAKE_LINK | REFER | TRUNCATE
 SCOPES = 0b11
 """Abstract sockets of other processes, and signals to them."""
-HANDLED = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
+HANDLED = {2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 """Rights a kernel knows from this version of Landlock on; all of them are given up, also to execute."""
-NETWORK_SINCE, SCOPES_SINCE = 4, 6
+OLDEST, NETWORK_SINCE, SCOPES_SINCE = 2, 4, 6
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -33,16 +33,17 @@ class ConfinementError(RuntimeError):
 
 
 def version() -> int:
-    """Landlock's version in this kernel, 0 where it has none or it is switched off."""
-    return max(_libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), 1), 0)
+    """Landlock's version in this kernel; 0 where it has none, it is switched off, or is the first, which forbids to move a file."""
+    found = _libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), 1)
+    return found if found >= OLDEST else 0
 
 
-def confine(rights: Iterable[tuple[Path, int]], ports: Iterable[int], abi: int | None = None) -> None:
+def confine(rights: Iterable[tuple[Path, int]], ports: Iterable[int]) -> None:
     """From now on only `rights` (READ, WRITE or some of their bits, at and below each path) and connections to `ports`.
 
     To be called before there is a second thread: one that runs already would stay free. Paths that do not exist are left out.
     """
-    abi = version() if abi is None else abi
+    abi = version()
     if abi == 0:
         raise ConfinementError("this kernel has no Landlock")
     if len(os.listdir("/proc/self/task")) > 1:

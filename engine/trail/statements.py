@@ -109,7 +109,8 @@ def check_words(text: str, known: frozenset[str]) -> None:
         if kind in ("word", "name") and value.lower() in known and not is_allowed(value) and value not in BEFORE_BRACKET:
             raise Refused(f"the function {value} is not for readers")
         if value == "(" and before and before not in BEFORE_BRACKET and not is_allowed(before):
-            raise Refused(f"the function {before[:60]} is not for readers")
+            raise Refused(f"the function {before[:60]} is not for readers" if before.lower() in known else
+                          f"there is no function {before[:60]}")
         before = value if kind in ("word", "name", "number", "parameter") else ""
 
 
