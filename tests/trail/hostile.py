@@ -108,8 +108,9 @@ def whole(secret: str, port: int) -> list[str]:
         "zeros(3)",
         "null('a String')",
     ]
-    kinds = [f"SELECT * FROM {table}" for table in tables] + [f"DESCRIBE TABLE {table}" for table in tables[:12]]
-    return kinds + [
+    return [
+        *(f"SELECT * FROM {table}" for table in tables),
+        *(f"DESCRIBE TABLE {table}" for table in tables[:12]),
         f"SELECT * FROM t AS x, {tables[0]} AS y",
         f"SELECT * FROM t WHERE b IN (SELECT * FROM {tables[0]})",
         f"WITH f AS (SELECT * FROM {tables[0]}) SELECT * FROM f",
@@ -199,8 +200,6 @@ def whole(secret: str, port: int) -> list[str]:
 
 def all_of(secret: str, port: int) -> list[str]:
     first, *others = scalars(secret)
-    return (
-        [place.replace("{e}", first) for place in PLACES]
-        + [place.replace("{e}", e) for e in others for place in PLACES[::3]]
-        + whole(secret, port)
-    )
+    placed = [place.replace("{e}", first) for place in PLACES]
+    spelt = [place.replace("{e}", other) for other in others for place in PLACES[::3]]
+    return [*placed, *spelt, *whole(secret, port)]

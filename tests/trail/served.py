@@ -1,5 +1,5 @@
-"""A store process for tests: `python -m tests.trail.served RUN_DIR [unconfined]` serves a database with the table t and says its port
-and the store's secret; it ends with its standard input."""
+"""A store process for tests: `python -m tests.trail.served RUN_DIR [unconfined]` serves a database with the table t and says its
+port and the store's secret; it ends with its standard input."""
 import asyncio
 import os
 import socket

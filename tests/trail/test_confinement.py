@@ -33,11 +33,13 @@ def tried(what, *arguments):
         return type(error).__name__
     return "done"
 home, port = Path(sys.argv[2]), other.getsockname()[1]
-print(tried((run.path / "x").write_text, "x"), tried((run.memory / "s").write_text, "x"), tried((run.memory / "s").unlink), tried(run.memory.rmdir),
-      tried(socket.create_connection, ("127.0.0.1", allowed.getsockname()[1])))
-print(tried((home / "token").read_text), tried((home / "new").write_text, "x"), tried(Path("/etc/passwd").read_text), tried(Path("engine.toml").read_text),
-      tried(Path("README.md").read_text), tried(Path("/proc/self/environ").read_text), tried(os.listdir, home), tried((home / "token").unlink),
-      tried(socket.create_connection, ("127.0.0.1", port)), tried(os.execv, "/bin/true", ["true"]))
+called = socket.create_connection
+print(tried((run.path / "x").write_text, "x"), tried((run.memory / "s").write_text, "x"), tried((run.memory / "s").unlink),
+      tried(run.memory.rmdir), tried(called, ("127.0.0.1", allowed.getsockname()[1])))
+print(tried((home / "token").read_text), tried((home / "new").write_text, "x"), tried((home / "token").unlink),
+      tried(os.listdir, home), tried(Path("/etc/passwd").read_text), tried(Path("README.md").read_text),
+      tried(Path("/proc/self/environ").read_text),
+      tried(called, ("127.0.0.1", port)), tried(os.execv, "/bin/true", ["true"]))
 """
 
 
@@ -57,7 +59,7 @@ def inside(tmp_path, before: str = "") -> subprocess.CompletedProcess:
 def test_inside_only_the_run_folder_and_one_port_are_there(tmp_path):
     allowed, refused = inside(tmp_path).stdout.splitlines()
     assert set(allowed.split()) == {"done"}
-    assert set(refused.split()) <= {"PermissionError", "FileNotFoundError"} and refused.split().count("PermissionError") >= 9
+    assert refused.split() == ["PermissionError"] * 9
     assert (tmp_path / "token").read_text() == "secret"
 
 

@@ -118,5 +118,11 @@ def test_a_third_statement_waits_and_is_told_when_it_waits_too_long(server, monk
     assert answers == [200, 200] and ask(server, {}) == 200
 
 
+def test_names_that_are_longer_than_the_values_count_too(server):
+    """A small result in a format that repeats a name of 200 KB with each of its rows: some 4 GB."""
+    assert ask(server, {}, b"SELECT 1 AS %s FROM (SELECT arrayJoin(range(20000))) FORMAT JSONEachRow" % (b"x" * 200_000)) == 400
+    assert ask(server, {}) == 200
+
+
 def test_the_password_file_is_private(server):
     assert (server[2] / "password").stat().st_mode & 0o777 == 0o600

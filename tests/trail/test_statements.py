@@ -93,7 +93,8 @@ def test_words_that_are_not_known_are_refused(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "SELECT sum(a), 'file(x)', `a b`, {x:Array(Nullable(String))}, a.1, [1, 2][1], -(1), (1 + 2) * 3 FROM t WHERE a IN (1) AND (b LIKE '\\'(')",
+        "SELECT sum(a), 'file(x)', `a b`, {x:Array(Nullable(String))}, a.1, [1, 2][1], -(1), (1 + 2) * 3",
+        "SELECT a FROM t WHERE a IN (1) AND (b LIKE '\\'(')",
         "SELECT quantile(0.5)(a)",
     ],
 )
