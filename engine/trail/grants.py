@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from engine.trail.rundir import RunError
+
 DATABASE = "spike"
 GRANTS = ("SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, TRUNCATE, OPTIMIZE, SHOW "
           f"ON {DATABASE}.*")
@@ -22,10 +24,10 @@ USERS = f"""<clickhouse>
 
 
 def connection(folder: Path) -> str:
-    """The connection string of the database in `folder`, its configuration written anew. Raises ValueError where the path cannot
+    """The connection string of the database in `folder`, its configuration written anew. Raises RunError where the path cannot
     stand in one."""
     if set("?&#") & set(str(folder)):
-        raise ValueError(f"{folder}: a database's folder cannot have ?, & or # in its path")
+        raise RunError(f"{folder}: a database's folder cannot have ?, & or # in its path; choose another with --run-dir")
     users, config = folder / "users.xml", folder / "config.xml"
     _write(users, USERS)
     _write(config, f"<clickhouse><user_directories><users_xml><path>{escape(str(users))}</path></users_xml></user_directories>"

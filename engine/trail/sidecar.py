@@ -2,6 +2,7 @@
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
 import signal
 import socket
@@ -194,6 +195,7 @@ def main(config: Config, run: RunDir, once: bool, drain_only: bool, serve: bool 
     if has_database and not is_confined and not serve:
         said = ALLOW_LIST_ALONE if config.store.unconfined_readers else NO_READERS
         print(orjson.dumps({"at": time.time(), "store": said}).decode(), flush=True)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)    # out of descriptors it would say so each second, with a traceback
     process = StoreProcess(config, run, once, drain_only, is_confined, listener)
     asyncio.run(process.serve() if serve else process.main())
 
@@ -254,7 +256,8 @@ def _served(run: RunDir) -> Iterator[int]:
             words.seek(0)
             if not is_held(run.path / "store.lock"):                # nobody else was faster
                 said = words.read().decode(errors="replace").strip().splitlines()
-                raise RunError(f"the database of {run.path} does not open: {said[-1] if said else 'its process said nothing'}")
+                words_of_it = said[-1].removeprefix("error: ") if said else "its process said nothing"
+                raise RunError(f"the database of {run.path} does not open: {words_of_it}")
     else:
         raise RunError(f"the store of {run.path} does not answer")
     yield port

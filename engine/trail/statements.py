@@ -85,10 +85,8 @@ def escaped(text: str) -> str:
 
 def without_format(written: str) -> tuple[str, str | None]:
     """The statement and the format of its last clause, where it has one."""
-    text, clause, wanted = written.rpartition(" FORMAT ")
-    if not clause or not re.fullmatch(r"[A-Za-z]\w*", wanted, re.ASCII):
-        return written, None
-    return text, wanted
+    found = re.search(r" FORMAT (`?)([A-Za-z]\w*)\1$", written, re.ASCII)
+    return (written[:found.start()], found[2]) if found else (written, None)
 
 
 def check_words(text: str, known: frozenset[str]) -> None:

@@ -45,14 +45,11 @@ print(tried((home / "token").read_text), tried((home / "new").write_text, "x"), 
 
 def inside(tmp_path, before: str = "") -> subprocess.CompletedProcess:
     (tmp_path / "token").write_text("secret")
+    (tmp_path / "memory").mkdir()
     return subprocess.run(
         [sys.executable, "-c", INSIDE.format(before=before), str(tmp_path / "run"), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=confinement.environment(),
-        check=False,
-    )
+        capture_output=True, text=True, cwd=ROOT, check=False,
+        env=confinement.environment() | {"ENGINE_SHM": str(tmp_path / "memory")})
 
 
 @needs_landlock
@@ -167,5 +164,17 @@ def test_doctor_says_what_confines_the_store(monkeypatch, version, readers, stat
 def test_the_configuration_of_the_database_is_its_owners(tmp_path):
     grants.connection(tmp_path)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("*.xml")} == {0o600} and len(list(tmp_path.glob("*.xml"))) == 2
-    with pytest.raises(ValueError, match="cannot have"):
+    with pytest.raises(RunError, match="cannot have"):
         grants.connection(tmp_path / "a?config-file=b")
+
+
+def test_memory_is_emptied_in_place(tmp_path, monkeypatch):
+    """What the store was granted is this folder: another of its name it could not read."""
+    monkeypatch.setenv("ENGINE_SHM", str(tmp_path))
+    run = RunDir(tmp_path / "run")
+    run.empty_memory()                                     # there is none
+    run.memory.mkdir(mode=0o700)
+    (run.memory / "left.seg").write_bytes(b"x")
+    inode = run.memory.stat().st_ino
+    run.empty_memory()
+    assert run.memory.stat().st_ino == inode and not list(run.memory.iterdir())

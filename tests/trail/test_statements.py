@@ -137,6 +137,7 @@ def test_formats(name, good):
 def test_the_format_is_the_last_clause():
     assert without_format("SELECT 1 FORMAT JSON") == ("SELECT 1", "JSON")
     assert without_format("SELECT ' FORMAT JSON'") == ("SELECT ' FORMAT JSON'", None)
+    assert without_format("SELECT 1 FORMAT `Values`") == ("SELECT 1", "Values")
     assert without_format("SELECT 1") == ("SELECT 1", None)
 
 
