@@ -109,6 +109,7 @@ class Store(Section):
     url: str = Field("", description="an existing ClickHouse (http://user@host:8123/database); empty: embedded")
     rows: int = Field(50_000, ge=1)
     seconds: float = Field(5.0, gt=0)
+    unconfined_readers: bool = Field(False, description="readers of the embedded database also on a kernel without Landlock")
 
 
 class Config(BaseSettings):

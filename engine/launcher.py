@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from _ext.trail.status import StatusBlock
+from engine.trail import confinement
 from engine.trail.rundir import Lock, RunDir, RunError, start_time
 from engine.watch.view import Screen, View
 
@@ -77,7 +78,10 @@ class Launcher:
         self.last_beat = (0, time.monotonic())
 
     def add(self, name: str, *arguments: str) -> Child:
-        child = Child(name, [sys.executable, "-m", "engine", *arguments])
+        command = [sys.executable, "-m", "engine", *arguments]
+        if name == "store":                                # at once what its command becomes, confined
+            command = confinement.command(*arguments[1:])
+        child = Child(name, command)
         self.children.append(child)
         if self.lives(name):
             child.process = Adopted(*self._left_behind()[name])
@@ -102,7 +106,8 @@ class Launcher:
         with log:
             # a session of its own: Ctrl-C reaches the launcher alone, which ends the others in order
             child.process = subprocess.Popen(child.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                             start_new_session=True, cwd=os.getcwd())
+                                             start_new_session=True, cwd=os.getcwd(),
+                                             env=confinement.environment() if child.name == "store" else None)
         note = self._left_behind() | {child.name: [child.process.pid, start_time(child.process.pid)]}
         with contextlib.suppress(OSError):
             (self.run_dir.path / "children.json").write_bytes(orjson.dumps(note))

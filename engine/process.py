@@ -8,7 +8,6 @@ import math
 import os
 import random
 import secrets
-import shutil
 import signal
 import sys
 import time
@@ -122,7 +121,7 @@ class EngineProcess:
         self.status = StatusBlock(self.run_dir.status, create=True)
         self.specs: list[Spec] = []
         if not self.run_dir.engine.exists():               # a folder of the same name was removed: its memory is not ours
-            shutil.rmtree(self.run_dir.memory, ignore_errors=True)
+            self.run_dir.empty_memory()
         self._introduce()                                  # before anything that may take long: `kill` must find us
         await self.rest.open()
         await self._probe()

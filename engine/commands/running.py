@@ -2,6 +2,7 @@
 import asyncio
 import contextlib
 import datetime as dt
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -264,10 +265,12 @@ def engine(base: str = "", source: str = "sim", run_dir: Run = None, seed: int =
 
 @app.command(hidden=True)
 def store(run_dir: Run = None, once: bool = False, drain_only: bool = False) -> None:
-    """The store process alone: journal -> ClickHouse."""
-    from engine.trail.sidecar import main as work
+    """The store process alone: journal -> ClickHouse. This process becomes it, without its threads and without its secrets."""
+    from engine.trail import confinement
 
-    work(configuration.load(), run_of(run_dir), once, drain_only)
+    flags = [name for name, chosen in (("--once", once), ("--drain-only", drain_only)) if chosen]
+    command = confinement.command("--run-dir", str(run_of(run_dir).path), *flags)
+    os.execve(command[0], command, confinement.environment())
 
 
 @app.command(hidden=True)

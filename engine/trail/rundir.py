@@ -54,6 +54,12 @@ class RunDir:
     def logs(self) -> Path:
         return self.path / "logs"
 
+    def empty_memory(self) -> None:
+        """Removes what lies in memory; not the folder, which the store may have been granted already."""
+        with contextlib.suppress(FileNotFoundError):
+            for path in self.memory.iterdir():
+                path.unlink()
+
     def reader(self) -> Reader:
         """A reader of everything journaled, memory first: it is never behind the disk."""
         return Reader(self.memory, self.journal)

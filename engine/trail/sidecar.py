@@ -1,22 +1,31 @@
 """The store process: drains the journal to disk, serves the embedded ClickHouse, and fills it."""
 import asyncio
 import contextlib
+import fcntl
+import logging
 import os
 import signal
+import socket
+import subprocess
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from engine.config import Config
+from engine.trail import confinement
 from engine.trail.drain import Drainer
-from engine.trail.embedded import READER, Embedded, password_of
+from engine.trail.embedded import NO_READERS, READER, Embedded, password_of
+from engine.trail.grants import DATABASE
 from engine.trail.replay import JournalError, capacity_of
 from engine.trail.rundir import Lock, RunDir, RunError, is_held
 from engine.trail.store import Store
 
+ALLOW_LIST_ALONE = "the database is not confined: readers are kept from files by the list of statements they may run alone"
 PATIENCE_S = 20.0
 """How long `--once` waits for a ClickHouse that does not answer."""
 
@@ -24,8 +33,10 @@ PATIENCE_S = 20.0
 class StoreProcess:
     """Runs until SIGTERM, then takes what is left of the journal and ends; `once` ends when the journal is closed."""
 
-    def __init__(self, config: Config, run: RunDir, once: bool, drain_only: bool):
+    def __init__(self, config: Config, run: RunDir, once: bool, drain_only: bool, is_confined: bool,
+                 listener: socket.socket | None):
         self.config, self.run_dir, self.once, self.drain_only = config, run, once, drain_only
+        self.has_readers, self.listener = is_confined or config.store.unconfined_readers, listener
         self.stopping = threading.Event()
         self.troubled = 0.0
         self.state: dict[str, Any] = {"stored": 0, "trouble": "", "url": ""}
@@ -45,15 +56,15 @@ class StoreProcess:
                 return
             if self.config.store.url:
                 client_args: dict[str, Any] = {"dsn": self.config.store.url}
-                database = self.config.store.url.rsplit("/", 1)[-1] if self.config.store.url.count("/") > 2 else "spike"
+                database = self.config.store.url.rsplit("/", 1)[-1] if self.config.store.url.count("/") > 2 else DATABASE
             else:
-                embedded = Embedded(self.run_dir.database)
-                port = await embedded.start()
-                database = "spike"
+                embedded = Embedded(self.run_dir.database, self.has_readers)
+                port = await embedded.start(self.listener)
+                database = DATABASE
                 client_args = {"host": "127.0.0.1", "port": port, "username": "store", "password": embedded.writer}
                 self.state["url"] = f"http://127.0.0.1:{port}"
                 (self.run_dir.database / "port").write_text(f"{port}\n")
-            await loop.run_in_executor(None, self._fill, client_args, database or "spike")
+            await loop.run_in_executor(None, self._fill, client_args, database or DATABASE)
         finally:
             self.stopping.set()
             drain.join()
@@ -65,14 +76,31 @@ class StoreProcess:
 
     async def _lock(self) -> Lock:
         """The store's lock; one that is just ending gets five seconds."""
-        for attempt in range(50):
-            try:
-                return Lock(self.run_dir.path / "store.lock", f"the store of {self.run_dir.path}")
-            except RunError:
-                if attempt == 49:
-                    raise
-                await asyncio.sleep(0.1)
-        raise AssertionError
+        for _ in range(50):
+            with contextlib.suppress(RunError):
+                return _store_lock(self.run_dir)
+            await asyncio.sleep(0.1)
+        return _store_lock(self.run_dir)
+
+    async def serve(self) -> None:
+        """Serves the database as it is until standard input ends and no client uses it; says its port when it is ready."""
+        lock = _store_lock(self.run_dir)
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        (self.run_dir.database / "port").unlink(missing_ok=True)
+        embedded = Embedded(self.run_dir.database, self.has_readers)
+        try:
+            port = await embedded.start(self.listener)
+            (self.run_dir.database / "port").write_text(f"{port}\n")
+            print(port, flush=True)
+            loop.add_reader(0, lambda: None if os.read(0, 64) else ended.set())
+            await ended.wait()
+            loop.remove_reader(0)
+            while is_held(self.run_dir.database / "used"):
+                await asyncio.sleep(0.05)
+        finally:
+            (self.run_dir.database / "port").unlink(missing_ok=True)
+            await embedded.stop()
+            lock.release()
 
     def _drain(self) -> None:
         """Copies and syncs in its own thread: a slow disk delays neither the queries nor the inserts."""
@@ -157,52 +185,94 @@ class StoreProcess:
             os.replace(temporary, self.run_dir.path / "store.json")
 
 
-def main(config: Config, run: RunDir, once: bool, drain_only: bool) -> None:
-    asyncio.run(StoreProcess(config, run, once, drain_only).main())
+def main(config: Config, run: RunDir, once: bool, drain_only: bool, serve: bool = False, confined: bool = True) -> None:
+    """The store process. It gives up the rest of the machine for good before it does anything else, where `confined`."""
+    has_database = not (drain_only or config.store.url)
+    listener = socket.create_server(("127.0.0.1", 0)) if has_database else None
+    if not (once or serve):
+        run.memory.mkdir(parents=True, exist_ok=True, mode=0o700)      # what is not there yet cannot be granted
+    is_confined = confined and confinement.confine(run, config, listener.getsockname()[1] if listener else 0)
+    if has_database and not is_confined and not serve:
+        said = ALLOW_LIST_ALONE if config.store.unconfined_readers else NO_READERS
+        print(orjson.dumps({"at": time.time(), "store": said}).decode(), flush=True)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)    # out of descriptors it would say so each second, with a traceback
+    process = StoreProcess(config, run, once, drain_only, is_confined, listener)
+    asyncio.run(process.serve() if serve else process.main())
+
+
+def _store_lock(run: RunDir) -> Lock:
+    return Lock(run.path / "store.lock", f"the store of {run.path}")
 
 
 @contextlib.contextmanager
 def client_of(config: Config, run: RunDir):
-    """A read-only clickhouse-connect client for the run's database, starting the embedded one where it is not running."""
+    """A read-only clickhouse-connect client for the run's database; a process that serves it is started where none runs."""
     import clickhouse_connect
 
     if config.store.url:
         with clickhouse_connect.get_client(dsn=config.store.url) as client:
             yield client
         return
-    port_file, lock, port = run.database / "port", None, 0
-    for _ in range(100):
+    with _served(run) as port, _use_of(run):
         try:
-            lock = Lock(run.path / "store.lock", "store")         # nobody serves it: this process does, alone
-            break
-        except RunError:
+            client = clickhouse_connect.get_client(host="127.0.0.1", port=port, username=READER, password=password_of(run.database),
+                                                   compress=False)
+        except clickhouse_connect.driver.exceptions.Error as error:
+            said = str(error).split("(for url")[0].partition("DB::Exception: ")[2].strip()
+            raise RunError(said or f"the store of {run.path} does not answer") from None
+        with client:
+            yield client
+
+
+@contextlib.contextmanager
+def _use_of(run: RunDir) -> Iterator[None]:
+    """As long as this is held, a process that serves the database for a client that has ended goes on."""
+    fd = os.open(run.database / "used", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _served(run: RunDir) -> Iterator[int]:
+    """The port of the run's database: of the store that runs, or of a process started for it."""
+    for _ in range(100):
+        if is_held(run.path / "store.lock"):
             with contextlib.suppress(FileNotFoundError, ValueError):
-                port = int(port_file.read_text())
+                port = int((run.database / "port").read_text())
                 break
             time.sleep(0.1)
-    if lock is None:
-        if port == 0:
-            raise RunError(f"the store of {run.path} does not answer")
-        with clickhouse_connect.get_client(host="127.0.0.1", port=port, username=READER, password=password_of(run.database),
-                                           compress=False) as client:
-            yield client
-        return
-    if not (run.database / "data").exists():
-        lock.release()
-        raise RunError(f"{run.path} has no database: it was run with --no-store. `python -m engine store --run-dir "
-                       f"{run.path} --once` fills it from the journal")
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    embedded = Embedded(run.database)
-    port = asyncio.run_coroutine_threadsafe(embedded.start(), loop).result()
+            continue
+        if not (run.database / "data").exists():
+            raise RunError(f"{run.path} has no database: it was run with --no-store. `python -m engine store --run-dir "
+                           f"{run.path} --once` fills it from the journal")
+        with tempfile.TemporaryFile() as words, _server(run, words) as server:
+            if port := int(server.stdout.readline() or 0):          # type: ignore[union-attr]
+                yield port
+                return
+            server.wait()
+            words.seek(0)
+            if not is_held(run.path / "store.lock"):                # nobody else was faster
+                said = words.read().decode(errors="replace").strip().splitlines()
+                words_of_it = said[-1].removeprefix("error: ") if said else "its process said nothing"
+                raise RunError(f"the database of {run.path} does not open: {words_of_it}")
+    else:
+        raise RunError(f"the store of {run.path} does not answer")
+    yield port
+
+
+@contextlib.contextmanager
+def _server(run: RunDir, words: Any) -> "Iterator[subprocess.Popen[bytes]]":
+    """A process that serves the run's database, told to end afterwards; what it says of itself goes to `words`."""
+    command = confinement.command("--run-dir", str(run.path), "--serve")
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, start_new_session=True,
+                               env=confinement.environment())
     try:
-        with clickhouse_connect.get_client(host="127.0.0.1", port=port, username=READER, password=embedded.password,
-                                           compress=False) as client:
-            yield client
+        yield process
     finally:
-        asyncio.run_coroutine_threadsafe(embedded.stop(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-        lock.release()
+        process.stdin.close()          # type: ignore[union-attr]
+        process.stdout.close()         # type: ignore[union-attr]
+        with contextlib.suppress(subprocess.TimeoutExpired):       # it serves another client until that ends
+            process.wait(5)

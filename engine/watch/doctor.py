@@ -20,6 +20,7 @@ from engine.trade import answers, login, protocol
 from engine.trade.api import Api
 from engine.trade.broker import BrokerError, funds_of
 from engine.trade.protocol import Request
+from engine.trail import landlock
 from engine.watch import drift
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -61,7 +62,7 @@ class Doctor:
     async def run(self) -> None:
         """Every check; one that cannot be made is a failed one."""
         for name, check in (("configuration", self._limits), ("disk", self._disk), ("shared memory", self._memory),
-                            ("model", self._model), ("token", self._token)):
+                            ("model", self._model), ("token", self._token), ("confinement", self._confinement)):
             self._try(name, check)
         if self.api is None:
             self.note("broker", FAIL, "not asked: there is no token")
@@ -114,6 +115,19 @@ class Doctor:
         free = shutil.disk_usage(folder).free / 1e6
         self.note("shared memory", OK if free > SHM_MB else FAIL,
                   f"{free:.0f} MB free in {folder}; {SHM_MB} are needed (a container: --shm-size), or set ENGINE_SHM")
+
+    def _confinement(self) -> None:
+        """What keeps SQL of readers from this machine's files."""
+        found, has_readers = landlock.version(), self.config.store.unconfined_readers
+        if self.config.store.url:
+            self.note("confinement", OK, "readers ask your own ClickHouse")
+        elif found == 0:
+            self.note("confinement", WARN, "this kernel has no Landlock: readers of the embedded database are " + (
+                "on all the same (store.unconfined_readers), a list of statements alone keeps them from files" if has_readers else
+                "off; a kernel from 5.19 on has it, or set unconfined_readers = true under [store]"))
+        else:
+            self.note("confinement", OK if found >= landlock.NETWORK_SINCE else WARN, f"Landlock {found} keeps the store to "
+                      "its folder" + (" and port" if found >= landlock.NETWORK_SINCE else "; TCP only from kernel 6.7 on"))
 
     def _model(self) -> None:
         try:

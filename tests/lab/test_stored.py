@@ -28,7 +28,7 @@ def run(tmp_path_factory):
     market = SyntheticMarket(shipped()[:10], DAY, 6, spikes=3.0)
     market.minutes = 130
     run_virtual(Config(), market, "test", run, 6, None)
-    store(Config(), run, once=True, drain_only=False)
+    store(Config(), run, once=True, drain_only=False, confined=False)
     with client_of(Config(), run) as client:
         yield run, client
 

@@ -2,12 +2,14 @@
 import asyncio
 import os
 import threading
+import time
 import urllib.error
 import urllib.request
 
 import clickhouse_connect
 import pytest
 
+from engine.trail import readers
 from engine.trail.embedded import Embedded
 
 
@@ -91,6 +93,35 @@ def test_the_store_writes_and_a_batch_sent_twice_counts_once(server):
                          settings={"insert_deduplication_token": "one"})
     with client(server) as c:
         assert c.query("SELECT sum(a), count() FROM spike.t").result_rows == [(3, 2)]
+
+
+def test_a_third_statement_waits_and_is_told_when_it_waits_too_long(server, monkeypatch):
+    """Two run in threads that a test can hold; the third gives up, and a place that is free again is taken."""
+    gate, run = threading.Event(), server[0].readers._run
+
+    def held(tag, sql, wanted, parameters):
+        gate.wait(30)
+        return run(tag, sql, wanted, parameters)
+
+    monkeypatch.setattr(readers, "WAIT_S", 0.2)
+    monkeypatch.setattr(server[0].readers, "_run", held)
+    answers: list[int] = []
+    threads = [threading.Thread(target=lambda: answers.append(ask(server, {}))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while server[0].readers.slots._value:
+        time.sleep(0.01)
+    assert ask(server, {}) == 503
+    gate.set()
+    for thread in threads:
+        thread.join()
+    assert answers == [200, 200] and ask(server, {}) == 200
+
+
+def test_names_that_are_longer_than_the_values_count_too(server):
+    """A small result in a format that repeats a name of 200 KB with each of its rows: some 4 GB."""
+    assert ask(server, {}, b"SELECT 1 AS %s FROM (SELECT arrayJoin(range(20000))) FORMAT JSONEachRow" % (b"x" * 200_000)) == 400
+    assert ask(server, {}) == 200
 
 
 def test_the_password_file_is_private(server):

@@ -36,7 +36,7 @@ def stored(tmp_path_factory):
     market = SyntheticMarket(with_contracts(shipped()[:40], dt.date(2026, 9, 1), 2), dt.date(2026, 9, 1), 3)
     market.minutes = 60
     run_virtual(Config(), market, "test", run, 3, None)
-    store(Config(), run, once=True, drain_only=False)
+    store(Config(), run, once=True, drain_only=False, confined=False)
     with client_of(Config(), run) as c:
         yield run, c
 
