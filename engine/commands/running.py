@@ -16,6 +16,7 @@ from engine.commands.examining import examine, show_checks
 from engine.commands.options import Failed, Json, Run, app, mood_of, run_of, seconds_of, show, source_of, speed_of, token_for
 from engine.launcher import Launcher, launcher_lock, wait_for
 from engine.trail.rundir import Lock, RunDir, RunError, mark_latest, new_run
+from engine.watch.view import speeds
 
 
 @app.callback(invoke_without_command=True)
@@ -111,13 +112,14 @@ def run_live(settings: Any, folder: RunDir, data: Path | None, seed: int, day: d
     address = folder.path / "sim.address"
     with attended(launcher, lock, seconds, store):
         launched = ["--speed", str(factor), "--seed", str(seed), "--names", str(names), "--start", start, "--address-file",
-                    str(address), "--mood", mood, "--contracts", str(contracts),
+                    str(address), "--state-file", str(folder.path / "sim.json"), "--mood", mood, "--contracts", str(contracts),
                     *(["--data", str(data)] if data is not None else []), *(["--day", day.isoformat()] if day is not None else [])]
         if not launcher.lives("sim"):
             if folder.reader().read() is not None:
                 raise RunError(f"the simulated market of {folder.path} has ended, its positions with it: start a new run, or "
                                "look at this one with replay, query and explain")
             address.unlink(missing_ok=True)
+            (folder.path / "sim.json").unlink(missing_ok=True)
         sim = launcher.add("sim", "sim", *launched)        # or the one a launcher that died has left
         base = wait_for(address, launcher, sim)
         sim.command += ["--port", base.rsplit(":", 1)[-1]]     # should it die, it comes back where the engine looks for it
@@ -182,6 +184,9 @@ def closing_words(d: dict[str, Any]) -> None:
           f"{d['orders']} orders; {d.get('stored', 0):,} ticks in ClickHouse")
     print(f"net Rs {d['net']:+,.2f} (realised {d['realised']:+,.2f}, open {d['open']:+,.2f}, charges {d['charges']:,.2f}), "
           "paper money")
+    if (market := d.get("market")) is not None and market["reached_in_all"] < 0.95 * market["asked"]:
+        print(f"the market ran slower than asked, this machine being too slow for it: "
+              f"{speeds(market['asked'], market['reached_in_all'])}")
     print(f"digest {d['digest']}, run folder {d['run_dir']}")
     print("next: `python -m engine replay`, `python -m engine query \"SELECT reason, count() FROM signals GROUP BY 1\"`, "
           "`python -m engine explain 1`")
@@ -195,8 +200,14 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
         faults: Annotated[Path | None, typer.Option(help=(
             "TOML file: rates of order faults (engine/sim/faults.py), [[feed]] faults by time (engine/sim/feed.py)"))] = None,
         tls_cert: Path | None = None, tls_key: Path | None = None,
-        address_file: Annotated[Path | None, typer.Option(hidden=True)] = None) -> None:
-    """Serve a local Upstox: feed V3, orders v3, funds, positions, portfolio stream, candles. Token: demo."""
+        allow_host: Annotated[list[str] | None, typer.Option(help=(
+            "a name the sim may be called by besides localhost and --host, such as one of a container; once for each"))] = None,
+        address_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
+        state_file: Annotated[Path | None, typer.Option(hidden=True)] = None) -> None:
+    """Serve a local Upstox: feed V3, orders v3, funds, positions, portfolio stream, candles. Token: demo.
+
+    The market's day begins with the first subscription, order or look at prices. Where the machine is too slow for --speed the
+    day runs slower; at its end the sim prints what speed was reached."""
     import ssl
 
     import uvloop
@@ -205,7 +216,7 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
     from engine.sim.exchange import Exchange
     from engine.sim.faults import Line, from_file
     from engine.sim.feed import Feed, script_of
-    from engine.sim.server import SimServer
+    from engine.sim.server import SimServer, attend
 
     try:
         rates, script = from_file(faults) if faults is not None else (None, [])
@@ -227,7 +238,7 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
 
     async def serve() -> None:
         exchange = Exchange(market.specs, round(settings.risk.account_size * 100))
-        server = SimServer(market, exchange, factor, token, first, plus, Line(exchange, rates), feed)
+        server = SimServer(market, exchange, factor, token, first, plus, Line(exchange, rates), feed, [host, *(allow_host or ())])
         context = None
         if tls_cert is not None:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -241,7 +252,9 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
         else:
             print(f"sim of {len(market.specs)} instruments, {market.day}, x{factor:g}, at http://{host}:{bound}, token {token}",
                   flush=True)
-        await asyncio.Event().wait()
+        await attend(server, state_file)
+        if server.failure is not None:
+            raise RunError(f"the market broke off: {type(server.failure).__name__}: {server.failure}")
 
     uvloop.run(serve())
 
