@@ -4,6 +4,7 @@ Where the machine is too slow for the pace that is asked, the day runs slower. N
 """
 import math
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 GRACE_S = 0.05
 """Wall time the market may be behind its pace and still catch up with it; what is beyond is lost to the day."""
+LOOKS = 10
 STEPS = 8                            # buckets of the lateness an octave: 9 % wide
 BUCKETS = 27 * STEPS                 # 1 us to over a minute
 
@@ -52,12 +54,12 @@ class Pace:
         self.reached = 0.0                       # speed of the last seconds
         self.lateness = Lateness()
         self.stops, self.longest, self.lost = 0, 0.0, 0.0        # how often the clock stood, and for how long (s)
-        self._looked = (0.0, first)
+        self._looks: deque[tuple[float, int]] = deque(maxlen=LOOKS)
 
     def start(self) -> None:
         self.has_started = True
         self.began = self.zero = self.wall()
-        self._looked = self.began, self.first
+        self._looks.append((self.began, self.first))
 
     def due(self) -> int:
         """Where the market should be by now."""
@@ -89,11 +91,11 @@ class Pace:
             self.stops, self.longest, self.lost = self.stops + 1, max(self.longest, lost), self.lost + lost
 
     def look(self) -> float:
-        """The speed since the last look."""
-        at, then = self._looked
-        self._looked = self.wall(), self.now()
-        if self.has_started and self._looked[0] > at:
-            self.reached = (self._looked[1] - then) / 1e9 / (self._looked[0] - at)
+        """The speed of the last looks."""
+        if self.has_started:
+            self._looks.append((self.wall(), self.now()))
+            (at, then), (last, now) = self._looks[0], self._looks[-1]
+            self.reached = (now - then) / 1e9 / (last - at) if last > at else 0.0
         return self.reached
 
     def document(self) -> dict[str, Any]:

@@ -19,8 +19,8 @@ ROWS = 9
 
 
 def speeds(asked: float, reached: float) -> str:
-    """`x10`, or `x50 asked, x31 reached` where that is less by more than a twentieth."""
-    return f"x{asked:g}" if reached >= 0.95 * asked else f"x{asked:g} asked, x{reached:.2g} reached"
+    """`x10`, or `x50 asked, x31 reached` where it has begun and is slower by more than a twentieth."""
+    return f"x{asked:g}" if not reached or reached >= 0.95 * asked else f"x{asked:g} asked, x{reached:.2g} reached"
 
 
 class View:
