@@ -1,22 +1,21 @@
 """What a request must be before the sim looks at what it asks for: bodies, parameters and who sent it. Foreign input ends here.
 
-A refusal is the broker's: an HTTP status of 4xx, its error shape, one line (UPSTOX 4.3).
+A refusal is the broker's: an HTTP status of 4xx, its error shape, one line.
 """
 import datetime as dt
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
-from aiohttp import web
 
 from engine.sim.exchange import error
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 KEYS_MOST = 500
-"""Instruments of one call for quotes (UPSTOX 3.5)."""
+"""Instruments of one call for quotes."""
 SUBSCRIBED_MOST = 5000
 BILLION = 10 ** 9
 Check = Callable[[Any], bool]
@@ -44,11 +43,13 @@ def host_of(header: str) -> str:
         return ""
 
 
-def is_own_page(request: web.Request) -> bool:
-    """Whether no page of another host sent it. websocket-client, the SDK's library, names the server itself as its origin."""
-    origin = request.headers.get("Origin")
+def is_local(hosts: Sequence[str], origin: str | None, allowed: Collection[str]) -> bool:
+    """Whether a request with these Host headers and this Origin means us: one host, which is `allowed`, and no page of another's
+    behind it. websocket-client, the SDK's library, names the server itself as its origin; a page on another host cannot."""
+    if len(hosts) != 1 or host_of(hosts[0]) not in allowed:
+        return False
     try:
-        return origin is None or urlsplit(origin).netloc == request.headers.get("Host")
+        return origin is None or urlsplit(origin).netloc.lower() == hosts[0].lower()
     except ValueError:
         return False
 

@@ -10,6 +10,7 @@ import datetime as dt
 import gc
 import heapq
 import json
+import logging
 import secrets
 import signal
 import sys
@@ -29,7 +30,7 @@ from engine.sim.faults import Line
 from engine.sim.feed import Feed
 from engine.sim.pace import Pace, words
 from engine.sim.player import FeedSocket, Player
-from engine.sim.requests import CANDLES, LOOPBACK, Refused, body_of, host_of, is_own_page, look
+from engine.sim.requests import CANDLES, LOOPBACK, Refused, body_of, is_local, look
 from engine.sim.rest import Rest
 from engine.trade.protocol import Request
 
@@ -39,6 +40,9 @@ PORTFOLIO = "/portfolio-stream-feeder/v2/upstox-developer-api/feeds"
 LOOKS = ("/market-quote/", "/historical-candle/intraday/", "/market/status/")
 """Requests that begin the market's day, as orders and subscriptions do; reads of the account, which a client makes to get
 ready, do not."""
+SILENT = logging.getLogger("engine.sim.http")
+SILENT.setLevel(logging.CRITICAL + 1)
+"""The library's: it writes a traceback for every request that is not HTTP, which it answers with a 400."""
 STATE_S, SWITCH_S = 0.5, 0.0005
 """Between two writings of the state; for how long the thread that makes the market may hold the interpreter."""
 SETTLE_S, SETTLE_MARKET_S = 1.0, 5.0
@@ -93,7 +97,7 @@ class SimServer:
         for method, path, handler in routes:
             app.router.add_route(method, path, handler)
         app.router.add_route("*", "/{path:.*}", self._rest)
-        self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        self.runner = web.AppRunner(app, access_log=None, logger=SILENT, shutdown_timeout=1)
         await self.runner.setup()
         await web.TCPSite(self.runner, host, port, ssl_context=ssl).start()
         self.port = self.runner.addresses[0][1]
@@ -143,6 +147,8 @@ class SimServer:
         except Exception as exception:             # the last resort: a request the sim has no answer to is a fault of the sim
             print(f"{request.method} {request.path!r}: {type(exception).__name__}: {exception}"[:300], file=sys.stderr, flush=True)
             response = web.json_response(error(500, "UDAPI100500", "Something went wrong")[1], status=500)
+            if request.path in (FEED, PORTFOLIO) and request.transport is not None:
+                request.transport.abort()          # HTTP cannot be spoken there any more
         if not isinstance(response, web.WebSocketResponse):
             response.headers[CLOCK_HEADER] = str(self.now())
         return response
@@ -150,10 +156,8 @@ class SimServer:
     def _admit(self, request: web.Request) -> None:
         """Refuses what a web page could have sent: a loopback server is no protection against pages, nor against a name that
         somebody else's DNS points here (rebinding). And whoever has no token."""
-        if [host_of(header) for header in request.headers.getall("Host", [])] not in [[host] for host in self.hosts]:
-            raise Refused(403, "UDAPI100060", "this sim is not called so: `sim --allow-host` adds a name")
-        if not is_own_page(request):
-            raise Refused(403, "UDAPI100060", "requests from web pages are refused")
+        if not is_local(request.headers.getall("Host", []), request.headers.get("Origin"), self.hosts):
+            raise Refused(403, "UDAPI100060", "from a web page, or to a name that is not this sim's (--allow-host adds one)")
         if request.path not in (FEED, PORTFOLIO) and request.headers.get("Authorization") != f"Bearer {self.token}":
             raise Refused(401, "UDAPI100050", "Invalid token used to access API")
         if any(look in request.path for look in LOOKS) or ("/order/" in request.path and request.method != "GET"):
@@ -293,6 +297,8 @@ class SimServer:
                         await socket.send_str(text)
                     else:
                         self.begin()
+        except ConnectionError:
+            pass                                        # gone while it was answered
         finally:
             self.feed.close(number)
             self.sockets.pop(number, None)
