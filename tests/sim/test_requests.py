@@ -206,7 +206,8 @@ def test_over_the_wire(capfd, caplog):
                                  ("/v3/historical-candle/intraday/NSE_EQ%7Cnobody/minutes/1", 400),
                                  ("/v3/historical-candle/intraday/NSE_EQ%7CINE002A01018/parsecs/1", 400),
                                  ("/v3/historical-candle/NSE_EQ%7CINE002A01018/minutes/1/banana", 400),
-                                 ("/v3/market-quote/ohlc", 400), ("/v3/feed/market-data-feed/%FF%00", 404), (f"{FEED}?code=no", 403)):
+                                 ("/v3/market-quote/ohlc", 400), ("/v3/feed/market-data-feed/%FF%00", 404),
+                                 (f"{FEED}?code=no", 403)):
                 got, said = await sent(port, order(here, line=f"GET {path} HTTP/1.1"))
                 assert got == status and json.loads(said)["errors"][0]["errorCode"], path
             for line in ("GET /é HTTP/1.1", "BREW / HTTP/9", "\udcff"):
