@@ -77,18 +77,17 @@ class Pace:
 
     def sent(self, at: int, frames: int) -> None:
         """`frames` have been sent, the first of which was due at `at`."""
-        self._give_up(at)
-        self.lateness.add(self._behind(at), frames)
+        self.lateness.add(self._give_up(at), frames)
 
-    def _behind(self, at: int) -> float:
-        return (self.due() - at) / 1e9 / self.speed
-
-    def _give_up(self, at: int) -> None:
-        """Time beyond what may be caught up with is lost: the clock stood, and goes on from there."""
-        lost = self._behind(at) - GRACE_S
+    def _give_up(self, at: int) -> float:
+        """How far what belongs to `at` is behind (s of wall time). Time beyond what may be caught up with is lost: the clock stood
+        and goes on from there."""
+        behind = (self.due() - at) / 1e9 / self.speed
+        lost = behind - GRACE_S
         if lost > 0:
             self.zero += lost
             self.stops, self.longest, self.lost = self.stops + 1, max(self.longest, lost), self.lost + lost
+        return min(behind, GRACE_S)
 
     def look(self) -> float:
         """The speed of the last looks."""

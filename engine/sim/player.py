@@ -26,7 +26,7 @@ TURN_S = 0.001                       # between two batches: uvloop's timers know
 WAIT_S = 0.1
 SEND_BUFFER, UNSENT = 1 << 17, 1 << 16
 """Bytes in the kernel and before it: what waits there is sent by the sim's clock and not seen by its client."""
-PATIENCE_S = 2.0
+PATIENCE_S = 3.0
 """A client that takes nothing for so long is cut off; the market waits for it until then."""
 
 
