@@ -15,11 +15,11 @@ from _ext.market.greeks import greeks, prices_of
 from engine.feed import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_LTPC, HAS_OHLC, TICK_DTYPE
 from engine.market.instruments import Spec
 from engine.market.sessions import epoch_ms, profile
+from engine.sim.columns import SPAN, WORDS, running_max, words_of
 from engine.sim.recorded import frames_of
 
 BASE_SIGMA = 6e-4                  # of one minute; 7-8 bp in total with the bursts
 PHI_SECOND = 0.52 ** (1 / 60)      # of the transient part
-SPAN = 1 << 42                     # above every price (paise) and time (ms) there is
 ARTEFACTS = ("bad_print", "sweep", "wide", "vtt_jump", "duplicate", "step_back")
 
 
@@ -298,21 +298,23 @@ class SyntheticMarket:
         place, starts = np.arange(len(rows)), np.flatnonzero(np.diff(inst, prepend=-1))
         ends, names = np.append(starts[1:], len(rows)) - 1, inst[starts]
         group = np.repeat(np.arange(len(starts)), ends + 1 - starts)
+        words, last = words_of(rows), words_of(self.last)      # as whole words of eight bytes: numpy copies structs field by field
         for fields, shown in ((("ltp", "ltt", "ltq"), is_trade), (("levels", "tbq", "tsq"), has_book)):
             source = np.maximum.accumulate(np.where(shown, place, -1))
             none = source < starts[group]                  # not in this minute: as the last one left it
             for f in fields:
-                values = rows[f][np.maximum(source, 0)]
-                values[none] = self.last[f][inst[none]]
-                rows[f] = values
-        rows["ltt"] = _running_max(rows["ltt"], group)
+                at = WORDS[f]
+                values = words[np.maximum(source, 0), at]
+                values[none] = last[inst[none], at]
+                words[:, at] = values
+        rows["ltt"] = running_max(rows["ltt"], group)
         total = np.cumsum(volume)
         rows["vtt"] = self.vtt[inst] + total - (total - volume)[starts][group]
         self.vtt[names] = rows["vtt"][ends]
         self.value[names] += np.add.reduceat(volume * rows["ltp"], starts)
         rows["atp"] = np.rint(self.value[names] / np.maximum(self.vtt[names], 1))[group]
         self._candles(rows, names, starts, ends, group, minute)
-        self.last.view(np.uint8).reshape(self.n, -1)[names] = rows.view(np.uint8).reshape(len(rows), -1)[ends]
+        last[names] = words[ends]
         keep = (rows["ltp"] > 0) & (rows["levels"]["bidP"][:, 0] > 0)
         return rows[keep], received[keep]
 
@@ -322,8 +324,8 @@ class SyntheticMarket:
         first = last[starts]
         day["open"] = np.where(before["day"]["open"] > 0, before["day"]["open"], first)[group]
         day["close"] = last
-        day["high"] = np.maximum(_running_max(last, group), before["day"]["high"][group])
-        day["low"] = np.minimum(SPAN - _running_max(SPAN - last, group),
+        day["high"] = np.maximum(running_max(last, group), before["day"]["high"][group])
+        day["low"] = np.minimum(SPAN - running_max(SPAN - last, group),
                                 np.where(before["day"]["low"] > 0, before["day"]["low"], first)[group])
         day["vol"], day["ts"] = rows["vtt"], epoch_ms(self.day) - 33_300_000
         for k, part in enumerate(("open", "high", "low", "close", "vol")):
@@ -392,8 +394,3 @@ class SyntheticMarket:
         self.moves.append((inst, begin, ramp, size, volume, 1.0, 0.8))
         at = epoch_ms(self.day) + int(begin * 1000)
         self.labels.append(Label("spike", inst, at, at + int((ramp + 60) * 1000), abs(size)))
-
-
-def _running_max(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """The largest value so far within each group; groups are numbered upwards, values lie between 0 and SPAN."""
-    return np.maximum.accumulate(values + group * (SPAN + 1)) - group * (SPAN + 1)
