@@ -16,7 +16,8 @@ from engine.trail.rundir import Lock, RunDir, RunError, start_time
 from engine.watch.view import Screen, View
 
 BACK_OFF = (0.5, 10.0)
-START_S = 20.0
+START_S = 60.0
+"""A synthetic day that is joined late is made up to there first."""
 CRASHES, CRASH_WINDOW_S = 3, 600
 REDUCE = 2
 DEAD_MAN_S = 60

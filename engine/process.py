@@ -78,14 +78,16 @@ GRAIN_NS = 250_000_000
 
 class Clock:
     """`now` for what is not a frame: the wall clock, or the sim's as it was last told. A sim may be slower than it was asked to be:
-    its silence makes time pass by a grain and from then on no faster than the wall's."""
+    its silence makes time pass by a grain and from then on no faster than the wall's. `now` never goes back."""
 
     def __init__(self, is_sim: bool, speed: float):
         self.is_sim, self.speed = is_sim, speed
         self.anchor = (time.monotonic_ns(), 0)
+        self.latest = 0
 
-    def hear(self, sim_ns: int) -> None:
-        if self.is_sim and sim_ns > self.anchor[1]:
+    def hear(self, sim_ns: int, is_standing: bool = False) -> None:
+        """`is_standing`: that it is still as late as it was is news, too."""
+        if self.is_sim and (sim_ns > self.anchor[1] or (is_standing and sim_ns == self.anchor[1])):
             self.anchor = (time.monotonic_ns(), sim_ns)
 
     def now(self) -> int:
@@ -93,7 +95,9 @@ class Clock:
             return time.time_ns()
         at, sim = self.anchor
         passed = time.monotonic_ns() - at
-        return sim + min(int(passed * self.speed), GRAIN_NS + passed) if sim else 0
+        if sim:
+            self.latest = max(self.latest, sim + min(int(passed * self.speed), GRAIN_NS + passed))
+        return self.latest
 
 
 class EngineProcess:
@@ -388,7 +392,7 @@ class EngineProcess:
             if frames and self.core.frames == frames:
                 answer = await self.rest.call(protocol.Request("GET", "/sim/clock"))
                 if self.core.frames == frames:
-                    self.clock.hear(answer.sim_time)
+                    self.clock.hear(answer.sim_time, self.feed.is_up)
 
     def _operator(self) -> None:
         """Takes over what an authorised process wrote into the status file."""
