@@ -28,7 +28,7 @@ def default(context: typer.Context) -> None:
 @app.command()
 def run(source: Annotated[str, typer.Option(help="sim (no account needed) or upstox")] = "sim",
         data: Annotated[Path | None, typer.Option(help="folder of recorded ticks instead of the synthetic market")] = None,
-        speed: Annotated[str, typer.Option(help="market seconds a second, up to 50, or max")] = "10",
+        speed: Annotated[str, typer.Option(help="market seconds a second, up to 50 and what the machine can do, or max")] = "10",
         for_: Annotated[str | None, typer.Option("--for", help="stop after this wall time, such as 60s")] = None,
         run_dir: Run = None, seed: Annotated[int, typer.Option(help="of the synthetic market")] = 3,
         day: Annotated[str | None, typer.Option(help="trading day, YYYY-MM-DD")] = None,

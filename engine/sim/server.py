@@ -29,7 +29,7 @@ from engine.sim.exchange import Exchange, error, success
 from engine.sim.faults import Line
 from engine.sim.feed import Feed
 from engine.sim.pace import Pace, words
-from engine.sim.player import FeedSocket, Player
+from engine.sim.player import PATIENCE_S, FeedSocket, Player
 from engine.sim.requests import CANDLES, LOOPBACK, Refused, body_of, is_local, look
 from engine.sim.rest import Rest
 from engine.trade.protocol import Request
@@ -63,7 +63,7 @@ class SimServer:
         self.candles = Candles(market.specs, market.day)
         self.codes: set[str] = set()
         self.sockets: dict[int, FeedSocket] = {}
-        self.portfolios: list[web.WebSocketResponse] = []
+        self.portfolios: dict[web.WebSocketResponse, asyncio.Transport | None] = {}
         self.pace = Pace(speed, (start_ms if start_ms is not None else epoch_ms(market.day)) * 1_000_000)
         self.player = Player(self.pace, exchange, self.candles, self.feed, self.sockets)
         self.has_begun = False
@@ -309,12 +309,12 @@ class SimServer:
         self._spend(request)
         socket = web.WebSocketResponse(heartbeat=10, compress=False)
         await socket.prepare(request)
-        self.portfolios.append(socket)
+        self.portfolios[socket] = request.transport
         try:
             async for _ in socket:
                 pass
         finally:
-            self.portfolios.remove(socket)
+            self.portfolios.pop(socket, None)
         return socket
 
     async def _tell_orders(self) -> None:
@@ -329,9 +329,15 @@ class SimServer:
             await asyncio.sleep(0.002)
 
     async def _broadcast(self, text: str) -> None:
-        for socket in list(self.portfolios):
-            with contextlib.suppress(ConnectionError):
-                await socket.send_str(text)
+        for socket, transport in list(self.portfolios.items()):
+            try:
+                await asyncio.wait_for(socket.send_str(text), PATIENCE_S)
+            except ConnectionError:
+                pass
+            except TimeoutError:                           # it reads nothing: the others shall not wait for it for ever
+                self.portfolios.pop(socket, None)
+                if transport is not None:
+                    transport.abort()
 
 
 async def attend(server: SimServer, state: Path | None) -> None:

@@ -256,3 +256,27 @@ def test_the_engines_clock_stands_while_the_sim_says_that_its_own_does(monkeypat
     wall[0] += 10 * SECOND                                 # nothing is heard any more: time passes, or nothing would be tried again
     assert clock.now() - 1000 * SECOND == GRAIN_NS + 10 * SECOND
     assert Clock(False, 1.0).now() > 1_700_000_000 * SECOND
+
+
+class Deaf:
+    """A web socket whose client reads nothing."""
+    async def send_str(self, text: str) -> None:
+        await asyncio.sleep(60)
+
+
+def test_a_client_of_the_order_stream_that_reads_nothing_holds_up_nobody(monkeypatch):
+    monkeypatch.setattr("engine.sim.server.PATIENCE_S", 0.05)
+    said: list[str] = []
+
+    class Hearing(Deaf):
+        async def send_str(self, text: str) -> None:
+            said.append(text)
+
+    async def work(server: SimServer, api: Api) -> None:
+        transport = Stuck(0, 0)
+        server.portfolios = {Deaf(): transport, Hearing(): None}
+        await server._broadcast("one")
+        await server._broadcast("two")
+        assert transport.is_gone and said == ["one", "two"] and len(server.portfolios) == 1
+
+    lone(SimServer(SlowMarket(1, 0.0), Exchange([SPEC], 10**9), 50.0), work)
