@@ -30,7 +30,7 @@ from engine.sim.faults import Line
 from engine.sim.feed import Feed
 from engine.sim.pace import Pace, words
 from engine.sim.player import PATIENCE_S, FeedSocket, Player
-from engine.sim.requests import CANDLES, LOOPBACK, Refused, body_of, is_local, look
+from engine.sim.requests import CANDLES, LOOPBACK, Refused, body_of, is_local, look, malformed
 from engine.sim.rest import Rest
 from engine.trade.protocol import Request
 
@@ -144,8 +144,11 @@ class SimServer:
                 raise
             response = web.json_response(error(exception.status, "UDAPI100036", exception.text or exception.reason)[1],
                                          status=exception.status)
+        except ConnectionError:                     # gone while it was asking
+            raise
         except Exception as exception:             # the last resort: a request the sim has no answer to is a fault of the sim
-            print(f"{request.method} {request.path!r}: {type(exception).__name__}: {exception}"[:300], file=sys.stderr, flush=True)
+            said = " ".join(f"{request.method} {request.path!r}: {type(exception).__name__}: {exception}".split())
+            print(said[:300], file=sys.stderr, flush=True)
             response = web.json_response(error(500, "UDAPI100500", "Something went wrong")[1], status=500)
             if request.path in (FEED, PORTFOLIO) and request.transport is not None:
                 request.transport.abort()          # HTTP cannot be spoken there any more
@@ -156,6 +159,8 @@ class SimServer:
     def _admit(self, request: web.Request) -> None:
         """Refuses what a web page could have sent: a loopback server is no protection against pages, nor against a name that
         somebody else's DNS points here (rebinding). And whoever has no token."""
+        if not request.raw_path.startswith("/"):    # a whole address, as a proxy is sent: it may name another host than Host does
+            raise malformed("a path is needed")
         if not is_local(request.headers.getall("Host", []), request.headers.get("Origin"), self.hosts):
             raise Refused(403, "UDAPI100060", "from a web page, or to a name that is not this sim's (--allow-host adds one)")
         if request.path not in (FEED, PORTFOLIO) and request.headers.get("Authorization") != f"Bearer {self.token}":
@@ -165,7 +170,10 @@ class SimServer:
 
     # ---- REST ----------------------------------------------------------------------------------------------------------
     async def _rest(self, request: web.Request) -> web.Response:
-        body = body_of(await request.read())
+        try:
+            body = body_of(await request.read())
+        except web.RequestPayloadError:             # compressed, and not as it says
+            raise malformed("the body cannot be read") from None
         journey = self.line.journey(Request(request.method, request.path, body, dict(request.query)))
         if journey.out_ns is None:
             return await self._cut(request)

@@ -2,6 +2,7 @@
 import asyncio
 import copy
 import datetime as dt
+import gzip
 import itertools
 import json
 
@@ -210,7 +211,15 @@ def test_over_the_wire(capfd, caplog):
                                  (f"{FEED}?code=no", 403)):
                 got, said = await sent(port, order(here, line=f"GET {path} HTTP/1.1"))
                 assert got == status and json.loads(said)["errors"][0]["errorCode"], path
-            for line in ("GET /é HTTP/1.1", "BREW / HTTP/9", "\udcff"):
+            for encoding in ("gzip", "deflate"):
+                got, said = await sent(port, order(here, body=good) + f"\nContent-Encoding: {encoding}", good)
+                assert got == 400 and json.loads(said)["errors"][0]["message"] == "the body cannot be read"
+            bomb = gzip.compress(b" " * (8 << 20))
+            assert (await sent(port, order(here, body=bomb) + "\nContent-Encoding: gzip", bomb))[0] == 413
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(order(here, body=good).replace("\n", "\r\n").encode() + b"\r\n\r\n" + good[:20])
+            writer.close()                                 # gone in the middle of its order
+            for line in ("GET http://evil.example/v2/user/profile HTTP/1.1", "GET /é HTTP/1.1", "BREW / HTTP/9", "\udcff"):
                 assert (await sent(port, order(here, line=line)))[0] == 400
         finally:
             await server.stop()
