@@ -52,6 +52,8 @@ from engine.wiring import (
 
 TIMER, REPLY, OPERATOR, STOP, QUOTES, ASK, GAP_RECORD = 6, 8, 11, 14, 18, 19, 71
 TIMER_S, FASTEST_S, STATUS_S, WARM_S = 0.05, 0.005, 0.25, 0.02
+GRAIN_S = 0.25
+"""Of timers, in market time: that of a run on virtual time, so that a fast sim's day has the candidates of one."""
 POLL_S, FUNDS_S, QUOTES_S, SILENCE_S, FETCH_S = 0.05, 60.0, 2.0, 60.0, 0.25
 SEGMENT, MEMORY_CAP = 16 << 20, 512 << 20
 SWITCH_S = 0.0001
@@ -72,13 +74,9 @@ class Target:
         return f"Target({self.source}, {self.base})"
 
 
-GRAIN_NS = 250_000_000
-"""Market time beyond what the sim has told that is taken for granted: the grain of timers on virtual time."""
-
-
 class Clock:
     """`now` for what is not a frame: the wall clock, or the sim's as it was last told. A sim may be slower than it was asked to be:
-    its silence makes time pass by a grain and from then on no faster than the wall's. `now` never goes back."""
+    while it says nothing time passes no faster than the wall's. `now` never goes back."""
 
     def __init__(self, is_sim: bool, speed: float):
         self.is_sim, self.speed = is_sim, speed
@@ -94,9 +92,8 @@ class Clock:
         if not self.is_sim:
             return time.time_ns()
         at, sim = self.anchor
-        passed = time.monotonic_ns() - at
         if sim:
-            self.latest = max(self.latest, sim + min(int(passed * self.speed), GRAIN_NS + passed))
+            self.latest = max(self.latest, sim + int((time.monotonic_ns() - at) * min(self.speed, 1.0)))
         return self.latest
 
 
@@ -369,7 +366,7 @@ class EngineProcess:
         self._input(LINK_RECORD, protocol.link_record(0, is_up, code))
 
     async def _timers(self) -> None:
-        pause = min(TIMER_S, max(GRAIN_NS / 1e9 / self.speed, FASTEST_S))
+        pause = min(TIMER_S, max(GRAIN_S / self.speed, FASTEST_S))
         while True:
             await asyncio.sleep(pause)
             self.clock.hear(self.core.decoder.frame_head()[1] * 1_000_000)

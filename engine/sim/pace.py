@@ -51,6 +51,7 @@ class Pace:
         self.began = self.zero = 0.0             # the start; the start as if what was lost had never been
         self.limit: int | None = first           # the market is made and sent up to here; None: it has ended
         self.has_started = False
+        self.end: tuple[float, int] | None = None       # of the market: wall and market time
         self.reached = 0.0                       # speed of the last seconds
         self.lateness = Lateness()
         self.stops, self.longest, self.lost = 0, 0.0, 0.0        # how often the clock stood, and for how long (s)
@@ -73,6 +74,7 @@ class Pace:
         """All that the market does before `until` has been sent; None: all it ever does."""
         if until is None and self.limit is not None and self.has_started:
             self._give_up(self.limit)
+            self.end = self.wall(), self.limit
         self.limit = until
 
     def sent(self, at: int, frames: int) -> None:
@@ -100,8 +102,8 @@ class Pace:
     def document(self) -> dict[str, Any]:
         """What was asked and what was reached, of the last look and in all; how late frames were sent by the sim's clock (ms of
         wall time), how often it stood and for how long (s)."""
-        passed = self.wall() - self.began
-        whole = (self.now() - self.first) / 1e9 / passed if self.has_started and passed > 0 else 0.0
+        at, now = self.end or (self.wall(), self.now())
+        whole = (now - self.first) / 1e9 / (at - self.began) if self.has_started and at > self.began else 0.0
         return {"asked": self.speed, "reached": round(self.reached, 2), "reached_in_all": round(whole, 2),
                 "late_ms": self.lateness.document(), "stops": self.stops, "longest_stop": round(self.longest, 3),
                 "lost": round(self.lost, 1)}
