@@ -192,6 +192,18 @@ def closing_words(d: dict[str, Any]) -> None:
           "`python -m engine explain 1`")
 
 
+def faulty(market: Any, plus: bool, faults: Path | None) -> tuple[Any, Any]:
+    """(rates of order faults, the feed with its script) as a file has them. Raises ConfigurationError."""
+    from engine.sim.faults import from_file
+    from engine.sim.feed import Feed, script_of
+
+    try:
+        rates, script = from_file(faults) if faults is not None else (None, [])
+        return rates, Feed(market.specs, plus, script_of(script, market.day, [s.key for s in market.specs]))
+    except (OSError, KeyError, ValueError) as error:
+        raise configuration.ConfigurationError(f"{faults}: {getattr(error, 'strerror', None) or error}") from None
+
+
 @app.command()
 def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed: str = "1", seed: int = 1,
         day: str | None = None, names: int = 208, start: str = "09:15", token: str = "demo",
@@ -214,23 +226,14 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
 
     from engine.market.sessions import epoch_ms, minute_of_session
     from engine.sim.exchange import Exchange
-    from engine.sim.faults import Line, from_file
-    from engine.sim.feed import Feed, script_of
+    from engine.sim.faults import Line
     from engine.sim.server import SimServer, attend
-
-    try:
-        rates, script = from_file(faults) if faults is not None else (None, [])
-    except (OSError, ValueError) as error:
-        raise configuration.ConfigurationError(str(error)) from None
 
     factor = speed_of(speed) or 50.0
     settings = configuration.load()
     market = source_of(data, seed, dt.date.fromisoformat(day) if day else None, names, mood=mood, contracts=contracts)
     first = epoch_ms(market.day, minute_of_session(start))
-    try:
-        feed = Feed(market.specs, plus, script_of(script, market.day, [s.key for s in market.specs]))
-    except (KeyError, ValueError) as error:
-        raise configuration.ConfigurationError(f"{faults}: {error}") from None
+    rates, feed = faulty(market, plus, faults)
     if data is None:
         market.skip_to(minute_of_session(start))
     else:
