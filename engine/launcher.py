@@ -17,7 +17,8 @@ from engine.trail.rundir import Lock, RunDir, RunError, start_time
 from engine.watch.view import Screen, View
 
 BACK_OFF = (0.5, 10.0)
-START_S = 20.0
+START_S = 60.0
+"""A synthetic day that is joined late is made up to there first."""
 CRASHES, CRASH_WINDOW_S = 3, 600
 REDUCE = 2
 DEAD_MAN_S = 60
@@ -180,8 +181,14 @@ class Launcher:
             store = orjson.loads((self.run_dir.path / "store.json").read_bytes())
         return (self.status.read() if self.status is not None else None), store
 
+    def market(self) -> dict[str, Any]:
+        """What the sim says of itself: the speed asked and reached, whether its day has ended; empty without one."""
+        with contextlib.suppress(OSError, ValueError):
+            return orjson.loads((self.run_dir.path / "sim.json").read_bytes())
+        return {}
+
     def loop(self, seconds: float | None) -> None:
-        """Until a signal, a failure or `seconds` of wall time."""
+        """Until a signal, a failure, `seconds` of wall time or the end of a simulated day."""
         view = View(self.run_dir, self.title)
         screen = Screen(view, self.quiet)
         were = {number: signal.signal(number, lambda *_: setattr(self, "stopping", True))
@@ -191,8 +198,11 @@ class Launcher:
             while not self.stopping and (end is None or time.monotonic() < end):
                 self.supervise()
                 self.run_dir.beat.touch()
-                view.update(*self.read())
+                market = self.market()
+                view.update(*self.read(), market)
                 screen.draw()
+                if market.get("has_ended"):
+                    break
                 time.sleep(0.25)
         finally:
             screen.close()
@@ -228,7 +238,7 @@ class Launcher:
             "tick_path_us": {n: int(status[n]) / 1000 for n in ("p50", "p99", "p999", "max")},
             "first_update_s": None if first is None else round(first, 2), "stored": store.get("stored", 0),
             "store_trouble": store.get("trouble") or None, "run_dir": str(self.run_dir.path), "problem": self.failure,
-            "told_to_stop": self.stopping}
+            "told_to_stop": self.stopping, "market": self.market() or None}
 
 
 def wait_for(path: Path, launcher: Launcher, child: Child) -> str:

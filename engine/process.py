@@ -51,7 +51,9 @@ from engine.wiring import (
 )
 
 TIMER, REPLY, OPERATOR, STOP, QUOTES, ASK, GAP_RECORD = 6, 8, 11, 14, 18, 19, 71
-TIMER_S, STATUS_S, WARM_S = 0.05, 0.25, 0.02
+TIMER_S, FASTEST_S, STATUS_S, WARM_S = 0.05, 0.005, 0.25, 0.02
+GRAIN_S = 0.25
+"""Of timers, in market time: that of a run on virtual time, so that a fast sim's day has the candidates of one."""
 POLL_S, FUNDS_S, QUOTES_S, SILENCE_S, FETCH_S = 0.05, 60.0, 2.0, 60.0, 0.25
 SEGMENT, MEMORY_CAP = 16 << 20, 512 << 20
 SWITCH_S = 0.0001
@@ -73,21 +75,26 @@ class Target:
 
 
 class Clock:
-    """`now` for what is not a frame: the wall clock, or the sim's as its last frame or reply told it."""
+    """`now` for what is not a frame: the wall clock, or the sim's as it was last told. A sim may be slower than it was asked to be:
+    while it says nothing time passes no faster than the wall's. `now` never goes back."""
 
     def __init__(self, is_sim: bool, speed: float):
         self.is_sim, self.speed = is_sim, speed
         self.anchor = (time.monotonic_ns(), 0)
+        self.latest = 0
 
-    def hear(self, sim_ns: int) -> None:
-        if self.is_sim and sim_ns > self.now():
+    def hear(self, sim_ns: int, is_standing: bool = False) -> None:
+        """`is_standing`: that it is still as late as it was is news, too."""
+        if self.is_sim and (sim_ns > self.anchor[1] or (is_standing and sim_ns == self.anchor[1])):
             self.anchor = (time.monotonic_ns(), sim_ns)
 
     def now(self) -> int:
         if not self.is_sim:
             return time.time_ns()
         at, sim = self.anchor
-        return sim + int((time.monotonic_ns() - at) * self.speed) if sim else 0
+        if sim:
+            self.latest = max(self.latest, sim + int((time.monotonic_ns() - at) * min(self.speed, 1.0)))
+        return self.latest
 
 
 class EngineProcess:
@@ -136,7 +143,6 @@ class EngineProcess:
         capacity = max(len(self.specs), 1)
         if restored:
             self.core = restore([self.run_dir.memory, self.run_dir.journal], self._journal, capacity, self.config, self.nonce)
-            self.clock.hear(self.core.now)
         else:
             self.core = Core(self._journal(0), capacity, self.config.ring_depth)
             past = await self._history()
@@ -147,6 +153,7 @@ class EngineProcess:
                   Boot(self.target.source, self.seed, self.nonce,
                        store_seconds=self.config.store.seconds * max(1.0, self.clock.speed)), total, self.screened)
             universe.told(self.screened)
+        self.clock.hear(self.core.now)
         self.core.stamped = True
         self.core.feed_time = self.target.source == "sim"
         self.keys = {i: self.core.instrument(i)["key"].rstrip(b"\0").decode() for i in range(len(self.specs))}
@@ -299,6 +306,8 @@ class EngineProcess:
             loop.add_signal_handler(signal.SIGUSR2, self._hang)
         for work in (self.feed.run(), self._timers(), self._statuses(), self._keep_warm(), self._fetches()):
             self._spawn(work)
+        if self.target.source == "sim":
+            self._spawn(self._follow())
         if self.observe:                                   # nothing is sent, so there is nothing to reconcile
             self.reconciler.on_book([], self._now())
             self.reconciler.on_positions([], self._now())
@@ -363,9 +372,10 @@ class EngineProcess:
         self._input(LINK_RECORD, protocol.link_record(0, is_up, code))
 
     async def _timers(self) -> None:
+        pause = min(TIMER_S, max(GRAIN_S / self.speed, FASTEST_S))
         while True:
-            await asyncio.sleep(TIMER_S)
-            self.clock.hear(self.core.now)
+            await asyncio.sleep(pause)
+            self.clock.hear(self.core.decoder.frame_head()[1] * 1_000_000)
             self._operator()
             if self._now() > 0:
                 self.core.feed(TIMER, self._now())
@@ -376,6 +386,16 @@ class EngineProcess:
             if self.waiting:
                 self._input(*self.waiting.pop())
             self._drain()
+
+    async def _follow(self) -> None:
+        """Asks the sim for its time while its feed says nothing. Between frames it is not heard: those on their way are older."""
+        while True:
+            frames = self.core.frames
+            await asyncio.sleep(TIMER_S)
+            if frames and self.core.frames == frames:
+                answer = await self.rest.call(protocol.Request("GET", "/sim/clock"))
+                if self.core.frames == frames:
+                    self.clock.hear(answer.sim_time, self.feed.is_up)
 
     def _operator(self) -> None:
         """Takes over what an authorised process wrote into the status file."""
@@ -504,7 +524,6 @@ class EngineProcess:
         number, kind = int(intent["id"]), int(intent["kind"])
         tag = protocol.tag_of(ENGINE_ID, self.nonce, number, int(intent["role"]))
         answer = await self.rest.call(protocol.request_of(intent, self.keys[int(intent["inst"])], tag))
-        self.clock.hear(answer.sim_time)
         self.order_times = [*self.order_times[-499:], answer.latency_ns]
         outcome = protocol.outcome_of(kind, answer.status, answer.body)[0]
         if outcome == protocol.AMBIGUOUS:

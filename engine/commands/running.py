@@ -17,6 +17,7 @@ from engine.commands.examining import examine, show_checks
 from engine.commands.options import Failed, Json, Run, app, mood_of, run_of, seconds_of, show, source_of, speed_of, token_for
 from engine.launcher import Launcher, launcher_lock, wait_for
 from engine.trail.rundir import Lock, RunDir, RunError, mark_latest, new_run
+from engine.watch.view import speeds
 
 
 @app.callback(invoke_without_command=True)
@@ -28,7 +29,7 @@ def default(context: typer.Context) -> None:
 @app.command()
 def run(source: Annotated[str, typer.Option(help="sim (no account needed) or upstox")] = "sim",
         data: Annotated[Path | None, typer.Option(help="folder of recorded ticks instead of the synthetic market")] = None,
-        speed: Annotated[str, typer.Option(help="market seconds a second, up to 50, or max")] = "10",
+        speed: Annotated[str, typer.Option(help="market seconds a second, up to 50 and what the machine can do, or max")] = "10",
         for_: Annotated[str | None, typer.Option("--for", help="stop after this wall time, such as 60s")] = None,
         run_dir: Run = None, seed: Annotated[int, typer.Option(help="of the synthetic market")] = 3,
         day: Annotated[str | None, typer.Option(help="trading day, YYYY-MM-DD")] = None,
@@ -112,13 +113,14 @@ def run_live(settings: Any, folder: RunDir, data: Path | None, seed: int, day: d
     address = folder.path / "sim.address"
     with attended(launcher, lock, seconds, store):
         launched = ["--speed", str(factor), "--seed", str(seed), "--names", str(names), "--start", start, "--address-file",
-                    str(address), "--mood", mood, "--contracts", str(contracts),
+                    str(address), "--state-file", str(folder.path / "sim.json"), "--mood", mood, "--contracts", str(contracts),
                     *(["--data", str(data)] if data is not None else []), *(["--day", day.isoformat()] if day is not None else [])]
         if not launcher.lives("sim"):
             if folder.reader().read() is not None:
                 raise RunError(f"the simulated market of {folder.path} has ended, its positions with it: start a new run, or "
                                "look at this one with replay, query and explain")
             address.unlink(missing_ok=True)
+            (folder.path / "sim.json").unlink(missing_ok=True)
         sim = launcher.add("sim", "sim", *launched)        # or the one a launcher that died has left
         base = wait_for(address, launcher, sim)
         sim.command += ["--port", base.rsplit(":", 1)[-1]]     # should it die, it comes back where the engine looks for it
@@ -183,9 +185,24 @@ def closing_words(d: dict[str, Any]) -> None:
           f"{d['orders']} orders; {d.get('stored', 0):,} ticks in ClickHouse")
     print(f"net Rs {d['net']:+,.2f} (realised {d['realised']:+,.2f}, open {d['open']:+,.2f}, charges {d['charges']:,.2f}), "
           "paper money")
+    if (market := d.get("market")) is not None and market["reached_in_all"] < 0.95 * market["asked"]:
+        print(f"the market ran slower than asked, this machine being too slow for it: "
+              f"{speeds(market['asked'], market['reached_in_all'])}")
     print(f"digest {d['digest']}, run folder {d['run_dir']}")
     print("next: `python -m engine replay`, `python -m engine query \"SELECT reason, count() FROM signals GROUP BY 1\"`, "
           "`python -m engine explain 1`")
+
+
+def faulty(market: Any, plus: bool, faults: Path | None) -> tuple[Any, Any]:
+    """(rates of order faults, the feed with its script) as a file has them. Raises ConfigurationError."""
+    from engine.sim.faults import from_file
+    from engine.sim.feed import Feed, script_of
+
+    try:
+        rates, script = from_file(faults) if faults is not None else (None, [])
+        return rates, Feed(market.specs, plus, script_of(script, market.day, [s.key for s in market.specs]))
+    except (OSError, KeyError, ValueError) as error:
+        raise configuration.ConfigurationError(f"{faults}: {getattr(error, 'strerror', None) or error}") from None
 
 
 @app.command()
@@ -196,31 +213,28 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
         faults: Annotated[Path | None, typer.Option(help=(
             "TOML file: rates of order faults (engine/sim/faults.py), [[feed]] faults by time (engine/sim/feed.py)"))] = None,
         tls_cert: Path | None = None, tls_key: Path | None = None,
-        address_file: Annotated[Path | None, typer.Option(hidden=True)] = None) -> None:
-    """Serve a local Upstox: feed V3, orders v3, funds, positions, portfolio stream, candles. Token: demo."""
+        allow_host: Annotated[list[str] | None, typer.Option(help=(
+            "a name the sim may be called by besides localhost and --host, such as one of a container; once for each"))] = None,
+        address_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
+        state_file: Annotated[Path | None, typer.Option(hidden=True)] = None) -> None:
+    """Serve a local Upstox: feed V3, orders v3, funds, positions, portfolio stream, candles. Token: demo.
+
+    The market's day begins with the first subscription, order or look at prices. Where the machine is too slow for --speed the
+    day runs slower; at its end the sim prints what speed was reached."""
     import ssl
 
     import uvloop
 
     from engine.market.sessions import epoch_ms, minute_of_session
     from engine.sim.exchange import Exchange
-    from engine.sim.faults import Line, from_file
-    from engine.sim.feed import Feed, script_of
-    from engine.sim.server import SimServer
-
-    try:
-        rates, script = from_file(faults) if faults is not None else (None, [])
-    except (OSError, ValueError) as error:
-        raise configuration.ConfigurationError(str(error)) from None
+    from engine.sim.faults import Line
+    from engine.sim.server import SimServer, attend
 
     factor = speed_of(speed) or 50.0
     settings = configuration.load()
     market = source_of(data, seed, dt.date.fromisoformat(day) if day else None, names, mood=mood, contracts=contracts)
     first = epoch_ms(market.day, minute_of_session(start))
-    try:
-        feed = Feed(market.specs, plus, script_of(script, market.day, [s.key for s in market.specs]))
-    except (KeyError, ValueError) as error:
-        raise configuration.ConfigurationError(f"{faults}: {error}") from None
+    rates, feed = faulty(market, plus, faults)
     if data is None:
         market.skip_to(minute_of_session(start))
     else:
@@ -228,7 +242,7 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
 
     async def serve() -> None:
         exchange = Exchange(market.specs, round(settings.risk.account_size * 100))
-        server = SimServer(market, exchange, factor, token, first, plus, Line(exchange, rates), feed)
+        server = SimServer(market, exchange, factor, token, first, plus, Line(exchange, rates), feed, [host, *(allow_host or ())])
         context = None
         if tls_cert is not None:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -242,7 +256,9 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
         else:
             print(f"sim of {len(market.specs)} instruments, {market.day}, x{factor:g}, at http://{host}:{bound}, token {token}",
                   flush=True)
-        await asyncio.Event().wait()
+        await attend(server, state_file)
+        if server.failure is not None:
+            raise RunError(f"the market broke off: {type(server.failure).__name__}: {server.failure}")
 
     uvloop.run(serve())
 

@@ -14,6 +14,7 @@ from engine.market.instruments import Spec
 
 START, INSTRUMENTS, PROFILE, FRAME, TIMER = 1, 2, 3, 5, 6
 GRACE_NS = 2_000_000_000
+TURNS = 32
 MINUTE_NS = 60_000_000_000
 FIELDS = ("minute", "open", "high", "low", "close", "volume")
 
@@ -42,17 +43,17 @@ class Candles:
     def _collect(self, now: int) -> None:
         for _ in range(len(self.bars) // 64 + 1):
             self.core.feed(TIMER, now)
-        for inst in range(len(self.inst)):
+        turn = now // MINUTE_NS % TURNS          # the core keeps 64 minutes of each name: a part of the names a minute will do
+        for inst in range(int(turn), len(self.inst), TURNS):
             self._take(inst)
 
     def _take(self, inst: int) -> None:
-        """Keeps the last closed minutes of one name."""
-        for bar in self.core.market.kept_bars(inst)[-3:]:
-            minute = int(bar["minute"]) - self.first
-            if 0 <= minute < sessions.MINUTES:
-                row = self.bars[inst, minute]
-                for name in FIELDS:
-                    row[name] = bar[name]
+        """Keeps the closed minutes of one name that the core still has."""
+        kept = self.core.market.kept_bars(inst)
+        minutes = kept["minute"].astype(np.int64) - self.first
+        good = (minutes >= 0) & (minutes < sessions.MINUTES)
+        for name in FIELDS:
+            self.bars[name][inst, minutes[good]] = kept[name][good]
 
     def of(self, key: str, now: int) -> np.ndarray:
         """WARM_BAR rows of one key, oldest first, of the minutes that are over at `now`."""
@@ -64,6 +65,10 @@ class Candles:
     def minute(self, key: str, minute: int) -> np.ndarray | None:
         """The one row of a minute, None where it is not there."""
         at = minute - self.first
-        if not 0 <= at < sessions.MINUTES or not self.bars[self.inst[key], at]["minute"]:
+        if not 0 <= at < sessions.MINUTES:
+            return None
+        if not self.bars[self.inst[key], at]["minute"]:
+            self._take(self.inst[key])
+        if not self.bars[self.inst[key], at]["minute"]:
             return None
         return self.bars[self.inst[key], at:at + 1].copy()

@@ -232,10 +232,7 @@ class Exchange:
 
     # ---- orders ------------------------------------------------------------------------------------------------------
     def place(self, body: Mapping[str, Any], now: int) -> tuple[int, dict[str, Any]]:
-        for name in ("quantity", "product", "validity", "price", "instrument_token", "order_type", "transaction_type",
-                     "disclosed_quantity", "trigger_price", "is_amo"):
-            if body.get(name) is None:
-                return error(400, "UDAPI100036", f"{name} is required")
+        """A body of the form that requests.PLACE is."""
         spec = self.specs.get(body["instrument_token"])
         if spec is None:
             return error(400, "UDAPI100011", "Invalid instrument key")

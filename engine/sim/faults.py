@@ -192,5 +192,5 @@ def from_file(path: Path) -> tuple[Rates, list[dict[str, Any]]]:
     known = {f.name for f in fields(Rates)}
     unknown = set(document) - known
     if unknown:
-        raise ValueError(f"{path}: unknown fault {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
+        raise ValueError(f"unknown fault {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}")
     return Rates(**document), script

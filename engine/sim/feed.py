@@ -15,6 +15,7 @@ import numpy as np
 from engine.feed import HAS_DEPTH, HAS_FIRST, HAS_FULL, HAS_GREEKS, HAS_LTPC, TICK_DTYPE, encode, encode_market_info
 from engine.market.instruments import Spec
 from engine.market.sessions import IST
+from engine.sim.requests import Refused, subscription
 
 MODES = {"ltpc": 0, "full": 1, "option_greeks": 2, "full_d30": 3}
 NAMES = {number: name for name, number in MODES.items()}
@@ -53,6 +54,11 @@ class Link:
     muted: np.ndarray                     # rows that say nothing until they are subscribed anew
     since: int = 0
     held: list[tuple[int, bytes]] = field(default_factory=list)
+    has_all: bool = False                 # every row in mode full, none of them muted: frames go as they are
+
+    def look(self) -> None:
+        """After modes or muted rows have changed."""
+        self.has_all = bool((self.modes == MODES["full"]).all()) and not self.muted.any()
 
 
 def script_of(document: Iterable[dict[str, Any]], day: dt.date, keys: Sequence[str]) -> list[FeedFault]:
@@ -75,6 +81,7 @@ class Feed:
     def __init__(self, specs: Sequence[Spec], plus: bool = False, script: Iterable[FeedFault] = (), seed: int = 0):
         self.specs = list(specs)
         self.index = {s.key: i for i, s in enumerate(self.specs)}
+        self._rows = {s.key.encode(): i for i, s in enumerate(self.specs)}
         self.caps = CAPS | ({"full_d30": 50} if plus else {})
         self.links: dict[int, Link] = {}
         self.script = sorted(script, key=lambda f: f.begin)
@@ -132,15 +139,14 @@ class Feed:
         if link is None:
             return [], ""
         try:
-            request = json.loads(data)
-            method, keys = request["method"], list(request["data"]["instrumentKeys"])
-        except (ValueError, KeyError, TypeError):
+            method, keys, name = subscription(data)
+        except Refused:
             return [], json.dumps({"status": "failed", "method": None, "error": "malformed request"})
         rows = [i for i in (self.index.get(key) for key in keys) if i is not None]
         if method == "unsub":
             link.modes[rows] = NOT_SUBSCRIBED
+            link.look()
             return [], ""
-        name = request["data"].get("mode", "ltpc")
         if method not in ("sub", "change_mode") or name not in MODES:
             return [], ""
         deaf = {i for f in self._on("refuse_keys", now) for i in f.keys}
@@ -152,6 +158,7 @@ class Feed:
                 link.modes[i] = mode
                 fresh.append(i)
         link.muted[fresh] = False
+        link.look()
         if any(link.since <= f.begin for f in self._on("half_open", now)):
             return [], ""
         return [encode(self.in_mode(self.latest[fresh[part:part + 500]], name), now // 1_000_000, 0)
@@ -170,9 +177,9 @@ class Feed:
     # ---- the market goes on ----------------------------------------------------------------------------------------------
     def on_rows(self, now: int, rows: np.ndarray, frame: bytes | None) -> list[tuple[int, int, bytes]]:
         """(due ns, connection, frame) of what `rows` become at `now`; `frame` is all of them in mode full."""
-        inst = np.fromiter((self.index[key.decode()] for key in rows["key"].tolist()), np.int64, len(rows))
+        inst = np.array([self._rows[key] for key in rows["key"].tolist()])
         out: list[tuple[int, int, bytes]] = []
-        halted = {i for f in self._on("halt", now) for i in f.keys}
+        halted = {i for f in self._on("halt", now) for i in f.keys} if self.script else ()
         if halted:
             keep = np.array([i not in halted for i in inst])
             rows, inst, frame = rows[keep], inst[keep], None
@@ -192,6 +199,8 @@ class Feed:
         return out
 
     def _frames(self, link: Link, now: int, rows: np.ndarray, inst: np.ndarray, frame: bytes | None) -> list[bytes]:
+        if link.has_all and frame is not None:
+            return [frame]
         modes = np.where(link.muted[inst], NOT_SUBSCRIBED, link.modes[inst])
         if frame is not None and (modes == MODES["full"]).all():
             return [frame]
@@ -207,6 +216,7 @@ class Feed:
                 self.done.add(fault)
                 for link in self.links.values():
                     link.muted[list(fault.keys)] = True
+                    link.look()
             elif fault.kind in ("wild", "vtt_damage") and fault not in self.done and np.isin(inst, fault.keys).any():
                 self.done.add(fault)
                 rows = rows.view(np.uint8).copy().view(TICK_DTYPE)

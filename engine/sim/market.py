@@ -15,6 +15,7 @@ from _ext.market.greeks import greeks, prices_of
 from engine.feed import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_LTPC, HAS_OHLC, TICK_DTYPE
 from engine.market.instruments import Spec
 from engine.market.sessions import epoch_ms, profile
+from engine.sim.columns import SPAN, WORDS, running_max, words_of
 from engine.sim.recorded import frames_of
 
 BASE_SIGMA = 6e-4                  # of one minute; 7-8 bp in total with the bursts
@@ -265,7 +266,7 @@ class SyntheticMarket:
         rows["ltt"] = received - lag.astype(np.int64)
         self._greeks(rows, inst, minute, path)
         self._books(rows, bid, ask, tick, inst, has_book)
-        rows, received = self._carry_over(rows, received, inst, is_trade, has_book, is_repeat, volume, minute)
+        rows, received = self._carry_over(rows, received, inst, is_trade, has_book, volume, minute)
         rows, received = self._artefacts(minute, rows, received, sigma)
         self.minute += 1
         order = np.argsort(received, kind="stable")
@@ -292,49 +293,46 @@ class SyntheticMarket:
         rows["tbq"] = rows["levels"]["bidQ"].sum(axis=1) * 20.0
         rows["tsq"] = rows["levels"]["askQ"].sum(axis=1) * 20.0
 
-    def _carry_over(self, rows, received, inst, is_trade, has_book, is_repeat, volume, minute):
-        """A message shows what changed and repeats the rest: last trade, last book, cumulative volume, candles."""
-        keep = np.ones(len(rows), bool)
-        for name in range(self.n):
-            at = np.flatnonzero(inst == name)
-            if not len(at):
-                continue
-            mine = rows[at]
-            trade = np.maximum.accumulate(np.where(is_trade[at], np.arange(len(at)), -1))
-            book = np.maximum.accumulate(np.where(has_book[at], np.arange(len(at)), -1))
-            previous = self.last[name]
-            for fields, source in ((("ltp", "ltt", "ltq"), trade), (("levels", "tbq", "tsq"), book)):
-                for f in fields:
-                    values = mine[f][np.maximum(source, 0)]
-                    values[source < 0] = previous[f]
-                    mine[f] = values
-            known = mine["ltp"] > 0
-            mine["ltt"] = np.maximum.accumulate(mine["ltt"])
-            mine["vtt"] = self.vtt[name] + np.cumsum(volume[at])
-            self.vtt[name] = mine["vtt"][-1]
-            self.value[name] += float((volume[at] * mine["ltp"]).sum())
-            mine["atp"] = round(self.value[name] / max(int(self.vtt[name]), 1))
-            self._candles(name, mine, minute)
-            keep[at] = known & (mine["levels"]["bidP"][:, 0] > 0)
-            rows[at] = mine
-            self.last[name] = mine[-1]
+    def _carry_over(self, rows, received, inst, is_trade, has_book, volume, minute):
+        """What a message does not show it repeats: last trade, book, volume, candles. Rows: name by name, each in order of time."""
+        place, starts = np.arange(len(rows)), np.flatnonzero(np.diff(inst, prepend=-1))
+        ends, names = np.append(starts[1:], len(rows)) - 1, inst[starts]
+        group = np.repeat(np.arange(len(starts)), ends + 1 - starts)
+        words, last = words_of(rows), words_of(self.last)      # as whole words of eight bytes: numpy copies structs field by field
+        for fields, shown in ((("ltp", "ltt", "ltq"), is_trade), (("levels", "tbq", "tsq"), has_book)):
+            source = np.maximum.accumulate(np.where(shown, place, -1))
+            none = source < starts[group]                  # not in this minute: as the last one left it
+            for f in fields:
+                at = WORDS[f]
+                values = words[np.maximum(source, 0), at]
+                values[none] = last[inst[none], at]
+                words[:, at] = values
+        rows["ltt"] = running_max(rows["ltt"], group)
+        total = np.cumsum(volume)
+        rows["vtt"] = self.vtt[inst] + total - (total - volume)[starts][group]
+        self.vtt[names] = rows["vtt"][ends]
+        self.value[names] += np.add.reduceat(volume * rows["ltp"], starts)
+        rows["atp"] = np.rint(self.value[names] / np.maximum(self.vtt[names], 1))[group]
+        self._candles(rows, names, starts, ends, group, minute)
+        last[names] = words[ends]
+        keep = (rows["ltp"] > 0) & (rows["levels"]["bidP"][:, 0] > 0)
         return rows[keep], received[keep]
 
-    def _candles(self, name: int, mine: np.ndarray, minute: int) -> None:
+    def _candles(self, rows, names, starts, ends, group, minute) -> None:
         """1d as it grows, I1 as the feed gives it: the last completed minute."""
-        day = self.last[name]["day"]
-        first, last = mine["ltp"][0], mine["ltp"]
-        high, low = np.maximum.accumulate(last), np.minimum.accumulate(last)
-        opened = day["open"] or first
-        mine["day"]["open"], mine["day"]["close"] = opened, last
-        mine["day"]["high"] = np.maximum(high, day["high"])
-        mine["day"]["low"] = np.minimum(low, day["low"] or first)
-        mine["day"]["vol"], mine["day"]["ts"] = mine["vtt"], epoch_ms(self.day) - 33_300_000
+        before, last, day = self.last[names], rows["ltp"], rows["day"]
+        first = last[starts]
+        day["open"] = np.where(before["day"]["open"] > 0, before["day"]["open"], first)[group]
+        day["close"] = last
+        day["high"] = np.maximum(running_max(last, group), before["day"]["high"][group])
+        day["low"] = np.minimum(SPAN - running_max(SPAN - last, group),
+                                np.where(before["day"]["low"] > 0, before["day"]["low"], first)[group])
+        day["vol"], day["ts"] = rows["vtt"], epoch_ms(self.day) - 33_300_000
         for k, part in enumerate(("open", "high", "low", "close", "vol")):
-            mine["i1"][part] = self.bar[name, k]
-        mine["i1"]["ts"] = epoch_ms(self.day, minute - 1)
-        before = self.last[name]["vtt"]
-        self.bar[name] = first, last.max(), last.min(), last[-1], mine["vtt"][-1] - before
+            rows["i1"][part] = self.bar[names, k][group]
+        rows["i1"]["ts"] = epoch_ms(self.day, minute - 1)
+        self.bar[names] = np.stack([first, np.maximum.reduceat(last, starts), np.minimum.reduceat(last, starts), last[ends],
+                                    rows["vtt"][ends] - before["vtt"]], axis=1)
 
     # ---- artefacts (MARKET 3.2) --------------------------------------------------------------------------------------
     def _artefacts(self, minute, rows, received, sigma):

@@ -108,9 +108,9 @@ def frames_of(rows: np.ndarray, received: np.ndarray) -> Iterator[tuple[int, np.
         at, part = int(received[begin]), rows[begin:end]
         begin = end
         while len(part) > 1:
-            _, first = np.unique(part["key"], return_index=True)
-            if len(first) == len(part):
+            if len(set(part["key"].tolist())) == len(part):
                 break
+            _, first = np.unique(part["key"], return_index=True)
             take = np.zeros(len(part), bool)
             take[first] = True
             yield at, part[take], encode(part[take], at)

@@ -7,6 +7,7 @@ from typing import Any
 from _ext.core.records import KINDS
 from _ext.trade.fills import charge_parts
 from engine.market.sessions import IST, close_minute, epoch_ms
+from engine.sim import requests
 from engine.sim.exchange import Exchange, Order, error, success
 
 SECOND = 1_000_000_000
@@ -37,12 +38,16 @@ class Rest:
             return error(429, "UDAPI10005", "Too Many Request Sent")
         if is_order and self.our_ip != self.registered_ip:
             return error(403, "UDAPI1154", "Access to this API has been blocked due to static IP restrictions")
-        route = self.ROUTES.get((method, path))
-        if route is not None:
-            return route(self, body or {}, params, now)
-        for (verb, prefix), handler in self.PREFIXES.items():
-            if verb == method and path.startswith(prefix):
-                return handler(self, path[len(prefix):], params, now)
+        try:
+            requests.look(method, path, body, params)
+            route = self.ROUTES.get((method, path))
+            if route is not None:
+                return route(self, body, params, now)
+            for (verb, prefix), handler in self.PREFIXES.items():
+                if verb == method and path.startswith(prefix):
+                    return handler(self, path[len(prefix):], params, now)
+        except requests.Refused as refusal:
+            return refusal.status, refusal.body
         return error(404, "UDAPI100060", "Resource not Found")
 
     def _allow(self, name: str, is_order: bool, now: int) -> bool:
@@ -55,7 +60,7 @@ class Rest:
 
     # ---- orders --------------------------------------------------------------------------------------------------------
     def _place(self, body: Any, params: Mapping[str, str], now: int) -> Answer:
-        if self._segment(body.get("instrument_token", "")) in self.disabled:
+        if self._segment(body["instrument_token"]) in self.disabled:
             return error(400, "UDAPI1186", "The segment is switched off")
         return self.exchange.place(body, now)
 
@@ -160,23 +165,20 @@ class Rest:
             "unavailable_to_trade": {}})
 
     def _margin(self, body: Any, params: Mapping[str, str], now: int) -> Answer:
-        lines = body.get("instruments", []) if isinstance(body, dict) else []
-        if not 0 < len(lines) <= 20:
-            return error(400, "UDAPI100036", "1 to 20 instruments are needed")
         margins = []
-        for line in lines:
-            spec = self.exchange.specs.get(line.get("instrument_key"))
+        for line in body["instruments"]:
+            spec = self.exchange.specs.get(line["instrument_key"])
             if spec is None:
                 return error(400, "UDAPI100011", "Invalid instrument key")
             price = line.get("price") or self.exchange.last(spec.key) / 100
-            total = round(price * int(line["quantity"]) / 5, 2)
+            total = round(price * line["quantity"] / 5, 2)
             margins.append({"span_margin": 0.0, "exposure_margin": 0.0, "equity_margin": total, "net_buy_premium": 0.0,
                             "additional_margin": 0.0, "total_margin": total, "tender_margin": 0.0})
         whole = sum(m["total_margin"] for m in margins)
         return success({"margins": margins, "required_margin": whole, "final_margin": whole})
 
     def _brokerage(self, body: Any, params: Mapping[str, str], now: int) -> Answer:
-        spec = self.exchange.specs.get(params.get("instrument_token", ""))
+        spec = self.exchange.specs.get(params["instrument_token"])
         if spec is None:
             return error(400, "UDAPI100011", "Invalid instrument key")
         quantity = int(params["quantity"])
@@ -202,11 +204,11 @@ class Rest:
                          "kill_switch_enabled": s in self.disabled} for s in ("NSE_EQ", "NSE_FO")])
 
     def _set_kill_switch(self, body: Any, params: Mapping[str, str], now: int) -> Answer:
-        for line in body if isinstance(body, list) else []:
-            segment = line.get("segment")
+        for line in body:
+            segment = line["segment"]
             if any(self._segment(key) == segment and self.exchange.net(key) for key in self.exchange.position):
                 return error(400, "UDAPI1184", "Positions are open in the segment")
-            if line.get("action") == "DISABLE":
+            if line["action"] == "DISABLE":
                 self.disabled.add(segment)
                 for order in list(self.exchange.orders.values()):
                     if not order.is_done and self._segment(order.key) == segment:
@@ -221,11 +223,9 @@ class Rest:
 
     # ---- market --------------------------------------------------------------------------------------------------------
     def _keys(self, params: Mapping[str, str]) -> list[str]:
-        return [k for k in params.get("instrument_key", "").split(",") if k in self.exchange.specs]
+        return [k for k in params["instrument_key"].split(",") if k in self.exchange.specs]
 
     def _quotes(self, body: Any, params: Mapping[str, str], now: int) -> Answer:
-        if len(params.get("instrument_key", "").split(",")) > 500:
-            return error(400, "UDAPI100042", "At most 500 instruments")
         x, out = self.exchange, {}
         stamp = dt.datetime.fromtimestamp(now / 1e9, IST).isoformat()
         for key in self._keys(params):
@@ -260,7 +260,7 @@ class Rest:
         return success({"exchange": rest, "status": word, "last_updated": now // 1_000_000})
 
     def _timings(self, rest: str, params: Mapping[str, str], now: int) -> Answer:
-        date = dt.date.fromisoformat(rest)
+        date = requests.day_of(rest)
         if date.weekday() >= 5:
             return success([])
         return success([{"exchange": name, "start_time": epoch_ms(date),
@@ -268,6 +268,8 @@ class Rest:
                         for name, kind in (("NSE", "equity"), ("NFO", "future"))])
 
     def _holidays(self, rest: str, params: Mapping[str, str], now: int) -> Answer:
+        if rest:
+            requests.day_of(rest.removeprefix("/"))
         return success([])
 
     ROUTES = {

@@ -18,6 +18,11 @@ EXIT_STATES = ("flat", "entering", "protecting", "protected", "closing", "UNPROT
 ROWS = 9
 
 
+def speeds(asked: float, reached: float) -> str:
+    """`x10`, or `x50 asked, x31 reached` where it has begun and is slower by more than a twentieth."""
+    return f"x{asked:g}" if not reached or reached >= 0.95 * asked else f"x{asked:g} asked, x{reached:.2g} reached"
+
+
 class View:
     """Collects what there is to show; `update` once a tick of the screen."""
 
@@ -30,11 +35,13 @@ class View:
         self.positions: dict[int, np.void] = {}
         self.status: Any = None
         self.store: dict[str, Any] = {}
+        self.market: dict[str, Any] = {}
         self.rate = 0.0
         self._last = (time.monotonic(), 0)
 
-    def update(self, status: Any, store: dict[str, Any]) -> None:
-        self.status, self.store = status, store
+    def update(self, status: Any, store: dict[str, Any], market: dict[str, Any]) -> None:
+        """`store`, `market`: what the store process and the sim have written of themselves."""
+        self.status, self.store, self.market = status, store, market
         self.fresh = []
         for _ in range(200_000):
             record = self.reader.read()
@@ -54,6 +61,10 @@ class View:
                 self.rate = (int(status["updates"]) - seen) / passed
                 self._last = (time.monotonic(), int(status["updates"]))
 
+    def pace(self) -> str:
+        """The speed of time; where the machine is too slow for it, both."""
+        return speeds(self.market["asked"], self.market["reached"]) if self.market else f"x{self.status['speed']:g}"
+
     def render(self) -> Group:
         s = self.status
         head = Table.grid(expand=True, padding=(0, 2))
@@ -65,7 +76,7 @@ class View:
         state = TRADING_STATES[s["trading"]] if s["operator"] == 0 else OPERATOR_STATES[s["operator"]]
         money = {n: int(s[n]) / 100 for n in ("equity", "realised", "charges", "open", "exposure")}
         net = money["realised"] + money["open"] - money["charges"]
-        head.add_row(f"[b]{clock(int(s['now']))}[/b] market time, x{s['speed']:g}",
+        head.add_row(f"[b]{clock(int(s['now']))}[/b] market time, {self.pace()}",
                      f"[{'green' if state == 'RUNNING' else 'yellow'}]{state}[/]"
                      + ("" if alive else " [red]no heartbeat[/red]"),
                      f"feed {'up' if s['feed_up'] else '[red]down[/red]'}, {s['reconnects']} reconnects",
@@ -120,7 +131,7 @@ class Screen:
         s = self.view.status
         if s is not None and s["ready"] and time.monotonic() - self._told > 5:
             self._told = time.monotonic()
-            print(f"{clock(int(s['now']))} {self.view.rate:,.0f} updates/s, {s['signals']} signals of "
+            print(f"{clock(int(s['now']))} {self.view.pace()}, {self.view.rate:,.0f} updates/s, {s['signals']} signals of "
                   f"{s['candidates']} candidates, {s['orders']} orders, {self.view.store.get('stored', 0):,} ticks in "
                   "ClickHouse", flush=True)
 

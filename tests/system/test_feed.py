@@ -71,7 +71,7 @@ def test_every_hole_is_found_and_filled(tmp_path, processes):
     assert engine.poll() is None
     assert counts["link"] == 1 and counts["stall"] >= 2 and counts["stale"] >= 1
     link = next(r for r in rows if r["kind"] == "link")
-    assert 11 < link["seconds"] < 120 and link["begin"].startswith("09:20:1")
+    assert 11 < link["seconds"] < 120 and "09:20:09" <= link["begin"] < "09:20:20"      # it may go with what came before it
     lost = {r["name"] for r in rows if r["kind"] == "silence"}
     assert len(lost) == 24 and {r["name"] for r in rows if r["kind"] == "filled"} == lost
     notes = [orjson.loads(line)["note"] for line in (tmp_path / "engine.out").read_text().splitlines() if line.startswith("{")]

@@ -130,7 +130,7 @@ def test_kill_turns_no_position_round(trouble):
         exchange = Exchange(specs, 100_000_000)
         server = SimServer(market, exchange, 1.0, line=trouble(exchange))
         port = await server.start()
-        server.anchor = (time.monotonic(), server._first() * 1_000_000)
+        server.begin()
         try:
             for _, (at, rows, _) in zip(range(300), market.frames(), strict=False):
                 exchange.on_rows(rows, at * 1_000_000)
