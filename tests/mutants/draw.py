@@ -18,7 +18,8 @@ SWAPS = [
 ]
 NUMBER = re.compile(r"(?<![\w.\"'#\[])(\d+\.\d+|\d+)(?![\w.\"'])")
 LEFT_OUT = re.compile(r"^\s+(?:[\w.\[\]]+ (?:[+*/|-]?=) .+|continue|break|self\.[\w.]+\(.*\))$")
-SKIPPED = re.compile(r"^\s*(#|\"\"\"|import |from |cimport |cdef |def |class |@|raise |assert |print\(|ctypedef |cpdef )|\"\"\"|f\"|f'")
+SKIPPED = re.compile(r"^\s*(#|\"\"\"|import |from |cimport |cdef |def |class |@|raise |assert |print\(|ctypedef |cpdef )"
+                     r"|\"\"\"|f\"|f'")
 
 
 def lines_of(text: str) -> Iterator[tuple[int, str]]:
@@ -42,7 +43,7 @@ def mutants_of(text: str) -> Iterator[tuple[int, str, str]]:
                 yield number, line, line[:found.start()] + new + line[found.end():]
         for found in NUMBER.finditer(line):
             word = found.group(1)
-            for new in ((str(int(word) + 1), "0" if word != "0" else "2") if word.isdigit() else (str(float(word) * 1.25),)):
+            for new in ((str(int(word) + 1), "0" if word != "0" else "2") if word.isdigit() else (str(float(word) * 1.25 or 0.5),)):
                 yield number, line, line[:found.start()] + new + line[found.end():]
         if LEFT_OUT.match(line) and line.count("(") == line.count(")") and line.count("[") == line.count("]"):
             yield number, line, line[:len(line) - len(line.lstrip())] + "pass"
