@@ -57,7 +57,7 @@ def listed() -> list[Mutant]:
         for old, new in table.get("mutants", []):
             if source.count(old) != 1:
                 raise ListError(f"{file} has {source.count(old)} times, not once: {old!r}; write it anew for today's source")
-            out.append(Mutant(file, source.replace(old, new), f"{old.strip()}  ->  {new.strip()}", tuple(table["tests"])))
+            out.append(Mutant(file, source.replace(old, new), " -> ".join(" / ".join(line.strip() for line in t.strip().splitlines()) for t in (old, new)), tuple(table["tests"])))
     return out
 
 
@@ -79,7 +79,7 @@ def judge_all(mutants: list[Mutant], options: argparse.Namespace) -> Counter:
     trees: queue.Queue[Scratch] = queue.Queue()
     for k in range(options.jobs):
         trees.put(Scratch(ROOT / "build" / "mutants" / f"{options.tag}{k}"))
-    unmutated = sorted({test for m in mutants for test in m.tests})
+    unmutated = sorted({test for m in mutants for test in m.tests if test.startswith("tests/")})
     tree = trees.get()
     verdict, evidence = tree.run(unmutated, ALL_S)
     trees.put(tree)
