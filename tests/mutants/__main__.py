@@ -57,7 +57,8 @@ def listed() -> list[Mutant]:
         for old, new in table.get("mutants", []):
             if source.count(old) != 1:
                 raise ListError(f"{file} has {source.count(old)} times, not once: {old!r}; write it anew for today's source")
-            out.append(Mutant(file, source.replace(old, new), " -> ".join(" / ".join(line.strip() for line in t.strip().splitlines()) for t in (old, new)), tuple(table["tests"])))
+            words = " -> ".join(" / ".join(line.strip() for line in text.strip().splitlines()) for text in (old, new))
+            out.append(Mutant(file, source.replace(old, new), words, tuple(table["tests"])))
     return out
 
 

@@ -85,7 +85,8 @@ def test_what_the_api_turns_away(changes, code):
 @pytest.mark.parametrize(("spec", "changes", "words"), [
     ({"lot": 4}, {}, "lot size"), ({}, {"quantity": 1001}, "freeze"), ({}, {"price": 1000.05}, "tick size"),
     ({}, {"price": 0.0}, "tick"),
-    ({}, {"quantity": 501, "price": 1000.0}, "funds"), ({}, {"order_type": "SL", "price": 1001.0, "trigger_price": 1000.05}, "tick")])
+    ({}, {"quantity": 501, "price": 1000.0}, "funds"),
+    ({}, {"order_type": "SL", "price": 1001.0, "trigger_price": 1000.05}, "tick")])
 def test_what_the_exchange_rejects_after_the_api_took_it(spec, changes, words):
     venue = exchange(**spec)
     show(venue, 99_990, 100_010)
