@@ -194,6 +194,8 @@ def test_what_the_engine_is_told_of():
     assert not told[4].tradable and len(told) == 3 + 3 + 3
     assert [(s.strike, s.right, s.expiry, s.tradable) for s in told[6:]] == [
         (10_000, "CE", "2026-09-29", False), (10_000, "PE", "2026-09-29", False), (11_000, "CE", "2026-09-29", False)]
+    for price, strikes in ((10_500, [10_000, 10_000]), (10_501, [11_000, 11_000])):        # half-way: the lower
+        assert [s.strike for s in found.specs(options=2, prices={"NSE_EQ|AAA": price})[3:]] == strikes
 
 
 # ---- from one day to the next --------------------------------------------------------------------------------------------------
