@@ -75,17 +75,24 @@ def chosen(mutants: list[Mutant], options: argparse.Namespace) -> list[Mutant]:
     return mutants
 
 
+def unmutated(mutants: list[Mutant]) -> list[list[str]]:
+    """What must pass before anything is mutated: all named tests at once, and apart from them those named with options."""
+    groups = {m.tests for m in mutants}
+    plain = sorted({test for tests in groups if not any(t.startswith("-") for t in tests) for test in tests})
+    return [plain] * bool(plain) + [list(tests) for tests in sorted(groups) if any(t.startswith("-") for t in tests)]
+
+
 def judge_all(mutants: list[Mutant], options: argparse.Namespace) -> Counter:
     """Judges them on as many trees as there are jobs; prints each verdict as it comes."""
     trees: queue.Queue[Scratch] = queue.Queue()
     for k in range(options.jobs):
         trees.put(Scratch(ROOT / "build" / "mutants" / f"{options.tag}{k}"))
-    unmutated = sorted({test for m in mutants for test in m.tests if test.startswith("tests/")})
     tree = trees.get()
-    verdict, evidence = tree.run(unmutated, ALL_S)
+    for tests in unmutated(mutants):
+        verdict, evidence = tree.run(tests, ALL_S)
+        if verdict != SURVIVED:
+            raise ListError(f"the tests do not pass on the unmutated copy: {evidence}")
     trees.put(tree)
-    if verdict != SURVIVED:
-        raise ListError(f"the tests do not pass on the unmutated copy: {evidence}")
 
     def judge(mutant: Mutant) -> str:
         tree, began = trees.get(), time.monotonic()

@@ -3,6 +3,7 @@ compiled alone without optimisation: a few seconds where the whole build takes m
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -22,7 +23,7 @@ KILLED, SURVIVED, UNBUILT, NO_TESTS = "killed", "SURVIVED", "failed to build", "
 
 
 class Scratch:
-    """One tree of links under `folder`. `env`: what its tests run with."""
+    """One tree of links under `folder`, with the environment its tests run in: no recording, few episodes."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -80,14 +81,17 @@ class Scratch:
     def run(self, tests: list[str], seconds: float) -> tuple[str, str]:
         """Runs `tests` until the first that fails. One that does not end in time has failed too."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=line", *tests]
+        process = subprocess.Popen(command, cwd=self.folder, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                   start_new_session=True)
         try:
-            done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=seconds,
-                                  check=False, start_new_session=True)
+            output, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)         # with whatever its tests have started
+            process.communicate()
             return KILLED, f"took longer than {seconds:g} s"
-        if done.returncode == 0:
+        if process.returncode == 0:
             return SURVIVED, ""
-        if done.returncode in (4, 5):
-            return NO_TESTS, (done.stdout + done.stderr)[-600:]
-        lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-        return KILLED, lines[0] if lines else f"pytest ended with {done.returncode}"
+        if process.returncode in (4, 5):
+            return NO_TESTS, output[-600:]
+        lines = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
+        return KILLED, lines[0] if lines else f"pytest ended with {process.returncode}"
