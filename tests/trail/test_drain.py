@@ -4,6 +4,7 @@ import struct
 import pytest
 
 from _ext.trail.journal import Journal, Reader, segment_names
+from engine.trail import drain
 from engine.trail.drain import Drainer, whole_records
 
 INTENT = 67
@@ -59,6 +60,34 @@ def test_another_drainer_goes_on_where_the_disk_ends(folders):
     Drainer(memory, disk).step(True)
     assert [r[1] for r in contents(disk)] == list(range(1, 31))
     assert path.read_bytes()[:len(whole) - 30] == whole[:-30]
+
+
+def test_what_is_no_record_at_the_end_of_the_disk_is_cut_off(folders):
+    memory, disk = folders
+    journal = Journal(memory, capacity=8192)
+    for i in range(3):
+        journal.append(5, i, bytes(50))
+    Drainer(memory, disk).step(True)
+    path = disk / segment_names(disk)[0]
+    path.write_bytes(path.read_bytes() + b"\xff" * 400)
+    Drainer(memory, disk).step(True)
+    reader = Reader(disk)
+    assert [r[1] for r in reader] == [1, 2, 3] and reader.corrupt == 0
+
+
+def test_a_segment_stays_in_memory_until_all_of_it_is_copied(folders, monkeypatch):
+    """Its writer has left it; a step takes 256 bytes."""
+    monkeypatch.setattr(drain, "BLOCK", 256)
+    memory, disk = folders
+    journal, drainer = Journal(memory, capacity=4096), Drainer(memory, disk)
+    for i in range(80):
+        journal.append(5, i, bytes(50))
+    first = segment_names(memory)[0]
+    drainer.step(True)
+    assert segment_names(memory)[0] == first and len(segment_names(memory)) > 1
+    for _ in range(60):
+        drainer.step(False)
+    assert first not in segment_names(memory) and [r[1] for r in Reader(disk)] == list(range(1, 81))
 
 
 @pytest.mark.parametrize(("block", "want"), [

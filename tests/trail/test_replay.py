@@ -42,6 +42,20 @@ def test_a_flipped_byte_is_not_identical(journal):
     assert not done["identical"] and done["corrupt"] > 0 and "fails its checksum" in done["problem"]
 
 
+def test_a_damaged_record_that_changed_nothing_is_damage_all_the_same(tmp_path):
+    """The journal's last record is a timer; one bit of its time."""
+    desk = Desk(tmp_path / "j")
+    desk.tick()
+    desk.timer()
+    desk.journal.close()
+    path = tmp_path / "j" / segment_names(tmp_path / "j")[0]
+    data = bytearray(path.read_bytes())
+    data[data.rindex(desk.now.to_bytes(8, "little"))] ^= 1
+    path.write_bytes(data)
+    done = work.replay(tmp_path / "j", tmp_path)
+    assert done["corrupt"] == 1 and done["mismatched"] == done["missing"] == 0 and not done["identical"]
+
+
 def test_what_is_no_journal_is_named(tmp_path):
     with pytest.raises(work.JournalError, match="no such run"):
         work.replay(tmp_path / "none", tmp_path)
