@@ -405,3 +405,19 @@ def test_the_day_runs_to_the_close_of_each_kind():
         assert desk.tick(day + close * 60_000, inst=inst) & FLAGS["outside"]
     desk = Desk(specs=specs)
     assert desk.tick(-1) & FLAGS["outside"] and not desk.tick(0) & FLAGS["outside"]
+
+
+def test_of_two_updates_of_a_name_in_one_frame_the_later_counts_alone():
+    desk = Desk()
+    desk.tick(0)
+    desk.tick(0, inst=1)
+    rows = np.zeros(3, TICK_DTYPE)
+    for row, (inst, price, vtt) in zip(rows, ((0, 100_500, 10_030), (1, 100_200, 10_020), (0, 100_400, 10_025)), strict=True):
+        key = NAMES[inst].key.encode()
+        row["key"], row["key_len"], row["mode"], row["has"] = key, len(key), 1, 1 | 64
+        row["ltp"], row["ltt"], row["vtt"] = price, OPEN_MS + 1_000, vtt
+    before = desk.core.counts()["updates"]
+    desk.core.feed(5, ns(1_000), encode(rows, OPEN_MS + 1_000))
+    first, second = desk.core.market.row(0), desk.core.market.row(1)
+    assert desk.core.counts()["updates"] == before + 2
+    assert (first["ltp"], first["high"], first["peak"], second["ltp"]) == (100_400, 100_400, 10_025, 100_200)
