@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from engine.feed import decode
+from engine.feed import TICK_DTYPE, decode, encode
 from tests.reference import upb
 
 DROPPED, UNKNOWN = 512, 1024
@@ -75,3 +75,28 @@ def test_the_longest_key(length, dropped):
 def test_negative_and_huge_integers_are_what_they_are():
     row = update(ltp=1.0, ltt=-1, ltq=2**63 - 1)
     assert (row["ltt"], row["ltq"]) == (-1, 2**63 - 1) and row["ltp"] == np.int64(100)
+
+
+@pytest.mark.parametrize("value", [1, 127, 128, 129, 16_383, 16_384, 2**32, 2**63 - 1, -1, -(2**63)])
+def test_integers_of_every_length_come_back(value):
+    row = np.zeros(1, TICK_DTYPE)
+    row["key"], row["key_len"], row["has"], row["mode"] = b"K", 1, 1, 1
+    row["ltt"] = row["ltq"] = value
+    (back,) = decode(encode(row, value))
+    assert (back["ltt"], back["ltq"]) == (value, value)
+
+
+@pytest.mark.parametrize("levels", range(6))
+def test_messages_of_every_length_come_back(levels):
+    """Keys of 1 to 48 bytes: the lengths of the messages around them pass 127 and 128 one by one."""
+    row = np.zeros(1, TICK_DTYPE)
+    row["has"], row["mode"], row["ltp"], row["ltt"], row["vtt"], row["n_levels"] = 1 | 2 | 64, 1, 12_345, 77, 9, levels
+    for level in range(levels):
+        row["levels"][0, level] = (level + 1, 10_000 + level, level + 200, 10_100 + level)
+    for length in range(1, 49):
+        row["key"], row["key_len"] = b"K" * length, length
+        for atp in (0, 5):
+            row["atp"] = atp
+            (back,) = decode(encode(row, 5))
+            assert back["key"] == b"K" * length and (back["ltp"], back["vtt"], back["atp"]) == (12_345, 9, atp)
+            assert (back["levels"] == row["levels"][0]).all() and back["n_levels"] == levels
