@@ -4,7 +4,7 @@ BIN := .venv/bin
 PY := $(BIN)/python
 SOURCES := $(shell find _ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 
-.PHONY: run install test bench lint sanitize soak clean
+.PHONY: run install test bench lint sanitize mutants mutants-ci soak clean
 run: install
 	$(PY) -m engine
 
@@ -35,6 +35,13 @@ lint: install
 
 sanitize: build/.installed
 	$(PY) bench/sanitize.py
+
+# mistakes put into the product one at a time, each of which a test must find; ten of them, chosen by the commit, in CI
+mutants: install
+	$(PY) -m tests.mutants
+
+mutants-ci: install
+	$(PY) -m tests.mutants --by-commit 10
 
 soak: install
 	$(PY) tests/feed/fuzz_wire.py -max_total_time=120

@@ -3,9 +3,11 @@ import datetime as dt
 
 import numpy as np
 import pytest
+import QuantLib as quantlib
 
+from _ext.core.records import CANDIDATE
 from _ext.market.greeks import greeks
-from _ext.trail.journal import Trail
+from _ext.trail.journal import Keeping, Trail
 from _ext.wiring import Core
 from engine import config
 from engine.feed import TICK_DTYPE, encode
@@ -25,14 +27,14 @@ STRIKES = (95_000, 100_000, 105_000)
 class Desk:
     """One stock with calls and puts at three strikes."""
 
-    def __init__(self):
+    def __init__(self, trail=None, **settings):
         stock = Spec("NSE_EQ|A", "A", price=100_000)
         self.specs = [stock, *(Spec(f"NSE_FO|{k}{right}", f"A {k} {right}", "option", 5, 500, 20_000, False, False,
                                     underlying=stock.key, expiry=EXPIRY.isoformat(), strike=k, right=right)
                                for k in STRIKES for right in ("CE", "PE"))]
-        self.core = Core(Trail(), len(self.specs), 64)
+        self.core = Core(trail or Trail(), len(self.specs), 64)
         self.now = epoch_ms(DAY, 30)
-        begin(self.core, config.Config.model_construct(models="/nonexistent"), self.specs, DAY, SyntheticMarket(
+        begin(self.core, config.Config.model_construct(models="/nonexistent", **settings), self.specs, DAY, SyntheticMarket(
             [stock], DAY, 1).history(), self.now * 1_000_000, Boot("test", 1, "0"), 10**8)
         self.vtt = 0
 
@@ -76,19 +78,36 @@ def test_without_the_feed_s_volatility_it_is_the_price_s():
     assert not desk.tick(3, 2_500, iv=0.31)["contracts"][3]["computed"]
 
 
+def black(price: int, strike: int, years: float, sigma: float, is_call: bool) -> int:
+    """QuantLib's price of an option in paise, without interest."""
+    kind = quantlib.Option.Call if is_call else quantlib.Option.Put
+    return round(quantlib.blackFormula(kind, strike, price, sigma * years ** 0.5))
+
+
 def test_a_jump_of_the_volatility_strengthens_its_stock():
-    """The same move of the stock, with and without half as much volatility again within five minutes."""
-    strengths = []
-    for jump in (1.0, 1.5):
-        desk = Desk()
-        for _ in range(3):
-            for inst in (0, 3, 4):
-                desk.tick(inst, (100_000, 0, 0, 3_000, 3_100)[inst], 0.3 if inst else 0.0, 100, after=20_000)
+    """The same move of the stock, while its options at the money trade at 30 % and at 45 % (QuantLib's prices): the strength
+    differs by 0.15 (1 - 2^-2.5), half as much again being 2.5 times the 20 % that count 1."""
+    made = []
+    for sigma in (0.30, 0.45):
+        trail = Keeping((64,))
+        desk = Desk(trail, detector=config.Detector(emit=0.001, trade=0.001, cooldown_s=0))
+        years = (dt.datetime.combine(EXPIRY, dt.time(15, 30), IST).timestamp() - desk.now / 1000) / (365 * 86_400)
+        desk.tick(0, 100_000)
         for inst in (3, 4):
-            desk.tick(inst, 3_000, 0.3 * jump, 100, after=100)
-        row = desk.core.market.row(0)
-        strengths.append(0.85 + 0.15 * (1 - 2 ** -(abs(row["iv"] / row["iv5"] - 1) / 0.2)) if row["iv5"] else 0)
-    assert strengths[1] > strengths[0] + 0.1
+            desk.tick(inst, black(100_000, 100_000, years, 0.30, inst == 3))
+        for second in range(61):                            # the next five minutes begin with it
+            desk.tick(0, 100_000 + 10 * (second % 2), after=5_000)
+        assert desk.core.market.row(0)["iv5"] == pytest.approx(0.30, rel=2e-3)
+        for inst in (3, 4):
+            desk.tick(inst, black(100_010, 100_000, years, sigma, inst == 3), after=100)
+        trail.kept.clear()
+        desk.tick(0, 100_400, after=500)
+        (_, _, payload), = trail.kept
+        made.append((np.frombuffer(payload, CANDIDATE)[0], desk.core.market.row(0)))
+    (plain, before), (strong, after) = made
+    assert before["iv"] == pytest.approx(0.30, rel=2e-3) and after["iv"] == pytest.approx(0.45, rel=2e-3)
+    assert plain["z20"] == strong["z20"] and plain["rz"] == strong["rz"] > 3
+    assert strong["strength"] - plain["strength"] == pytest.approx(0.15 * (1 - 2 ** -2.5), abs=1.5e-3)
 
 
 def test_the_synthetic_universe_has_every_kind():

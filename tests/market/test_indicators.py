@@ -1,4 +1,6 @@
-"""Indicators against TA-Lib and pandas on real bars, bar by bar from the first value on."""
+"""Indicators against TA-Lib and pandas on generated and on real bars, bar by bar from the first value on."""
+import datetime as dt
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -19,8 +21,25 @@ def series(folder, names):
             yield path.stem, frame
 
 
-@pytest.fixture(params=RESTS)
+def generated(seed: int) -> pl.DataFrame:
+    """Three days of two hundred minutes: a walk on a grid, with stretches that stand still and minutes without volume."""
+    rng = np.random.default_rng(seed)
+    n = 600
+    close = 1000.0 + 0.05 * np.cumsum(np.where(rng.random(n) < 0.15, 0, rng.integers(-40, 41, n)))
+    close[320:345] = close[320]
+    first = np.roll(close, 1)
+    first[0] = close[0]
+    ts = [dt.datetime(2026, 9, 1 + k // 200, 4, tzinfo=dt.UTC) + dt.timedelta(minutes=k % 200) for k in range(n)]
+    wick = 0.05 * rng.integers(0, 20, (2, n))
+    wick[:, 320:345] = 0
+    return pl.DataFrame({"ts": ts, "high": np.maximum(first, close) + wick[0], "low": np.minimum(first, close) - wick[1],
+                         "close": close, "volume": rng.integers(0, 5, n) * 100.0})
+
+
+@pytest.fixture(params=["generated", *RESTS])
 def real(request):
+    if request.param == "generated":
+        return [(f"seed {seed}", generated(seed)) for seed in (1, 2)]
     found = list(series(*RESTS[request.param]))
     assert found
     return found

@@ -153,4 +153,6 @@ class Twin:
         if self.iv > 0 and self.iv5 > 0:
             out = 0.85 * out + 0.15 * c(abs(self.iv / self.iv5 - 1) / 0.2)
         self.direction = sign
+        self.statistics = {"strength": out, "z20": z20, "z50": z50, "rz": rz, "volume_ratio": ratio, "u": u,
+                           "s1m": max(np.std(self.u[-20:]), step) * a, "expected": self.expected, "last_close": self.last_close}
         return out

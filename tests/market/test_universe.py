@@ -1,0 +1,333 @@
+"""Master file and universe on a small file made here: what is taken, what is refused, what a change overnight means."""
+import datetime as dt
+import gzip
+from dataclasses import replace
+from math import isnan
+
+import orjson
+import pytest
+
+from engine.market import master, universe
+from engine.market.master import MasterError
+from engine.market.sessions import IST
+from engine.market.universe import ACTIVE, INACTIVE, SUSPENDED, Turnover
+
+DAY, NEXT = dt.date(2026, 9, 1), dt.date(2026, 9, 2)
+EXPIRIES = dt.date(2026, 9, 29), dt.date(2026, 10, 27)
+NAMES = ("AAA", "BBB", "CCC", "DDD")
+MISSING = object()
+
+
+def end_of(day: dt.date) -> int:
+    return round(dt.datetime.combine(day, dt.time(23, 59, 59), IST).timestamp() * 1000)
+
+
+def contract(name: str, kind: str, expiry: dt.date, strike: float = 0.0, index: bool = False, **changes) -> dict:
+    row = {"segment": "NSE_FO", "instrument_key": f"NSE_FO|{name}{kind}{expiry:%m}{strike:g}", "expiry": end_of(expiry),
+           "lot_size": 500, "tick_size": 10.0, "freeze_quantity": 20_000.0, "instrument_type": kind, "strike_price": strike,
+           "underlying_key": f"NSE_INDEX|{name}" if index else f"NSE_EQ|{name}", "asset_type": "INDEX" if index else "EQUITY",
+           "asset_symbol": name, "trading_symbol": f"{name} {strike:g} {kind} {expiry:%d %b %y}"}
+    return row | changes
+
+
+def rows(names=NAMES, expiries=EXPIRIES) -> list[dict]:
+    out = [{"segment": "NSE_EQ", "instrument_key": f"NSE_EQ|{n}", "trading_symbol": n, "name": f"{n} LIMITED", "isin": f"IN{n}",
+            "instrument_type": "EQ", "lot_size": 1, "tick_size": 5.0, "freeze_quantity": 100_000.0, "security_type": "NORMAL",
+            "cas_eligible": n != "DDD"} for n in names]
+    out.append({"segment": "NSE_INDEX", "instrument_key": "NSE_INDEX|NIFTY"})
+    for n in (*names, "NIFTY"):
+        for expiry in expiries:
+            out += [contract(n, "FUT", expiry, index=n == "NIFTY")]
+            out += [contract(n, right, expiry, strike, index=n == "NIFTY") for strike in (100.0, 110.0) for right in ("CE", "PE")]
+    return out
+
+
+def data_of(content) -> bytes:
+    return gzip.compress(orjson.dumps(content), 1)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, tmp_path):
+    """The floors of a file of this size, and a folder of its own."""
+    monkeypatch.setattr(master, "LEAST", {"rows": 45, "contracts": 40, "futures": 8, "stocks": 4})
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
+def read(content, before=None):
+    return master.read(data_of(content), before)
+
+
+def built(content=None, day=DAY, **given):
+    return universe.build(read(content or rows()), day, **given)
+
+
+# ---- the file ----------------------------------------------------------------------------------------------------------------
+def test_a_whole_file_is_taken():
+    found = read(rows())
+    assert found.counts() == {"rows": 55, "contracts": 50, "futures": 10, "stocks": 4}
+    assert found.counts(EXPIRIES[0]) == found.counts()       # its last day still counts
+    later = found.counts(EXPIRIES[0] + dt.timedelta(days=1))
+    assert later == {"rows": 30, "contracts": 25, "futures": 5, "stocks": 4}
+
+
+@pytest.mark.parametrize(("what", "count"), [("rows", 55), ("contracts", 50), ("futures", 10), ("stocks", 4)])
+def test_each_floor_at_its_edge(monkeypatch, what, count):
+    monkeypatch.setitem(master.LEAST, what, count)
+    read(rows())
+    monkeypatch.setitem(master.LEAST, what, count + 1)
+    with pytest.raises(MasterError, match=f"has {count} {what}, {count + 1} are the least: it is cut off"):
+        read(rows())
+
+
+@pytest.mark.parametrize(("before", "good"), [(55, True), (61, True), (62, False)])
+def test_a_file_may_lose_a_tenth_of_the_last_one(before, good):
+    """0.9 of 61 is 54.9, of 62 it is 55.8: 55 and 56 rows."""
+    counts = {"rows": before, "contracts": 50, "futures": 10, "stocks": 4}
+    if good:
+        read(rows(), counts)
+    else:
+        with pytest.raises(MasterError, match="after the last one"):
+            read(rows(), counts)
+
+
+def test_a_key_twice_an_underlying_missing_or_a_bare_name():
+    with pytest.raises(MasterError, match="a key twice"):
+        read([*rows(), rows()[0]])
+    with pytest.raises(MasterError, match="a key twice"):
+        read([*rows(), rows()[-1]])
+    with pytest.raises(MasterError, match="1 underlyings of contracts are not in"):
+        read([r for r in rows() if r["instrument_key"] != "NSE_INDEX|NIFTY"] + [dict(rows()[0], instrument_key="NSE_EQ|ZZZ")])
+    for bare, good in ((2, True), (3, False)):
+        cut = [r for r in rows() if not (r["segment"] == "NSE_FO" and r["asset_symbol"] in NAMES[:bare]
+                                         and r["instrument_type"] == "CE")]
+        if good:
+            read(cut)
+        else:
+            master.LEAST["contracts"] = 10
+            master.LEAST["rows"] = 10
+            with pytest.raises(MasterError, match="3 have no futures or no options"):
+                read(cut)
+    same = rows()
+    same[1]["trading_symbol"] = "AAA"
+    with pytest.raises(MasterError, match="one symbol"):
+        read(same)
+
+
+@pytest.mark.parametrize(("segment", "field", "value"), [
+    ("NSE_EQ", "tick_size", 0), ("NSE_EQ", "tick_size", "5"), ("NSE_EQ", "tick_size", 0.5), ("NSE_EQ", "isin", None),
+    ("NSE_EQ", "name", ""), ("NSE_EQ", "freeze_quantity", -5), ("NSE_EQ", "lot_size", MISSING), ("NSE_FO", "tick_size", 0.1),
+    ("NSE_FO", "lot_size", 500.5), ("NSE_FO", "lot_size", 0), ("NSE_FO", "lot_size", True), ("NSE_FO", "instrument_type", "XX"),
+    ("NSE_FO", "strike_price", "x"), ("NSE_FO", "strike_price", 100.0), ("NSE_FO", "expiry", 1e18), ("NSE_FO", "expiry", 0),
+    ("NSE_FO", "expiry", None), ("NSE_FO", "instrument_key", 7), ("NSE_FO", "freeze_quantity", 499),
+    ("NSE_FO", "trading_symbol", "")])
+def test_one_impossible_value_is_enough(segment, field, value):
+    """Of the first share or its future."""
+    content = rows()
+    row = next(r for r in content if r["segment"] == segment)
+    row[field] = value
+    if value is MISSING:
+        del row[field]
+    with pytest.raises(MasterError):
+        read(content)
+
+
+def test_an_option_needs_a_strike_and_a_freeze_of_one_lot_is_enough():
+    content = rows()
+    option = next(r for r in content if r.get("instrument_type") == "CE")
+    option["freeze_quantity"] = option["lot_size"]
+    read(content)
+    option["strike_price"] = 0.0
+    with pytest.raises(MasterError, match="makes no sense"):
+        read(content)
+
+
+def test_the_ban_list_of_the_day_and_no_other(tmp_path):
+    path = tmp_path / "fo_secban.csv"
+    path.write_text("Securities in Ban For Trade Date 01-SEP-2026:\n1,AAA\n2, CCC \n")
+    assert master.banned(path, DAY) == {"AAA", "CCC"} and master.banned(path, NEXT) is None
+    assert master.banned(None, DAY) is None and master.banned(tmp_path / "none", DAY) is None
+    path.write_text("")
+    assert master.banned(path, DAY) is None
+
+
+# ---- the universe ------------------------------------------------------------------------------------------------------------
+def test_stocks_with_their_terms():
+    found = built(banned={"BBB"})
+    assert list(found.stocks) == list(NAMES) and found.indices == {"NIFTY": "NSE_INDEX|NIFTY"}
+    stock = found.stocks["AAA"]
+    assert (stock.name, stock.key, stock.isin, stock.tick, stock.lot, stock.freeze, stock.equity_freeze) == (
+        "AAA LIMITED", "NSE_EQ|AAA", "INAAA", 5, 500, 20_000, 100_000)
+    assert stock.is_cas and not found.stocks["DDD"].is_cas and stock.status == ACTIVE
+    assert [c.expiry for c in stock.futures] == ["2026-09-29", "2026-10-27"]
+    assert [(c.type, c.strike) for c in stock.options][:4] == [("CE", 10_000), ("PE", 10_000), ("CE", 11_000), ("PE", 11_000)]
+    assert (found.stocks["BBB"].banned, stock.banned, built().stocks["BBB"].banned) == (1, 0, -1)
+    assert list(built(excluded=["AAA", "CCC"]).stocks) == ["BBB", "DDD"]
+
+
+def test_what_has_expired_is_left_out_the_day_after():
+    assert len(built(day=EXPIRIES[0]).stocks["AAA"].futures) == 2
+    assert [c.expiry for c in built(day=EXPIRIES[0] + dt.timedelta(days=1)).stocks["AAA"].futures] == ["2026-10-27"]
+
+
+@pytest.mark.parametrize(("change", "reason"), [
+    ({"security_type": "SME"}, "listed as EQ"), ({"instrument_type": "BE"}, "listed as BE")])
+def test_a_share_that_is_none_of_the_ordinary_is_suspended(change, reason):
+    content = rows()
+    content[0] |= change
+    stock = built(content).stocks["AAA"]
+    assert (stock.status, stock.reason) == (SUSPENDED, reason)
+    content = [r for r in rows() if not (r.get("instrument_type") == "FUT" and r.get("asset_symbol") == "AAA")]
+    assert built(content).stocks["AAA"].reason == "no future is listed"
+
+
+def test_what_the_engine_is_told_of():
+    found = built(banned={"AAA"})
+    found = replace(found, stocks=found.stocks | {"BBB": replace(found.stocks["BBB"], status=SUSPENDED),
+                                                  "CCC": replace(found.stocks["CCC"], status=INACTIVE)})
+    shares = found.specs()
+    assert [(s.symbol, s.tradable, s.is_cas, s.tick, s.lot, s.freeze) for s in shares] == [
+        ("AAA", True, True, 5, 1, 100_000), ("BBB", False, True, 5, 1, 100_000), ("DDD", True, False, 5, 1, 100_000)]
+    told = found.specs(futures=True, options=3, prices={"NSE_EQ|AAA": 10_400, "NSE_EQ|CCC": 10_400})
+    future = told[3]
+    assert (future.kind, future.lot, future.freeze, future.tick, future.expiry) == ("future", 500, 20_000, 10, "2026-09-29")
+    assert (future.underlying, future.banned, future.tradable) == ("NSE_EQ|AAA", 1, True)
+    assert not told[4].tradable and len(told) == 3 + 3 + 3
+    assert [(s.strike, s.right, s.expiry, s.tradable) for s in told[6:]] == [
+        (10_000, "CE", "2026-09-29", False), (10_000, "PE", "2026-09-29", False), (11_000, "CE", "2026-09-29", False)]
+    for price, strikes in ((10_500, [10_000, 10_000]), (10_501, [11_000, 11_000])):        # half-way: the lower
+        assert [s.strike for s in found.specs(options=2, prices={"NSE_EQ|AAA": price})[3:]] == strikes
+
+
+# ---- from one day to the next --------------------------------------------------------------------------------------------------
+def changed(name: str, kind: str | None, **fields) -> list[dict]:
+    """The rows with a share's (kind None) or its contracts' fields changed."""
+    content = rows()
+    for row in content:
+        if kind is None and row["instrument_key"] == f"NSE_EQ|{name}":
+            row |= fields
+        elif row.get("asset_symbol") == name and row["instrument_type"] == kind:
+            row |= fields
+    return content
+
+
+@pytest.mark.parametrize(("kind", "fields", "seen", "blocks"), [
+    (None, {"tick_size": 10.0}, ("stock", "tick", "5", "10"), True),
+    (None, {"freeze_quantity": 50_000.0}, ("stock", "freeze", "100000", "50000"), True),
+    (None, {"trading_symbol": "AAB"}, ("stock", "symbol", "AAA", "AAB"), False),
+    (None, {"isin": "INX"}, ("stock", "isin", "INAAA", "INX"), False),
+    (None, {"cas_eligible": False}, ("stock", "closing auction", "True", "False"), False),
+    ("FUT", {"lot_size": 250}, ("future", "lot", "500", "250"), True),
+    ("FUT", {"tick_size": 5.0}, ("future", "tick", "10", "5"), True),
+    ("CE", {"freeze_quantity": 30_000.0}, ("option", "freeze", "20000", "30000"), True),
+    ("PE", {"trading_symbol": "X"}, ("option", "name", None, "X"), False)])
+def test_each_change_of_terms_and_which_block(kind, fields, seen, blocks):
+    old, new = built(), built(changed("AAA", kind, **fields), NEXT)
+    changes = universe.diff(old, new)
+    found = changes[0]
+    assert (found.what, found.field, found.now) == (seen[0], seen[1], seen[3]) and seen[2] in (None, found.was)
+    assert {c.is_blocking for c in changes} == {blocks} and {c.symbol for c in changes} == {new.stocks.get("AAA", found).symbol}
+    today, _ = universe.follow(old, new, {})
+    status = next(s for s in today.stocks.values() if s.key == "NSE_EQ|AAA")
+    assert (status.status == SUSPENDED) == blocks and today.stocks["BBB"].status == ACTIVE
+    if blocks:
+        assert "acknowledge" in status.reason
+        for acknowledged, want in ((NEXT, ACTIVE), (DAY, SUSPENDED)):
+            assert universe.follow(old, new, {"AAA": acknowledged.isoformat()})[0].stocks["AAA"].status == want
+        third = built(changed("AAA", kind, **fields), dt.date(2026, 9, 3))
+        assert universe.follow(today, third, {})[0].stocks["AAA"].status == SUSPENDED           # nobody has looked
+        assert universe.follow(today, third, {"AAA": NEXT.isoformat()})[0].stocks["AAA"].status == ACTIVE
+
+
+def test_joined_left_and_back_with_other_terms():
+    old = built()
+    without = [r for r in rows() if r.get("asset_symbol") != "CCC"]
+    master.LEAST.update(stocks=3, contracts=30, rows=30, futures=6)
+    new = built(without, NEXT)
+    assert [(c.symbol, c.kind) for c in universe.diff(old, new) if c.what == "stock"] == [("CCC", "left")]
+    assert [(c.symbol, c.kind) for c in universe.diff(new, old) if c.what == "stock"] == [("CCC", "joined")]
+    today, _ = universe.follow(old, new, {})
+    gone = today.stocks["CCC"]
+    assert gone.status == INACTIVE and gone.futures == () and "2026-09-02" in gone.reason and gone.lot == 500
+    third = dt.date(2026, 9, 3)
+    assert universe.follow(today, built(rows(), third), {})[0].stocks["CCC"].status == ACTIVE
+    back, changes = universe.follow(today, built(changed("CCC", "FUT", lot_size=250), third), {})
+    assert back.stocks["CCC"].status == SUSPENDED and ("lot", "500", "250") in {(c.field, c.was, c.now) for c in changes}
+
+
+def test_contracts_come_go_and_keys_are_used_again():
+    def kinds(old, new):
+        return {(c.what, c.kind) for c in universe.diff(old, new)}
+
+    one = rows()
+    assert kinds(built(one), built(one, NEXT)) == set()
+    after = EXPIRIES[0] + dt.timedelta(days=1)
+    assert kinds(built(one), built(one, after)) == {("future", "expired"), ("option", "expired")}
+    fewer = [r for r in one if not (r.get("strike_price") == 110.0 and r["asset_symbol"] == "AAA")]
+    assert kinds(built(one), built(fewer, NEXT)) == {("option", "delisted")}
+    assert kinds(built(fewer), built(one, NEXT)) == {("option", "listed")}
+    again = rows()
+    next(r for r in again if r.get("strike_price") == 110.0)["strike_price"] = 120.0
+    assert kinds(built(one), built(again, NEXT)) == {("option", "reused")}
+
+
+def test_a_roll_to_a_future_of_another_lot_is_a_change_of_the_stock():
+    content = rows()
+    for row in content:
+        if row.get("asset_symbol") == "AAA" and row["expiry"] == end_of(EXPIRIES[1]):
+            row["lot_size"] = 400
+    after = EXPIRIES[0] + dt.timedelta(days=1)
+    changes = universe.diff(built(content), built(content, after))
+    assert [(c.field, c.was, c.now) for c in changes if c.what == "stock"] == [("lot", "500", "400")]
+
+
+# ---- ranks and nights ----------------------------------------------------------------------------------------------------------
+def test_liquidity_is_a_weighted_mean_of_ranks():
+    names = {"a": Turnover(100, 10, 5), "b": Turnover(300, 30, 1), "c": Turnover(200, 20, 3), "d": Turnover(200), "e": Turnover()}
+    scores = universe.liquidity(names)
+    assert scores["b"] == pytest.approx(1.0) and scores["a"] == pytest.approx(0.0)
+    # turnover: 200 and 200 share the ranks 1 and 2 of 3; open interest and spread: the middle of three
+    assert scores["c"] == pytest.approx(0.5 * 0.5 + 0.3 * 0.5 + 0.2 * 0.5) and scores["d"] == pytest.approx(0.5)
+    assert isnan(scores["e"])
+    parts = universe.liquidity({"a": Turnover(2, 1, 1), "b": Turnover(1, 2, 2)})
+    assert parts == {"a": pytest.approx(0.5 + 0.2), "b": pytest.approx(0.3)}
+
+
+@pytest.mark.parametrize(("before", "after", "factor", "is_explained"), [
+    (1000, 1000, 1.0, True), (1000, 1005, 1.0, True), (1000, 1006, 1.006, True), (1000, 996, 1.0, True), (1000, 994, 0.994, True),
+    (1000, 1079, 1.079, True), (1000, 1081, 1.0, False), (1000, 920, 0.92, True), (1000, 919, 1.0, False), (1000, 500, 0.5, True),
+    (1000, 502, 0.502, True), (1000, 505, 1.0, False), (1000, 2000, 2.0, True), (1000, 667, 0.667, True), (1000, 100, 0.1, True),
+    (1000, 0, 1.0, True), (0, 1000, 1.0, True)])
+def test_a_night_is_a_split_a_dividend_or_not_explained(before, after, factor, is_explained):
+    got, reason = universe.overnight(before, after)
+    assert got == pytest.approx(factor) and (reason == "") == is_explained
+
+
+def test_turnover_from_quotes():
+    quote = {"depth": {"buy": [{"price": 99.9}], "sell": [{"price": 100.1}]}, "volume": 1000, "average_price": 100.0}
+    future = {"oi": 5000, "last_price": 101.0}
+    assert universe.turnover_of(quote, future) == Turnover(100_000, 505_000, pytest.approx(20.0))
+    assert universe.turnover_of(quote, future, 7.0).value == 7.0
+    none = universe.turnover_of({"depth": {"buy": [], "sell": [{"price": 100.1}]}}, {})
+    assert all(isnan(x) for x in (none.value, none.open_interest, none.spread_bp))
+
+
+def test_days_follow_each_other_on_disk():
+    def day(content, when):
+        master.kept(when).write_bytes(data_of(content))
+        return universe.take(when, read(content), None)
+
+    first = day(rows(), DAY)
+    assert not first.changes and {r["valid_from"] for r in first.rows} == {"2026-09-01"}
+    second = day(changed("AAA", "FUT", lot_size=250), NEXT)
+    assert second.universe.stocks["AAA"].status == SUSPENDED
+    mine = [r for r in second.rows if r["symbol"] == "AAA"]
+    assert [(r["valid_from"], r["valid_to"], r["lot"]) for r in mine] == [
+        ("2026-09-01", "2026-09-02", 500), ("2026-09-02", universe.FOR_EVER, 250)]
+    assert [(r["valid_from"], r["valid_to"]) for r in second.rows if r["symbol"] == "BBB"] == [("2026-09-01", universe.FOR_EVER)]
+    universe.acknowledge(["AAA"], NEXT)
+    third = day(changed("AAA", "FUT", lot_size=250), dt.date(2026, 9, 3))
+    assert third.universe.stocks["AAA"].status == ACTIVE and not third.changes
+    assert [d["day"] for d in universe.noted(dt.date(2026, 9, 4))] == ["2026-09-01", "2026-09-02", "2026-09-03"]
+    assert [d["day"] for d in universe.noted(dt.date(2026, 9, 3))] == ["2026-09-01", "2026-09-02"]
+    universe.told(universe.noted(NEXT))
+    assert [d["day"] for d in universe.noted(dt.date(2026, 9, 4))] == ["2026-09-02", "2026-09-03"]

@@ -1,0 +1,121 @@
+"""Orders of an earlier life, messages that are not ours or cannot be, and the broker's longer windows."""
+import numpy as np
+import orjson
+import pytest
+
+from _ext.core.records import ORDER_UPDATE
+from engine import config
+
+EQUITY = 100_000_000
+
+
+def started(make_desk, *orders, shown=None):
+    """A desk that adopted `orders` before its positions were read."""
+    desk = make_desk(ready=False)
+    for number, fields in enumerate(orders):
+        desk.adopt(0, order_id=f"A{number}", **fields)
+    desk.funds(EQUITY)
+    desk.holdings(shown or {})
+    for which in (0, 1):
+        desk.link(which, True)
+    for inst in range(2):
+        desk.tick(inst)
+    return desk
+
+
+ENTRY = {"role": 1, "side": 1, "status": 3, "quantity": 40, "filled": 40, "price": 100_000}
+STOP = {"role": 2, "side": -1, "status": 2, "quantity": 40, "filled": 0, "price": 97_500, "trigger": 98_000}
+
+
+def test_a_filled_entry_is_a_position_and_nothing_late(make_desk):
+    desk = started(make_desk, ENTRY, STOP, shown={0: 40})
+    assert desk.core.states()[0] == 1 and desk.core.held(0) == (40, 0) and desk.core.states()[3] == 1
+    assert desk.core.ask_gate(1, 1, 49, 100_110)[0] == "pass"
+    assert desk.core.counts()["second_exits"] == 0
+    (slot,) = desk.core.positions()
+    assert (slot["bought"], slot["sold"], slot["cost"]) == (40, 0, 4_000_000)
+    assert slot["plan"]["stop"] == 98_000 and slot["plan"]["target"] == 104_000
+
+
+def test_a_round_trip_before_the_position_is_over(make_desk):
+    done = STOP | {"status": 3, "filled": 40, "trigger": 0}
+    desk = started(make_desk, ENTRY, done, ENTRY | {"quantity": 30, "filled": 30}, STOP | {"quantity": 30}, shown={0: 30})
+    (slot,) = desk.core.positions()
+    assert (slot["bought"], slot["sold"]) == (30, 0) and desk.core.held(0) == (30, 0)
+    assert desk.core.money()["realised"] == 40 * (97_500 - 100_000)
+    assert desk.core.states()[0] == 1 and desk.timer() == []
+
+
+def test_adopted_entries_count_against_the_budgets(make_desk):
+    desk = started(make_desk, ENTRY, STOP | {"status": 3, "filled": 40, "trigger": 0})
+    assert desk.core.positions() == [] or desk.timer() == []
+    desk.timer()
+    assert desk.core.ask_gate(0, 1, 49, 100_110)[0] == "too soon in this name"
+    desk.tick(0, seconds=31)
+    assert desk.core.ask_gate(0, 1, 49, 100_110)[0] == "pass"
+
+
+@pytest.mark.parametrize("status", [4, 5])
+def test_a_dead_entry_makes_no_position(make_desk, status):
+    desk = started(make_desk, ENTRY | {"status": status, "filled": 0})
+    assert desk.core.positions() == [] and desk.core.held(0) == (0, 0) and not desk.core.has_live_orders()
+
+
+def test_an_exit_without_its_entry_is_of_no_position(make_desk):
+    desk = started(make_desk, STOP)
+    assert desk.core.positions() == []
+    assert [int(i["kind"]) for i in desk.update({"id": 1, "price": 0, "quantity": 40}, 2)] in ([], [3])
+
+
+def test_nonsense_is_not_adopted(make_desk):
+    desk = started(make_desk, ENTRY | {"quantity": 0})
+    assert desk.core.counts()["orders"] == 0
+
+
+def test_an_impossible_message_is_counted_and_told(desk):
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    desk.update(entry, 4)
+    assert desk.core.counts()["illegal"] == 0
+    desk.update(entry, 3, int(entry["quantity"]), 100_000)     # complete after it was cancelled
+    assert desk.core.counts()["illegal"] == 1
+
+
+def test_a_number_nobody_gave_is_not_ours_whatever_its_id(desk):
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    row = np.zeros(1, ORDER_UPDATE)
+    row["intent"], row["status"], row["filled"], row["value"], row["order_id"] = 77, 3, 49, 49 * 100_000, f"B{entry['id']}".encode()
+    desk.core.feed(9, desk.now, row.tobytes())
+    assert desk.fills() == [] and desk.core.held(0) == (0, 0)
+    row["intent"] = 0                                       # by the broker's id alone it is
+    desk.core.feed(9, desk.now, row.tobytes())
+    assert desk.core.held(0) == (49, 0)
+
+
+@pytest.mark.parametrize(("name", "limit", "reason"), [
+    ("broker_minute", 41, "broker budget"), ("broker_minute", 42, "pass"), ("broker_half_hour", 401, "broker budget"),
+    ("broker_half_hour", 402, "pass"), ("broker_second", 5, "broker budget"), ("broker_second", 6, "pass")])
+def test_the_reserve_for_exits_in_each_window(make_desk, name, limit, reason):
+    """Four a second, forty a minute, four hundred in half an hour; one request was made."""
+    desk = make_desk(symbol_gap_s=0)
+    settings = config.Config(models="", risk=config.Risk(symbol_gap_s=0)).record()
+    settings["risk"] |= {name: limit}
+    desk.core.feed(1, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
+    assert desk.enter(0)[0] == "pass"
+    desk.now += 500_000_000
+    assert desk.core.ask_gate(1, 1, 49, 100_110)[0] == reason
+    if name == "broker_minute" and reason != "pass":
+        desk.tick(1, seconds=59.6)
+        assert desk.core.ask_gate(1, 1, 49, 100_110)[0] == "pass"
+
+
+def test_exits_may_use_the_whole_budget_and_no_more(make_desk):
+    for limit, may in ((2, True), (1, False)):
+        desk = make_desk()
+        settings = config.Config(models="").record()
+        _, (entry,) = desk.enter(0)
+        desk.reply(entry)
+        settings["risk"] |= {"broker_half_hour": limit}
+        desk.core.feed(1, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
+        assert len(desk.update(entry, 3, int(entry["quantity"]), 100_000)) == may

@@ -1,0 +1,92 @@
+"""Records made of the broker's words, field by field; outcomes by status alone and by code alone."""
+import numpy as np
+import pytest
+
+from _ext.core.records import ADOPTED, BOOK, HOLDING, LINK, ORDER_UPDATE, QUOTE, REPLY
+from engine.trade import protocol
+
+NOBODY = 0xFFFFFFFF
+
+
+def one(payload: bytes, dtype) -> np.void:
+    (row,) = np.frombuffer(payload, dtype)
+    return row
+
+
+@pytest.mark.parametrize(("status", "code", "outcome"), [
+    (429, "", protocol.RETRY), (400, "UDAPI10005", protocol.RETRY), (423, "", protocol.RETRY), (400, "UDAPI100074", protocol.RETRY),
+    (401, "", protocol.HALT), (403, "", protocol.HALT), (400, "UDAPI1154", protocol.HALT), (400, "UDAPI100050", protocol.HALT),
+    (400, "", protocol.REFUSED), (404, "", protocol.REFUSED), (499, "", protocol.REFUSED), (500, "", protocol.AMBIGUOUS),
+    (599, "", protocol.AMBIGUOUS), (399, "", protocol.AMBIGUOUS), (0, "", protocol.AMBIGUOUS), (204, "", protocol.AMBIGUOUS)])
+def test_status_and_code_each_suffice(status, code, outcome):
+    for spelling in ("errorCode", "error_code"):
+        body = {"status": "error", "errors": [{spelling: code}]}
+        got, order_id, told = protocol.outcome_of(protocol.PLACE, status, body)
+        assert (got, order_id) == (outcome, "") and told in (code, "UDAPI10005")
+
+
+@pytest.mark.parametrize("status", [200, 201, 207])
+def test_an_order_id_is_read_where_its_kind_has_it(status):
+    place = {"status": "success", "data": {"order_ids": ["7", "8"], "order_id": "9"}}
+    assert protocol.outcome_of(protocol.PLACE, status, place) == (protocol.DONE, "7", "")
+    assert protocol.outcome_of(protocol.MODIFY, status, place) == (protocol.DONE, "9", "")
+    for data in ({"order_ids": "7"}, {"order_ids": [7]}, {"order_ids": [""]}, {"order_ids": ["\u00e9"]}, {"order_id": "9"}):
+        assert protocol.outcome_of(protocol.PLACE, status, {"status": "success", "data": data})[0] == protocol.AMBIGUOUS
+
+
+def test_a_reply_keeps_what_it_answers():
+    row = one(protocol.reply_record(5, protocol.MODIFY, 400, {"errors": [{"errorCode": "UDAPI100041"}]}, 77), REPLY)
+    assert (row["intent"], row["kind"], row["outcome"], row["code"], row["latency"], row["error"]) == (
+        5, protocol.MODIFY, protocol.REFUSED, 400, 77, b"UDAPI100041")
+    row = one(protocol.reply_record(5, protocol.PLACE, 200, {"status": "success", "data": {"order_ids": ["A7"]}}, 1), REPLY)
+    assert (row["outcome"], row["order_id"]) == (protocol.DONE, b"A7")
+    row = one(protocol.local_refusal(6, protocol.PLACE, "NOT SENT"), REPLY)
+    assert (row["intent"], row["kind"], row["outcome"], row["code"], row["error"]) == (6, protocol.PLACE, protocol.REFUSED, 0,
+                                                                                         b"NOT SENT")
+
+
+MESSAGE = {"status": "open", "filled_quantity": 3, "average_price": 100.05, "quantity": 10, "order_id": "X1", "order_type": "SL",
+           "price": 99.5, "trigger_price": 99.95, "transaction_type": "SELL", "tag": "spk.n.4.x"}
+
+
+def test_an_order_message_field_by_field():
+    row = one(protocol.update_record(MESSAGE, 4, 9), ORDER_UPDATE)
+    assert (row["intent"], row["status"], row["is_look_up"], row["began"], row["filled"], row["value"], row["quantity"]) == (
+        4, 2, 1, 9, 3, 30_015, 10)
+    assert (row["order_id"], row["order_type"], row["price"], row["trigger"]) == (b"X1", 2, 9_950, 9_995)
+    assert one(protocol.update_record(MESSAGE, 4), ORDER_UPDATE)["is_look_up"] == 0
+    for word, status in (("complete", 3), ("cancelled", 4), ("rejected", 5), ("trigger pending", 2), ("put order req received", 1),
+                         ("what is this", 1)):
+        assert one(protocol.update_record(MESSAGE | {"status": word}, 4), ORDER_UPDATE)["status"] == status
+    assert one(protocol.update_record(MESSAGE | {"order_type": "LIMIT"}, 4), ORDER_UPDATE)["order_type"] == 1
+
+
+def test_an_order_of_an_earlier_life_field_by_field():
+    row = one(protocol.adopted_record(MESSAGE, "spk", 6), ADOPTED)
+    assert (row["inst"], row["side"], row["role"], row["status"], row["order_type"]) == (6, -1, 2, 2, 2)
+    assert (row["quantity"], row["filled"], row["value"]) == (10, 3, 30_015)
+    assert (row["price"], row["trigger"], row["order_id"]) == (9_950, 9_995, b"X1")
+    row = one(protocol.adopted_record(MESSAGE | {"transaction_type": "BUY", "tag": "spk.n.4.e", "order_type": "LIMIT"}, "spk", 6),
+              ADOPTED)
+    assert (row["side"], row["role"], row["order_type"]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("rupees", "paise"), [(None, 0), (0, 0), ("12.34", 1234), (0.29, 29), (1.005, 100), (1400.15, 140_015)])
+def test_rupees_become_paise(rupees, paise):
+    assert protocol.paise(rupees) == paise
+
+
+def test_quotes_positions_books_and_links():
+    quote = {"instrument_token": "K", "last_price": 100.05, "depth": {"buy": [{"price": 100.0, "quantity": 7}],
+                                                                       "sell": [{"price": 100.1, "quantity": 9}]}}
+    rows = np.frombuffer(protocol.quotes_record({"a": quote, "b": quote | {"instrument_token": "?"}}, {"K": 3}), QUOTE)
+    assert [tuple(int(row[n]) for n in ("inst", "ltp", "bid", "ask", "bid_q", "ask_q")) for row in rows] == [
+        (3, 10_005, 10_000, 10_010, 7, 9)]
+    assert protocol.quotes_record({}, {}) == b""
+    rows = np.frombuffer(protocol.holdings_record({2: -5, 4: 9}, 77), HOLDING)
+    assert [(int(r["inst"]), int(r["quantity"]), int(r["began"])) for r in rows] == [(NOBODY, 0, 77), (2, -5, 77), (4, 9, 77)]
+    data = protocol.book_record([9, 3], 77)
+    head, ids = np.frombuffer(data[:BOOK.itemsize], BOOK)[0], np.frombuffer(data[BOOK.itemsize:], "<u8")
+    assert (head["began"], head["count"], ids.tolist()) == (77, 2, [3, 9])
+    row = one(protocol.link_record(1, True, 1006), LINK)
+    assert (row["which"], row["up"], row["code"]) == (1, 1, 1006)
