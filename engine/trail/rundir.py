@@ -3,22 +3,36 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
+import time
 from pathlib import Path
 
-from _ext.trail.journal import Reader
+from _ext.trail.journal import Reader, segment_names
 
 
 class RunError(RuntimeError):
     """The run folder cannot be used; says what to do."""
 
 
-class RunDir:
-    """`path` is made with mode 700. `memory` is where the segments of a real-time run lie until they are drained."""
+class FolderError(RunError):
+    """The folder named is not one of a run: bad usage."""
 
-    def __init__(self, path: Path | str):
+
+MARKS = ("journal", "engine.json", "status", "lock", "launcher.lock", "store.lock", "children.json", "clickhouse")
+"""What a run leaves in its folder, the first of it before anything else can fail."""
+
+
+class RunDir:
+    """`path` is made with mode 700; with `make` False it must be there. `memory` is where the segments of a real-time run lie until
+    they are drained."""
+
+    def __init__(self, path: Path | str, make: bool = True):
         self.path = Path(path).absolute()
         try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if make:
+                self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            elif not self.path.is_dir():
+                raise FolderError(f"{self.path}: no such run folder; name one with --run-dir")
         except OSError as error:
             raise RunError(f"cannot make the run folder {self.path}: {error.strerror}; choose another with --run-dir") from None
         name = hashlib.sha256(str(self.path).encode()).hexdigest()[:16]
@@ -27,6 +41,28 @@ class RunDir:
         if self.memory.exists() and (self.memory.is_symlink() or self.memory.lstat().st_uid != os.getuid()
                                      or self.memory.lstat().st_mode & 0o077):
             raise RunError(f"{self.memory} belongs to somebody else or is open to others: remove it")
+
+    @classmethod
+    def existing(cls, path: Path) -> "RunDir":
+        """The folder of a run that has been; FolderError names it where there is none."""
+        run = cls(path, make=False)
+        if not run.is_run:
+            raise FolderError(f"{run.path} is not the folder of a run: name one with --run-dir")
+        return run
+
+    @classmethod
+    def new(cls, path: Path) -> "RunDir":
+        """A folder to run in: new, empty, or one of a run that is gone on with. FolderError where it holds anything else."""
+        run = cls(path)
+        if not run.is_run:
+            if any(run.path.iterdir()):
+                raise FolderError(f"{run.path} holds other files and no run: name a new or an empty folder with --run-dir")
+            shutil.rmtree(run.memory, ignore_errors=True)  # of a folder of the same name that was removed
+        return run
+
+    @property
+    def is_run(self) -> bool:
+        return any((self.path / name).exists() for name in MARKS)
 
     @property
     def journal(self) -> Path:
@@ -40,6 +76,26 @@ class RunDir:
     def beat(self) -> Path:
         """Touched by the launcher while it lives."""
         return self.path / "launcher.beat"
+
+    @property
+    def launcher(self) -> Path:
+        """What the launcher says of the processes: which died, how often, with what last words."""
+        return self.path / "launcher.json"
+
+    @property
+    def children(self) -> Path:
+        """Name -> [pid, start time] of the processes as the launcher started them."""
+        return self.path / "children.json"
+
+    @property
+    def store(self) -> Path:
+        """What the store says: rows stored, what it cannot do, where the database answers."""
+        return self.path / "store.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever writes the journal."""
+        return self.path / "lock"
 
     @property
     def engine(self) -> Path:
@@ -58,12 +114,22 @@ class RunDir:
         """A reader of everything journaled, memory first: it is never behind the disk."""
         return Reader(self.memory, self.journal)
 
+    def undrained(self) -> int:
+        """Bytes of the segments that lie in memory alone."""
+        total = 0
+        for name in segment_names(self.memory):
+            with contextlib.suppress(OSError):
+                total += (self.memory / name).stat().st_size
+        return total
+
     @staticmethod
     def latest(base: Path = Path("runs")) -> Path:
         """The run that `runs/latest` points to."""
         link = base / "latest"
         if not link.exists():
-            raise RunError(f"there is no run yet in {base.absolute()}: start one with `python -m engine`, or name one "
+            if link.is_symlink():
+                raise FolderError(f"{link.absolute()} points to {os.readlink(link)}, which is gone: name a run with --run-dir")
+            raise FolderError(f"there is no run yet in {base.absolute()}: start one with `python -m engine`, or name one "
                            "with --run-dir")
         return link.resolve()
 
@@ -101,6 +167,32 @@ def start_time(pid: int) -> int:
     return 0 if fields[0] == "Z" else int(fields[19])
 
 
+class Attendance:
+    """Whether a run's launcher still beats: by the beats themselves and our own clock, for the wall's may jump. Where nobody has
+    ever attended a run, nobody is missed."""
+
+    LOST_S = 10.0
+
+    def __init__(self, run: RunDir):
+        self.run, self.beat, self.at = run, -1, time.monotonic()
+
+    def silence(self) -> float:
+        """Seconds without a beat."""
+        try:
+            beat = self.run.beat.stat().st_mtime_ns
+        except FileNotFoundError:
+            beat = 0
+        except OSError:
+            return 0.0                                     # no descriptor left says nothing about the launcher
+        if beat != self.beat or (beat == 0 and self.run.path.exists()):
+            self.beat, self.at = beat, time.monotonic()
+        return time.monotonic() - self.at
+
+    def is_over(self) -> bool:
+        """Whether neither launcher nor engine is there any more: what serves them has nothing to wait for."""
+        return self.silence() > self.LOST_S and not is_held(self.run.lock)
+
+
 class Lock:
     """An exclusive lock for the life of this process; the kernel drops it when the process dies, however it dies."""
 
@@ -124,8 +216,10 @@ def is_held(path: Path) -> bool:
     """Whether some process holds the lock; looks without taking it for itself or writing."""
     try:
         fd = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return True                                        # it may be: none is free to look with
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:

@@ -45,7 +45,8 @@ def test_only_the_process_that_wrote_the_note_is_ended(tmp_path, monkeypatch):
 
 
 def test_a_run_without_an_engine_is_named(cli):
-    assert "has had no engine" in cli.run("kill", "--run-dir", str(cli.base / "none"), "--yes", code=1)
+    assert "none: no such run folder" in cli.run("kill", "--run-dir", str(cli.base / "none"), "--yes", code=2)
+    assert not (cli.base / "none").exists()
 
 
 def test_slices_of_the_freeze_quantity():
