@@ -104,9 +104,10 @@ class Child:
             said = in_words(error)
         if not said and is_full(self.out.parent):
             said = f"it could say nothing: no room is left on the disk of {self.out.parent}"
-        if self.name == "store" and (limit := memory_limit() or STORE_BYTES) < STORE_BYTES and ADVICE[errno.ENOMEM] not in said:
-            said = (f"{ADVICE[errno.ENOMEM]}; the limit is {limit >> 20:,} MB, ClickHouse takes some {STORE_BYTES >> 20:,}"
-                    + (f" ({said})" if said else ""))
+        if self.name == "store" and (limit := memory_limit() or STORE_BYTES) < STORE_BYTES:
+            advice = ADVICE[errno.ENOMEM]
+            why = f"{advice}; the limit is {limit >> 20:,} MB, ClickHouse takes some {STORE_BYTES >> 20:,}"
+            said = said.replace(advice, why) if advice in said else f"{why} ({said})" if said else why
         return f"{said} ({by})" if said and by and "SIGTERM" not in by else said or by or "it said nothing"
 
     def is_ill(self, is_done: bool) -> bool:

@@ -85,10 +85,11 @@ def restore(folders: Sequence[Path], journal_of: Callable[[int], Journal], capac
     core = Core(verifier, capacity, config.ring_depth)
     core.models.update(models.load_models(Path(config.models)))
     core.replay(reader, verifier)
+    last = last_sequence(folders)                          # first: a damaged journal makes other decisions too
     if verifier.mismatched:
         raise RunError(f"the journal in {folders[0]} was written by another build or configuration: "
                        f"start a new run folder ({verifier.first_mismatch})")
-    journal = journal_of(last_sequence(folders))
+    journal = journal_of(last)
     for kind, now, payload in verifier.missing:
         journal.append(kind, now, payload)
     core.attach(journal)
