@@ -203,11 +203,13 @@ def _document(path: Path) -> dict[str, Any]:
                   else f"; it is a link to {os.readlink(path)}" if path.is_symlink() else "")
         what = "no such file" if error.errno == errno.ENOENT else (error.strerror or "").lower()
         raise ConfigurationError(f"{path}: {what}{remedy}") from None
-    with os.fdopen(fd, "rb") as file:
+    try:
         mode = os.fstat(fd).st_mode
         if not stat.S_ISREG(mode):
             raise ConfigurationError(f"{path} is {'a folder' if stat.S_ISDIR(mode) else 'no regular file'}: name a TOML file")
-        data = file.read(FILE_MAX + 1)
+        data = os.pread(fd, FILE_MAX + 1, 0)
+    finally:
+        os.close(fd)
     if len(data) > FILE_MAX:
         raise ConfigurationError(f"{path} is larger than {FILE_MAX >> 10} KiB: that is no configuration")
     try:

@@ -4,9 +4,7 @@ It needs nothing of the engine: not its loop, not its memory. Each step is timed
 """
 import asyncio
 import contextlib
-import os
 import secrets
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,10 +19,10 @@ from engine.trade.api import Api
 from engine.trade.broker import clean
 from engine.trade.protocol import Request
 from engine.trade.reconcile import READS, TERMINAL
-from engine.trail.rundir import Lock, RunDir, RunError, account_lock, start_time
+from engine.trail.rundir import Lock, RunDir, RunError, account_lock, end_process, start_time
 
 KILLED = OPERATOR_STATES.index("KILL")
-ACKNOWLEDGE_S, FENCE_S, LOCK_S = 0.5, 2.0, 2.0
+ACKNOWLEDGE_S, LOCK_S = 0.5, 2.0
 SPACING_S = 0.11                    # between order requests: the broker takes ten a second
 PATIENCE = (0.005, 0.01, 0.02, 0.03)
 """How far beyond the other side an order may trade: half a per cent at first, then ever more, one step a second."""
@@ -71,7 +69,7 @@ def fence(run: RunDir, target: dict[str, Any], report: Report) -> Lock:
             time.sleep(0.01)
         row = status.read()
         report.step("told the engine", "acknowledged" if row is not None and row["operator"] == KILLED else "no answer")
-    if _end(pid, started):
+    if end_process(pid, started):
         report.step("ended the engine", f"process {pid}")
     else:
         report.step("ended the engine", "there was none")
@@ -87,27 +85,9 @@ def fence(run: RunDir, target: dict[str, Any], report: Report) -> Lock:
             later = target_of(run) if run.engine.exists() else target
             if (later["pid"], later["started"]) != (pid, started):
                 pid, started = int(later["pid"]), int(later["started"])
-                if _end(pid, started):
+                if end_process(pid, started):
                     report.step("ended the engine", f"process {pid}")
             time.sleep(0.02)
-
-
-def _end(pid: int, started: int) -> bool:
-    """SIGKILL by pid and start time, through a handle that cannot come to mean another process."""
-    try:
-        handle = os.pidfd_open(pid)
-    except OSError:
-        return False
-    try:
-        if start_time(pid) != started:
-            return False
-        signal.pidfd_send_signal(handle, signal.SIGKILL)
-        end = time.monotonic() + FENCE_S
-        while start_time(pid) == started and time.monotonic() < end:
-            time.sleep(0.005)
-        return True
-    finally:
-        os.close(handle)
 
 
 class Flattener:

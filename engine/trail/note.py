@@ -62,4 +62,6 @@ def _cut(value: Any, longest: int) -> Any:
         return value if len(value) <= longest else value[:longest - 4] + " ..."
     if isinstance(value, dict):
         return {key: _cut(part, longest) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_cut(part, longest) for part in value]
     return value

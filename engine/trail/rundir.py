@@ -4,8 +4,11 @@ import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
+
+import orjson
 
 from _ext.trail.journal import Reader, segment_names
 
@@ -18,6 +21,7 @@ class FolderError(RunError):
     """The folder named is not one of a run: bad usage."""
 
 
+FENCE_S = 2.0
 MARKS = ("journal", "engine.json", "status", "lock", "launcher.lock", "store.lock", "children.json", "clickhouse")
 """What a run leaves in its folder, the first of it before anything else can fail."""
 
@@ -167,11 +171,29 @@ def start_time(pid: int) -> int:
     return 0 if fields[0] == "Z" else int(fields[19])
 
 
+def end_process(pid: int, started: int) -> bool:
+    """SIGKILL by pid and start time, through a handle that cannot come to mean another process; whether there was one."""
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        if start_time(pid) != started:
+            return False
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        end = time.monotonic() + FENCE_S
+        while start_time(pid) == started and time.monotonic() < end:
+            time.sleep(0.005)
+        return True
+    finally:
+        os.close(handle)
+
+
 class Attendance:
     """Whether a run's launcher still beats: by the beats themselves and our own clock, for the wall's may jump. Where nobody has
     ever attended a run, nobody is missed."""
 
-    LOST_S = 10.0
+    LOST_S, HUNG_S = 10.0, 30.0
 
     def __init__(self, run: RunDir):
         self.run, self.beat, self.at = run, -1, time.monotonic()
@@ -191,6 +213,15 @@ class Attendance:
     def is_over(self) -> bool:
         """Whether neither launcher nor engine is there any more: what serves them has nothing to wait for."""
         return self.silence() > self.LOST_S and not is_held(self.run.lock)
+
+    def end_the_hung(self) -> bool:
+        """Ends an engine without real money that has not ended by itself long after its launcher; whether it did."""
+        if self.silence() < self.HUNG_S:
+            return False
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            note = orjson.loads(self.run.engine.read_bytes())
+            return note["live"] is False and end_process(int(note["pid"]), int(note["started"]))
+        return False
 
 
 class Lock:

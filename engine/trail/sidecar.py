@@ -78,6 +78,8 @@ class StoreProcess:
         """Ends, once it has everything, when neither launcher nor engine is there any more."""
         attendance = Attendance(self.run_dir)
         while not attendance.is_over():
+            if attendance.end_the_hung():
+                _say("the engine hung and its launcher is gone: ended")
             await asyncio.sleep(1)
         self.stopping.set()
 

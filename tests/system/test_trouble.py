@@ -114,23 +114,34 @@ def _play(work: Any, run: Run) -> Any:
 
 # ---- scenarios ---------------------------------------------------------------------------------------------------------
 def disk(run: Run) -> SimpleNamespace:
-    """The disk fills up while the run goes on; afterwards there is room again."""
-    small = run.mount(run.cli.base / "small", "1536k")
+    """The disk fills up while the run goes on, has room again, fills up for good; after the run room is made."""
+    small = run.mount(run.cli.base / "small", "20m")
     run.start("--names", "60", "--speed", "25", "--start", "10:00", "--no-store", folder=small / "run")
     run.until_updates()
+    fill(small / "filler")
     run.until(run.troubles, "a word that the disk is full")
     run.until(lambda: run.status()["operator"] == 2, "entries stopped", 5)
+    (small / "filler").unlink()
+    run.until(lambda: not run.troubles() and run.status()["operator"] == 0, "entries again", 10)
+    fill(small / "filler")
+    run.until(lambda: run.troubles() and run.status()["operator"] == 2, "entries stopped again")
     at, said = run.status(), run.cli.run("status", "--run-dir", str(run.dir), "--json", code=1)
     document = orjson.loads(said.partition("error:")[0])
     run.process.send_signal(signal.SIGINT)
     end = run.wait()
     rest = RunDir(run.dir).undrained()
     after = run.cli.run("status", "--run-dir", str(run.dir), code=1)
-    subprocess.run(["mount", "-o", "remount,size=200m", str(small)], check=True)
+    (small / "filler").unlink()
     run.cli.run("store", "--once", "--drain-only", "--run-dir", str(run.dir))
     replayed = run.cli.json("replay", str(run.dir))
     return SimpleNamespace(during=document, at=at, end=end, rest=rest, after=after, replayed=replayed,
                            status=run.cli.json("status", "--run-dir", str(run.dir)), memory=RunDir(run.dir).memory)
+
+
+def fill(path: Path) -> None:
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
 
 
 def shared_memory(run: Run) -> SimpleNamespace:

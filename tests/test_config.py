@@ -1,0 +1,79 @@
+"""A configuration that is named or there and cannot be read whole is refused; defaults are for where there is none."""
+import os
+import stat
+
+import pytest
+
+from engine import config
+from engine.config import FILE_MAX, ConfigurationError
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ENGINE_CONFIG", raising=False)
+    return tmp_path
+
+
+def test_without_a_file_the_defaults_stand():
+    assert config.load().risk.stop == 0.02
+
+
+def test_a_file_is_read_by_its_own_name_or_the_one_given(here, monkeypatch):
+    (here / "engine.toml").write_text("[risk]\nstop = 0.03\n")
+    assert config.load().risk.stop == 0.03
+    (here / "other").write_text("[risk]\nstop = 0.04\n")
+    monkeypatch.setenv("ENGINE_CONFIG", "other")
+    assert config.load().risk.stop == 0.04
+    monkeypatch.setenv("ENGINE_RISK__STOP", "0.05")         # a variable is stronger than the file
+    assert config.load().risk.stop == 0.05
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+@pytest.mark.parametrize(("make", "words"), [
+    (lambda path: path.mkdir(), "is a folder"),
+    (lambda path: path.symlink_to("nowhere"), "no such file"),
+    (lambda path: path.symlink_to(path.name), "symbolic links"),
+    (os.mkfifo, "no regular file"),
+    (lambda path: path.symlink_to("/dev/zero"), "no regular file"),
+    (lambda path: path.write_bytes(b"[risk]\nstop = 0.03 # \xe9\n"), "is not UTF-8"),
+    (lambda path: path.write_bytes("[risk]\nstop = 0.03\n".encode("utf-16")), "is not UTF-8"),
+    (lambda path: path.write_bytes(b"# " + b"x" * FILE_MAX), "is larger than"),
+    (lambda path: path.write_text("a = " + "[" * 100_000), "not valid TOML"),
+    (lambda path: path.write_bytes(bytes(100)), "not valid TOML"),
+], ids=["folder", "dangling", "loop", "pipe", "device", "latin-1", "utf-16", "huge", "deep", "zeros"])
+def test_what_cannot_be_read_whole_is_refused(here, monkeypatch, make, words, is_named):
+    path = here / ("named" if is_named else "engine.toml")
+    make(path)
+    if is_named:
+        monkeypatch.setenv("ENGINE_CONFIG", str(path))
+    with pytest.raises(ConfigurationError, match=words) as refused:
+        config.load()
+    assert path.name in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_an_unreadable_one_is_refused(here, monkeypatch):
+    (here / "engine.toml").write_text("[risk]\nstop = 0.03\n")
+    (here / "engine.toml").chmod(0)
+    if os.geteuid() == 0:                                   # root reads everything: refuse as the kernel would
+        monkeypatch.setattr("engine.config.os.open", _refuse)
+    with pytest.raises(ConfigurationError, match=r"engine\.toml: permission denied"):
+        config.load()
+
+
+def _refuse(path, flags):
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+@pytest.mark.parametrize(("name", "words"), [("", "ENGINE_CONFIG is empty"), ("none/x.toml", "no such file"), (
+    "x" * 5000, "name too long")])
+def test_a_name_that_leads_nowhere_is_refused(monkeypatch, name, words):
+    monkeypatch.setenv("ENGINE_CONFIG", name)
+    with pytest.raises(ConfigurationError, match=words):
+        config.load()
+
+
+def test_a_link_to_a_file_is_a_file(here):
+    (here / "real").write_text("[risk]\nstop = 0.03\n")
+    (here / "engine.toml").symlink_to("real")
+    assert config.load().risk.stop == 0.03 and stat.S_ISLNK((here / "engine.toml").lstat().st_mode)
