@@ -14,7 +14,7 @@ from engine.child import Adopted, Child
 from engine.trail.checked import damage_words
 from engine.trail.note import Note, read_note
 from engine.trail.resources import in_words
-from engine.trail.rundir import Lock, RunDir, RunError, start_time
+from engine.trail.rundir import Attendance, Lock, RunDir, RunError, start_time
 from engine.watch.signs import READY, summary, troubles, vital_signs
 from engine.watch.view import Screen, View
 
@@ -126,6 +126,9 @@ class Launcher:
                 if time.monotonic() >= child.due:
                     self._start(child)
             elif (code := child.process.poll()) is not None:
+                if child.name == "engine" and code == 0 and not self.is_live:
+                    self.stopping = True                   # it has ended in order, and its day with it
+                    return
                 self._has_died(child, code)
             else:
                 child.bound()
@@ -239,7 +242,8 @@ class Launcher:
         """Until a signal, a failure, or `seconds` of wall time after the engine is ready."""
         view = View(self.run_dir, self.title)
         self.screen = Screen(view, self.quiet)
-        begun, waited = time.monotonic(), seconds is not None
+        at = begun = time.monotonic()
+        waited = seconds is not None
         try:
             while not self.stopping:
                 if waited and (self._is_ready() or time.monotonic() - begun > READY_S):
@@ -249,6 +253,11 @@ class Launcher:
                     self.is_told = self.is_ending
                 self.supervise()
                 self.beat()
+                if not self.is_live and time.monotonic() - at > Attendance.LOST_S:
+                    self.failure = self.failure or (f"the launcher stood still for {time.monotonic() - at:.0f} s: the others have "
+                                                    "ended without it")
+                    self.stopping = True
+                at = time.monotonic()
                 view.update(*self.read(), self.troubles())
                 self.damage = damage_words(view.reader) if view.reader.problem else None
                 self.screen.draw()
@@ -303,6 +312,7 @@ class Launcher:
                 is_filling = child.name == "store" and "finished" in read_note(self.run_dir.store)
                 self._wait(child, STORE_S if is_filling else END_S)
         self.is_done = True
+        self.run_dir.clear_after_removal()
         self._look_back()
         self._tell()
 

@@ -40,7 +40,7 @@ class RunDir:
         except OSError as error:
             raise RunError(f"cannot make the run folder {self.path}: {error.strerror}; choose another with --run-dir") from None
         name = hashlib.sha256(str(self.path).encode()).hexdigest()[:16]
-        shared = Path(os.environ.get("ENGINE_SHM", "/dev/shm" if os.path.isdir("/dev/shm") else self.path))
+        shared = Path(os.environ.get("ENGINE_SHM") or ("/dev/shm" if os.path.isdir("/dev/shm") else self.path))
         self.memory = shared / f"spike-{os.getuid()}-{name}"
         if self.memory.exists() and (self.memory.is_symlink() or self.memory.lstat().st_uid != os.getuid()
                                      or self.memory.lstat().st_mode & 0o077):
@@ -117,6 +117,11 @@ class RunDir:
     def reader(self) -> Reader:
         """A reader of everything journaled, memory first: it is never behind the disk."""
         return Reader(self.memory, self.journal)
+
+    def clear_after_removal(self) -> None:
+        """The folder was removed while it was in use: what is left of the run in memory is nobody's."""
+        if not self.path.exists():
+            shutil.rmtree(self.memory, ignore_errors=True)
 
     def undrained(self) -> int:
         """Bytes of the segments that lie in memory alone."""
@@ -236,8 +241,12 @@ class Lock:
             owner = os.pread(self.fd, 32, 0).decode(errors="replace").strip()
             os.close(self.fd)
             raise RunError(f"{what} is in use by process {owner or 'unknown'}: stop it first, or use another") from None
-        os.ftruncate(self.fd, 0)
-        os.pwrite(self.fd, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self.fd, 0)
+            os.pwrite(self.fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(self.fd)
+            raise OSError(error.errno, error.strerror, str(path)) from None
 
     def release(self) -> None:
         os.close(self.fd)
