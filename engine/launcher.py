@@ -25,8 +25,9 @@ DEAD_MAN_S = 60
 """An engine with positions that has shown no heartbeat for so long is ended, and what it holds is closed."""
 AGAIN_S = 10.0
 """Between two attempts of a `kill` that fails, of an engine that is dead for good."""
-FLATTEN_S, END_S, STORE_S = 60.0, 10.0, 60.0
-"""How long an engine may take to close what it holds, a process to end, the store to take what is left."""
+FLATTEN_S, END_S, STORE_S, ASK_S = 60.0, 10.0, 60.0, 60.0
+"""How long an engine may take to close what it holds, a process to end, the store to take what is left; and how long a run whose
+time is up goes on before it asks again what becomes of its positions."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -47,7 +48,7 @@ class Launcher:
         self.rows: str | None = None                       # why ClickHouse has not all of them
         self.born = time.time_ns()
         self.killer: Child | None = None
-        self.killer_at = 0.0
+        self.killer_at = self.asked = 0.0
         self.is_observing = False
         self.last_beat = (0, time.monotonic())
         self.screen: Screen | None = None
@@ -248,7 +249,8 @@ class Launcher:
             while not self.stopping:
                 if waited and (self._is_ready() or time.monotonic() - begun > READY_S):
                     begun, waited = time.monotonic(), False
-                if self.is_ending or (seconds is not None and not waited and time.monotonic() - begun >= seconds):
+                is_due = seconds is not None and not waited and time.monotonic() >= max(begun + seconds, self.asked + ASK_S)
+                if self.is_ending or is_due:
                     self.stopping = self._may_end()
                     self.is_told = self.is_ending
                 self.supervise()
@@ -269,7 +271,7 @@ class Launcher:
         """Whether the run may end now. A live one with positions needs a word on what becomes of them."""
         if not self.is_live or not self._holds() or self.stopping:
             return True
-        ending = self.ending or self._asked()
+        ending, self.asked = self.ending or self._asked(), time.monotonic()
         if ending == "flatten":
             return self._flatten()
         if not ending:

@@ -26,6 +26,7 @@ def test_a_hung_engine_with_positions_is_fenced_and_flat_within_five_seconds(cli
     document = cli.json("kill", "--drill")
     steps = [s["step"] for s in document["steps"]]
     assert document["flat"] and document["left"] == {} and document["ms"] < 5000
+    assert not any((cli.base / "runs").iterdir()), "a rehearsal is not the latest run"
     assert document["steps"][0] == {"step": "told the engine", "ms": document["steps"][0]["ms"], "outcome": "no answer"}
     assert steps[1:3] == ["ended the engine", "locked the account"] and sum(s.startswith("sold") for s in steps) >= 2
 
