@@ -142,3 +142,17 @@ def test_the_view_shows_what_is_wrong_where_nobody_can_miss_it(here, capsys):
     view.update(None, {}, ["sim: dead"])
     screen.console.print(view.render())
     assert "sim: dead" in capsys.readouterr().out, "also while it starts"
+
+
+def test_half_a_market_does_not_pass_for_one(said, here):
+    run = RunDir.new(here / "earlier")
+    journal = Journal(run.journal, 1 << 14, 1 << 30)
+    for k in range(600):
+        journal.append(70, k, bytes(64))
+    journal.close()
+    sorted(run.journal.iterdir())[1].unlink()
+    for command in (("run", "--speed", "max", "--data", "earlier"),
+                    ("train", "dataset", "--source", "ticks", "--data", "earlier", "x.parquet")):
+        code, text = said(*command)
+        assert code == 1 and "are missing before" in text
+    assert not (here / "runs").exists() and not (here / "x.parquet").exists()

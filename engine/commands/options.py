@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from engine.trail.checked import survey
 from engine.trail.rundir import RunDir
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False,
@@ -108,6 +109,7 @@ def source_of(data: Path | None, seed: int, day: dt.date | None, names: int, min
     from engine.sim.market import SyntheticMarket
 
     if data is not None and (data / "journal").is_dir():
+        fail_where(survey(data))                           # half a market must not pass for one
         return recorded.Journaled(data / "journal")
     if data is not None:
         return recorded.load(data, day)
