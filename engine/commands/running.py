@@ -32,7 +32,7 @@ from engine.commands.options import (
 from engine.launcher import Launcher, launcher_lock, wait_for
 from engine.trail.resources import in_words
 from engine.trail.rundir import Attendance, Lock, RunDir, RunError, mark_latest, new_run
-from engine.watch.signs import is_alive, read_note_of_engine, take_over
+from engine.watch.signs import about_engine, is_alive, take_over
 
 
 @app.callback(invoke_without_command=True)
@@ -103,7 +103,7 @@ class Opening:
             return None
         with contextlib.suppress(RunError):
             latest = RunDir.existing(RunDir.latest())
-            if is_alive(latest) and read_note_of_engine(latest).get("source") == "upstox":
+            if is_alive(latest) and about_engine(latest).get("source") == "upstox":
                 return latest
         return None
 
@@ -187,8 +187,8 @@ def run_upstox(settings: Any, opening: "Opening", seconds: float | None, live: b
         token_for("upstox")
     folder = opening.living()
     if folder is not None:
-        same = bool(read_note_of_engine(folder).get("live")) == live
-        words = f"the engine of {folder.path} (process {read_note_of_engine(folder)['pid']}) still runs"
+        same = bool(about_engine(folder).get("live")) == live
+        words = f"the engine of {folder.path} (process {about_engine(folder)['pid']}) still runs"
         if not same:
             raise Failed(f"{words}, and is another kind of run than this: {take_over(folder.path)} as it was started, or "
                          f"`python -m engine kill --run-dir {folder.path}`")

@@ -26,11 +26,11 @@ def vital_signs(run: RunDir, block: StatusBlock | None = None) -> tuple[Any, dic
 
 def is_alive(run: RunDir) -> bool:
     """Whether the engine that introduced itself in this folder still runs, whatever it does."""
-    note = read_note_of_engine(run)
+    note = about_engine(run)
     return bool(note) and start_time(int(note["pid"])) == int(note["started"])
 
 
-def read_note_of_engine(run: RunDir) -> dict[str, Any]:
+def about_engine(run: RunDir) -> dict[str, Any]:
     """What the engine wrote about itself; empty where there never was one."""
     try:
         note = orjson.loads(run.engine.read_bytes())
@@ -52,17 +52,17 @@ def troubles(run: RunDir, status: Any, store: dict[str, Any], launcher: dict[str
     for name, (count, words) in (launcher.get("deaths") or {}).items():
         if count >= ENOUGH:
             found.append(f"the {name} process has died {count} times, last: {words}")
-    found += _of_the_dead(run, status, launcher)
+    found += _of_the_dead(run, status)
     return list(dict.fromkeys(text for text in found if text))
 
 
-def _of_the_dead(run: RunDir, status: Any, launcher: dict[str, Any]) -> list[str]:
+def _of_the_dead(run: RunDir, status: Any) -> list[str]:
     """What is left of a run nobody runs any more, and the word where nobody looks after one that lives."""
     attended = is_held(run.path / "launcher.lock")
     if is_held(run.lock):
         if attended or not run.beat.exists():
             return []
-        number = read_note_of_engine(run).get("pid", "unknown")
+        number = about_engine(run).get("pid", "unknown")
         return [f"the engine (process {number}) runs without a launcher: {take_over(run.path)} goes on with it"]
     found = []
     if status is not None and status["ready"] == READY and not attended and not (run.path / "killed.json").exists():
