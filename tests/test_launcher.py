@@ -201,6 +201,8 @@ def test_positions_after_a_kill_are_the_brokers(run):
         (run.path / "killed.json").write_bytes(orjson.dumps({"left": left}))
         os.utime(run.path / "killed.json", (time.time() + 5,) * 2)
         assert summary(run, status, {}, [])["positions"] == len(left)
+        assert [text for text in troubles(run, status, {}) if "could not close" in text] == (
+            ["`kill` could not close NSE_EQ|A: run it again, or close them in the broker's app"] if left else [])
     (run.path / "killed.json").write_bytes(b"")             # a full disk
     assert summary(run, status, {}, [])["positions"] == 3
 

@@ -67,6 +67,8 @@ def _of_the_dead(run: RunDir, status: Any) -> list[str]:
     found = []
     if status is not None and status["ready"] == READY and not attended and not (run.path / "killed.json").exists():
         found.append(f"the engine (process {int(status['pid'])}) has died without an end of its journal")
+    if status is not None and (left := _left_by_kill(run, status)):
+        found.append(f"`kill` could not close {', '.join(sorted(left))}: run it again, or close them in the broker's app")
     if not is_held(run.path / "store.lock") and (rest := run.undrained()):
         found.append(rest_words(run, rest))
     return found
@@ -97,6 +99,7 @@ def _figures(run: RunDir, status: Any, store: dict[str, Any]) -> dict[str, Any]:
     names = ("updates", "frames", "candidates", "signals", "orders", "requests", "gaps", "late", "repeats", "rejected",
              "reconnects", "instruments", "positions", "epoch")
     out: dict[str, Any] = {name: int(status[name]) for name in names}
+    left = _left_by_kill(run, status)
     money = {name: int(status[name]) / 100 for name in ("realised", "charges", "open")}
     first = (int(status["first_update"]) - int(status["started"])) / 1e9 if status["first_update"] else None
     return out | money | {
@@ -105,15 +108,15 @@ def _figures(run: RunDir, status: Any, store: dict[str, Any]) -> dict[str, Any]:
         "net": round(money["realised"] + money["open"] - money["charges"], 2), "digest": f"{int(status['digest']):016x}",
         "tick_path_us": {n: int(status[n]) / 1000 for n in ("p50", "p99", "p999", "max")},
         "first_update_s": None if first is None else round(first, 2), "stored": store.get("stored", 0),
-        "store_trouble": store.get("trouble") or None} | _left_by_kill(run, status)
+        "store_trouble": store.get("trouble") or None} | ({} if left is None else {"positions": len(left)})
 
 
-def _left_by_kill(run: RunDir, status: Any) -> dict[str, Any]:
-    """What `kill` left of an engine it ended: the engine's own word of its positions is older."""
+def _left_by_kill(run: RunDir, status: Any) -> dict[str, int] | None:
+    """Key -> quantity of what `kill` could not close of an engine it has ended; None where it has ended none since the engine's
+    last sign of life, whose word of its positions is the newer one then."""
     try:
         report = orjson.loads((run.path / "killed.json").read_bytes())
-        if (run.path / "killed.json").stat().st_mtime_ns > int(status["heartbeat"]) and "left" in report:
-            return {"positions": len(report["left"])}
-    except (OSError, ValueError, TypeError):
-        pass
-    return {}
+        is_newer = (run.path / "killed.json").stat().st_mtime_ns > int(status["heartbeat"])
+        return dict(report["left"]) if is_newer else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
