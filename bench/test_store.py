@@ -11,8 +11,8 @@ from bench.conftest import BUDGETS, note
 from engine.config import Config
 from engine.market.instruments import shipped
 from engine.sim.market import SyntheticMarket
+from engine.trail.checked import capacity_of
 from engine.trail.embedded import Embedded
-from engine.trail.replay import capacity_of
 from engine.trail.rundir import RunDir
 from engine.trail.store import Store
 from engine.wiring import run_virtual

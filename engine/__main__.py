@@ -1,4 +1,5 @@
 """Command line: `python -m engine`, also installed as `spike`. Exit 0 success, 1 a failed check, 2 bad usage or configuration."""
+import contextlib
 import os
 import sys
 from importlib import import_module
@@ -18,8 +19,9 @@ from engine.market.master import MasterError
 from engine.sim.recorded import DataError
 from engine.trade.answers import BrokerError
 from engine.trade.login import LoginError, LoginRefused
-from engine.trail.replay import JournalError
-from engine.trail.rundir import RunError
+from engine.trail.checked import JournalError
+from engine.trail.resources import in_words
+from engine.trail.rundir import FolderError, RunError
 
 __all__ = ["examining", "learning", "looking", "main", "operating", "running", "screening"]
 
@@ -29,10 +31,10 @@ def main() -> None:
         app(standalone_mode=False)
     except typer.Exit as leave:
         sys.exit(leave.exit_code)
+    except (configuration.ConfigurationError, DataError, FolderError, JournalError, LoginError, MasterError) as error:
+        sys.exit(_say(error, 2))
     except (BrokerError, Failed, LoginRefused, LookupError, ModelRefused, RunError) as error:
         sys.exit(_say(error, 1))
-    except (configuration.ConfigurationError, DataError, JournalError, LoginError, MasterError) as error:
-        sys.exit(_say(error, 2))
     except typer.Abort:
         sys.exit(130)
     except Exception as error:
@@ -40,11 +42,12 @@ def main() -> None:
             sys.exit(_say(error.format_message(), 2))
         if os.environ.get("ENGINE_DEBUG"):
             raise
-        sys.exit(_say(f"{type(error).__name__}: {error}", 1))
+        sys.exit(_say(in_words(error), 1))
 
 
 def _say(error: object, code: int) -> int:
-    print(f"error: {error}", file=sys.stderr)
+    with contextlib.suppress(OSError):                     # the terminal may be gone, the disk full
+        print(f"error: {error}", file=sys.stderr, flush=True)
     return code
 
 

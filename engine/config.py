@@ -2,13 +2,17 @@
 
 Secrets never stand here: the token comes from ENGINE_TOKEN or a file of mode 600, and is never part of a record.
 """
+import errno
 import os
+import stat
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+FILE_MAX = 256 << 10
 
 
 class ConfigurationError(ValueError):
@@ -133,7 +137,7 @@ class Config(BaseSettings):
     def settings_customise_sources(cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
                                    env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
                                    file_secret_settings: PydanticBaseSettingsSource):
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, cls._file())
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _document(cls._file()))
 
     @classmethod
     def _file(cls) -> Path:
@@ -180,14 +184,40 @@ def load() -> Config:
     """The configuration in force; ConfigurationError names every wrong key."""
     path = Config._file()
     try:
-        if "ENGINE_CONFIG" in os.environ and not path.exists():
-            raise ConfigurationError(f"{path}: no such file; unset ENGINE_CONFIG to run with the defaults")
         _refuse_unknown_variables()
         return Config()
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors()]
         raise ConfigurationError(f"{path if path.exists() else 'ENGINE_ variables'}: " + "; ".join(lines)) from None
-    except tomllib.TOMLDecodeError as error:
+
+
+def _document(path: Path) -> dict[str, Any]:
+    """What the file says; empty without one. ConfigurationError for one that is named or there and cannot be read whole."""
+    if os.environ.get("ENGINE_CONFIG") == "":
+        raise ConfigurationError("ENGINE_CONFIG is empty: name a file, or unset it to run with engine.toml or the defaults")
+    if "ENGINE_CONFIG" not in os.environ and not os.path.lexists(path):
+        return {}
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)     # a FIFO without a writer must not hold us up
+    except OSError as error:
+        remedy = ("; unset ENGINE_CONFIG to run with the defaults" if "ENGINE_CONFIG" in os.environ
+                  else f"; it is a link to {os.readlink(path)}" if path.is_symlink() else "")
+        what = "no such file" if error.errno == errno.ENOENT else (error.strerror or "").lower()
+        raise ConfigurationError(f"{path}: {what}{remedy}") from None
+    try:
+        mode = os.fstat(fd).st_mode
+        if not stat.S_ISREG(mode):
+            raise ConfigurationError(f"{path} is {'a folder' if stat.S_ISDIR(mode) else 'no regular file'}: name a TOML file")
+        data = os.pread(fd, FILE_MAX + 1, 0)
+    finally:
+        os.close(fd)
+    if len(data) > FILE_MAX:
+        raise ConfigurationError(f"{path} is larger than {FILE_MAX >> 10} KiB: that is no configuration")
+    try:
+        return tomllib.loads(data.decode())
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
 
 

@@ -36,7 +36,9 @@ from engine.trade.bands import BandWatch
 from engine.trade.broker import BrokerError, clean, funds_of
 from engine.trade.outgoing import Outgoing
 from engine.trade.reconcile import READS, UNREADABLE, Reconciler
-from engine.trail.rundir import Lock, RunDir, RunError, account_lock, start_time
+from engine.trail.note import read_note
+from engine.trail.resources import SHARED, advice_for, in_words
+from engine.trail.rundir import Attendance, Lock, RunDir, RunError, account_lock, start_time
 from engine.wiring import (
     CLOSED,
     ENGINE_ID,
@@ -59,6 +61,8 @@ SEGMENT, MEMORY_CAP = 16 << 20, 512 << 20
 SWITCH_S = 0.0001
 """A thread that loads a model gives the interpreter back after so long; Python's own 5 ms are a hundred ticks."""
 SLICE = 32
+NO_FILTER = ("the filter is off: no model is active, so every candidate is refused; `python -m engine model list` shows what there "
+             "is, `model promote` lets one trade")
 
 
 @dataclass
@@ -118,7 +122,14 @@ class EngineProcess:
         self.screened: list[dict[str, Any]] = []
         self.order: list[str] = []                     # keys, the most liquid first
         self.factors: dict[str, float] = {}            # of names with a split or bonus since their history was fetched
-        self.warned = self.token_stop = False
+        self.warned = self.token_stop = self.drain_stop = False
+        self.drain = self.refusal = ""                 # what the store cannot do, why new models were refused; empty: nothing
+        self.attendance = Attendance(run)
+
+    @property
+    def _is_live(self) -> bool:
+        """Whether real money is at stake."""
+        return self.target.source != "sim" and not self.observe
 
     # ---- start ---------------------------------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -127,8 +138,6 @@ class EngineProcess:
         self.lock = account_lock(f"{self.target.account}@{self.target.base}")
         self.status = StatusBlock(self.run_dir.status, create=True)
         self.specs: list[Spec] = []
-        if not self.run_dir.engine.exists():               # a folder of the same name was removed: its memory is not ours
-            self.run_dir.empty_memory()
         self._introduce()                                  # before anything that may take long: `kill` must find us
         await self.rest.open()
         await self._probe()
@@ -282,6 +291,7 @@ class EngineProcess:
         """Writes down who this is, for `kill`: it must not need anything of a process that hangs."""
         note = {"pid": os.getpid(), "started": start_time(os.getpid()), "base": self.rest.base, "orders": self.rest.orders,
                 "account": self.target.account, "source": self.target.source, "engine": ENGINE_ID,
+                "live": self._is_live,
                 "specs": {s.key: (s.tick, s.freeze) for s in self.specs}}
         temporary = self.run_dir.engine.with_suffix(".new")
         temporary.write_bytes(orjson.dumps(note))
@@ -294,7 +304,7 @@ class EngineProcess:
                                    folders=(self.run_dir.journal,))
             return self.journal
         except OSError as error:
-            raise RunError(str(error)) from None
+            raise RunError(f"{in_words(error) if error.errno else error}: {advice_for(str(error), SHARED)}") from None
 
     # ---- life ----------------------------------------------------------------------------------------------------------
     async def run(self) -> None:
@@ -381,7 +391,7 @@ class EngineProcess:
                 self.core.feed(TIMER, self._now())
             self.journal.prepare()
             if self.journal.full and self.status.operator == 0:
-                self._note(f"the journal has no room ({self.journal.problem or 'the store does not drain it'}): entries stop")
+                self._note(self._no_room())
                 self.status.operator = 2
             if self.waiting:
                 self._input(*self.waiting.pop())
@@ -396,6 +406,20 @@ class EngineProcess:
                 answer = await self.rest.call(protocol.Request("GET", "/sim/clock"))
                 if self.core.frames == frames:
                     self.clock.hear(answer.sim_time, self.feed.is_up)
+    def _no_room(self) -> str:
+        return f"the journal has no room ({self.journal.problem or 'the store does not drain it'}): entries stop"
+
+    def _heed_store(self) -> None:
+        """While the journal cannot be made safe on disk nothing is entered; that stop ends with its cause, and no other does."""
+        self.drain = str(read_note(self.run_dir.store).get("drain") or "")
+        if self.drain and self.status.operator == 0:
+            self._note(self.drain)
+            self.status.operator, self.drain_stop = 2, True
+        elif not self.drain and self.drain_stop:
+            self.drain_stop = False
+            if self.status.operator == 2:
+                self._note("the journal is on disk again: entries go on")
+                self.status.operator = 0
 
     def _operator(self) -> None:
         """Takes over what an authorised process wrote into the status file."""
@@ -407,7 +431,8 @@ class EngineProcess:
             self.core.feed(OPERATOR, self._now(), row.tobytes())
 
     def _heed_launcher(self) -> None:
-        """Without a launcher's beat for 60 s nothing new is entered; positions stay protected."""
+        """Without a launcher's beat for 60 s nothing new is entered, positions stay protected; where no real money is at stake the
+        run ends after 10 s."""
         if time.monotonic() < self.heed_at:
             return
         self.heed_at = time.monotonic() + 1
@@ -417,10 +442,14 @@ class EngineProcess:
                 self.model_seen = changed
                 self._spawn(self._heed_models())
         self._heed_token()
-        with contextlib.suppress(OSError):
-            if time.time() - self.run_dir.beat.stat().st_mtime > SILENCE_S and self.status.operator == 0:
-                self._note("the launcher is silent: entries stop")
-                self.status.operator = 1
+        self._heed_store()
+        silence = self.attendance.silence()
+        if silence > Attendance.LOST_S and not self._is_live and not self.stopping.is_set():
+            self._note("the launcher is gone: the run ends, no real money is in it")
+            self.stopping.set()
+        elif silence > SILENCE_S and self.status.operator == 0:
+            self._note("the launcher is silent: entries stop")
+            self.status.operator = 1
 
     def _heed_token(self) -> None:
         """Tokens die at 03:30: a word ten minutes before. From then on nothing is entered until another is there."""
@@ -481,8 +510,10 @@ class EngineProcess:
         try:
             changes = await asyncio.to_thread(models.records, Path(self.config.models), 1 - self.config.signals.noise, was)
         except (ModelRefused, ValueError, KeyError, OSError) as error:
-            self._note(f"the new models were refused, the old ones stay: {error}")
+            self.refusal = f"the new models were refused, the old ones stay: {error}"
+            self._note(self.refusal)
             return
+        self.refusal = ""
         for needed, record in changes:
             self.core.models.update(needed)
             self.core.feed(MODEL, self._now(), record)
@@ -638,6 +669,12 @@ class EngineProcess:
             self._publish()
             await asyncio.sleep(STATUS_S)
 
+    def _troubles(self, is_last: bool) -> list[str]:
+        """What is wrong with this engine, in words. What is not drained at the end, the store and the launcher say."""
+        found = (self._no_room() if self.journal.full else "", "" if is_last else self.drain,
+                 NO_FILTER if self.core.scorer is None else "", self.refusal)
+        return [text for text in found if text]
+
     def _publish(self, ready: int = 1) -> None:
         core, v = self.core, self.status.values
         counts, money = core.counts(), core.money()
@@ -653,6 +690,8 @@ class EngineProcess:
             "digest": core.digest, "epoch": self.journal.epoch, "p50": p50, "p99": p99, "p999": p999, "max": worst,
             "order_p50": times[len(times) // 2], "order_max": times[-1], "first_update": self.first_update,
             "started": self.started, "journal_full": self.journal.full and ready != 2, "ready": ready,
+            "sequence": self.journal.seq, "filter": core.scorer is not None,
+            "trouble": "\n".join(self._troubles(ready == 2)).encode()[:600],
             **{n: counts[n] for n in ("updates", "frames", "rejected", "unknown", "candidates", "signals", "orders",
                                       "requests", "gaps", "late", "repeats", "records")},
             **{n: money[n] for n in ("equity", "available", "realised", "charges", "open", "exposure")},
@@ -667,7 +706,17 @@ def main(config: Config, run: RunDir, target: Target, seed: int, observe: bool) 
 
     async def life() -> None:
         process = EngineProcess(config, run, target, seed, observe)
-        await process.start()
+        try:
+            await process.start()
+        except UNREADABLE as error:
+            await process.rest.close()
+            if type(error).__module__.startswith(("engine.", "_ext.")):     # one of ours says what to do
+                raise
+            raise RunError(f"what the broker answered at the start was not understood ({in_words(error)[:200]}): run `python -m "
+                           "engine doctor`, then try again") from None
+        except BaseException:
+            await process.rest.close()
+            raise
         await process.run()
         if process.failure is not None:
             raise process.failure

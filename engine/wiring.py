@@ -19,6 +19,7 @@ from engine.signals import models
 from engine.sim.exchange import Exchange
 from engine.sim.virtual import VirtualRun
 from engine.trade.protocol import link_record
+from engine.trail.resources import ROOM, advice_for
 from engine.trail.rundir import RunDir, RunError
 
 START, INSTRUMENTS, PROFILE, BARS, LINK_RECORD, FUNDS_RECORD, MODEL, BOOT, UNIVERSE, CLOSED = 1, 2, 3, 4, 7, 10, 12, 13, 20, 129
@@ -84,10 +85,11 @@ def restore(folders: Sequence[Path], journal_of: Callable[[int], Journal], capac
     core = Core(verifier, capacity, config.ring_depth)
     core.models.update(models.load_models(Path(config.models)))
     core.replay(reader, verifier)
+    last = last_sequence(folders)                          # first: a damaged journal makes other decisions too
     if verifier.mismatched:
         raise RunError(f"the journal in {folders[0]} was written by another build or configuration: "
                        f"start a new run folder ({verifier.first_mismatch})")
-    journal = journal_of(last_sequence(folders))
+    journal = journal_of(last)
     for kind, now, payload in verifier.missing:
         journal.append(kind, now, payload)
     core.attach(journal)
@@ -130,7 +132,7 @@ def run_virtual(config: Config, source: Source, name: str, run: RunDir, seed: in
     try:
         journal = Journal(run.journal, VIRTUAL_SEGMENT, 1 << 50, prefix=run.reader() if has_journal else None)
     except OSError as error:
-        raise RunError(str(error)) from None
+        raise RunError(f"{error}: {advice_for(str(error), ROOM)}") from None
     core = Core(journal, max(len(source.specs), 1), config.ring_depth)
     first = sessions.epoch_ms(source.day) * 1_000_000
     funds = round(config.risk.account_size * 100)
@@ -151,7 +153,7 @@ def run_virtual(config: Config, source: Source, name: str, run: RunDir, seed: in
     took = time.perf_counter() - began
     if journal.diverged:
         raise RunError(f"{run.path} holds the journal of another run: use a new folder, or the same source and seed")
-    problem = journal.problem if journal.full else None
+    problem = f"{journal.problem}: {advice_for(journal.problem or '', ROOM)}" if journal.full else None
     journal.append(CLOSED, core.now, closing(core))
     journal.close()
     return report(core, exchange, name, source, seed, took) | {"run_dir": str(run.path), "problem": problem}

@@ -1,34 +1,79 @@
-"""What the core is told of the configuration: each setting in the core's unit, by hand."""
+"""A configuration that is named or there and cannot be read whole is refused; defaults are for where there is none."""
+import os
+import stat
+
 import pytest
 
 from engine import config
-
-S = 1_000_000_000
-RISK = {
-    "notional": 0.05, "leverage": 1.5, "daily_loss": 0.02, "symbol_exposure": 0.05, "sector_exposure": 0.10, "drawdown": 0.02,
-    "lpp": 0.03, "trail": 0.0, "atr_stop": 4.0, "atr_floor": 0.003, "cost_share": 1 / 3, "resend_move": 0.01,
-    "order_value": 100_000_000, "skew": 30_000, "streak_pause": 1800 * S, "fade": 60 * S, "feed_dead": 60 * S,
-    "settle_entry": 35 * S, "settle_exit": 15 * S, "losing_streak": 5, "symbol_per_minute": 2, "symbol_per_hour": 6,
-    "first_minute": 5, "expiry_days": 4, "policy": 0, "replace": 0, "futures": 0, "max_positions": 3, "per_minute": 10,
-    "per_hour": 60, "per_day": 200, "broker_second": 8, "broker_minute": 450, "broker_half_hour": 1900, "exit_reserve": 4,
-    "symbol_gap": 30 * S, "stale": 5 * S, "last_minute": 360, "last_minute_cas": 345, "protection": 0.001, "stop": 0.02,
-    "target": 0.04, "hold": 1800 * S, "entry_life": 5 * S, "flat_minute": 368, "flat_minute_cas": 353}
+from engine.config import FILE_MAX, ConfigurationError
 
 
-def test_the_limits_reach_the_core_in_its_units():
-    record = config.Config(models="").record()["risk"]
-    assert {name: record[name] for name in RISK} == pytest.approx(RISK)
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ENGINE_CONFIG", raising=False)
+    return tmp_path
 
 
-@pytest.mark.parametrize(("given", "name", "value"), [
-    ({"policy": "atr"}, "policy", 1), ({"exit_by": "cancel"}, "replace", 1), ({"vehicle": "future"}, "futures", 1),
-    ({"order_value": 123.45}, "order_value", 12_345), ({"hold_s": 0.5}, "hold", S // 2), ({"skew_s": 0.25}, "skew", 250)])
-def test_a_changed_limit_too(given, name, value):
-    assert config.Config(models="", risk=config.Risk(**given)).record()["risk"][name] == value
+def test_without_a_file_the_defaults_stand():
+    assert config.load().risk.stop == 0.02
 
 
-def test_arm_b_has_what_was_given_and_no_more():
-    ab = config.Config(models="", ab=config.Comparison(share=0.5, strength=0.7, opposing_s=12)).record()["ab"]
-    assert ab == {"share": 0.5, "signals": {"strength": 0.7, "opposing_ms": 12_000}}
-    assert config.Config(models="").record()["ab"] == {"share": 0.0, "signals": {}}
-    assert config.Config(models="", signals=config.Signals(noise=0.6)).record()["signals"]["min_score"] == pytest.approx(0.4)
+def test_a_file_is_read_by_its_own_name_or_the_one_given(here, monkeypatch):
+    (here / "engine.toml").write_text("[risk]\nstop = 0.03\n")
+    assert config.load().risk.stop == 0.03
+    (here / "other").write_text("[risk]\nstop = 0.04\n")
+    monkeypatch.setenv("ENGINE_CONFIG", "other")
+    assert config.load().risk.stop == 0.04
+    monkeypatch.setenv("ENGINE_RISK__STOP", "0.05")         # a variable is stronger than the file
+    assert config.load().risk.stop == 0.05
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+@pytest.mark.parametrize(("make", "words"), [
+    (lambda path: path.mkdir(), "is a folder"),
+    (lambda path: path.symlink_to("nowhere"), "no such file"),
+    (lambda path: path.symlink_to(path.name), "symbolic links"),
+    (os.mkfifo, "no regular file"),
+    (lambda path: path.symlink_to("/dev/zero"), "no regular file"),
+    (lambda path: path.write_bytes(b"[risk]\nstop = 0.03 # \xe9\n"), "is not UTF-8"),
+    (lambda path: path.write_bytes("[risk]\nstop = 0.03\n".encode("utf-16")), "is not UTF-8"),
+    (lambda path: path.write_bytes(b"# " + b"x" * FILE_MAX), "is larger than"),
+    (lambda path: path.write_text("a = " + "[" * 100_000), "not valid TOML"),
+    (lambda path: path.write_bytes(bytes(100)), "not valid TOML"),
+], ids=["folder", "dangling", "loop", "pipe", "device", "latin-1", "utf-16", "huge", "deep", "zeros"])
+def test_what_cannot_be_read_whole_is_refused(here, monkeypatch, make, words, is_named):
+    path = here / ("named" if is_named else "engine.toml")
+    make(path)
+    if is_named:
+        monkeypatch.setenv("ENGINE_CONFIG", str(path))
+    with pytest.raises(ConfigurationError, match=words) as refused:
+        config.load()
+    assert path.name in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_an_unreadable_one_is_refused(here, monkeypatch):
+    (here / "engine.toml").write_text("[risk]\nstop = 0.03\n")
+    (here / "engine.toml").chmod(0)
+    if os.geteuid() == 0:                                   # root reads everything: refuse as the kernel would
+        monkeypatch.setattr("engine.config.os.open", _refuse)
+    with pytest.raises(ConfigurationError, match=r"engine\.toml: permission denied"):
+        config.load()
+
+
+def _refuse(path, flags):
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+@pytest.mark.parametrize(("name", "words"), [("", "ENGINE_CONFIG is empty"), ("none/x.toml", "no such file"), (
+    "x" * 5000, "name too long")])
+def test_a_name_that_leads_nowhere_is_refused(monkeypatch, name, words):
+    monkeypatch.setenv("ENGINE_CONFIG", name)
+    with pytest.raises(ConfigurationError, match=words):
+        config.load()
+
+
+def test_a_link_to_a_file_is_a_file(here):
+    (here / "real").write_text("[risk]\nstop = 0.03\n")
+    (here / "engine.toml").symlink_to("real")
+    assert config.load().risk.stop == 0.03 and stat.S_ISLNK((here / "engine.toml").lstat().st_mode)

@@ -49,7 +49,9 @@ cdef class Reader:
     cdef readonly list folders
     cdef readonly object current        # name of the segment being read
     cdef readonly int64_t corrupt       # records or tails that fail their checksum
-    cdef readonly str problem           # the first of them in words
+    cdef readonly uint64_t missing      # records whose numbers were passed over
+    cdef readonly uint64_t last         # number of the last record read
+    cdef readonly str problem           # the first that is corrupt or missing, in words
     cdef object view, before            # mappings: of the segment being read and of the one before it
     cdef const uint8_t* base
     cdef uint64_t size

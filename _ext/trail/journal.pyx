@@ -108,7 +108,7 @@ cdef class Journal(Trail):
         self.prefix = prefix
         self.seq = first_seq
         if self._map(0, &self.base, MAP_POPULATE) != 0:        # the first segment's pages are touched before the first tick
-            raise OSError(f"journal: {self.problem}. Free space in {folder}, or point `run_dir` elsewhere")
+            raise OSError(self.problem)
         self._begin()
         self.used = sizeof(SegmentHead)
 
@@ -266,8 +266,9 @@ cdef class Journal(Trail):
 cdef class Reader:
     """Reads the records of a journal in order; `folders` are searched for each segment in turn (memory, then disk).
 
-    A record that fails its checksum is counted in `corrupt` and left out; `problem` names the first. At the end of
-    what is written `next` gives NULL, and may give more later: a live journal can be followed.
+    A record that fails its checksum is counted in `corrupt` and left out, one whose number is passed over in `missing`;
+    `problem` names the first. At the end of what is written `next` gives NULL, and may give more later: a live journal can be
+    followed.
     """
 
     def __init__(self, *folders):
@@ -342,6 +343,10 @@ cdef class Reader:
             if head.check != record_check(head.type, head.seq, head.now, <uint8_t*>head + sizeof(RecordHead), head.size):
                 self._note(f"{self.current} at byte {self.used - length}: record {head.seq} fails its checksum")
                 continue
+            if head.seq > self.last + 1:
+                self.missing += head.seq - self.last - 1
+                self.problem = self.problem or f"records {self.last + 1:,} to {head.seq - 1:,} are missing before {self.current}"
+            self.last = head.seq
             return head
 
     cdef RecordHead* peek(self) except? NULL:
@@ -367,6 +372,11 @@ cdef class Reader:
     def __iter__(self):
         while (record := self.read()) is not None:
             yield record
+
+    def skim(self):
+        """Reads on to the end of what is written, for `corrupt`, `missing` and `last` alone."""
+        while self.next() != NULL:
+            pass
 
     @property
     def position(self):

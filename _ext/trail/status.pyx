@@ -27,8 +27,10 @@ STATUS = np.dtype([
     ("reconnects", "<i8"), ("instruments", "<i8"), ("records", "<i8"), ("digest", "<u8"), ("epoch", "<i8"),
     ("p50", "<i8"), ("p99", "<i8"), ("p999", "<i8"), ("max", "<i8"), ("order_p50", "<i8"), ("order_max", "<i8"),
     ("equity", "<i8"), ("available", "<i8"), ("realised", "<i8"), ("charges", "<i8"), ("open", "<i8"), ("exposure", "<i8"),
-    ("first_update", "<i8"), ("started", "<i8"), ("journal_full", "<i8"), ("ready", "<i8")])
-"""Times ns since 1970, money paise, latencies ns inside the frame callback (order_*: ms x 1e6 round trip)."""
+    ("first_update", "<i8"), ("started", "<i8"), ("journal_full", "<i8"), ("ready", "<i8"),
+    ("sequence", "<i8"), ("filter", "<i8"), ("trouble", "S600")])
+"""Times ns since 1970, money paise, latencies ns inside the frame callback (order_*: ms x 1e6 round trip). `sequence`: number of
+the last record journaled; `filter`: whether a model trades; `trouble`: what is wrong, a line each, in words."""
 
 cdef enum:
     HEAD = 8

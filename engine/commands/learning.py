@@ -7,7 +7,8 @@ import orjson
 import typer
 
 from engine import config as configuration
-from engine.commands.options import Failed, Json, Run, app, run_of, show
+from engine.commands.options import Failed, Json, Run, app, fail_where, run_of, show
+from engine.trail.checked import survey
 
 command = typer.Typer(invoke_without_command=True, help="Learn the noise filter, make its data, judge it.")
 app.add_typer(command, name="train")
@@ -119,6 +120,7 @@ def _dataset(source: str, out: Path, data: Path | None, run_dir: Path | None, da
         if data is None:
             ticks, kind = _store(run_dir, lambda client: stored.ticks(client, day)), "store"
         elif (data / "journal").is_dir():
+            fail_where(survey(data))
             ticks, kind = recorded.from_run(data / "journal"), "live"
         else:
             ticks = recorded.load(data, day)

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from engine import config as configuration
-from engine.commands.options import Failed, Json, Run, app, run_of, show, token_for
+from engine.commands.options import Failed, Json, Run, app, fail_where, run_of, show, token_for
+from engine.trail.checked import JournalError, damage_of, reader_of, survey
 from engine.trail.rundir import RunDir
 
 
@@ -19,8 +20,10 @@ def evening(run_dir: Run = None, compare: Annotated[bool, typer.Option(help="wit
     from engine.watch import evening as work
 
     folder = run_of(run_dir)
-    done = work.read_day(folder.memory, folder.journal)
-    document = work.summary(done)
+    reader = reader_of(folder.path)
+    done = work.read_day(reader)
+    damage = damage_of(folder.path, reader)
+    document = work.summary(done) | {"problem": damage}
     if compare:
         target = target_of(folder)
 
@@ -44,6 +47,7 @@ def evening(run_dir: Run = None, compare: Annotated[bool, typer.Option(help="wit
             print(f"order {row['order']} {row['symbol']}: {row['what']} ours {row['ours']}, broker {row['broker']}")
         if compare and not document["differences"]:
             print("every fill and every charge agrees with the broker's, to the paisa")
+    fail_where(damage)
     if document.get("differences"):
         raise Failed(f"{len(document['differences'])} differences from the broker")
 
@@ -55,16 +59,16 @@ def replay(journal: Annotated[Path | None, typer.Argument(help="run folder or jo
     from engine.trail.replay import replay as work
 
     settings = configuration.load()
-    document = work(journal if journal is not None else RunDir.latest(), Path(settings.models))
+    document = work(journal if journal is not None else run_of(None).path, Path(settings.models))
     if json:
         show(document)
     else:
         print(f"{document['updates']:,} updates in {document['seconds']} s ({document['updates_per_s']:,}/s), "
               f"{document['candidates']} candidates, {document['intents']} intents, {document['matched']} decisions the same, "
-              f"{document['mismatched']} different, {document['corrupt']} corrupt records")
+              f"{document['mismatched']} different, {document['corrupt']} corrupt records, {document['lost']} missing")
         print(f"digest {document['digest']}, {'IDENTICAL' if document['identical'] else 'NOT IDENTICAL'}")
     if not document["identical"]:
-        raise Failed(document["first_mismatch"] or document["problem"] or "the digests differ")
+        raise Failed(document["problem"] or document["first_mismatch"] or "the digests differ")
 
 
 @app.command()
@@ -75,19 +79,27 @@ def explain(number: int, run_dir: Run = None, json: Json = False,
     from engine.watch.explain import explain as work
 
     folder = run_of(run_dir).path
+    damage = survey(folder)
     if order:
         found = candidate_of(folder, number)
         if found is None:
+            fail_where(damage)
             raise Failed(f"there is no order {number} in this run: `python -m engine query \"SELECT id, event FROM orders\"`")
         number = found
     document = work(folder, number)
     if document is None:
+        fail_where(damage)
         raise Failed(f"there is no candidate {number} in this run: `python -m engine query \"SELECT id, reason FROM signals\"`")
     document["against_training"] = against_training(document, Path(configuration.load().models))
     if json:
-        show(document)
-        return
-    print(f"candidate {number}: {document['symbol']} at {document['time']}, verdict {document['verdict']} "
+        show(document | {"problem": damage})
+    else:
+        _show_chain(document)
+    fail_where(damage)
+
+
+def _show_chain(document: dict[str, Any]) -> None:
+    print(f"candidate {document['candidate']}: {document['symbol']} at {document['time']}, verdict {document['verdict']} "
           f"({document['measured']:.4g} against {document['limit']:.4g})")
     for name in ("tick", "statistics", "features"):
         print(f"  {name}: " + ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in document[name].items()))
@@ -111,14 +123,18 @@ def gaps(run_dir: Run = None, names: Annotated[bool, typer.Option("--names", hel
     """The ledger of what was missing from the feed: links, stalls, late deliveries, the clocks' difference; what was filled."""
     from engine.watch.ledger import rows_of
 
-    rows, counts = rows_of(run_of(run_dir))
+    folder = run_of(run_dir)
+    reader = reader_of(folder.path)
+    rows, counts = rows_of(reader)
+    damage = damage_of(folder.path, reader)
     shown = rows if names else [row for row in rows if row["name"] == "feed"]
     if json:
-        show({"counts": counts, "rows": shown})
-        return
-    for row in shown:
-        print(f"{row['begin']}  {row['name']:<12} {row['kind']:<9} {row['seconds']:>8.1f} s  {row['measured']:.4g}")
-    print(", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items())) or "nothing was missing")
+        show({"counts": counts, "rows": shown, "problem": damage})
+    else:
+        for row in shown:
+            print(f"{row['begin']}  {row['name']:<12} {row['kind']:<9} {row['seconds']:>8.1f} s  {row['measured']:.4g}")
+        print(", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items())) or "nothing was missing from the feed")
+    fail_where(damage)
 
 
 @app.command()
@@ -126,7 +142,8 @@ def query(sql: str, run_dir: Run = None, json: Json = False) -> None:
     """Ask the run's ClickHouse, while it runs or afterwards. Read-only."""
     from engine.trail.sidecar import client_of
 
-    with client_of(configuration.load(), run_of(run_dir)) as client:
+    folder = run_of(run_dir)
+    with client_of(configuration.load(), folder) as client:
         try:
             result = client.query(sql)
         except Exception as error:
@@ -134,14 +151,15 @@ def query(sql: str, run_dir: Run = None, json: Json = False) -> None:
         names, rows = result.column_names, result.result_rows
     if json:
         show([dict(zip(names, map(_plain, row), strict=True)) for row in rows])
-        return
-    from rich.console import Console
-    from rich.table import Table
+    else:
+        from rich.console import Console
+        from rich.table import Table
 
-    table = Table(*names)
-    for row in rows:
-        table.add_row(*map(str, row))
-    Console().print(table)
+        table = Table(*names)
+        for row in rows:
+            table.add_row(*map(str, row))
+        Console().print(table)
+    fail_where(survey(folder.path))                        # the tables are filled from it
 
 
 def _plain(value: Any) -> Any:
@@ -150,13 +168,31 @@ def _plain(value: Any) -> Any:
 
 @app.command()
 def status(run_dir: Run = None, json: Json = False) -> None:
-    """Vital signs of a run."""
-    from engine.launcher import Launcher, is_running
+    """Vital signs of a run, and all that is wrong with it."""
+    from engine.launcher import is_running
+    from engine.watch.signs import summary, troubles, vital_signs
 
     folder = run_of(run_dir)
-    document = Launcher(folder, "").summary() | {"running": is_running(folder)}
+    signs, is_alive = vital_signs(folder), is_running(folder)
+    wrong = troubles(folder, *signs)
+    if not is_alive and (damage := _damage(folder)) and damage not in wrong:
+        wrong.append(damage)
+    document = summary(folder, *signs, wrong) | {"running": is_alive}
     if json:
         show(document)
     else:
         for name, value in document.items():
-            print(f"{name:>16}  {value}")
+            if name != "troubles":
+                print(f"{name:>16}  {value}")
+        for text in wrong:
+            print(f"TROUBLE: {text}")
+    if wrong:
+        raise Failed(wrong[0])
+
+
+def _damage(folder: RunDir) -> str | None:
+    """What is missing from a journal; None where there is none, as of a run that is just beginning."""
+    try:
+        return survey(folder.path)
+    except JournalError:
+        return None

@@ -10,11 +10,11 @@ import typer
 
 from engine import config as configuration
 from engine.commands.looking import evening
-from engine.commands.options import Failed, Json, Run, app, run_of, show, token_for
-from engine.commands.running import closing_words, confirmed, run_upstox
+from engine.commands.options import Failed, Flatten, Json, LeaveStops, Run, app, ending_of, run_of, show, token_for
+from engine.commands.running import Opening, closing_words, confirmed, run_upstox
 from engine.market.master import MasterError
 from engine.trade import login as logins
-from engine.trail.rundir import RunDir, RunError, new_run
+from engine.trail.rundir import RunError
 
 
 @app.command()
@@ -48,15 +48,18 @@ def _consented(phone: bool = False, user: str = "") -> logins.Token:
 
 @app.command()
 def day(json: Json = False, live: Annotated[bool, typer.Option("--live", help="REAL ORDERS")] = False,
-        forever: Annotated[bool, typer.Option("--forever", help="day after day, until stopped")] = False) -> None:
+        forever: Annotated[bool, typer.Option("--forever", help="day after day, until stopped")] = False,
+        flatten: Flatten = False, leave_stops: LeaveStops = False) -> None:
     """The morning in one command: is there a session, log in, doctor, run until the close, the evening's account."""
     if live and forever and not confirmed("every trading day from now on"):
         raise Failed("not confirmed; no order was sent")
+    ending = ending_of(flatten, leave_stops)
     while True:
         if forever:
             _rest()
         try:
-            told_to_stop = _trading_day(json, live, may_ask=not forever, is_confirmed=forever)
+            told_to_stop = _trading_day(json, live, may_ask=not forever, is_confirmed=forever,
+                                        ending=ending)
         except (Failed, RunError, MasterError, ValueError) as error:
             if not forever:
                 raise
@@ -118,7 +121,7 @@ def _token(may_ask: bool) -> logins.Token:
             time.sleep(15)
 
 
-def _trading_day(json: bool, live: bool, may_ask: bool, is_confirmed: bool) -> bool:
+def _trading_day(json: bool, live: bool, may_ask: bool, is_confirmed: bool, ending: str) -> bool:
     """One session from now to its close and the account of it, nothing where there is none today; whether a signal ended it."""
     from engine.market import calendar
     from engine.market.sessions import IST
@@ -149,12 +152,12 @@ def _trading_day(json: bool, live: bool, may_ask: bool, is_confirmed: bool) -> b
     if now >= close:
         print("the market has closed")
         return False
-    folder = RunDir(new_run())
-    document = run_upstox(configuration.load(), folder, (close - now).total_seconds(), live, True, json, is_confirmed)
+    document = run_upstox(configuration.load(), Opening(None), (close - now).total_seconds(), live, True, json, is_confirmed,
+                          ending)
     closing_words(document)
     if document.get("problem"):
         raise Failed(document["problem"])
-    evening(folder.path)
+    evening(Path(document["run_dir"]))
     return bool(document.get("told_to_stop"))
 
 

@@ -7,11 +7,22 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from engine.trail.checked import survey
 from engine.trail.rundir import RunDir
 
 app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False,
                   help="A deterministic, explainable trading engine for NSE F&O stocks.")
-Run = Annotated[Path | None, typer.Option("--run-dir", help="folder of the run; by default the latest, or a new one")]
+
+
+def _folder(text: str) -> Path:
+    """An empty name would mean the folder one happens to be in."""
+    if isinstance(text, str) and not text.strip():
+        raise typer.BadParameter("an empty name: write the folder of a run, or leave --run-dir away")
+    return Path(text)
+
+
+Run = Annotated[Path | None, typer.Option("--run-dir", parser=_folder, metavar="DIR",
+                                          help="folder of the run; by default the latest, or a new one")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document and nothing else")]
 DEFAULT_DAY = dt.date(2026, 9, 1)
 
@@ -50,7 +61,25 @@ def show(document: Any) -> None:
 
 
 def run_of(path: Path | None) -> RunDir:
-    return RunDir(path if path is not None else RunDir.latest())
+    """The run that a command looks at: one that is there. Nothing is made."""
+    return RunDir.existing(path if path is not None else RunDir.latest())
+
+
+Flatten = Annotated[bool, typer.Option("--flatten", help="--live: at the end close every position")]
+LeaveStops = Annotated[bool, typer.Option("--leave-stops", help="--live: at the end leave positions with their stops")]
+
+
+def ending_of(flatten: bool, leave_stops: bool) -> str:
+    """What becomes of the positions of a live run when it ends; empty: that is asked then."""
+    if flatten and leave_stops:
+        raise typer.BadParameter("--flatten or --leave-stops, not both")
+    return "flatten" if flatten else "leave-stops" if leave_stops else ""
+
+
+def fail_where(damage: str | None) -> None:
+    """A journal that is not whole fails the command that has said what it could of it."""
+    if damage:
+        raise Failed(damage)
 
 
 def token_for(source: str) -> str:
@@ -80,6 +109,7 @@ def source_of(data: Path | None, seed: int, day: dt.date | None, names: int, min
     from engine.sim.market import SyntheticMarket
 
     if data is not None and (data / "journal").is_dir():
+        fail_where(survey(data))                           # half a market must not pass for one
         return recorded.Journaled(data / "journal")
     if data is not None:
         return recorded.load(data, day)

@@ -14,9 +14,26 @@ import typer
 from _ext.wiring import Core
 from engine import config as configuration
 from engine.commands.examining import examine, show_checks
-from engine.commands.options import Failed, Json, Run, app, mood_of, run_of, seconds_of, show, source_of, speed_of, token_for
+from engine.commands.options import (
+    Failed,
+    Flatten,
+    Json,
+    LeaveStops,
+    Run,
+    app,
+    ending_of,
+    mood_of,
+    run_of,
+    seconds_of,
+    show,
+    source_of,
+    speed_of,
+    token_for,
+)
 from engine.launcher import Launcher, launcher_lock, wait_for
-from engine.trail.rundir import Lock, RunDir, RunError, mark_latest, new_run
+from engine.trail.resources import in_words
+from engine.trail.rundir import Attendance, Lock, RunDir, RunError, mark_latest, new_run
+from engine.watch.signs import about_engine, is_alive, take_over
 from engine.watch.view import speeds
 
 
@@ -30,7 +47,7 @@ def default(context: typer.Context) -> None:
 def run(source: Annotated[str, typer.Option(help="sim (no account needed) or upstox")] = "sim",
         data: Annotated[Path | None, typer.Option(help="folder of recorded ticks instead of the synthetic market")] = None,
         speed: Annotated[str, typer.Option(help="market seconds a second, up to 50 and what the machine can do, or max")] = "10",
-        for_: Annotated[str | None, typer.Option("--for", help="stop after this wall time, such as 60s")] = None,
+        for_: Annotated[str | None, typer.Option("--for", help="stop so long after the engine is ready: wall time, as 60s")] = None,
         run_dir: Run = None, seed: Annotated[int, typer.Option(help="of the synthetic market")] = 3,
         day: Annotated[str | None, typer.Option(help="trading day, YYYY-MM-DD")] = None,
         names: Annotated[int, typer.Option(help="names of the synthetic market, up to 208")] = 208,
@@ -40,7 +57,9 @@ def run(source: Annotated[str, typer.Option(help="sim (no account needed) or ups
         mood: Annotated[str, typer.Option(help="of the synthetic market: normal, or lively with moves four times as large")] = "",
         observe: Annotated[bool, typer.Option(help="decide, send nothing")] = False,
         live: Annotated[bool, typer.Option("--live", help="REAL ORDERS: needs a passing doctor and a typed word")] = False,
-        store: Annotated[bool, typer.Option("--store/--no-store", help="fill ClickHouse")] = True, json: Json = False) -> None:
+        store: Annotated[bool, typer.Option("--store/--no-store", help="fill ClickHouse")] = True, json: Json = False,
+        flatten: Flatten = False, leave_stops: LeaveStops = False,
+        unlisted: Annotated[bool, typer.Option("--unlisted", hidden=True, help="leave runs/latest as it is")] = False) -> None:
     """Run the engine: paper trading on a simulated or recorded market, everything journaled and stored."""
     settings = configuration.load()
     factor, seconds = speed_of(speed), seconds_of(for_) if for_ else None
@@ -48,16 +67,17 @@ def run(source: Annotated[str, typer.Option(help="sim (no account needed) or ups
         raise typer.BadParameter(f"--source {source}: sim or upstox")
     if live and source != "upstox":
         raise typer.BadParameter("--live trades money: it needs --source upstox")
+    ending = ending_of(flatten, leave_stops)
     date = dt.date.fromisoformat(day) if day else None
-    folder = RunDir(run_dir if run_dir is not None else new_run())
-    mark_latest(folder.path)
+    opened = Opening(run_dir, is_listed=not unlisted)
     if source == "upstox":
-        document = run_upstox(settings, folder, seconds, live, store, json)
+        document = run_upstox(settings, opened, seconds, live, store, json, ending=ending)
     elif factor is None:
-        document = run_max(settings, folder, source_of(data, seed, date, names, minutes, mood or "normal", contracts), data, seed,
-                           seconds, store, json)
+        market_of = source_of(data, seed, date, names, minutes, mood or "normal", contracts)
+        document = run_max(settings, opened(), market_of, data, seed, seconds, store, json)
     else:
-        document = run_live(settings, folder, data, seed, date, names, start, factor, seconds, observe, store, json,
+        mood_of(mood or "lively")
+        document = run_live(settings, opened(), data, seed, date, names, start, factor, seconds, observe, store, json,
                             mood or "lively", contracts)
     if json:
         show(document)
@@ -67,12 +87,35 @@ def run(source: Annotated[str, typer.Option(help="sim (no account needed) or ups
         raise Failed(document["problem"])
 
 
+class Opening:
+    """The folder of a run, made when it begins and not before: what is refused leaves no empty folder, and `latest` as it was."""
+
+    def __init__(self, path: Path | None, is_listed: bool = True):
+        self.path, self.is_listed = path, is_listed
+
+    def __call__(self) -> RunDir:
+        folder = RunDir.new(self.path if self.path is not None else new_run())
+        if self.is_listed:
+            mark_latest(folder.path)
+        return folder
+
+    def living(self) -> RunDir | None:
+        """The latest run where its engine still runs and no other is asked for: it is gone on with."""
+        if self.path is not None:
+            return None
+        with contextlib.suppress(RunError):
+            latest = RunDir.existing(RunDir.latest())
+            if is_alive(latest) and about_engine(latest).get("source") == "upstox":
+                return latest
+        return None
+
+
 def run_max(settings: Any, folder: RunDir, market: Any, data: Path | None, seed: int, seconds: float | None, store: bool,
             json: bool) -> dict[str, Any]:
     """As fast as it goes, in this process, on virtual time; the store follows in its own."""
     from engine.wiring import run_virtual
 
-    lock = Lock(folder.path / "lock", f"run folder {folder.path}")
+    lock = Lock(folder.lock, f"run folder {folder.path}")
     launcher = Launcher(folder, "", quiet=True)
     child = launcher.add("store", "store", "--run-dir", str(folder.path), "--once") if store else None
     told = [time.monotonic()]
@@ -95,7 +138,7 @@ def run_max(settings: Any, folder: RunDir, market: Any, data: Path | None, seed:
             _, state = launcher.read()
             document |= {"stored": state.get("stored", 0)}
             if child.process.returncode:
-                document["problem"] = document["problem"] or f"store: {launcher.tail(child)}"
+                document["problem"] = document["problem"] or f"store: {child.last_words()}"
     except BaseException:
         launcher.stop()
         raise
@@ -108,19 +151,19 @@ def run_live(settings: Any, folder: RunDir, data: Path | None, seed: int, day: d
     """In real time (or `factor` times it): sim, engine, store and logs as processes, the view in this one."""
     lock = launcher_lock(folder)
     market = f"recorded {data}" if data else f"SIMULATED market ({mood} day), x{factor:g}, paper money"
-    mood_of(mood)
     launcher = Launcher(folder, f"spike · {market} · {folder.path}", quiet=json)
     address = folder.path / "sim.address"
     with attended(launcher, lock, seconds, store):
         launched = ["--speed", str(factor), "--seed", str(seed), "--names", str(names), "--start", start, "--address-file",
-                    str(address), "--state-file", str(folder.path / "sim.json"), "--mood", mood, "--contracts", str(contracts),
+                    str(address), "--state-file", str(folder.market), "--mood", mood, "--contracts", str(contracts),
+                    "--attend", str(folder.path),
                     *(["--data", str(data)] if data is not None else []), *(["--day", day.isoformat()] if day is not None else [])]
         if not launcher.lives("sim"):
             if folder.reader().read() is not None:
                 raise RunError(f"the simulated market of {folder.path} has ended, its positions with it: start a new run, or "
                                "look at this one with replay, query and explain")
             address.unlink(missing_ok=True)
-            (folder.path / "sim.json").unlink(missing_ok=True)
+            folder.market.unlink(missing_ok=True)
         sim = launcher.add("sim", "sim", *launched)        # or the one a launcher that died has left
         base = wait_for(address, launcher, sim)
         sim.command += ["--port", base.rsplit(":", 1)[-1]]     # should it die, it comes back where the engine looks for it
@@ -130,9 +173,9 @@ def run_live(settings: Any, folder: RunDir, data: Path | None, seed: int, day: d
     return launcher.summary()
 
 
-def run_upstox(settings: Any, folder: RunDir, seconds: float | None, live: bool, store: bool, json: bool,
-               is_confirmed: bool = False) -> dict[str, Any]:
-    """The broker's feed. Without `live` it decides and sends nothing."""
+def run_upstox(settings: Any, opening: "Opening", seconds: float | None, live: bool, store: bool, json: bool,
+               is_confirmed: bool = False, ending: str = "") -> dict[str, Any]:
+    """The broker's feed. Without `live` it decides and sends nothing. `ending`: what becomes of positions when a live run ends."""
     from engine.trade.rollout import STEPS
 
     step = STEPS[settings.rollout.step - 1]
@@ -146,9 +189,18 @@ def run_upstox(settings: Any, folder: RunDir, seconds: float | None, live: bool,
             raise Failed("not confirmed; no order was sent")
     else:
         token_for("upstox")
+    folder = opening.living()
+    if folder is not None:
+        same = bool(about_engine(folder).get("live")) == live
+        words = f"the engine of {folder.path} (process {about_engine(folder)['pid']}) still runs"
+        if not same:
+            raise Failed(f"{words}, and is another kind of run than this: {take_over(folder.path)} as it was started, or "
+                         f"`python -m engine kill --run-dir {folder.path}`")
+        print(f"{words}: going on with it", file=sys.stderr)
+    folder = folder or opening()
     lock = launcher_lock(folder)
     words = "REAL ORDERS" if live else "observing: nothing is sent"
-    launcher = Launcher(folder, f"spike · UPSTOX, {words} · {folder.path}", quiet=json)
+    launcher = Launcher(folder, f"spike · UPSTOX, {words} · {folder.path}", quiet=json, is_live=live, ending=ending)
     with attended(launcher, lock, seconds, store):
         launcher.is_observing = not live
         launcher.add("engine", "engine", "--source", "upstox", "--run-dir", str(folder.path), *([] if live else ["--observe"]))
@@ -165,24 +217,31 @@ def attended(launcher: Launcher, lock: Lock, seconds: float | None, store: bool)
     """The block starts an engine; store and logs join it and all are watched over until told to stop. Whatever happens, every
     process ends, and a RunError becomes the run's problem."""
     folder = str(launcher.run_dir.path)
-    try:
-        yield
-        launcher.add("store", "store", "--run-dir", folder, *([] if store else ["--drain-only"]))
-        launcher.add("logs", "logs", "--run-dir", folder)
-        launcher.loop(seconds)
-    except RunError as error:
-        launcher.failure = str(error)
-    finally:
-        launcher.stop()
-        lock.release()
+    with launcher.heeding():
+        try:
+            launcher.beat()
+            yield
+            launcher.add("store", "store", "--run-dir", folder, *([] if store else ["--drain-only"]))
+            launcher.add("logs", "logs", "--run-dir", folder)
+            launcher.loop(seconds)
+        except (OSError, MemoryError) as error:
+            launcher.failure = launcher.failure or in_words(error)
+        except RunError as error:
+            launcher.failure = launcher.failure or str(error)
+        finally:
+            launcher.stop()
+            lock.release()
 
 
 def closing_words(d: dict[str, Any]) -> None:
     """The summary a person reads at the end."""
-    if d.get("problem"):
+    for text in d.get("troubles", []):
+        print(f"TROUBLE: {text}")
+    if "updates" not in d:
         return
     print(f"\n{d['updates']:,} updates of {d['instruments']} instruments: {d['candidates']} candidates, {d['signals']} signals, "
-          f"{d['orders']} orders; {d.get('stored', 0):,} ticks in ClickHouse")
+          f"{d['orders']} orders; {d.get('stored', 0):,} ticks in ClickHouse" + (
+              "; the filter was OFF" if d.get("filter") == "OFF" else ""))
     print(f"net Rs {d['net']:+,.2f} (realised {d['realised']:+,.2f}, open {d['open']:+,.2f}, charges {d['charges']:,.2f}), "
           "paper money")
     if (market := d.get("market")) is not None and market["reached_in_all"] < 0.95 * market["asked"]:
@@ -216,7 +275,8 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
         allow_host: Annotated[list[str] | None, typer.Option(help=(
             "a name the sim may be called by besides localhost and --host, such as one of a container; once for each"))] = None,
         address_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
-        state_file: Annotated[Path | None, typer.Option(hidden=True)] = None) -> None:
+        state_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
+        attend: Annotated[Path | None, typer.Option(hidden=True, help="end with the run of this folder")] = None) -> None:
     """Serve a local Upstox: feed V3, orders v3, funds, positions, portfolio stream, candles. Token: demo.
 
     The market's day begins with the first subscription, order or look at prices. Where the machine is too slow for --speed the
@@ -228,7 +288,7 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
     from engine.market.sessions import epoch_ms, minute_of_session
     from engine.sim.exchange import Exchange
     from engine.sim.faults import Line
-    from engine.sim.server import SimServer, attend
+    from engine.sim.server import SimServer, serve_until
 
     factor = speed_of(speed) or 50.0
     settings = configuration.load()
@@ -256,7 +316,8 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
         else:
             print(f"sim of {len(market.specs)} instruments, {market.day}, x{factor:g}, at http://{host}:{bound}, token {token}",
                   flush=True)
-        await attend(server, state_file)
+        attendance = Attendance(RunDir.existing(attend)) if attend is not None else None
+        await serve_until(server, state_file, attendance.is_over if attendance is not None else lambda: False)
         if server.failure is not None:
             raise RunError(f"the market broke off: {type(server.failure).__name__}: {server.failure}")
 
@@ -276,7 +337,7 @@ def engine(base: str = "", source: str = "sim", run_dir: Run = None, seed: int =
     else:
         token = load()
         target = Target(API, token.text, source, "upstox", token.expires.timestamp())
-    work(configuration.load(), run_of(run_dir), target, seed, observe)
+    work(configuration.load(), RunDir.new(run_dir) if run_dir is not None else run_of(None), target, seed, observe)
 
 
 @app.command(hidden=True)

@@ -4,6 +4,7 @@ file.
 The shipped filter learns from the generator alone: from a clone, the same command gives the same file. What it does on ticks it has
 never seen is evaluate.py's to say.
 """
+import datetime as dt
 import hashlib
 import itertools
 from collections.abc import Sequence
@@ -204,7 +205,8 @@ def train(data: Dataset, seed: int, about: dict[str, Any]) -> Trained:
                 "population": [population(rows, i) for i in range(len(used))], "ranges": quantiles((0.01, 0.5, 0.99)),
                 "metrics": cross["removed"], "weights": cross["weights"]}
     file = graph.build(hybrid, used.index("waited"), len(used), metadata)
-    card = {"sha256": hashlib.sha256(file).hexdigest(), "features": used, "features_hash": FEATURES_HASH, "threshold": THRESHOLD,
+    card = {"sha256": hashlib.sha256(file).hexdigest(), "trained": dt.date.today().isoformat(),
+            "features": used, "features_hash": FEATURES_HASH, "threshold": THRESHOLD,
             "about": about, "rows": {str(k): int((rows.kind == k).sum()) for k in np.unique(rows.kind)}, "cross_validation": cross,
             "importance": {k: round(v, 5) for k, v in importance.items()}}
     return Trained(file, hybrid, card, seen, scores)

@@ -3,7 +3,9 @@
 `active` trades, `b` trades the names of arm B, `shadows` score beside and decide nothing, `before` are the ones that traded before,
 newest first. A file that is refused changes nothing.
 """
+import datetime as dt
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +32,57 @@ def load_models(folder: Path) -> dict[str, Scorer]:
     return found
 
 
+NOBODY: dict[str, Any] = {"sha256": "", "file": "", "b": "", "shadows": [], "before": []}
+HASH = re.compile(r"[0-9a-f]{64}")
+NOTE_MAX = 64 << 10
+
+
 def roles(folder: Path) -> dict[str, Any]:
-    """active.json: {sha256, file, b, shadows, before}; hashes of those that are not there are empty."""
+    """active.json: {sha256, file, b, shadows, before}; hashes of those that are not there are empty. Without the file nobody has a
+    role: the filter is off. ModelRefused where it does not say who has."""
     note = folder / "active.json"
+    if not note.exists() and not note.is_symlink():
+        return dict(NOBODY)
     try:
-        document = dict(json.loads(note.read_text())) if note.exists() else {}
-    except ValueError as error:
-        raise ModelRefused(f"{note} is not readable ({error}): write it anew with `python -m engine model promote`") from None
-    return {"sha256": "", "file": "", "b": "", "shadows": [], "before": []} | document
+        with note.open("rb") as file:
+            document = json.loads(file.read(NOTE_MAX).decode())
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelRefused(f"{note} is not readable ({error}): {ANEW}") from None
+    if wrong := _wrong_with(document):
+        raise ModelRefused(f"{note} {wrong}: {ANEW}")
+    return NOBODY | document
+
+
+ANEW = "remove it, then write it anew with `python -m engine model promote`"
+
+
+def _wrong_with(document: Any) -> str:
+    """What is wrong with the content of active.json; empty where nothing is."""
+    if not isinstance(document, dict):
+        return "is no object of roles"
+    if "sha256" not in document:
+        return "names no model"
+    if unknown := sorted(set(document) - set(NOBODY)):
+        return f"has unknown entries ({', '.join(map(repr, unknown))[:80]})"
+    lists = [document.get("shadows", []), document.get("before", [])]
+    if not all(isinstance(part, list) for part in lists) or not isinstance(document.get("file", ""), str):
+        return "has entries of another kind than it must"
+    hashes = [h for h in (document["sha256"], document.get("b", "")) if h != ""] + [h for part in lists for h in part]
+    if not all(isinstance(h, str) and HASH.fullmatch(h) for h in hashes):
+        return "has a hash that is none (64 hexadecimal digits)"
+    return f"has more than {SHADOWS} shadows" if len(lists[0]) > SHADOWS else ""
+
+
+def trained(folder: Path, scorer: Scorer) -> dt.date | None:
+    """The day a model was trained, from itself or the card beside it; None where neither says. A file's time is that of a copy."""
+    said = scorer.meta.get("trained")
+    try:
+        if said is None:
+            card = json.loads((folder / f"{scorer.sha256[:16]}.json").read_text())
+            said = card["trained"] if card["sha256"] == scorer.sha256 else None
+        return dt.date.fromisoformat(said)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def active(folder: Path) -> Scorer | None:

@@ -350,9 +350,9 @@ class SimServer:
                     transport.abort()
 
 
-async def attend(server: SimServer, state: Path | None) -> None:
-    """Until a signal or a failure of the market: `state`, a file, is kept up to date with what speed is reached; that and how late
-    frames were is printed when the market ends, at the latest at the end."""
+async def serve_until(server: SimServer, state: Path | None, is_over: Callable[[], bool] = lambda: False) -> None:
+    """Until a signal, a failure of the market or `is_over`: `state`, a file, is kept up to date with what speed is reached; that
+    and how late frames were is printed when the market ends, at the latest at the end."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -360,7 +360,7 @@ async def attend(server: SimServer, state: Path | None) -> None:
     gc.collect()
     gc.freeze()
     was_told = False
-    while not stop.is_set() and server.failure is None:
+    while not stop.is_set() and server.failure is None and not is_over():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), STATE_S)
         if not server.finished.is_set():

@@ -28,7 +28,8 @@ def _rehearse(run_dir: RunDir) -> dict[str, Any]:
     command = [sys.executable, "-m", "engine"]
     environment = os.environ | {"ENGINE_DEBUG": "1", "XDG_STATE_HOME": str(run_dir.path.parent / "state")}
     engine = subprocess.Popen([*command, "run", "--run-dir", str(run_dir.path), "--speed", "1", "--start", "10:00", "--names", "12",
-                               "--no-store", "--json"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+                               "--no-store", "--json", "--unlisted"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              env=environment)
     try:
         _wait(START_S, "the engine to be ready", lambda: _status(run_dir)["updates"] > 50)
         pid = int(target_of(run_dir)["pid"])

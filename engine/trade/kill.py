@@ -4,13 +4,10 @@ It needs nothing of the engine: not its loop, not its memory. Each step is timed
 """
 import asyncio
 import contextlib
-import os
 import secrets
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -23,10 +20,10 @@ from engine.trade.api import Api
 from engine.trade.bands import band_of
 from engine.trade.protocol import Request
 from engine.trade.reconcile import READS, TERMINAL
-from engine.trail.rundir import Lock, RunDir, RunError, account_lock, start_time
+from engine.trail.rundir import Lock, RunDir, RunError, account_lock, end_process, start_time
 
 KILLED = OPERATOR_STATES.index("KILL")
-ACKNOWLEDGE_S, FENCE_S, LOCK_S = 0.5, 2.0, 2.0
+ACKNOWLEDGE_S, LOCK_S = 0.5, 2.0
 SPACING_S = 0.11                    # between order requests: the broker takes ten a second
 PATIENCE = (0.005, 0.01, 0.02, 0.03)
 """How far beyond the other side an order may trade: half a per cent at first, then ever more, one step a second."""
@@ -60,7 +57,7 @@ def target_of(run: RunDir) -> dict[str, Any]:
 def fence(run: RunDir, target: dict[str, Any], report: Report) -> Lock:
     """Tells the engine, waits half a second, then ends it whatever it does; the account's lock proves that it is gone. One that
     was started meanwhile is ended too."""
-    (run.path / "killed.json").write_bytes(orjson.dumps({"under_way": True}))      # the launcher starts no engine from here on
+    _note(run, {"under_way": True})                        # the launcher starts no engine from here on
     pid, started = int(target["pid"]), int(target["started"])
     with contextlib.suppress(OSError, ValueError):
         status = StatusBlock(run.status)
@@ -73,7 +70,7 @@ def fence(run: RunDir, target: dict[str, Any], report: Report) -> Lock:
             time.sleep(0.01)
         row = status.read()
         report.step("told the engine", "acknowledged" if row is not None and row["operator"] == KILLED else "no answer")
-    if _end(pid, started):
+    if end_process(pid, started):
         report.step("ended the engine", f"process {pid}")
     else:
         report.step("ended the engine", "there was none")
@@ -89,27 +86,9 @@ def fence(run: RunDir, target: dict[str, Any], report: Report) -> Lock:
             later = target_of(run) if run.engine.exists() else target
             if (later["pid"], later["started"]) != (pid, started):
                 pid, started = int(later["pid"]), int(later["started"])
-                if _end(pid, started):
+                if end_process(pid, started):
                     report.step("ended the engine", f"process {pid}")
             time.sleep(0.02)
-
-
-def _end(pid: int, started: int) -> bool:
-    """SIGKILL by pid and start time, through a handle that cannot come to mean another process."""
-    try:
-        handle = os.pidfd_open(pid)
-    except OSError:
-        return False
-    try:
-        if start_time(pid) != started:
-            return False
-        signal.pidfd_send_signal(handle, signal.SIGKILL)
-        end = time.monotonic() + FENCE_S
-        while start_time(pid) == started and time.monotonic() < end:
-            time.sleep(0.005)
-        return True
-    finally:
-        os.close(handle)
 
 
 class Flattener:
@@ -305,8 +284,14 @@ async def kill(run: RunDir, token: str, whole_account: bool = False,
     finally:
         await rest.close()
         lock.release()
-    Path(run.path / "killed.json").write_bytes(orjson.dumps(report.document()))
+    _note(run, report.document())
     return report.document()
+
+
+def _note(run: RunDir, document: dict[str, Any]) -> None:
+    """A disk that is full must not keep anybody from closing positions: the file's time alone says enough."""
+    with contextlib.suppress(OSError):
+        (run.path / "killed.json").write_bytes(orjson.dumps(document))
 
 
 async def switch_off(target: dict[str, Any], token: str, segment: str) -> dict[str, Any]:

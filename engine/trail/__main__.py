@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine import config as configuration
 from engine.trail import confinement
-from engine.trail.replay import JournalError
+from engine.trail.checked import JournalError
 from engine.trail.rundir import RunDir, RunError
 
 

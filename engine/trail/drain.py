@@ -22,8 +22,9 @@ class Drainer:
         self.copied: dict[str, int] = {}
         self.files: dict[str, int] = {}
 
-    def step(self, sync: bool) -> int:
-        """Copies new records; with `sync`, or where an intent was among them, the files are synced. Bytes copied.
+    def step(self, sync: bool, is_over: bool = False) -> int:
+        """Copies new records; with `sync`, or where an intent was among them, the files are synced. Bytes copied. `is_over`: no
+        writer lives, and the caller sees to it that none begins: what one that was killed has left is done with.
 
         Raises OSError when the disk takes no more: nothing is given up in memory that is not on disk whole.
         """
@@ -31,7 +32,7 @@ class Drainer:
         names = segment_names(self.memory)
         in_use = [self._in_use(name) for name in names]      # before any read: what is read afterwards is then all there is
         for i, name in enumerate(names):
-            is_left = any(in_use[i + 1:])
+            is_left = is_over or any(in_use[i + 1:])
             if not in_use[i]:
                 if is_left:
                     (self.memory / name).unlink(missing_ok=True)      # made ahead by a writer that died
@@ -46,6 +47,9 @@ class Drainer:
                 os.fdatasync(self.files[name])
                 os.close(self.files.pop(name))
                 (self.memory / name).unlink(missing_ok=True)
+        if is_over:
+            for unfinished in self.memory.glob("*.new"):
+                unfinished.unlink(missing_ok=True)
         if urgent:
             for fd in self.files.values():
                 os.fdatasync(fd)

@@ -5,38 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from _ext.core.records import CLOSING, PAYLOADS, RECORD_NAMES
-from _ext.trail.journal import Reader, Verifier
+from _ext.trail.journal import Verifier
 from _ext.wiring import Core
 from engine.signals.models import load_models
-
-
-class JournalError(ValueError):
-    """There is nothing to replay, or it cannot be read."""
-
-
-def reader_of(path: Path) -> Reader:
-    """A reader of a run folder or of a folder of segments."""
-    from engine.trail.rundir import RunDir
-
-    if (path / "journal").is_dir():
-        return RunDir(path).reader()
-    if path.is_dir():
-        return Reader(path)
-    raise JournalError(f"{path}: no such run or journal folder")
-
-
-def capacity_of(path: Path) -> int:
-    """Instruments in the journal, for a table of the right size."""
-    from _ext.core.records import INSTRUMENT
-
-    reader, total = reader_of(path), 0
-    while (record := reader.read()) is not None and record[0] != 5:
-        if record[0] == 2:
-            total += len(record[3]) // INSTRUMENT.itemsize
-    if record is None and total == 0:
-        detail = f": {reader.problem}" if reader.problem else ""
-        raise JournalError(f"{path} holds no journaled instruments{detail}")
-    return total
+from engine.trail.checked import capacity_of, damage_of, reader_of
 
 
 def replay(path: Path, models: Path) -> dict:
@@ -54,14 +26,14 @@ def replay(path: Path, models: Path) -> dict:
     seconds = time.perf_counter() - began
     counts = core.counts()
     expected = closing_digest(path)
-    identical = (problem is None and verifier.mismatched == 0 and not verifier.missing and reader.corrupt == 0
-                 and expected in (None, core.digest))
+    problem = problem or damage_of(path, reader)
+    identical = problem is None and verifier.mismatched == 0 and not verifier.missing and expected in (None, core.digest)
     return {
         "journal": str(path), "identical": identical, "digest": f"{core.digest:016x}",
         "expected": None if expected is None else f"{expected:016x}", "updates": counts["updates"],
         "candidates": counts["candidates"], "intents": counts["requests"], "records": counts["records"],
         "matched": verifier.matched, "mismatched": verifier.mismatched, "missing": len(verifier.missing),
-        "corrupt": reader.corrupt, "problem": problem or reader.problem,
+        "corrupt": reader.corrupt, "lost": reader.missing, "problem": problem,
         "first_mismatch": describe(verifier.first_mismatch), "seconds": round(seconds, 3),
         "updates_per_s": round(counts["updates"] / max(seconds, 1e-9))}
 

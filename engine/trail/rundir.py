@@ -3,30 +3,70 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
+import signal
+import time
 from pathlib import Path
 
-from _ext.trail.journal import Reader
+import orjson
+
+from _ext.trail.journal import Reader, segment_names
 
 
 class RunError(RuntimeError):
     """The run folder cannot be used; says what to do."""
 
 
-class RunDir:
-    """`path` is made with mode 700. `memory` is where the segments of a real-time run lie until they are drained."""
+class FolderError(RunError):
+    """The folder named is not one of a run: bad usage."""
 
-    def __init__(self, path: Path | str):
+
+FENCE_S = 2.0
+MARKS = ("journal", "engine.json", "status", "lock", "launcher.lock", "store.lock", "children.json", "clickhouse")
+"""What a run leaves in its folder, the first of it before anything else can fail."""
+
+
+class RunDir:
+    """`path` is made with mode 700; with `make` False it must be there. `memory` is where the segments of a real-time run lie until
+    they are drained."""
+
+    def __init__(self, path: Path | str, make: bool = True):
         self.path = Path(path).absolute()
         try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if make:
+                self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            elif not self.path.is_dir():
+                raise FolderError(f"{self.path}: no such run folder; name one with --run-dir")
         except OSError as error:
             raise RunError(f"cannot make the run folder {self.path}: {error.strerror}; choose another with --run-dir") from None
         name = hashlib.sha256(str(self.path).encode()).hexdigest()[:16]
-        shared = Path(os.environ.get("ENGINE_SHM", "/dev/shm" if os.path.isdir("/dev/shm") else self.path))
+        shared = Path(os.environ.get("ENGINE_SHM") or ("/dev/shm" if os.path.isdir("/dev/shm") else self.path))
         self.memory = shared / f"spike-{os.getuid()}-{name}"
         if self.memory.exists() and (self.memory.is_symlink() or self.memory.lstat().st_uid != os.getuid()
                                      or self.memory.lstat().st_mode & 0o077):
             raise RunError(f"{self.memory} belongs to somebody else or is open to others: remove it")
+
+    @classmethod
+    def existing(cls, path: Path) -> "RunDir":
+        """The folder of a run that has been; FolderError names it where there is none."""
+        run = cls(path, make=False)
+        if not run.is_run:
+            raise FolderError(f"{run.path} is not the folder of a run: name one with --run-dir")
+        return run
+
+    @classmethod
+    def new(cls, path: Path) -> "RunDir":
+        """A folder to run in: new, empty, or one of a run that is gone on with. FolderError where it holds anything else."""
+        run = cls(path)
+        if not run.is_run:
+            if any(run.path.iterdir()):
+                raise FolderError(f"{run.path} holds other files and no run: name a new or an empty folder with --run-dir")
+            shutil.rmtree(run.memory, ignore_errors=True)  # of a folder of the same name that was removed
+        return run
+
+    @property
+    def is_run(self) -> bool:
+        return any((self.path / name).exists() for name in MARKS)
 
     @property
     def journal(self) -> Path:
@@ -42,6 +82,31 @@ class RunDir:
         return self.path / "launcher.beat"
 
     @property
+    def launcher(self) -> Path:
+        """What the launcher says of the processes: which died, how often, with what last words."""
+        return self.path / "launcher.json"
+
+    @property
+    def children(self) -> Path:
+        """Name -> [pid, start time] of the processes as the launcher started them."""
+        return self.path / "children.json"
+
+    @property
+    def store(self) -> Path:
+        """What the store says: rows stored, what it cannot do, where the database answers."""
+        return self.path / "store.json"
+
+    @property
+    def market(self) -> Path:
+        """What the sim says: the speed asked and reached, whether its day has ended."""
+        return self.path / "sim.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by whoever writes the journal."""
+        return self.path / "lock"
+
+    @property
     def engine(self) -> Path:
         """What the engine wrote about itself when it started: pid, broker, account. No secret."""
         return self.path / "engine.json"
@@ -54,22 +119,31 @@ class RunDir:
     def logs(self) -> Path:
         return self.path / "logs"
 
-    def empty_memory(self) -> None:
-        """Removes what lies in memory; not the folder, which the store may have been granted already."""
-        with contextlib.suppress(FileNotFoundError):
-            for path in self.memory.iterdir():
-                path.unlink()
-
     def reader(self) -> Reader:
         """A reader of everything journaled, memory first: it is never behind the disk."""
         return Reader(self.memory, self.journal)
+
+    def clear_after_removal(self) -> None:
+        """The folder was removed while it was in use: what is left of the run in memory is nobody's."""
+        if not self.path.exists():
+            shutil.rmtree(self.memory, ignore_errors=True)
+
+    def undrained(self) -> int:
+        """Bytes of the segments that lie in memory alone."""
+        total = 0
+        for name in segment_names(self.memory):
+            with contextlib.suppress(OSError):
+                total += (self.memory / name).stat().st_size
+        return total
 
     @staticmethod
     def latest(base: Path = Path("runs")) -> Path:
         """The run that `runs/latest` points to."""
         link = base / "latest"
         if not link.exists():
-            raise RunError(f"there is no run yet in {base.absolute()}: start one with `python -m engine`, or name one "
+            if link.is_symlink():
+                raise FolderError(f"{link.absolute()} points to {os.readlink(link)}, which is gone: name a run with --run-dir")
+            raise FolderError(f"there is no run yet in {base.absolute()}: start one with `python -m engine`, or name one "
                            "with --run-dir")
         return link.resolve()
 
@@ -107,6 +181,59 @@ def start_time(pid: int) -> int:
     return 0 if fields[0] == "Z" else int(fields[19])
 
 
+def end_process(pid: int, started: int) -> bool:
+    """SIGKILL by pid and start time, through a handle that cannot come to mean another process; whether there was one."""
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        if start_time(pid) != started:
+            return False
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        end = time.monotonic() + FENCE_S
+        while start_time(pid) == started and time.monotonic() < end:
+            time.sleep(0.005)
+        return True
+    finally:
+        os.close(handle)
+
+
+class Attendance:
+    """Whether a run's launcher still beats: by the beats themselves and our own clock, for the wall's may jump. Where nobody has
+    ever attended a run, nobody is missed."""
+
+    LOST_S, HUNG_S = 10.0, 30.0
+
+    def __init__(self, run: RunDir):
+        self.run, self.beat, self.at = run, -1, time.monotonic()
+
+    def silence(self) -> float:
+        """Seconds without a beat."""
+        try:
+            beat = self.run.beat.stat().st_mtime_ns
+        except FileNotFoundError:
+            beat = 0
+        except OSError:
+            return 0.0                                     # no descriptor left says nothing about the launcher
+        if beat != self.beat or (beat == 0 and self.run.path.exists()):
+            self.beat, self.at = beat, time.monotonic()
+        return time.monotonic() - self.at
+
+    def is_over(self) -> bool:
+        """Whether neither launcher nor engine is there any more: what serves them has nothing to wait for."""
+        return self.silence() > self.LOST_S and not is_held(self.run.lock)
+
+    def end_the_hung(self) -> bool:
+        """Ends an engine without real money that has not ended by itself long after its launcher; whether it did."""
+        if self.silence() < self.HUNG_S:
+            return False
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            note = orjson.loads(self.run.engine.read_bytes())
+            return note["live"] is False and end_process(int(note["pid"]), int(note["started"]))
+        return False
+
+
 class Lock:
     """An exclusive lock for the life of this process; the kernel drops it when the process dies, however it dies."""
 
@@ -119,8 +246,12 @@ class Lock:
             owner = os.pread(self.fd, 32, 0).decode(errors="replace").strip()
             os.close(self.fd)
             raise RunError(f"{what} is in use by process {owner or 'unknown'}: stop it first, or use another") from None
-        os.ftruncate(self.fd, 0)
-        os.pwrite(self.fd, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self.fd, 0)
+            os.pwrite(self.fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(self.fd)
+            raise OSError(error.errno, error.strerror, str(path)) from None
 
     def release(self) -> None:
         os.close(self.fd)
@@ -130,8 +261,10 @@ def is_held(path: Path) -> bool:
     """Whether some process holds the lock; looks without taking it for itself or writing."""
     try:
         fd = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return True                                        # it may be: none is free to look with
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:

@@ -1,6 +1,7 @@
 """The store process: drains the journal to disk, serves the embedded ClickHouse, and fills it."""
 import asyncio
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -18,11 +19,13 @@ import orjson
 
 from engine.config import Config
 from engine.trail import confinement
+from engine.trail.checked import JournalError, capacity_of, damage_words, survey
 from engine.trail.drain import Drainer
 from engine.trail.embedded import NO_READERS, READER, Embedded, password_of
 from engine.trail.grants import DATABASE
-from engine.trail.replay import JournalError, capacity_of
-from engine.trail.rundir import Lock, RunDir, RunError, is_held
+from engine.trail.note import Note
+from engine.trail.resources import ADVICE, in_words
+from engine.trail.rundir import Attendance, Lock, RunDir, RunError, is_held
 from engine.trail.store import Store
 
 ALLOW_LIST_ALONE = "the database is not confined: readers are kept from files by the list of statements they may run alone"
@@ -38,21 +41,24 @@ class StoreProcess:
         self.config, self.run_dir, self.once, self.drain_only = config, run, once, drain_only
         self.has_readers, self.listener = is_confined or config.store.unconfined_readers, listener
         self.stopping = threading.Event()
-        self.troubled = 0.0
-        self.state: dict[str, Any] = {"stored": 0, "trouble": "", "url": ""}
+        self.troubled, self.why = 0.0, ""
+        self.note = Note(run.store)
+        self.state: dict[str, Any] = {"pid": os.getpid(), "stored": 0, "trouble": "", "drain": "", "damage": "", "url": ""}
 
     async def main(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stopping.set)
         lock = await self._lock()
+        self._publish(None)
+        watch = asyncio.ensure_future(self._attend())
         (self.run_dir.database / "port").unlink(missing_ok=True)
         embedded = None
         drain = threading.Thread(target=self._drain, daemon=True)
         drain.start()
         try:
             if self.drain_only:
-                await loop.run_in_executor(None, self.stopping.wait)
+                await loop.run_in_executor(None, self._until_drained if self.once else self.stopping.wait)
                 return
             if self.config.store.url:
                 client_args: dict[str, Any] = {"dsn": self.config.store.url}
@@ -66,6 +72,7 @@ class StoreProcess:
                 (self.run_dir.database / "port").write_text(f"{port}\n")
             await loop.run_in_executor(None, self._fill, client_args, database or DATABASE)
         finally:
+            watch.cancel()
             self.stopping.set()
             drain.join()
             if embedded is not None:
@@ -73,6 +80,22 @@ class StoreProcess:
                     (self.run_dir.database / "port").unlink()
                 await embedded.stop()
             lock.release()
+        if self.state["drain"]:
+            raise RunError(f"it could not write the journal to the disk: {self.why}")
+        if self.once and not self.drain_only and (damage := survey(self.run_dir.path)):
+            raise RunError(damage)
+
+    async def _attend(self) -> None:
+        """Ends, once it has everything, when neither launcher nor engine is there any more."""
+        attendance = Attendance(self.run_dir)
+        while not attendance.is_over():
+            await asyncio.sleep(1)
+        self.stopping.set()
+
+    def _until_drained(self) -> None:
+        """`--once --drain-only`: until nobody writes any more; the rest is drained at the end."""
+        while is_held(self.run_dir.lock) and not self.stopping.wait(0.2):
+            pass
 
     async def _lock(self) -> Lock:
         """The store's lock; one that is just ending gets five seconds."""
@@ -103,27 +126,57 @@ class StoreProcess:
             lock.release()
 
     def _drain(self) -> None:
-        """Copies and syncs in its own thread: a slow disk delays neither the queries nor the inserts."""
-        drainer = Drainer(self.run_dir.memory, self.run_dir.journal)
-        synced = 0.0
+        """Copies and syncs in its own thread: a slow disk delays neither the queries nor the inserts. What cannot be copied stays
+        in memory, and is tried for again."""
+        drainer, synced = None, 0.0
         while True:
             last = self.stopping.is_set()
             sync = last or time.monotonic() - synced > 1
+            copied = 0
             try:
-                copied = drainer.step(sync)
-                while last and copied:
-                    copied = drainer.step(True)
-            except OSError as error:
-                self.state["trouble"] = f"the journal cannot be drained: {error.strerror}"
-                copied = 0
-                time.sleep(1)
+                drainer = drainer or Drainer(self.run_dir.memory, self.run_dir.journal)
+                if last:
+                    self._drain_to_the_end(drainer)
+                else:
+                    copied = drainer.step(sync)
+                self._drained("")
+            except (OSError, MemoryError) as error:
+                self._drained(self._undrainable(error))
+                self.stopping.wait(1)
             if sync:
                 synced = time.monotonic()
             if last:
-                drainer.close()
                 return
             if not copied:
                 self.stopping.wait(0.02)
+
+    def _drain_to_the_end(self, drainer: Drainer) -> None:
+        """All there is; where no writer lives, what a killed one has left in memory too."""
+        lock = None
+        with contextlib.suppress(RunError):
+            lock = Lock(self.run_dir.lock, "the journal")  # no engine begins while its segments are cleared away
+        try:
+            while drainer.step(True, is_over=lock is not None):
+                pass
+            drainer.close()
+        finally:
+            if lock is not None:
+                lock.release()
+
+    def _drained(self, trouble: str) -> None:
+        """Says at once when the disk begins to refuse the journal, and when it takes it again."""
+        if trouble != self.state["drain"]:
+            self.state["drain"] = trouble
+            if trouble:
+                _say(trouble)
+            self._publish(None)
+
+    def _undrainable(self, error: OSError | MemoryError) -> str:
+        code = error.errno if isinstance(error, OSError) else errno.ENOMEM
+        self.why = "no room is left on the disk" if code == errno.ENOSPC else ADVICE.get(code or 0, in_words(error))
+        return (f"the journal cannot be written to {self.run_dir.journal} ({self.why}): what is missing there lies in shared "
+                f"memory alone, {self.run_dir.memory}, and is lost when this machine stops; once that is mended it is written by "
+                f"itself, or, after the run, by `python -m engine store --once --run-dir {self.run_dir.path}`")
 
     def _fill(self, client_args: dict[str, Any], database: str) -> None:
         import clickhouse_connect
@@ -137,6 +190,8 @@ class StoreProcess:
                 store = Store(self.run_dir.reader(), client, database, capacity, Path(self.config.models),
                               self.run_dir.path / "store.cursor", self.config.store.rows)
             except JournalError:
+                if self.once and not is_held(self.run_dir.lock):
+                    raise                   # and nobody is there to begin
                 self._wait_or_end(0.1)      # the engine has not begun
             except Exception as error:
                 self._trouble(f"{type(error).__name__}: {error}")
@@ -155,7 +210,7 @@ class StoreProcess:
                 if self.stopping.is_set() or (self.once and store.finished):
                     return
                 # no writer lives: one more look after the lock was seen free, then that is all there will be
-                if self.once and not is_held(self.run_dir.path / "lock") and not store.step():
+                if self.once and not is_held(self.run_dir.lock) and not store.step():
                     return
                 self.stopping.wait(0.05)
 
@@ -165,8 +220,7 @@ class StoreProcess:
 
     def _trouble(self, text: str) -> None:
         self.state["trouble"] = text[:300]
-        with contextlib.suppress(OSError):
-            print(orjson.dumps({"at": time.time(), "store": text[:300]}).decode(), flush=True)
+        _say(text[:300])
         self._publish(None)
         self.troubled = self.troubled or time.monotonic()
         if self.stopping.is_set() or (self.once and time.monotonic() - self.troubled > PATIENCE_S):
@@ -177,12 +231,15 @@ class StoreProcess:
         """Where readers find the database and how far it is."""
         if store is not None:
             self.troubled = 0.0
-            self.state |= {"stored": store.stored, "finished": store.finished, "corrupt": store.reader.corrupt}
+            self.state |= {"stored": store.stored, "finished": store.finished, "corrupt": store.reader.corrupt, "trouble": "",
+                           "damage": damage_words(store.reader) if store.reader.problem else ""}
         self.state["at"] = time.time()
-        with contextlib.suppress(OSError):
-            temporary = self.run_dir.path / ".store.json"
-            temporary.write_bytes(orjson.dumps(self.state))
-            os.replace(temporary, self.run_dir.path / "store.json")
+        self.note.write(self.state)
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):                     # a full disk takes no words either
+        print(orjson.dumps({"at": time.time(), "store": text}).decode(), flush=True)
 
 
 def main(config: Config, run: RunDir, once: bool, drain_only: bool, serve: bool = False, confined: bool = True) -> None:

@@ -15,7 +15,7 @@ from _ext.signals.scorer import ModelRefused
 from engine.config import Config
 from engine.market import master, universe
 from engine.market.sessions import IST
-from engine.signals.models import active
+from engine.signals.models import active, trained
 from engine.trade import answers, login, protocol
 from engine.trade.api import Api
 from engine.trade.broker import BrokerError, funds_of
@@ -138,9 +138,12 @@ class Doctor:
         if scorer is None:
             self.note("model", WARN, "none is active: every candidate is refused for want of a score")
             return
-        age = (time.time() - (Path(self.config.models) / f"{scorer.sha256[:16]}.onnx").stat().st_mtime) / 86_400
-        self.note("model", OK if age < MODEL_DAYS else WARN, f"{scorer.sha256[:16]}, {age:.0f} days old"
-                  + ("" if age < MODEL_DAYS else ": train and compare another"))
+        day = trained(Path(self.config.models), scorer)
+        age = (self.now.date() - day).days if day is not None else None
+        said = ("its age is not known: its card says no day" if age is None else f"trained on {day}, {age} days old" if age >= 0
+                else f"trained on {day}, a day to come: is the clock right?")
+        self.note("model", OK if age is not None and 0 <= age < MODEL_DAYS else WARN, f"{scorer.sha256[:16]}, {said}"
+                  + (": train and compare another" if age is None or age >= MODEL_DAYS else ""))
         self._drift()
 
     def _drift(self) -> None:
@@ -149,7 +152,7 @@ class Doctor:
         from engine.trail.sidecar import client_of
 
         try:
-            with client_of(self.config, RunDir(RunDir.latest())) as client:
+            with client_of(self.config, RunDir.existing(RunDir.latest())) as client:
                 found = drift.measure(client, Path(self.config.models))
         except (RunError, LookupError, ModelRefused, OSError) as error:
             self.note("drift", OK, f"not measured: {error}")

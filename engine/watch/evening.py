@@ -1,6 +1,5 @@
 """The evening's account: what the day did, and our fills and charges against the broker's, to the paisa."""
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,10 +35,10 @@ class Day:
     broker_fills: int = 0
 
 
-def read_day(*folders: Path) -> Day:
+def read_day(reader: Reader) -> Day:
     """Orders, fills, exits and alarms of a journal."""
     day, values = Day(), dict[int, int]()
-    for kind, _, _, payload in Reader(*folders):
+    for kind, _, _, payload in reader:
         if kind == 2:
             rows = np.frombuffer(payload, INSTRUMENT)
             day.keys += [bytes(r["key"]).rstrip(b"\0").decode() for r in rows]

@@ -10,7 +10,7 @@ from _ext.signals.features import FEATURES
 from _ext.signals.scorer import ModelRefused
 from engine.feed import decode
 from engine.signals.models import find
-from engine.trail.replay import reader_of
+from engine.trail.checked import reader_of
 from engine.watch.events import OUTCOMES, STATUSES, Narrator, clock, plain
 
 

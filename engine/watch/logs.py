@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import structlog
 
-from engine.trail.rundir import Lock, RunDir
+from engine.trail.rundir import Attendance, Lock, RunDir
 from engine.watch.events import Narrator, clock
 
 FILES = ("trading", "signals", "feed", "errors")
@@ -44,8 +44,11 @@ def main(run: RunDir) -> None:
     mark = run.logs / "position"
     text = mark.read_text() if mark.exists() else ""
     done = int(text) if text.isdigit() else 0
+    attendance = Attendance(run)
     while True:
-        moved = False
+        if attendance.end_the_hung():                      # the store could not: it is confined
+            print("the engine hung and its launcher is gone: ended", flush=True)
+        moved, is_last = False, stopping.is_set() or attendance.is_over()
         while (record := reader.read()) is not None:
             event = narrator.event(*record)
             if record[1] <= done:
@@ -59,7 +62,7 @@ def main(run: RunDir) -> None:
                 temporary = mark.with_suffix(".new")
                 temporary.write_text(str(done))
                 os.replace(temporary, mark)
-        if stopping.is_set():
+        if is_last:
             lock.release()
             return
         stopping.wait(0.2)

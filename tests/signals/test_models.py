@@ -1,4 +1,6 @@
 """The life of a model: who trades, who looks on, who came before; shadows change nothing, arms are always the same names."""
+import datetime as dt
+import os
 import shutil
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from engine.lab.dataset import generated_day
 from engine.market import instruments, sessions
 from engine.signals import models
 from engine.sim.recorded import frames_of
-from engine.watch import drift
+from engine.watch import doctor, drift
 
 SHIPPED = models.active(Path(config.Config().models))
 
@@ -182,3 +184,65 @@ def test_the_difference_of_shares_in_standard_errors():
     """Two proportions, 60 of 100 and 45 of 100: pooled 0.525, z = 0.15 / sqrt(0.525 x 0.475 x 0.02)."""
     assert drift.z_of((0.60, 100), (0.45, 100)) == pytest.approx(0.15 / (0.525 * 0.475 * 0.02) ** 0.5)
     assert np.isnan(drift.z_of((0.6, 49), (0.4, 1000)))
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("[]", "no object of roles"), ("null", "no object of roles"), ('"d251"', "no object of roles"), ("{}", "names no model"),
+    ('{"b": ""}', "names no model"), ('{"sha256": "d251"}', "hash that is none"), ('{"sha256": 7}', "hash that is none"),
+    ('{"sha256": null}', "hash that is none"), ('{"sha256": "", "shadows": ["x"]}', "hash that is none"),
+    ('{"sha256": "", "shadows": "x"}', "another kind"), ('{"sha256": "", "before": {}}', "another kind"),
+    ('{"sha256": "", "modell": "x"}', "unknown entries"), ("[" * 100_000, "not readable"), ("\udcff", "not readable"),
+    ("", "not readable"),
+])
+def test_a_note_that_does_not_say_who_trades_is_refused(folder, text, words):
+    (folder / "active.json").write_text(text, errors="surrogateescape")
+    for ask in (models.roles, models.active, models.entries, lambda f: models.records(f, 0.3)):
+        with pytest.raises(ModelRefused, match=words):
+            ask(folder)
+
+
+def test_a_note_that_cannot_be_read_is_refused(folder):
+    (folder / "active.json").unlink()
+    (folder / "active.json").symlink_to("nowhere")
+    with pytest.raises(ModelRefused, match="not readable"):
+        models.active(folder)
+    (folder / "active.json").unlink()
+    (folder / "active.json").mkdir()
+    with pytest.raises(ModelRefused, match="not readable"):
+        models.active(folder)
+
+
+def test_a_note_that_names_a_model_that_is_not_there_is_refused(folder):
+    (folder / "active.json").write_text('{"sha256": "%s"}' % ("a" * 64))
+    with pytest.raises(ModelRefused, match="is missing"):
+        models.active(folder)
+
+
+def test_without_a_note_nobody_trades(tmp_path):
+    assert models.active(tmp_path) is None and models.records(tmp_path, 0.3) == []
+
+
+def test_a_models_age_is_its_own_and_not_its_files(folder):
+    card = folder / f"{SHIPPED.sha256[:16]}.json"
+    assert models.trained(folder, SHIPPED) is None                     # no card came along
+    mine = {"sha256": SHIPPED.sha256}
+    for said, day in ((mine | {"trained": "2026-01-02"}, dt.date(2026, 1, 2)), (mine, None), (mine | {"trained": "soon"}, None),
+                      ({"sha256": "another", "trained": "2026-01-02"}, None), (mine | {"trained": 7}, None), ([], None)):
+        card.write_bytes(orjson.dumps(said))
+        os.utime(card)
+        assert models.trained(folder, SHIPPED) == day, said
+    card.write_text("{")
+    assert models.trained(folder, SHIPPED) is None
+    assert models.trained(Path(config.Config().models), SHIPPED) == dt.date(2026, 11, 23), "the shipped one says so"
+
+
+def test_doctor_warns_of_an_old_model_and_of_one_without_an_age(folder, monkeypatch):
+    monkeypatch.setattr(doctor.Doctor, "_drift", lambda self: None)
+    card = folder / f"{SHIPPED.sha256[:16]}.json"
+    now = dt.datetime(2026, 11, 26, 9, tzinfo=sessions.IST)
+    for day, state, words in (("2026-11-20", "ok", "6 days old"), ("2026-01-02", "warn", "328 days old"),
+                              ("2027-01-01", "warn", "a day to come"), ("", "warn", "not known")):
+        card.write_text(orjson.dumps({"sha256": SHIPPED.sha256, "trained": day}).decode())
+        about = doctor.Doctor(config.Config(models=str(folder)), None, None, "sim", now)
+        about._model()
+        assert about.checks[0].state == state and words in about.checks[0].said

@@ -26,6 +26,7 @@ def test_a_hung_engine_with_positions_is_fenced_and_flat_within_five_seconds(cli
     document = cli.json("kill", "--drill")
     steps = [s["step"] for s in document["steps"]]
     assert document["flat"] and document["left"] == {} and document["ms"] < 5000
+    assert not any((cli.base / "runs").iterdir()), "a rehearsal is not the latest run"
     assert document["steps"][0] == {"step": "told the engine", "ms": document["steps"][0]["ms"], "outcome": "no answer"}
     assert steps[1:3] == ["ended the engine", "locked the account"] and sum(s.startswith("sold") for s in steps) >= 2
 
@@ -45,7 +46,8 @@ def test_only_the_process_that_wrote_the_note_is_ended(tmp_path, monkeypatch):
 
 
 def test_a_run_without_an_engine_is_named(cli):
-    assert "has had no engine" in cli.run("kill", "--run-dir", str(cli.base / "none"), "--yes", code=1)
+    assert "none: no such run folder" in cli.run("kill", "--run-dir", str(cli.base / "none"), "--yes", code=2)
+    assert not (cli.base / "none").exists()
 
 
 def test_slices_of_the_freeze_quantity():

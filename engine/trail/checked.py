@@ -1,0 +1,79 @@
+"""Reading a journal to say something of it: the one place where commands open it, and where what is missing from it is found."""
+from pathlib import Path
+
+from _ext.core.records import INSTRUMENT
+from _ext.trail.journal import Reader, segment_names
+from _ext.trail.status import StatusBlock
+from engine.trail.rundir import FolderError, RunDir, is_held
+
+FRAME, INSTRUMENTS = 5, 2
+
+
+class JournalError(ValueError):
+    """There is no journal, or it cannot be read."""
+
+
+def reader_of(path: Path) -> Reader:
+    """A reader of a run folder or of a folder of segments. JournalError where there is nothing to read."""
+    if not path.is_dir():
+        raise JournalError(f"{path}: no such run or journal folder")
+    run = run_at(path)
+    folders = [run.memory, run.journal] if run is not None else [path]
+    if not segment_names(*folders):
+        raise JournalError(f"there is no journal in {path}: nothing was journaled there, or it was removed")
+    return Reader(*folders)
+
+
+def run_at(path: Path) -> RunDir | None:
+    """The run whose folder `path` is; None where it is a folder of segments alone."""
+    try:
+        return RunDir.existing(path)
+    except FolderError:
+        return None
+
+
+def damage_of(path: Path, reader: Reader) -> str | None:
+    """What is missing from a journal that `reader` has read to its end, in words; None where nothing is.
+
+    Besides what the records themselves tell (checksums, numbers passed over) the engine's last sign of life says how far it had
+    come: a lost end shows by that alone.
+    """
+    if reader.problem:
+        return (f"the journal of {path} is damaged: {reader.problem}; in all {reader.corrupt:,} records cannot be read and "
+                f"{reader.missing:,} are missing: what is said here is of the rest")
+    run = run_at(path)
+    if run is None or is_held(run.lock):
+        return None
+    try:
+        status = StatusBlock(run.status).read()
+    except (OSError, ValueError):
+        return None                                        # a run on virtual time has none
+    lost = int(status["sequence"]) - reader.last if status is not None else 0
+    return None if lost <= 0 else (
+        f"the journal of {path} is damaged: it ends with record {reader.last:,}, the engine had written "
+        f"{int(status['sequence']):,}: the last {lost:,} are missing, as when shared memory was lost: what is said here "
+        "is of the rest")
+
+
+def damage_words(reader: Reader) -> str:
+    """Of a journal that is followed while it grows."""
+    return f"the journal is damaged: {reader.problem}"
+
+
+def survey(path: Path) -> str | None:
+    """Reads a whole journal for its damage alone."""
+    reader = reader_of(path)
+    reader.skim()
+    return damage_of(path, reader)
+
+
+def capacity_of(path: Path) -> int:
+    """Instruments in the journal, for a table of the right size."""
+    reader, total = reader_of(path), 0
+    while (record := reader.read()) is not None and record[0] != FRAME:
+        if record[0] == INSTRUMENTS:
+            total += len(record[3]) // INSTRUMENT.itemsize
+    if record is None and total == 0:
+        detail = f": {reader.problem}" if reader.problem else ""
+        raise JournalError(f"{path} holds no journaled instruments{detail}")
+    return total
