@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from _ext.core.records import CANDIDATE, ORDER_UPDATE
-from _ext.trail.journal import segment_names
+from _ext.trail.journal import Journal, Reader, segment_names
 from engine.trail import replay as work
 from engine.trail.store import Converter
 from tests.trade.conftest import Desk
@@ -40,6 +40,47 @@ def test_a_flipped_byte_is_not_identical(journal):
     changed(journal, b"NSE_EQ|RELIANCE", b"NSE_EQ|RELIANCF")
     done = work.replay(journal, journal)
     assert not done["identical"] and done["corrupt"] > 0 and "fails its checksum" in done["problem"]
+
+
+def copied(source, target, change) -> dict:
+    """The replay of a whole copy in which `change(decisions so far, kind, now, payload)` altered or dropped (None) a record."""
+    journal, decisions = Journal(target), 0
+    for kind, _, now, payload in Reader(source):
+        decisions += 64 <= kind < 128
+        record = change(decisions if 64 <= kind < 128 else 0, kind, now, payload)
+        if record is not None:
+            journal.append(*record)
+    journal.close()
+    return work.replay(target, target)
+
+
+def test_a_decision_of_another_time_kind_or_content_is_a_mismatch(journal, tmp_path):
+    assert copied(journal, tmp_path / "same", lambda nth, *record: record)["identical"]
+    changes = {"time": lambda k, now, p: (k, now + 1, p), "kind": lambda k, now, p: (k + 1, now, p),
+               "content": lambda k, now, p: (k, now, p[:-9] + bytes([p[-9] ^ 1]) + p[-8:])}
+    for name, change in changes.items():
+        done = copied(journal, tmp_path / name, lambda nth, *r, change=change: change(*r) if nth == 3 else r)
+        assert not done["identical"] and done["mismatched"] >= 1 and done["corrupt"] == 0, name
+        assert done["first_mismatch"].startswith("record "), name
+    gone = copied(journal, tmp_path / "gone", lambda nth, *r: None if nth == 2 else r)
+    assert not gone["identical"] and gone["mismatched"] >= 1
+
+
+def test_decisions_the_journal_lost_at_its_end_are_missing(journal, tmp_path):
+    """Everything after the first decision of the last input that made some is cut off."""
+    records = list(Reader(journal))
+    last = max(i for i, r in enumerate(records) if r[0] < 64 and i + 1 < len(records) and records[i + 1][0] >= 64)
+    target = Journal(tmp_path / "cut")
+    for kind, _, now, payload in records[:last + 2]:
+        target.append(kind, now, payload)
+    target.close()
+    lost = 0
+    for kind, *_ in records[last + 2:]:
+        if kind < 64:
+            break
+        lost += kind < 128
+    done = work.replay(tmp_path / "cut", tmp_path)
+    assert lost > 0 and done["missing"] == lost and done["mismatched"] == 0 and not done["identical"]
 
 
 def test_a_damaged_record_that_changed_nothing_is_damage_all_the_same(tmp_path):
