@@ -62,7 +62,7 @@ def settings(models: Path | str) -> config.Config:
     return config.Config(
         models=str(models), detector=config.Detector(emit=0.45, trade=0.55, cooldown_s=60),
         signals=config.Signals(strength=0.56, volume=0.8, spread_bp=6.0, noise=0.45, opposing_s=60),
-        risk=config.Risk(stop=0.004, target=0.0045, trail=0.003, hold_s=120, entry_life_s=4, max_positions=3, symbol_gap_s=40,
+        risk=config.Risk(stop=0.004, target=0.0045, trail=0.003, hold_s=120, entry_life_s=1.5, max_positions=3, symbol_gap_s=40,
                          symbol_per_hour=4, orders_per_minute=4, orders_per_hour=40, daily_loss=0.01, losing_streak=3,
                          streak_pause_s=120, protection=0.0005),
         session=config.Session(first_minute=5, last_minute=43, last_minute_cas=42, flat_minute=44, flat_minute_cas=43))
@@ -110,7 +110,7 @@ class Morning:
         exchange = Exchange(self.specs, CASH)
         rates = Rates(seed=4, lost_request=.02, lost_answer=.06, error_after=.03, throttle=.02, refuse=.02, read_error=.03,
                       slow=.05, hidden=.05, reject_after=.03, partial=.15, drop_update=.05, repeat_update=.05, late_update=.08,
-                      disconnect=.001)
+                      disconnect=.001, unpriced=.15)
         names = [self.specs[k].key for k in (13, 0, 15)]
         script = script_of([{k: v for k, v in f.items() if k != "names"} | ({"keys": names[:f["names"]]} if "names" in f else {})
                             for f in FAULTS], DAY, [s.key for s in self.specs])

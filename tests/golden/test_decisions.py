@@ -32,11 +32,11 @@ def test_the_goldens_see_much():
     assert INPUTS.stat().st_size < 2 << 20
     kinds = {RECORD_NAMES[kind] for kind, _, _ in stored.records(INPUTS, dict.fromkeys(("model a", "model b"), "x"))}
     assert kinds >= {"start", "instruments", "profile", "bars", "frame", "timer", "link", "reply", "order_update", "funds",
-                     "operator", "model", "boot", "stop", "book", "holdings", "universe", "backfill"}
+                     "operator", "model", "boot", "stop", "book", "holdings", "universe", "backfill", "bands"}
     text = DECISIONS.read_text()
     for words in ("weak;", "aligned;", "outside session;", "noise;", "operator;", "too many positions;", "already in this name;",
                   "not tradable;", "size below one lot;", "protect;", "target;", "time;", "trail;", "square-off;", "stale entry;",
-                  "silence;", "stall;", "corrupt;", "doubt;", "disorder;", "filled;", "late;", "link;"):
+                  "price not told;", "silence;", "stall;", "corrupt;", "doubt;", "disorder;", "filled;", "late;", "link;"):
         assert words in text, words
     assert text.count(" fill ") >= 20 and text.count(" candidate ") >= 80
 
