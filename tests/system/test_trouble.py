@@ -4,6 +4,7 @@ The runs are independent of each other: a few go on at a time, and each test wai
 """
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,6 +90,7 @@ class Run:
         for pid in self.children().values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(RunDir(self.dir).memory, ignore_errors=True)      # what a damaged run has left there
         for path in self.mounts:
             subprocess.run(["umount", "-l", str(path)], check=False)
 
