@@ -154,18 +154,19 @@ def test_a_difference_that_goes_away_is_none(make_desk):
     assert desk.core.held(0) == (n, 0)
 
 
-def test_the_realised_result_of_what_the_broker_sold_counts(make_desk):
+@pytest.mark.parametrize("side", [1, -1])
+def test_the_realised_result_of_what_the_broker_sold_counts(make_desk, side):
     desk = make_desk(losing_streak=1, symbol_gap_s=0, daily_loss=0.5, drawdown=0.5)
-    entry, stop = opened(desk)
+    entry, stop = opened(desk, side=side)
     n = int(entry["quantity"])
-    desk.tick(mid=99_000)
+    desk.tick(mid=MID - side * 1_000)
     asked = []
     for _ in range(2):
         desk.tick(seconds=4)
         desk.book(stop)
         asked = desk.holdings({})
     fill = desk.fills()[-1]
-    assert fill["price"] == 99_000 and fill["realised"] == -n * 1_000 == desk.core.money()["realised"]
+    assert fill["price"] == MID - side * 1_000 and fill["realised"] == -n * 1_000 == desk.core.money()["realised"]
     desk.reply(asked[0])
     desk.update(stop, 4)
     assert desk.core.positions() == []
