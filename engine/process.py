@@ -579,8 +579,9 @@ class EngineProcess:
         while True:
             for what in self.reconciler.due(self._now()):
                 self._spawn(self._read(what))
-            for keys in self.bands.due(self._now()):
-                self._spawn(self._read_bands(keys))
+            if self.core.updates:                          # the sim's day begins with the first look at prices: not before the feed's
+                for keys in self.bands.due(self._now()):
+                    self._spawn(self._read_bands(keys))
             if loop.time() - funds_at > FUNDS_S:
                 funds_at = loop.time()
                 self._spawn(self._read_funds())

@@ -331,7 +331,8 @@ def test_a_filter_that_is_off_is_said_on_every_screen(told):
 
 def test_answers_nobody_understands_are_named_at_the_start(told):
     said = told("wrong answers").said
-    assert "was not understood" in said and "doctor" in said and "connector" not in said and "Traceback" not in said
+    assert "not as this engine's sim" in said and "python -m engine sim" in said
+    assert "connector" not in said and "Traceback" not in said
 
 
 def test_nothing_is_left(told, tmp_path_factory):
