@@ -421,3 +421,21 @@ def test_of_two_updates_of_a_name_in_one_frame_the_later_counts_alone():
     first, second = desk.core.market.row(0), desk.core.market.row(1)
     assert desk.core.counts()["updates"] == before + 2
     assert (first["ltp"], first["high"], first["peak"], second["ltp"]) == (100_400, 100_400, 10_025, 100_200)
+
+
+def test_without_a_volume_the_trade_itself_tells_that_there_was_one():
+    """Mode ltpc and indices: a later trade time or another price is a trade; the same again is none, an older one neither."""
+    desk = Desk()
+
+    def ltpc(at: float, price: int, received: float) -> int:
+        row = np.zeros(1, TICK_DTYPE)
+        row["key"], row["key_len"], row["has"], row["ltp"], row["ltt"] = b"NSE_EQ|AAA", 10, 1, price, OPEN_MS + round(at)
+        desk.core.feed(5, ns(received), encode(row, OPEN_MS + round(received)))
+        market = desk.core.market
+        return int(market.ticks(0)[(market.row(0)["ring_at"] - 1) % 64]["flags"])
+
+    assert ltpc(0, 100_000, 0) & FLAGS["traded"]
+    assert ltpc(0, 100_000, 500) & FLAGS["repeat"]
+    assert ltpc(1_000, 100_000, 1_000) & FLAGS["traded"] and ltpc(1_000, 100_005, 1_500) & FLAGS["traded"]
+    assert not ltpc(500, 100_010, 2_000) & FLAGS["traded"]
+    assert desk.core.market.row(0)["volume"] == 0
