@@ -1,6 +1,6 @@
 """What the market stage tells of its feed, each rule below, at and above its edge: late, stalled, damaged, out of order; and how a
 name does."""
-from math import log
+from math import isnan, log
 
 import numpy as np
 import orjson
@@ -439,3 +439,16 @@ def test_without_a_volume_the_trade_itself_tells_that_there_was_one():
     assert ltpc(1_000, 100_000, 1_000) & FLAGS["traded"] and ltpc(1_000, 100_005, 1_500) & FLAGS["traded"]
     assert not ltpc(500, 100_010, 2_000) & FLAGS["traded"]
     assert desk.core.market.row(0)["volume"] == 0
+
+
+def test_moves_of_an_hour_ago_are_none_of_the_last_five_minutes():
+    """Sixty-four minutes later the same places are looked at, and nobody has closed a bar since."""
+    desk = Desk(bars=25)
+    for second in range(0, 240, 5):
+        for inst in range(2):
+            desk.tick(second * 1000, price=100_000 + 5 * second, inst=inst)
+    for minute in (65.5, 66.5, 67.2):
+        for inst in range(2):
+            desk.tick(minute * 60_000, price=101_000, inst=inst)
+    f = dict(zip(FEATURES, desk.core.features_at(0, 1).tolist(), strict=True))
+    assert f["market_5m_bp"] == f["market_1m_bp"] == 0.0 and isnan(f["sector_5m_bp"])
