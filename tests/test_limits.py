@@ -1,5 +1,6 @@
 """What the core is told of the configuration: each setting in the core's unit, by hand."""
 import pytest
+from pydantic import ValidationError
 
 from engine import config
 
@@ -32,3 +33,21 @@ def test_arm_b_has_what_was_given_and_no_more():
     assert ab == {"share": 0.5, "signals": {"strength": 0.7, "opposing_ms": 12_000}}
     assert config.Config(models="").record()["ab"] == {"share": 0.0, "signals": {}}
     assert config.Config(models="", signals=config.Signals(noise=0.6)).record()["signals"]["min_score"] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("name", ["detector", "signals", "ab", "risk", "session", "rollout", "store"])
+def test_every_default_is_within_its_own_bounds(name):
+    section = getattr(config.Config(models=""), name)
+    assert type(section)(**section.model_dump()) == section
+
+
+@pytest.mark.parametrize(("section", "field", "edge", "beyond"), [
+    (config.Risk, "notional", 1, 1.0001), (config.Risk, "max_positions", 64, 65), (config.Risk, "max_positions", 0, -1),
+    (config.Risk, "requests_per_second", 10, 11), (config.Risk, "requests_per_second", 5, 4),
+    (config.Risk, "settle_exit_s", 15, 14.9), (config.Signals, "noise", 1, 1.01),
+    (config.Detector, "trade", 1, 1.01), (config.Comparison, "share", 0, -0.01),
+    (config.Comparison, "share", 1, 1.01), (config.Rollout, "step", 4, 5), (config.Rollout, "step", 1, 0)])
+def test_bounds_at_their_edges(section, field, edge, beyond):
+    assert getattr(section(**{field: edge}), field) == edge
+    with pytest.raises(ValidationError):
+        section(**{field: beyond})

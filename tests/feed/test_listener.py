@@ -81,3 +81,10 @@ def test_frames_that_tell_of_a_trade_reach_the_market():
     row["key"], row["key_len"], row["has"], row["ltp"] = b"NSE_EQ|A", 8, 1, 100
     frames, _, _, _, core = heard(([(BINARY, encode(row, OPEN_MS), True)], 1))
     assert len(frames) == 1 and core.counts()["unknown"] == 1
+
+
+def test_the_time_of_one_frame_is_every_percentile_of_it():
+    """The upper edge of its bucket, at most an eighth high."""
+    _, _, listener, _, _ = heard(([(BINARY, FRAME, True)], 1))
+    p50, p99, p999, most = listener.percentiles()
+    assert p50 == p99 == p999 and most <= p50 <= most * 1.13

@@ -1,6 +1,6 @@
 """What the market stage tells of its feed, each rule below, at and above its edge: late, stalled, damaged, out of order; and how a
 name does."""
-from math import log
+from math import isnan, log
 
 import numpy as np
 import orjson
@@ -421,3 +421,34 @@ def test_of_two_updates_of_a_name_in_one_frame_the_later_counts_alone():
     first, second = desk.core.market.row(0), desk.core.market.row(1)
     assert desk.core.counts()["updates"] == before + 2
     assert (first["ltp"], first["high"], first["peak"], second["ltp"]) == (100_400, 100_400, 10_025, 100_200)
+
+
+def test_without_a_volume_the_trade_itself_tells_that_there_was_one():
+    """Mode ltpc and indices: a later trade time or another price is a trade; the same again is none, an older one neither."""
+    desk = Desk()
+
+    def ltpc(at: float, price: int, received: float) -> int:
+        row = np.zeros(1, TICK_DTYPE)
+        row["key"], row["key_len"], row["has"], row["ltp"], row["ltt"] = b"NSE_EQ|AAA", 10, 1, price, OPEN_MS + round(at)
+        desk.core.feed(5, ns(received), encode(row, OPEN_MS + round(received)))
+        market = desk.core.market
+        return int(market.ticks(0)[(market.row(0)["ring_at"] - 1) % 64]["flags"])
+
+    assert ltpc(0, 100_000, 0) & FLAGS["traded"]
+    assert ltpc(0, 100_000, 500) & FLAGS["repeat"]
+    assert ltpc(1_000, 100_000, 1_000) & FLAGS["traded"] and ltpc(1_000, 100_005, 1_500) & FLAGS["traded"]
+    assert not ltpc(500, 100_010, 2_000) & FLAGS["traded"]
+    assert desk.core.market.row(0)["volume"] == 0
+
+
+def test_moves_of_an_hour_ago_are_none_of_the_last_five_minutes():
+    """Sixty-four minutes later the same places are looked at, and nobody has closed a bar since."""
+    desk = Desk(bars=25)
+    for second in range(0, 240, 5):
+        for inst in range(2):
+            desk.tick(second * 1000, price=100_000 + 5 * second, inst=inst)
+    for minute in (65.5, 66.5, 67.2):
+        for inst in range(2):
+            desk.tick(minute * 60_000, price=101_000, inst=inst)
+    f = dict(zip(FEATURES, desk.core.features_at(0, 1).tolist(), strict=True))
+    assert f["market_5m_bp"] == f["market_1m_bp"] == 0.0 and isnan(f["sector_5m_bp"])

@@ -158,6 +158,9 @@ def test_stocks_with_their_terms():
     assert (stock.name, stock.key, stock.isin, stock.tick, stock.lot, stock.freeze, stock.equity_freeze) == (
         "AAA LIMITED", "NSE_EQ|AAA", "INAAA", 5, 500, 20_000, 100_000)
     assert stock.is_cas and not found.stocks["DDD"].is_cas and stock.status == ACTIVE
+    assert stock.document()["options"] == {"2026-09-29": 4, "2026-10-27": 4}
+    assert found.document()["counts"] == {"stocks": 4, "indices": 1, "futures": 8, "options": 32, ACTIVE: 4, INACTIVE: 0,
+                                          SUSPENDED: 0}
     assert [c.expiry for c in stock.futures] == ["2026-09-29", "2026-10-27"]
     assert [(c.type, c.strike) for c in stock.options][:4] == [("CE", 10_000), ("PE", 10_000), ("CE", 11_000), ("PE", 11_000)]
     assert (found.stocks["BBB"].banned, stock.banned, built().stocks["BBB"].banned) == (1, 0, -1)

@@ -55,3 +55,12 @@ def test_features_are_given_by_name_and_one_unknown_is_no_score(tmp_path):
     assert np.isnan(scorer.score_row(row))
     with pytest.raises(ValueError, match="features given"):
         scorer.score_row(row[:-1])
+
+
+def test_a_model_of_two_inputs_is_refused(tmp_path):
+    path = model(tmp_path, 0.5, 0.5)
+    made = onnx.load(path)
+    made.graph.input.append(onnx.helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, [1, 2]))
+    path.write_bytes(made.SerializeToString())
+    with pytest.raises(ModelRefused, match="2 inputs"):
+        Scorer(path)

@@ -299,3 +299,11 @@ def test_thresholds_are_the_published_ones():
     d = config.Config(models="").record()["detector"]
     assert d == {"sigma": 2.0, "volume": 2.5, "jump": 3.0, "roc": 0.02, "iv": 0.2, "emit": 0.5, "trade": 0.6,
                  "cooldown_ms": 300_000, "max_lag_ms": 3_000}
+
+
+def test_the_average_range_is_a_share_of_the_price_at_this_time_of_day():
+    """Ten minutes up by 100 from 100,000 and ten down by 100 from 100,100; this minute moves twice as much as those."""
+    for a in (1.0, 2.0):
+        desk = Quiet(factors={60: (a, 1.0)}, detector=ALL)
+        desk.tick(BASE)
+        assert desk.core.market.row(0)["atr"] == SURE(a * 0.5 * (100 / 100_000 + 100 / 100_100), rel=1e-12)

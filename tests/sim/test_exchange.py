@@ -98,6 +98,14 @@ def test_what_the_exchange_rejects_after_the_api_took_it(spec, changes, words):
     assert told[0][0] == NOW + EXCHANGE_NS
 
 
+@pytest.mark.parametrize("quantity", [1, 2])
+def test_one_share_is_an_order(quantity):
+    venue = exchange()
+    show(venue, 99_990, 100_010)
+    order = place(venue, "BUY", 1001.0, quantity)
+    assert (order.status, order.filled, order.value) == ("complete", quantity, quantity * 100_010)
+
+
 def test_five_times_the_cash_may_be_bought():
     venue = exchange()
     show(venue, 99_990, 100_010)

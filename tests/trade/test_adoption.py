@@ -119,3 +119,16 @@ def test_exits_may_use_the_whole_budget_and_no_more(make_desk):
         settings["risk"] |= {"broker_half_hour": limit}
         desk.core.feed(1, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
         assert len(desk.update(entry, 3, int(entry["quantity"]), 100_000)) == may
+
+
+def test_a_lost_stop_that_turns_up_after_its_successor_was_rejected_is_the_exit(desk):
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 3, int(entry["quantity"]), 100_000)
+    desk.reply(stop, outcome=4, code=0)
+    (again,) = desk.missed(24)[:1]
+    desk.reply(again)
+    assert desk.update(again, 5) == []
+    assert desk.update(stop, 2) == []
+    (modify,) = desk.tick(mid=104_100)
+    assert (modify["kind"], modify["id"], modify["order_type"]) == (2, stop["id"], 1)

@@ -73,3 +73,14 @@ def test_an_entry_is_cancelled_at_the_end_of_its_life(make_desk):
         desk.update(entry, 2)
         asked = desk.timer((sent - desk.now) / SECOND + seconds)
         assert [int(i["kind"]) for i in asked] == [3] * cancelled
+
+
+def test_an_accepted_order_that_no_book_shows_is_waited_for_a_minute(make_desk):
+    """One without an answer is given up after 35 s; this one the broker has said yes to."""
+    desk = make_desk()
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    desk.missed(58)                                        # its cancel was asked for after five seconds
+    assert len(desk.core.positions()) == 1
+    desk.missed(10)
+    assert desk.core.positions() == []

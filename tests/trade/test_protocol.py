@@ -61,6 +61,11 @@ def test_an_order_message_field_by_field():
     assert one(protocol.update_record(MESSAGE | {"order_type": "LIMIT"}, 4), ORDER_UPDATE)["order_type"] == 1
 
 
+def test_a_message_that_says_nothing_of_fills_has_none():
+    row = one(protocol.update_record({"status": "open", "order_id": "X"}, 4), ORDER_UPDATE)
+    assert (row["filled"], row["value"], row["quantity"], row["status"]) == (0, 0, 0, 2)
+
+
 def test_an_order_of_an_earlier_life_field_by_field():
     row = one(protocol.adopted_record(MESSAGE, "spk", 6), ADOPTED)
     assert (row["inst"], row["side"], row["role"], row["status"], row["order_type"]) == (6, -1, 2, 2, 2)
