@@ -31,9 +31,11 @@ def main() -> None:
         app(standalone_mode=False)
     except typer.Exit as leave:
         sys.exit(leave.exit_code)
+    except LoginRefused as error:                          # before its base: the broker's word, not bad usage
+        sys.exit(_say(error, 1))
     except (configuration.ConfigurationError, DataError, FolderError, JournalError, LoginError, MasterError) as error:
         sys.exit(_say(error, 2))
-    except (BrokerError, Failed, LoginRefused, LookupError, ModelRefused, RunError) as error:
+    except (BrokerError, Failed, LookupError, ModelRefused, RunError) as error:
         sys.exit(_say(error, 1))
     except typer.Abort:
         sys.exit(130)

@@ -579,7 +579,7 @@ class EngineProcess:
         while True:
             for what in self.reconciler.due(self._now()):
                 self._spawn(self._read(what))
-            if self.core.updates:                          # the sim's day begins with the first look at prices: not before the feed's
+            if self.core.updates:                          # a sim's day begins with a look at prices: not before the feed is there
                 for keys in self.bands.due(self._now()):
                     self._spawn(self._read_bands(keys))
             if loop.time() - funds_at > FUNDS_S:

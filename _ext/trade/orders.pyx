@@ -300,7 +300,7 @@ cdef class Orders:
         self._filled(o, quantity, worth, now)
 
     cdef void presume(self, Order* o, int64_t quantity, int64_t now) noexcept:
-        """The broker's positions show `quantity` more of the order filled than any word of it did."""
+        """The broker's positions show `quantity` more of the order filled than any word of it did. The caller settles."""
         cdef int64_t worth = quantity * self._reference(o)
         self.alarm(FILL_PRESUMED, o.id, now)
         o.filled += quantity
@@ -311,7 +311,6 @@ cdef class Orders:
         self._filled(o, quantity, worth, now)
         if o.filled >= o.quantity and o.state != ORDER_DEAD:
             self._hear(o, SAID_COMPLETE, now)
-        self._settle(o, now)
 
     cdef void _recall(self, Order* o, const OrderUpdate* update) noexcept:
         """A word that knows better than a presumption: what the positions showed was not this order's. What is held stays held."""

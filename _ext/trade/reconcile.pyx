@@ -116,7 +116,7 @@ cdef Order* suspect(Trader t, uint32_t inst, int side, int64_t since, int64_t no
     cdef Order* o
     for i in range(t.n_orders, 0, -1):
         o = &t.orders[i - 1]
-        if (o.inst == inst and o.side == side and o.quantity > o.filled and not o.is_final and o.read <= since
+        if (o.inst == inst and o.side == side and o.most > o.filled and not o.is_final and o.read <= since
                 and (is_live(o.state) or o.doubted or now - o.sent < GHOST)):
             return o
     return NULL
@@ -144,11 +144,14 @@ cdef void believe(Trader t, uint32_t inst, int64_t change, int64_t now) noexcept
         o = suspect(t, inst, side, ledger.differs, now)
         if o == NULL:
             break
-        part = side * min(abs(change) - abs(theirs), o.quantity - o.filled)
+        part = side * min(abs(change) - abs(theirs), o.most - o.filled)
         change -= part
         t.presume(o, abs(part), now)
     for i in range(t.top):
         change -= broker_fill(t, &t.slots[i], inst, change, now)
+    for i in range(t.top):                            # once all of it is known, not before
+        if t.slots[i].used and t.slots[i].inst == inst:
+            t.manage(&t.slots[i], now)
     if side * change <= 0:
         return
     part = side * min(abs(theirs), abs(change))
@@ -187,10 +190,8 @@ cdef int64_t broker_fill(Trader t, Slot* s, uint32_t inst, int64_t change, int64
     ledger.realised += fill.realised
     t.gate.money.realised += fill.realised
     t.trail.put(REC_FILL, now, &fill, sizeof(fill))
-    change = -s.side * part
     t._report(s, now)
-    t.manage(s, now)
-    return change
+    return -s.side * part
 
 
 cdef void take_over(Trader t, uint32_t inst, int64_t quantity, int64_t now) noexcept:

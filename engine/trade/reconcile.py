@@ -19,6 +19,8 @@ UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
 READS = {"book": "/v2/order/retrieve-all", "positions": "/v2/portfolio/short-term-positions"}
 TERMINAL = ("complete", "rejected", "cancelled", "cancelled after market order")
 OTHER_PRODUCTS = ("D", "CNC", "MTF", "CO", "OCO", "NRML")
+MAYBE = 15 * SECOND
+"""How long a row that is none may stand for an order whose answer was lost: what it should protect cannot wait for ever."""
 MOST_STRANGE = 64
 """Rows of unknown orders that are recorded as unreadable, a life: a book full of nonsense must not fill the journal."""
 
@@ -42,6 +44,7 @@ class Reconciler:
         self.known: set[str] = set()          # the broker's ids of orders that are not this run's and were there at the start
         self.over: set[str] = set()           # ids whose end the core has been told, and how much was filled at what price
         self.others: dict[int, int] = {}      # signed fills of orders that are not ours, by the last full read of the book
+        self.ids: set[str] = set()            # of every order a read of the book has shown
         self.strange = 0
         self.has_book = self.has_positions = False
 
@@ -91,14 +94,20 @@ class Reconciler:
             if intent:
                 seen.add(intent)
         if len(good) < len(rows):
-            seen |= self._maybe(seen, began)
+            seen |= self._maybe(seen, good, len(rows) - len(good), began)
+        self.ids |= {row["order_id"] for row in good if isinstance(row.get("order_id"), str)}
         self.others = others
         self.has_book = True
         self.feed(BOOK, protocol.book_record(seen, began))
 
-    def _maybe(self, seen: set[int], began: int) -> set[int]:
-        """The book has a row that is none: it may be any order of ours that no other row shows, so none of them is missing."""
-        orders = {int(order["id"]) for order in self.core.live_orders()} - seen
+    def _maybe(self, seen: set[int], good: Sequence[Mapping[str, Any]], none: int, began: int) -> set[int]:
+        """The book has rows that are `none`: unless as many orders that are known to be there are not shown, each may be any
+        young order of ours that no other row shows, so that none of these is missing."""
+        orders = {int(order["id"]) for order in self.core.live_orders() if began - order["sent"] < MAYBE} - seen
+        ours = {order["order_id"].rstrip(b"\0").decode() or str(order["id"]) for order in self.core.orders()
+                if order["order_id"].rstrip(b"\0") or (order["filled"] and order["id"] not in seen)}
+        if none <= len((self.ids | ours) - {row.get("order_id") for row in good if isinstance(row.get("order_id"), str)}):
+            orders = set()
         for intent in orders or {0}:
             self._unreadable(intent, "a row of the order book is none", began)
         return orders

@@ -44,10 +44,10 @@ class View:
         self.rate = 0.0
         self._last = (time.monotonic(), 0)
 
-    def update(self, status: Any, store: dict[str, Any], troubles: list[str], market: dict[str, Any]) -> None:
+    def update(self, status: Any, store: dict[str, Any], troubles: list[str], market: dict[str, Any] | None = None) -> None:
         """Takes what the processes say, `troubles` in the words of signs.troubles, `market` in the sim's, and what was journaled
         since."""
-        self.status, self.store, self.troubles, self.market = status, store, list(troubles), market
+        self.status, self.store, self.troubles, self.market = status, store, list(troubles), market or {}
         self.fresh = []
         try:
             self._follow()

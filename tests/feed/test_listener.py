@@ -56,7 +56,7 @@ def test_whole_messages_and_fragments_arrive_as_they_were():
     frames, texts, listener, asked, core = heard((
         [(BINARY, FRAME, True), (BINARY, FRAME[:3], False), (CONTINUATION, FRAME[3:9], False), (CONTINUATION, FRAME[9:], True),
          (TEXT, b"an error", True), (BINARY, FRAME[:5], True)], 4))
-    assert frames == [FRAME, FRAME, FRAME[:5]] and texts == ["an error"]
+    assert frames == [FRAME, FRAME, FRAME[:5]] and texts == [b"an error"]
     assert listener.frames == 3 and not asked and core.counts()["rejected"] == 1
     p50, p99, p999, most = listener.percentiles()
     assert 0 < p50 <= p99 <= p999 and most > 0

@@ -71,7 +71,7 @@ def test_a_stop_waits_for_the_last_price_to_reach_its_trigger(side, trigger, pri
 
 
 @pytest.mark.parametrize(("changes", "code"), [
-    ({"quantity": None}, "UDAPI100036"), ({"instrument_token": "NSE_EQ|B"}, "UDAPI100011"), ({"tag": "x" * 41}, "UDAPI1119"),
+    ({"instrument_token": "NSE_EQ|B"}, "UDAPI100011"), ({"tag": "x" * 41}, "UDAPI1119"),
     ({"quantity": 0}, "UDAPI1052"), ({"order_type": "SL", "trigger_price": 0.0}, "UDAPI1031"),
     ({"order_type": "SL", "trigger_price": 1001.0}, "UDAPI1037"),
     ({"order_type": "SL", "trigger_price": 999.0, "transaction_type": "SELL"}, "UDAPI1038"),

@@ -104,16 +104,18 @@ def test_places_modifies_and_cancels(sdk):
     stream.on("message", updates.append)
     stream.connect()
     time.sleep(1)
+    last = upstox.MarketQuoteV3Api(upstox.ApiClient(configuration)).get_ltp(instrument_key=keys()[0]).data
+    low = round(next(iter(last.values())).last_price * 0.95)               # inside the price band, and not filled
     placed = api.place_order(upstox.PlaceOrderV3Request(
-        quantity=1, product="I", validity="DAY", price=1.0, tag="sdk", instrument_token=keys()[0], order_type="LIMIT",
+        quantity=1, product="I", validity="DAY", price=low, tag="sdk", instrument_token=keys()[0], order_type="LIMIT",
         transaction_type="BUY", disclosed_quantity=0, trigger_price=0.0, is_amo=False, slice=False))
     order_id = placed.data.order_ids[0]
     changed = api.modify_order(upstox.ModifyOrderRequest(
-        order_id=order_id, validity="DAY", price=2.0, order_type="LIMIT", trigger_price=0.0, quantity=2, disclosed_quantity=0))
+        order_id=order_id, validity="DAY", price=low + 1, order_type="LIMIT", trigger_price=0.0, quantity=2, disclosed_quantity=0))
     assert changed.data.order_id == order_id
     book = upstox.OrderApi(upstox.ApiClient(configuration)).get_order_book("2.0")
     row = next(o for o in book.data if o.order_id == order_id)
-    assert (row.status, row.price, row.quantity, row.tag) == ("open", 2.0, 2, "sdk")
+    assert (row.status, row.price, row.quantity, row.tag) == ("open", low + 1, 2, "sdk")
     assert api.cancel_order(order_id).data.order_id == order_id
     with pytest.raises(upstox.rest.ApiException) as refused:
         api.cancel_order(order_id)

@@ -58,7 +58,7 @@ def test_adopted_entries_count_against_the_budgets(make_desk):
 @pytest.mark.parametrize("status", [4, 5])
 def test_a_dead_entry_makes_no_position(make_desk, status):
     desk = started(make_desk, ENTRY | {"status": status, "filled": 0})
-    assert desk.core.positions() == [] and desk.core.held(0) == (0, 0) and not desk.core.has_live_orders()
+    assert desk.core.positions() == [] and desk.core.held(0) == (0, 0) and desk.core.live_orders() == []
 
 
 def test_an_exit_without_its_entry_is_of_no_position(make_desk):

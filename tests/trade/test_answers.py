@@ -250,7 +250,7 @@ def test_a_book_with_a_row_that_is_none_makes_no_order_missing(desk):
     """It may be the order whose answer was lost: that is looked for on."""
     async def scene(rest: Api) -> Bare:
         bare = Bare(desk, rest)
-        for _ in range(30):
+        for _ in range(22):
             desk.tick(seconds=2)
             assert await bare._read("book")
         return bare
@@ -258,7 +258,7 @@ def test_a_book_with_a_row_that_is_none_makes_no_order_missing(desk):
     _, (entry,) = desk.enter()
     desk.reply(entry, outcome=4, code=0)
     bare = answered(success([*GOLDEN["book"], None]), scene)
-    assert bare.reconciler.has_book and desk.core.counts()["unreadable"] >= 30
+    assert bare.reconciler.has_book and desk.core.counts()["unreadable"] >= 22
     assert entry["id"] in [order["id"] for order in desk.core.live_orders()]
 
 

@@ -117,7 +117,7 @@ def test_what_others_hold_is_taken_from_them_first(make_desk):
         for _ in range(3):
             desk.tick(0, seconds=4)
             desk.book()
-            desk.holdings({1: shown})
+            desk.holdings({1: shown}, others={1: shown - 30})
         assert desk.core.held(1) == (ours, theirs)
 
 

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from engine.market.sessions import IST
-from engine.trade import login
+from engine.trade import consent, login
 from engine.trade.broker import BrokerError, RestClient
 
 NOW = dt.datetime(2026, 9, 2, 10, 0, tzinfo=IST)
@@ -90,8 +90,8 @@ def test_secret_and_token_do_not_follow_a_redirect():
             await web.TCPSite(runners[-1], "127.0.0.1", port).start()
         try:
             base = f"http://127.0.0.1:{here}"
-            with pytest.raises(login.LoginError, match="broker"):
-                await login.exchange(login.App("key", "demo"), "code", base)
+            with pytest.raises(consent.LoginRefused, match="broker"):
+                await consent.exchange(login.App("key", "demo"), "code", base)
             rest = RestClient("demo", base, base)
             with pytest.raises(BrokerError):
                 await rest.get("/v2/user/profile")

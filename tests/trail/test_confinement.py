@@ -166,15 +166,3 @@ def test_the_configuration_of_the_database_is_its_owners(tmp_path):
     assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("*.xml")} == {0o600} and len(list(tmp_path.glob("*.xml"))) == 2
     with pytest.raises(RunError, match="cannot have"):
         grants.connection(tmp_path / "a?config-file=b")
-
-
-def test_memory_is_emptied_in_place(tmp_path, monkeypatch):
-    """What the store was granted is this folder: another of its name it could not read."""
-    monkeypatch.setenv("ENGINE_SHM", str(tmp_path))
-    run = RunDir(tmp_path / "run")
-    run.empty_memory()                                     # there is none
-    run.memory.mkdir(mode=0o700)
-    (run.memory / "left.seg").write_bytes(b"x")
-    inode = run.memory.stat().st_ino
-    run.empty_memory()
-    assert run.memory.stat().st_ino == inode and not list(run.memory.iterdir())

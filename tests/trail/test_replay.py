@@ -6,6 +6,7 @@ import pytest
 from _ext.core.records import CANDIDATE, ORDER_UPDATE
 from _ext.trail.journal import Journal, Reader, segment_names
 from engine.trail import replay as work
+from engine.trail.checked import JournalError
 from engine.trail.store import Converter
 from tests.trade.conftest import Desk
 
@@ -98,10 +99,10 @@ def test_a_damaged_record_that_changed_nothing_is_damage_all_the_same(tmp_path):
 
 
 def test_what_is_no_journal_is_named(tmp_path):
-    with pytest.raises(work.JournalError, match="no such run"):
+    with pytest.raises(JournalError, match="no such run"):
         work.replay(tmp_path / "none", tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(work.JournalError, match="no journaled instruments"):
+    with pytest.raises(JournalError, match="there is no journal"):
         work.replay(tmp_path / "empty", tmp_path)
 
 
