@@ -8,7 +8,7 @@ import orjson
 from libc.math cimport NAN
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 import numpy as np
 
@@ -650,9 +650,12 @@ cdef class Core(FrameSink):
     def order_of(self, bytes order_id not None) -> int:
         """Number of the order the broker calls `order_id`; 0: none of ours."""
         cdef uint64_t i
-        for i in range(self.trader.n_orders):
-            if order_id and self.trader.orders[i].order_id[:32].rstrip(b"\0") == order_id[:32]:
-                return i + 1
+        cdef bytes wanted = order_id[:32].ljust(32, b"\0")
+        cdef const char* text = wanted
+        if order_id:
+            for i in range(self.trader.n_orders):
+                if memcmp(self.trader.orders[i].order_id, text, 32) == 0:
+                    return i + 1
         return 0
 
     def nameless(self, uint32_t inst, int side, int64_t quantity, int64_t price) -> int:

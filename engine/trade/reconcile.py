@@ -115,15 +115,14 @@ class Reconciler:
     def _row(self, row: Mapping[str, Any], others: dict[int, int], began: int) -> int:
         """One row of the book; the number of our order it is about, 0 where it is about none of this run's."""
         order_id, intent = str(row.get("order_id") or ""), self._intent(row)
-        is_ours = intent > 0 or protocol.read_tag(row.get("tag"), self.engine) is not None
-        if not is_ours:
-            self._count_other(row, others, began)
-            return 0
-        if not intent and order_id and order_id not in self.known:
+        has_mark = protocol.read_tag(row.get("tag"), self.engine) is not None
+        if not intent and has_mark and order_id and order_id not in self.known:
             self.known.add(order_id)
             if self.has_book:
                 self.on_second_engine(str(row.get("tag")))
-        if not order_id or order_id not in self.over:
+        if not intent and not (has_mark and self._known_by_id(row)):
+            self._count_other(row, others, began)          # also of another engine with our mark
+        elif not order_id or order_id not in self.over:
             self._update(row, intent, began)
         return intent
 
@@ -189,13 +188,19 @@ class Reconciler:
         number = protocol.intent_of(row.get("tag"), self.engine, self.nonces)
         return 0 if tag.nonce != self.nonces[-1] and number > self.bound else number
 
+    def _known_by_id(self, row: Mapping[str, Any]) -> int:
+        """Our order that the broker calls so; 0: none."""
+        try:
+            return self.core.order_of(protocol.id_of(row.get("order_id")))
+        except UNREADABLE:
+            return 0
+
     def _untagged(self, row: Mapping[str, Any]) -> int:
         """Our order behind a row that shows no tag; 0: none."""
-        inst = self.keys.get(str(row.get("instrument_token")))
+        known, inst = self._known_by_id(row), self.keys.get(str(row.get("instrument_token")))
+        if known or inst is None or row.get("tag"):
+            return known
         try:
-            known = self.core.order_of(protocol.id_of(row.get("order_id")))
-            if known or inst is None or row.get("tag"):
-                return known
             return self.core.nameless(inst, protocol.side_of(row), protocol.quantity_of(row.get("quantity")) or 0,
                                       protocol.paise(row.get("price")))
         except UNREADABLE:

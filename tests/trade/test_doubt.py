@@ -248,6 +248,16 @@ def test_what_others_orders_in_the_book_explain_is_left_alone(desk):
     assert first == 0 and desk.core.held(0) == (0, 30) and desk.core.positions() == []
 
 
+def test_the_position_of_a_second_engine_is_its_own(desk):
+    """Its orders have our mark and nobody here sent them: entries stop, and what it holds is not ended behind its back."""
+    work, _, seconds = reconciler(desk, is_fresh=False)
+    work.on_book([], desk.now)
+    work.on_positions([], desk.now)
+    theirs = row("spk.other.1.e", "complete", order_id="Z1", filled_quantity=30, quantity=30, average_price=1000.0)
+    first, _ = wait(desk, work, [theirs], 30, 20)
+    assert first == 0 and desk.core.held(0) == (0, 30) and seconds == ["spk.other.1.e"]
+
+
 @pytest.mark.parametrize("bad", [{"instrument_token": SPECS[2].key, "product": "I", "quantity": "x"}, None])
 def test_what_was_there_at_the_start_is_left_alone_also_where_its_row_could_not_be_read_at_first(make_desk, bad):
     desk = make_desk(ready=False)
