@@ -45,18 +45,20 @@ def test_an_entry_whose_stop_cannot_rest_is_denied(make_desk, side, lower, upper
     assert make_desk(specs=banded(lower, upper)).enter(0, side) == ("its stop would lie outside the price band", [])
 
 
-def test_an_exit_is_never_cut_to_where_it_cannot_trade(make_desk):
-    """The band of the morning was flexed: a short must get out above the old edge."""
-    desk = make_desk(specs=banded(82_000, 102_500))
-    _, (entry,) = desk.enter(0, -1)
+@pytest.mark.parametrize(("side", "lower", "upper", "mids"), [
+    (-1, 82_000, 102_500, (102_600, 103_500, 104_000, 104_000)), (1, 97_500, 118_000, (97_400, 96_500, 96_000, 96_000))])
+def test_an_exit_is_never_cut_to_where_it_cannot_trade(make_desk, side, lower, upper, mids):
+    """The band of the morning was flexed: a short must get out above the old edge, a long below it."""
+    desk = make_desk(specs=banded(lower, upper))
+    _, (entry,) = desk.enter(0, side)
     desk.reply(entry)
     (stop,) = desk.update(entry, 3, int(entry["quantity"]), 100_000)
     desk.reply(stop)
     desk.update(stop, 2)
     seen = []
-    for mid in (102_600, 103_500, 104_000, 104_000):
+    for mid in mids:
         for order in desk.tick(0, mid=mid, seconds=1.1):
-            seen.append(order["price"] >= mid + 10)
+            seen.append(side * (mid - side * 10 - order["price"]) >= 0)
             desk.reply(order)
             desk.update(order, 2)
     assert seen and all(seen)

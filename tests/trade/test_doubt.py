@@ -239,13 +239,15 @@ def test_a_position_nobody_can_explain_is_ended(desk, inst):
     assert desk.core.positions() == [] and desk.core.held(inst) == (0, 0)
 
 
-def test_what_others_orders_in_the_book_explain_is_left_alone(desk):
+@pytest.mark.parametrize("side", [1, -1])
+def test_what_others_orders_in_the_book_explain_is_left_alone(desk, side):
     work, _, _ = reconciler(desk, is_fresh=False)
     work.on_book([], desk.now)
     work.on_positions([], desk.now)
-    theirs = row("by hand", "complete", order_id="M1", filled_quantity=30, quantity=30, average_price=1000.0)
-    first, _ = wait(desk, work, [theirs], 30, 20)
-    assert first == 0 and desk.core.held(0) == (0, 30) and desk.core.positions() == []
+    theirs = row("by hand", "complete", order_id="M1", filled_quantity=30, quantity=30, average_price=1000.0,
+                 transaction_type="BUY" if side > 0 else "SELL")
+    first, _ = wait(desk, work, [theirs], side * 30, 20)
+    assert first == 0 and desk.core.held(0) == (0, side * 30) and desk.core.positions() == []
 
 
 def test_the_position_of_a_second_engine_is_its_own(desk):
