@@ -101,7 +101,9 @@ def test_a_position_with_no_room_for_a_stop_is_closed(desk):
 
 # ---- the closing auction ---------------------------------------------------------------------------------------------------
 FUTURE = [Spec("NSE_EQ|A", "A", tick=10), Spec("NSE_FO|1", "A FUT", "future", tick=10, lot=5, underlying="NSE_EQ|A", is_cas=False,
-                                              expiry="2026-09-29"), *SPECS[2:]]
+                                              expiry="2026-09-29"),
+          Spec("NSE_FO|2", "A 1000 CE", "option", tick=10, lot=5, underlying="NSE_EQ|A", is_cas=False, expiry="2026-09-29"),
+          *SPECS[3:]]
 
 
 def in_a_future(make_desk, minute: float):
@@ -125,6 +127,7 @@ def test_before_the_auction_a_futures_stop_is_brought_into_the_range_to_come(mak
     assert moved["kind"] == MODIFY and moved["trigger"] > 97_000 and moved["price"] >= 97_000      # 3 % about 1000.00
     desk.reply(moved)
     assert desk.tick(1, seconds=30) == [] and desk.timer(0.5) == []     # once
+    assert [desk.core.instrument(i)["lower_band"] for i in (0, 2)] == [0, 0]      # of the stock and its option nothing is known
 
 
 def desk_minute(minute: float) -> int:

@@ -201,7 +201,9 @@ def test_an_unreadable_exit_that_filled_is_no_second_sale(desk):
     entry, stop = opened(desk)
     work, _, _ = reconciler(desk, is_fresh=False)
     bad = row(f"spk.n.{stop['id']}.x", "complete", order_id=f"B{stop['id']}", filled_quantity="all", transaction_type="SELL")
-    first, _ = wait(desk, work, [bad, told(entry)], 0, 20)
+    wait(desk, work, [bad, told(entry)], 0, 7)
+    assert held(desk) == 49                                             # in doubt a difference must last
+    first, _ = wait(desk, work, [bad, told(entry)], 0, 13)
     assert first == 0 and desk.core.positions() == [] and desk.core.held(0) == (0, 0)
     work.on_book([bad | {"filled_quantity": 49, "average_price": 980.0}, told(entry)], desk.now)
     assert desk.core.held(0) == (0, 0) and desk.core.positions() == []
@@ -231,7 +233,7 @@ def test_a_position_nobody_can_explain_is_ended(desk, inst):
     work.on_book([], desk.now)
     work.on_positions([], desk.now)
     first, asked = wait(desk, work, [], -30, 20, SPECS[inst].key)
-    assert 0 < first <= 12.5 and desk.core.states()[0] == 2
+    assert 7 < first <= 12.5 and desk.core.states()[0] == 2             # it must last: two reads in a row may be one mistake
     back = asked[0]
     assert (back["inst"], back["side"], back["quantity"], back["order_type"]) == (inst, 1, 30, LIMIT)
     assert "a position nobody can explain was taken over" in desk.alarms()
