@@ -21,8 +21,9 @@ build/.compiled: build/.installed setup.py $(SOURCES)
 	$(PY) setup.py --quiet build_ext --inplace -j2
 	@touch $@
 
+# two files at a time: half of the time is spent waiting for processes
 test: install
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q -n 2 --dist loadfile
 
 bench: install
 	$(PY) -m pytest -q bench -p benchmark --benchmark-disable-gc --benchmark-json=build/benchmark.json

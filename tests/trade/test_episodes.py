@@ -14,7 +14,7 @@ from engine.trade.protocol import Request
 from tests.trade import episodes
 from tests.trade.episodes import Episode, Violation, WatchedLine, play_all
 
-COUNT = int(os.environ.get("EPISODES", "5000"))
+COUNT = int(os.environ.get("EPISODES", "3000"))
 """Fewer under the sanitizers, where each takes twenty times as long."""
 
 
