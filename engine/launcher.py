@@ -16,7 +16,7 @@ from engine.trail.checked import damage_words
 from engine.trail.note import Note, read_note
 from engine.trail.resources import in_words
 from engine.trail.rundir import Attendance, Lock, RunDir, RunError, start_time
-from engine.watch.signs import READY, summary, troubles, vital_signs
+from engine.watch.signs import ENDED, READY, summary, troubles, vital_signs
 from engine.watch.view import Screen, View
 
 START_S, READY_S = 60.0, 60.0
@@ -130,8 +130,8 @@ class Launcher:
                 if time.monotonic() >= child.due:
                     self._start(child)
             elif (code := child.process.poll()) is not None:
-                if child.name == "engine" and code == 0 and not self.is_live:
-                    self.stopping = True                   # it has ended in order, and its day with it
+                if child.name == "engine" and code == 0 and not self.is_live and self._has_ended():
+                    self.stopping = True                   # in order, and its day with it
                     return
                 self._has_died(child, code)
             else:
@@ -176,6 +176,11 @@ class Launcher:
     def _is_ready(self) -> bool:
         status = self.read()[0]
         return status is not None and status["ready"] == READY
+
+    def _has_ended(self) -> bool:
+        """Whether the engine says so itself: of one that another launcher started nobody knows the exit code."""
+        status = self.read()[0]
+        return status is not None and status["ready"] == ENDED
 
     def _was_ready(self) -> bool:
         """Whether an engine of this launcher's life has ever been ready."""

@@ -13,7 +13,7 @@ from engine.child import Child
 from engine.launcher import CRASHES, Launcher
 from engine.trail.note import Note, read_note
 from engine.trail.rundir import RunDir
-from engine.watch.signs import READY, rest_words, summary, troubles, vital_signs
+from engine.watch.signs import ENDED, READY, rest_words, summary, troubles, vital_signs
 
 
 @pytest.fixture
@@ -88,6 +88,17 @@ def test_one_that_dies_of_different_things_or_by_signals_is_started_again(run, m
     for _ in range(5):
         dies(launcher, engine, "ended by SIGSEGV", code=3)
     assert not engine.is_given_up
+
+
+@pytest.mark.parametrize(("ready", "stops"), [(READY, False), (ENDED, True)])
+def test_of_an_engine_another_launcher_started_its_own_word_tells_whether_it_ended(run, monkeypatch, ready, stops):
+    """Nobody knows the exit code of a process that is no child: one that was killed is started again."""
+    launcher, engine = launched(run, monkeypatch, [])
+    block = lived(run, 0)
+    block.values["ready"] = ready
+    block.publish()
+    dies(launcher, engine, "ended by SIGKILL", code=0)
+    assert launcher.stopping == stops and (engine.process is None) == (not stops)
 
 
 def test_a_store_that_dies_again_and_again_drains_and_does_no_more(run, monkeypatch):
