@@ -200,7 +200,7 @@ class Exchange:
                 self._say(order, now)
 
     def _new_ranges(self, now: int) -> None:
-        """The closing auction begins: futures of its stocks trade within 3 % of the reference from now on (UPSTOX 8.5)."""
+        """The closing auction begins: futures of its stocks trade within 3 % of the reference from now on."""
         for key, spec in self.specs.items():
             stock = self.specs.get(spec.underlying)
             if spec.kind == "future" and stock is not None and stock.is_cas and key in self.book:
@@ -340,7 +340,7 @@ class Exchange:
 
     def bands(self, key: str) -> tuple[int, int]:
         """Circuit limits by now: as they were last set, else those of the specification, else 10 % about yesterday's close, on
-        the grid; both edges slide by 5 % where the price comes within 1 % of one (UPSTOX 8.4)."""
+        the grid; both edges slide by 5 % where the price comes within 1 % of one."""
         if key in self.moved:
             return self.moved[key]
         spec = self.specs[key]
