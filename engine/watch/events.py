@@ -42,7 +42,10 @@ class Narrator:
                   23: self._band}.get(kind)
         if method is None:
             return None
-        row = np.frombuffer(payload, PAYLOADS[kind])[0]
+        rows = np.frombuffer(payload, PAYLOADS[kind])
+        if kind == 23 and len(rows) > 1:                      # of all names after the open, not a line each
+            return Event("trading", now, "bands", f"price bands of {len(rows)} names", {"seq": seq})
+        row = rows[0]
         return method(kind, now, row, plain(row) | {"seq": seq})
 
     def _candidate(self, kind: int, now: int, c: np.void, fields: dict[str, Any]) -> Event | None:

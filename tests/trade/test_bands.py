@@ -5,13 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.market.instruments import Spec
+from engine.market.instruments import Spec, table
 from engine.sim.exchange import Exchange
 from engine.sim.rest import Rest
-from engine.trade import bands
+from engine.trade import bands, protocol
 from engine.trade.bands import BandWatch, band_of
 from engine.trade.kill import limit_price
-from tests.trade.conftest import SECOND, SPECS, Desk
+from engine.watch.events import Narrator
+from tests.trade.conftest import DAY, SECOND, SPECS, Desk
 from tests.trade.test_orders import LIMIT, MODIFY, SL, opened
 
 
@@ -132,7 +133,6 @@ def test_before_the_auction_a_futures_stop_is_brought_into_the_range_to_come(mak
 
 def desk_minute(minute: float) -> int:
     from engine.market.sessions import epoch_ms
-    from tests.trade.conftest import DAY
     return epoch_ms(DAY, minute) * 1_000_000
 
 
@@ -252,3 +252,11 @@ def test_kill_gets_out_beyond_an_old_band():
     assert limit_price(book | quote("x", 999.5, 1200), 10, 0.01, 10) == 98_900
     assert limit_price(book | quote("x", 995.01, 1200), 10, 0.01, 10) == 99_510
     assert limit_price(book | quote("x", "?", None), 10, 0.01, 10) == 98_900
+
+
+def test_a_band_that_moves_is_one_line_and_those_of_the_morning_are_one_too(desk):
+    narrator = Narrator()
+    narrator.event(2, 1, 0, table(SPECS, DAY).tobytes())
+    one = narrator.event(23, 2, desk.now, protocol.bands_record({1: (90_000, 110_050)}))
+    many = narrator.event(23, 3, desk.now, protocol.bands_record({i: (90_000, 110_000) for i in range(5)}))
+    assert one.text.split() == ["TCS", "price", "band", "900.00", "to", "1100.50"] and many.text == "price bands of 5 names"
