@@ -112,16 +112,19 @@ def test_quotes(desk, bid, ask, reason):
     assert verdict(desk) == reason
 
 
-@pytest.mark.parametrize(("seconds", "reason"), [(30, "pass"), (30.001, "clock skew"), (-30, "pass")])
+@pytest.mark.parametrize(("seconds", "reason"), [(-30, "pass"), (-30.001, "clock skew"), (30, "pass"), (30.001, "clock skew")])
 def test_clock_skew(make_desk, seconds, reason):
-    """Receipt minus trade time at its smallest: our clock against the exchange's."""
+    """Receipt minus trade time at its smallest: our clock against the exchange's, thirty seconds either way."""
     desk = make_desk(ready=False)
     desk.funds(EQUITY)
     desk.holdings({})
     for which in (0, 1):
         desk.link(which, True)
     desk.tick(trade_ago=seconds)
-    assert verdict(desk) == reason
+    got, measured, limit = desk.core.ask_gate(0, 1, 49, PRICE)
+    assert got == reason
+    if reason != "pass":
+        assert (measured, limit) == (pytest.approx(seconds), 30)
 
 
 @pytest.mark.parametrize(("price", "reason"), [(PRICE, "pass"), (PRICE + 1, "off tick"), (PRICE + 9, "off tick"), (0, "off tick")])

@@ -194,17 +194,3 @@ def test_only_entries_count_against_the_hour(make_desk, count, reason):
         desk.update(stop, 3, int(stop["quantity"]), MID)
     desk.tick(3)
     assert verdict(desk, 3)[0] == reason
-
-
-@pytest.mark.parametrize(("seconds", "reason"), [(-30, "pass"), (-30.001, "clock skew"), (30, "pass"), (30.001, "clock skew")])
-def test_the_clocks_may_differ_by_thirty_seconds_either_way(make_desk, seconds, reason):
-    desk = make_desk(ready=False)
-    desk.funds(EQUITY)
-    desk.holdings({})
-    for which in (0, 1):
-        desk.link(which, True)
-    desk.tick(trade_ago=seconds)
-    got, measured, limit = verdict(desk, inst=0)
-    assert got == reason
-    if reason != "pass":
-        assert (measured, limit) == (pytest.approx(seconds), 30)
