@@ -287,7 +287,8 @@ class Episode:
             tick = NAMES[i].tick
             prices[i] = max(tick * 100, round(prices[i] * (1 + move) / tick) * tick)
             vtt[i] += 10
-            if at - begin < ACTIVE_S and draw.random() < self.band_moves:
+            is_outside = not self.is_inside(i, prices[i])
+            if at - begin < ACTIVE_S and (draw.random() < self.band_moves or is_outside):
                 self.slide(i, prices[i], round(at * 1e9))
             elif at - begin > ACTIVE_S and self.virtual.exchange.moved:
                 self.virtual.exchange.moved.clear()
@@ -296,6 +297,12 @@ class Episode:
             self.now = round(at * 1000) * 1_000_000
             rows = self.row(i, prices[i], vtt[i])
             yield self.now // 1_000_000, rows, encode(rows, self.now // 1_000_000)
+
+    def is_inside(self, i: int, price: int) -> bool:
+        """Whether a trade at `price` can be: where it is not, the exchange has moved the band of the name, as it does of a stock
+        with derivatives."""
+        lower, upper = self.virtual.exchange.moved.get(NAMES[i].key, (price, price))
+        return lower <= price <= upper
 
     def slide(self, i: int, price: int, now: int) -> None:
         """The exchange sets the name's band anew: two to ten per cent to either side of the price."""
