@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
-from _ext.core.types cimport HAS_FIRST, HAS_FULL, Tick
+from _ext.core.tick cimport HAS_FIRST, HAS_FULL, Tick
 from _ext.market.state cimport Row, TickInfo
 from _ext.trail.journal cimport Reader, RecordHead
 from _ext.wiring cimport Core

@@ -1,6 +1,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from _ext.core.keys cimport KeyTable
-from _ext.core.types cimport Candidate, Gap, Instrument, ModelChange, Tick
+from _ext.core.records cimport Candidate, Gap, Instrument, ModelChange
+from _ext.core.tick cimport Tick
 from _ext.feed.frame cimport FrameSink
 from _ext.feed.wire cimport Decoder
 from _ext.market.market cimport Market

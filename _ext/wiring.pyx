@@ -13,14 +13,15 @@ from libc.string cimport memcmp, memcpy, memset
 import numpy as np
 
 from _ext.core.keys cimport KeyTable
-from _ext.core.types cimport (
-    GAP_CORRUPT, GAP_DISORDER, GAP_LATE, GAP_LINK, GAP_SILENCE, GAP_STALL, INITIAL_FEED, MODEL_B, MODEL_NO_B, MODEL_NO_SHADOW,
-    MODEL_SHADOW, NOT_CONFIRMED, NO_INST, N_FEATURES, OP_RUN, PASS, PENDING, REC_ADOPTED, REC_ASK, REC_BACKFILL, REC_BANDS,
-    REC_BARS, REC_BOOK, REC_BOOT, REC_CANDIDATE, REC_FRAME, REC_FUNDS, REC_GAP, REC_HOLDINGS, REC_INSTRUMENTS, REC_LINK, REC_MODEL,
-    REC_OPERATOR, REC_ORDER_UPDATE, REC_PROFILE, REC_QUOTES, REC_REPLY, REC_SHADOW, REC_START, REC_STOP, REC_TIMER, REC_TIMING,
-    REC_VERDICT, SESSION_MINUTES, TICK_DROPPED, TICK_SUPERSEDED, TICK_UNKNOWN_KEY, WEAK, Adopted, Band, BookRead, Candidate,
-    Funds, Gap, GateDecision, Holding, Instrument, Intent, Link, ModelChange, OperatorChange, OrderUpdate, Quote, Reply,
-    ShadowScore, Tick, Timing, WarmBar)
+from _ext.core.reasons cimport NOT_CONFIRMED, PASS, PENDING, WEAK
+from _ext.core.records cimport (
+    GAP_CORRUPT, GAP_DISORDER, GAP_LATE, GAP_LINK, GAP_SILENCE, GAP_STALL, MODEL_B, MODEL_NO_B, MODEL_NO_SHADOW, MODEL_SHADOW,
+    N_FEATURES, OP_RUN, REC_ADOPTED, REC_ASK, REC_BACKFILL, REC_BANDS, REC_BARS, REC_BOOK, REC_BOOT, REC_CANDIDATE, REC_FRAME,
+    REC_FUNDS, REC_GAP, REC_HOLDINGS, REC_INSTRUMENTS, REC_LINK, REC_MODEL, REC_OPERATOR, REC_ORDER_UPDATE, REC_PROFILE,
+    REC_QUOTES, REC_REPLY, REC_SHADOW, REC_START, REC_STOP, REC_TIMER, REC_TIMING, REC_VERDICT, SESSION_MINUTES, Adopted, Band,
+    BookRead, Candidate, Funds, Gap, GateDecision, Holding, Instrument, Intent, Link, ModelChange, OperatorChange, OrderUpdate,
+    Quote, Reply, ShadowScore, Timing, WarmBar)
+from _ext.core.tick cimport INITIAL_FEED, NO_INST, TICK_DROPPED, TICK_SUPERSEDED, TICK_UNKNOWN_KEY, Tick
 from _ext.core.records import GAP, INTENT, REASONS
 from _ext.feed.frame cimport FrameSink
 from _ext.feed.wire cimport WIRE_OK, Decoder

@@ -1,7 +1,7 @@
 # Instrument key bytes -> row of the instrument table: open addressing, power-of-two buckets, filled at start.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memcmp
-from _ext.core.types cimport KEY_MAX, NO_INST
+from _ext.core.tick cimport KEY_MAX, NO_INST
 
 cdef struct KeySlot:          # one cache line a slot: the compare needs no second miss
     uint32_t inst             # NO_INST: empty

@@ -2,7 +2,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
-from _ext.core.types cimport KEY_MAX, NO_INST
+from _ext.core.tick cimport KEY_MAX, NO_INST
 
 
 cdef class KeyTable:

@@ -1,9 +1,7 @@
-"""Python's view of the record structs of `core/types.pxd`: one numpy dtype each, sizes checked at import."""
+"""Python's view of the record structs of `core/records.pxd`: one numpy dtype each, sizes checked at import."""
 import numpy as np
 
-from _ext.core.types cimport (
-    Adopted, Band, BookRead, Candidate, Closing, Fill, Funds, Gap, GateDecision, Holding, Instrument, Intent, Link, ModelChange,
-    N_FEATURES, N_REASONS, OperatorChange, OrderUpdate, PositionChange, Quote, Reply, ShadowScore, StateChange, Timing, WarmBar)
+from _ext.core.reasons cimport N_REASONS
 
 RECORD_NAMES = {
     1: "start", 2: "instruments", 3: "profile", 4: "bars", 5: "frame", 6: "timer", 7: "link", 8: "reply",
@@ -36,7 +34,7 @@ TRADING_STATES = ("CLOSED", "RUNNING", "REDUCING")
 OPERATOR_STATES = ("RUN", "PAUSE", "REDUCE", "KILL")
 
 if len(REASONS) != N_REASONS:
-    raise ImportError("core/types.pxd::Reason and REASONS disagree: rebuild with `make install`")
+    raise ImportError("core/reasons.pxd::Reason and REASONS disagree: rebuild with `make install`")
 
 
 def _dtype(fields, size):

@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from _ext.core.cursor cimport Cursor, bytes_t
 from _ext.core.keys cimport KeyTable
-from _ext.core.types cimport FrameHead, StatusEntry, Tick
+from _ext.core.tick cimport FrameHead, StatusEntry, Tick
 
 cdef enum WireResult:
     WIRE_OK = 0

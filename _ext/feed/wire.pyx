@@ -16,9 +16,9 @@ from _ext.core.cursor cimport (
     Cursor, bytes_t, is_utf8, next_double, next_int, read_any_tag, read_block, read_double, read_tag, read_varint,
     skip_scalar, varint_at_end, varint_in_word)
 from _ext.core.keys cimport KeyTable
-from _ext.core.types cimport (
-    DEPTH, HAS_DEPTH, HAS_FIRST, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_IEP, HAS_INDEX, HAS_LTPC, HAS_OHLC, KEY_MAX,
-    NO_INST, TICK_DROPPED, TICK_SUPERSEDED, TICK_UNKNOWN_KEY, FrameHead, Level, Ohlc, StatusEntry, Tick)
+from _ext.core.tick cimport (
+    DEPTH, HAS_DEPTH, HAS_FIRST, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_IEP, HAS_INDEX, HAS_LTPC, HAS_OHLC, KEY_MAX, NO_INST,
+    TICK_DROPPED, TICK_SUPERSEDED, TICK_UNKNOWN_KEY, FrameHead, Level, Ohlc, StatusEntry, Tick)
 
 cdef extern from *:
     """
@@ -49,11 +49,11 @@ TICK_DTYPE = np.dtype({
     "offsets": [0, 4, 6, 8, 56, 60] + [64 + 8 * i for i in range(26)] + [240, 240 + 32 * DEPTH, 288 + 32 * DEPTH],
     "itemsize": 336 + 32 * DEPTH,
 })
-"""numpy's view of `core/types.pxd::Tick`. Prices paise, `ltt` and candle `ts` wire milliseconds, `iv` a fraction.
+"""numpy's view of `core/tick.pxd::Tick`. Prices paise, `ltt` and candle `ts` wire milliseconds, `iv` a fraction.
 `bidQ bidP askQ askP` are the best level, `levels` all five."""
 
 if TICK_DTYPE.itemsize != sizeof(Tick):
-    raise ImportError("TICK_DTYPE and core/types.pxd::Tick disagree: rebuild with `make install`")
+    raise ImportError("TICK_DTYPE and core/tick.pxd::Tick disagree: rebuild with `make install`")
 
 
 cdef bint suspect = False     # a bad price was read in this update (perhaps overwritten since); one decoder runs at a time

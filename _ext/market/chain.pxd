@@ -1,6 +1,7 @@
 # What the options of an underlying say together (chain.pyx).
 from libc.stdint cimport int32_t, int64_t, uint32_t
-from _ext.core.types cimport Instrument, Tick
+from _ext.core.records cimport Instrument
+from _ext.core.tick cimport Tick
 from _ext.market.greeks cimport Greeks
 
 ctypedef struct Option:       # one contract

@@ -8,7 +8,8 @@ strike is chosen anew when the underlying begins a minute.
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 
-from _ext.core.types cimport HAS_FIRST, HAS_FULL, HAS_GREEKS, NO_INST, Instrument, Tick
+from _ext.core.records cimport Instrument
+from _ext.core.tick cimport HAS_FIRST, HAS_FULL, HAS_GREEKS, NO_INST, Tick
 from _ext.market.greeks cimport fill_greeks, implied_vol
 
 cdef int64_t DAY_NS = 86400000000000

@@ -11,9 +11,10 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from _ext.core.types cimport (
-    GAP_DISORDER, GAP_DOUBT, GAP_FILLED, GAP_JUMP, GAP_LATE, GAP_LINK, GAP_PAUSE, GAP_SILENCE, GAP_SKEW, GAP_STALL,
-    HAS_FIRST, HAS_FULL, HAS_LTPC, KIND_OPTION, NO_INST, SESSION_MINUTES, Gap, Instrument, Tick, WarmBar)
+from _ext.core.records cimport (
+    GAP_DISORDER, GAP_DOUBT, GAP_FILLED, GAP_JUMP, GAP_LATE, GAP_LINK, GAP_PAUSE, GAP_SILENCE, GAP_SKEW, GAP_STALL, KIND_OPTION,
+    SESSION_MINUTES, Gap, Instrument, WarmBar)
+from _ext.core.tick cimport HAS_FIRST, HAS_FULL, HAS_LTPC, NO_INST, Tick
 from _ext.market.book cimport update_book
 from _ext.market.chain cimport Chain, Chains
 from _ext.market.indicators cimport Indicators, enter_bar

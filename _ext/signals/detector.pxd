@@ -1,6 +1,6 @@
 # Candidate sources: the strategy seam. A source sees each clean trade update and may propose a candidate.
 from libc.stdint cimport int64_t
-from _ext.core.types cimport Candidate
+from _ext.core.records cimport Candidate
 from _ext.market.state cimport Row, TickInfo, Window
 
 cdef class CandidateSource:

@@ -6,7 +6,7 @@ strength = 0.25 c(z20/sigma) + 0.10 c(z50/sigma) + 0.35 c(volume/2.5) + 0.30 c(r
 """
 from libc.math cimport exp2, fabs, log
 from libc.stdint cimport int64_t
-from _ext.core.types cimport KIND_OPTION, Candidate
+from _ext.core.records cimport KIND_OPTION, Candidate
 from _ext.market.state cimport (
     BAR_CLOSED, BAR_DIRTY, TICK_AFTER_GAP, TICK_BAD_TIME, TICK_DOUBTED, TICK_FIRST, TICK_LATE, TICK_OUTSIDE, TICK_STEP_BACK,
     TICK_TRADED, Row, TickInfo)

@@ -1,4 +1,4 @@
-from _ext.core.types cimport Candidate
+from _ext.core.records cimport Candidate
 from _ext.market.market cimport Market
 from _ext.market.state cimport TickInfo
 from libc.stdint cimport int64_t, uint32_t

@@ -8,7 +8,7 @@ import hashlib
 
 from libc.math cimport NAN, fabs, fmax, log, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from _ext.core.types cimport N_FEATURES, Candidate
+from _ext.core.records cimport N_FEATURES, Candidate
 from _ext.market.indicators cimport Indicators
 from _ext.market.market cimport Market
 from _ext.market.state cimport LONG, TICK_AFTER_GAP, TICK_BOOK, TICK_REPEAT, TICK_TRADED, RingTick, Row, TickInfo, Window
@@ -75,7 +75,7 @@ DESCRIBED = (
 FEATURES = tuple(name for name, _, _, _ in DESCRIBED)
 FEATURES_HASH = hashlib.sha256("\n".join(FEATURES).encode()).hexdigest()[:16]
 if len(FEATURES) != N_FEATURES:
-    raise ImportError("FEATURES and core/types.pxd::N_FEATURES disagree: rebuild with `make install`")
+    raise ImportError("FEATURES and core/records.pxd::N_FEATURES disagree: rebuild with `make install`")
 
 cdef int64_t MINUTE_BACK = 60000000000
 cdef int64_t TEN_SECONDS = 10000000000

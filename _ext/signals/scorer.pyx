@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from libc.math cimport NAN, isnan
-from _ext.core.types cimport N_FEATURES
+from _ext.core.records cimport N_FEATURES
 
 from _ext.signals.features import FEATURES, FEATURES_HASH
 from _ext.signals.runtime import RuntimeFailed

@@ -1,5 +1,6 @@
 from libc.stdint cimport int64_t
-from _ext.core.types cimport Candidate, Reason
+from _ext.core.reasons cimport Reason
+from _ext.core.records cimport Candidate
 from _ext.market.state cimport Row, TickInfo
 
 cdef struct Rules:

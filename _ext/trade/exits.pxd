@@ -1,6 +1,6 @@
 # When a position must end and at what price.
 from libc.stdint cimport int32_t, int64_t
-from _ext.core.types cimport Instrument, Why
+from _ext.core.records cimport Instrument, Why
 from _ext.market.state cimport Row
 from _ext.trade.gate cimport Limits
 

@@ -1,6 +1,6 @@
 """When a position must end and at what price; pure functions of what is known now."""
 from libc.stdint cimport int64_t
-from _ext.core.types cimport (
+from _ext.core.records cimport (
     WHY_FADE, WHY_FEED, WHY_OPERATOR, WHY_PROTECT, WHY_SOFT_STOP, WHY_SQUARE_OFF, WHY_TARGET, WHY_TIME, WHY_UNWANTED,
     Instrument, Why)
 from _ext.market.state cimport Row

@@ -6,7 +6,8 @@ order when the last price reaches the trigger.
 """
 from libc.math cimport ceil, fmin
 from libc.stdint cimport int64_t
-from _ext.core.types cimport DEPTH, KIND_FUTURE, KIND_OPTION, Level
+from _ext.core.records cimport KIND_FUTURE, KIND_OPTION
+from _ext.core.tick cimport DEPTH, Level
 
 import numpy as np
 

@@ -1,6 +1,7 @@
 # The risk gate: starts closed, says PASS or the first reason against. Numbers it cannot know deny.
 from libc.stdint cimport int32_t, int64_t, uint32_t
-from _ext.core.types cimport GateDecision, Instrument, OperatorState, Reason
+from _ext.core.reasons cimport Reason
+from _ext.core.records cimport GateDecision, Instrument, OperatorState
 from _ext.market.state cimport Row
 
 cdef enum TradingState:

@@ -1,7 +1,7 @@
 # The order table: every request journaled before it is handed out, every answer through the table of states.pyx.
 # Ids are dense: order `id` lives in orders[id - 1].
 from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t, uint64_t
-from _ext.core.types cimport BookRead, Intent, OrderUpdate, Reply
+from _ext.core.records cimport BookRead, Intent, OrderUpdate, Reply
 from _ext.trade.gate cimport Gate
 from _ext.trail.journal cimport Trail
 

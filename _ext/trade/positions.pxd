@@ -1,6 +1,6 @@
 # Positions and their one exit order each.
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
-from _ext.core.types cimport Band, Candidate, GateDecision, Instrument
+from _ext.core.records cimport Band, Candidate, GateDecision, Instrument
 from _ext.market.market cimport Market
 from _ext.market.state cimport Row
 from _ext.trade.exits cimport Plan

@@ -8,11 +8,11 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from _ext.core.types cimport (
-    BROKER_BUDGET, DAILY_LOSS, DRAWDOWN, INTENT_MODIFY, INTENT_PLACE, JOURNAL_FULL, KIND_FUTURE, LATE_FILL, NO_FUTURE, OP_KILL,
-    PASS, REC_FILL, REC_GATE, REC_POSITION, REVERSED, ROLE_ENTRY, ROLE_EXIT, SECOND_EXIT, TYPE_LIMIT, TYPE_SL,
-    WHY_ENTRY, WHY_GROW, WHY_LATE, WHY_PROTECT, WHY_REPRICE, WHY_SHRINK, WHY_STALE_ENTRY, WHY_TRAIL, WHY_TWICE, Band, Candidate,
-    Fill, GateDecision, Instrument, PositionChange)
+from _ext.core.reasons cimport BROKER_BUDGET, DAILY_LOSS, DRAWDOWN, JOURNAL_FULL, LATE_FILL, NO_FUTURE, PASS, REVERSED, SECOND_EXIT
+from _ext.core.records cimport (
+    INTENT_MODIFY, INTENT_PLACE, KIND_FUTURE, OP_KILL, REC_FILL, REC_GATE, REC_POSITION, ROLE_ENTRY, ROLE_EXIT, TYPE_LIMIT,
+    TYPE_SL, WHY_ENTRY, WHY_GROW, WHY_LATE, WHY_PROTECT, WHY_REPRICE, WHY_SHRINK, WHY_STALE_ENTRY, WHY_TRAIL, WHY_TWICE, Band,
+    Candidate, Fill, GateDecision, Instrument, PositionChange)
 from _ext.market.market cimport Market
 from _ext.market.state cimport Row
 from _ext.trade.exits cimport in_band, marketable, plan_exits, stop_order, trailed, why_exit

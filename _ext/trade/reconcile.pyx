@@ -10,9 +10,11 @@ order's fill. What neither an order of ours nor one of others in the book explai
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from _ext.core.types cimport (
-    NO_INST, REC_FILL, ROLE_BROKER, ROLE_ENTRY, STATUS_CANCELLED, STATUS_COMPLETE, STATUS_OPEN, STATUS_REJECTED, TAKEN_OVER,
-    UNRECONCILED, Adopted, Fill, Holding, Quote)
+from _ext.core.reasons cimport TAKEN_OVER, UNRECONCILED
+from _ext.core.records cimport (
+    REC_FILL, ROLE_BROKER, ROLE_ENTRY, STATUS_CANCELLED, STATUS_COMPLETE, STATUS_OPEN, STATUS_REJECTED, Adopted, Fill, Holding,
+    Quote)
+from _ext.core.tick cimport NO_INST
 from _ext.market.state cimport Row
 from _ext.trade.gate cimport REDUCING
 from _ext.trade.orders cimport Order

@@ -11,7 +11,7 @@ __all__ = ["HAS_DEPTH", "HAS_FIRST", "HAS_FULL", "HAS_GREEKS", "HAS_I1", "HAS_LT
            "TICK_DTYPE", "decode", "decode_into", "encode", "encode_market_info"]
 
 HAS_LTPC, HAS_DEPTH, HAS_GREEKS, HAS_OHLC, HAS_I1, HAS_FULL, HAS_FIRST = 1, 2, 4, 8, 16, 64, 128
-"""Bits of a row's `has`: which sub-messages it carried (core/types.pxd::TickHas)."""
+"""Bits of a row's `has`: which sub-messages it carried (core/tick.pxd::TickHas)."""
 
 _decoder = Decoder(KeyTable(1), 8192)
 

@@ -15,7 +15,7 @@ from _ext.core.records import MODEL_CHANGE
 from _ext.signals.scorer import ModelRefused, Scorer
 
 ACTIVE, B, SHADOW, NO_B, NO_SHADOW = range(5)
-"""types.pxd::ModelRole"""
+"""core/records.pxd::ModelRole"""
 SHADOWS, KEPT = 3, 10
 """Most shadows at a time (each costs a score a candidate), and earlier models remembered."""
 
