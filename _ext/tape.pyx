@@ -5,6 +5,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
+from _ext.core.clock cimport day_of
+from _ext.core.records cimport FIRST_DECISION, REC_FRAME, REC_TIMER
 from _ext.core.tick cimport HAS_FIRST, HAS_FULL, Tick
 from _ext.market.state cimport Row, TickInfo
 from _ext.trail.journal cimport Reader, RecordHead
@@ -66,7 +68,7 @@ cdef class Tape(Core):
         row = &self.pile[self.count]
         self.count += 1
         row.run = self.run
-        row.trade_date = <uint16_t>((now // 1000000 + 19800000) // 86400000)
+        row.trade_date = <uint16_t>day_of(now)
         row.inst = t.inst
         row.exch_ts = t.ltt
         row.recv_ts = now // 1000
@@ -99,11 +101,11 @@ cdef class Tape(Core):
                 break
             taken += 1
             last = head[0]
-            if head.type < 64:
+            if head.type < FIRST_DECISION:
                 self.record_seq = self.trail.seq = head.seq
                 self.apply(head.type, head.now, <const uint8_t*>head + sizeof(RecordHead), head.size, 0)
                 self.trader.out_count = 0
-            if last.type != 5 and last.type != 6:
+            if last.type != REC_FRAME and last.type != REC_TIMER:
                 return last.type, last.seq, last.now, (<char*>head + sizeof(RecordHead))[:last.size]
             if self.count >= 8192:
                 break

@@ -13,16 +13,18 @@ from libc.string cimport memcmp, memcpy, memset
 import numpy as np
 
 from _ext.core.keys cimport KeyTable
+from _ext.core.clock cimport MINUTE_MS, MINUTE_NS, MS_NS, SECOND_NS, SESSION_MINUTES, session_minute
 from _ext.core.reasons cimport NOT_CONFIRMED, PASS, PENDING, WEAK
 from _ext.core.records cimport (
-    GAP_CORRUPT, GAP_DISORDER, GAP_LATE, GAP_LINK, GAP_SILENCE, GAP_STALL, MODEL_B, MODEL_NO_B, MODEL_NO_SHADOW, MODEL_SHADOW,
-    N_FEATURES, OP_RUN, REC_ADOPTED, REC_ASK, REC_BACKFILL, REC_BANDS, REC_BARS, REC_BOOK, REC_BOOT, REC_CANDIDATE, REC_FRAME,
-    REC_FUNDS, REC_GAP, REC_HOLDINGS, REC_INSTRUMENTS, REC_LINK, REC_MODEL, REC_OPERATOR, REC_ORDER_UPDATE, REC_PROFILE,
-    REC_QUOTES, REC_REPLY, REC_SHADOW, REC_START, REC_STOP, REC_TIMER, REC_TIMING, REC_VERDICT, SESSION_MINUTES, Adopted, Band,
-    BookRead, Candidate, Funds, Gap, GateDecision, Holding, Instrument, Intent, Link, ModelChange, OperatorChange, OrderUpdate,
-    Quote, Reply, ShadowScore, Timing, WarmBar)
+    FIRST_DECISION, FIRST_TELEMETRY, GAP_CORRUPT, GAP_DISORDER, GAP_LATE, GAP_LINK, GAP_SILENCE, GAP_STALL, MODEL_B, MODEL_NO_B,
+    MODEL_NO_SHADOW, MODEL_SHADOW, N_FEATURES, OP_RUN, REC_ADOPTED, REC_ASK, REC_BACKFILL, REC_BANDS, REC_BARS, REC_BOOK,
+    REC_BOOT, REC_CANDIDATE, REC_FRAME, REC_FUNDS, REC_GAP, REC_HOLDINGS, REC_INSTRUMENTS, REC_LINK, REC_MODEL, REC_OPERATOR,
+    REC_ORDER_UPDATE, REC_PROFILE, REC_QUOTES, REC_REPLY, REC_SHADOW, REC_START, REC_STOP, REC_TIMER, REC_TIMING, REC_VERDICT,
+    RUNNING, STATE_OPERATOR, STREAM_FEED, Adopted, Band, BookRead, Candidate, Funds, Gap, GateDecision, Holding, Instrument,
+    Intent, Link, ModelChange, OperatorChange, OrderUpdate, Quote, Reply, ShadowScore, Timing, WarmBar)
 from _ext.core.tick cimport INITIAL_FEED, NO_INST, TICK_DROPPED, TICK_SUPERSEDED, TICK_UNKNOWN_KEY, Tick
-from _ext.core.records import GAP, INTENT, REASONS
+from _ext.core.reasons import REASONS
+from _ext.core.records import GAP, INTENT
 from _ext.feed.frame cimport FrameSink
 from _ext.feed.wire cimport WIRE_OK, Decoder
 from _ext.market.market cimport Market
@@ -30,7 +32,7 @@ from _ext.market.state cimport LONG, TICK_TRADED, RingTick, Row, TickInfo
 from _ext.signals.detector cimport CandidateSource, SpikeDetector
 from _ext.signals.features cimport fill_features
 from _ext.signals.validator cimport validate
-from _ext.trade.gate cimport RUNNING, Gate
+from _ext.trade.gate cimport Gate
 from _ext.trade.orders cimport Order
 from _ext.trade.positions cimport Trader
 from _ext.trade.reconcile cimport adopt, compare_holdings, take_quotes
@@ -44,9 +46,6 @@ cdef extern from "<time.h>" nogil:
     int clock_gettime(int, timespec*)
     int CLOCK_MONOTONIC
 
-cdef enum:
-    FIRST_DECISION = 64
-    FIRST_TELEMETRY = 128
 cdef int64_t GHOST_NS = 90000000000
 
 
@@ -54,7 +53,7 @@ cdef inline int64_t stopwatch() noexcept nogil:
     """Monotonic ns, for telemetry only."""
     cdef timespec t
     clock_gettime(CLOCK_MONOTONIC, &t)
-    return <int64_t>t.tv_sec * 1000000000 + t.tv_nsec
+    return <int64_t>t.tv_sec * SECOND_NS + t.tv_nsec
 
 
 cdef inline uint64_t mix(uint64_t h, uint64_t x) noexcept nogil:
@@ -157,10 +156,11 @@ cdef class Core(FrameSink):
             elif type == REC_ORDER_UPDATE:
                 self.trader.on_update(<const OrderUpdate*>payload, now)
             elif type == REC_OPERATOR:
-                self.trader.set_state(1, (<const OperatorChange*>payload).state, (<const OperatorChange*>payload).source, now)
+                self.trader.set_state(STATE_OPERATOR, (<const OperatorChange*>payload).state,
+                                      (<const OperatorChange*>payload).source, now)
                 self.trader.on_timer(now)
             elif type == REC_LINK:
-                if (<const Link*>payload).which == 0:
+                if (<const Link*>payload).which == STREAM_FEED:
                     self.market.on_link((<const Link*>payload).up, (<const Link*>payload).code, now)
                     self.trader.on_feed((<const Link*>payload).up, now)
                 else:
@@ -242,7 +242,7 @@ cdef class Core(FrameSink):
             self.stamps.received = stopwatch()
         good = self.decoder.decode(frame, n) == WIRE_OK
         if self.feed_time:
-            now = self.decoder.head.current_ts * 1000000
+            now = self.decoder.head.current_ts * MS_NS
         if now < self.now:
             now = self.now
         seq = self.trail.put(REC_FRAME, now, frame, n)
@@ -426,7 +426,7 @@ cdef class Core(FrameSink):
         """Trade-level candidates of all names in the last 60 s."""
         cdef uint64_t k, count = 0
         for k in range(min(self.n_fired, <uint64_t>FIRING_KEPT)):
-            if now - self.fired[(self.n_fired - 1 - k) % FIRING_KEPT] > <int64_t>60000000000:
+            if now - self.fired[(self.n_fired - 1 - k) % FIRING_KEPT] > MINUTE_NS:
                 break
             count += 1
         return <double>count
@@ -519,7 +519,7 @@ cdef class Core(FrameSink):
         cdef const Row* r = &self.market.rows[inst]
         cdef const RingTick* s = &self.market.ring[<size_t>inst * self.market.depth + ((r.ring_at - 1) & (self.market.depth - 1))]
         cdef TickInfo t
-        cdef int64_t minute = (s.ltt // 60000 + 330) % 1440 - 555
+        cdef int64_t minute = session_minute(s.ltt // MINUTE_MS)
         memset(c, 0, sizeof(Candidate))
         t.now, t.ltt, t.ltp, t.volume, t.lag_ms, t.flags = s.now, s.ltt, s.ltp, s.volume, 0, s.flags
         t.minute = <int>minute if 0 <= minute < SESSION_MINUTES else -1

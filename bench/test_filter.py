@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from picows.picows import WSMsgType, _make_test_ws_frame
 
-from _ext.core.records import WARM_BAR
+from _ext.core.records import REC_BARS, REC_FRAME, REC_MODEL, WARM_BAR
 from _ext.feed.frame import FrameListener
 from _ext.signals.features import FEATURES, FEATURES_HASH
 from _ext.signals.scorer import Scorer
@@ -47,9 +47,9 @@ def warmed(folder):
     rows["close"] = 100_000 + rng.integers(-100, 100, rows.shape)
     rows["open"], rows["high"], rows["low"] = rows["close"], rows["close"] + 20, rows["close"] - 20
     rows["volume"] = rng.integers(500, 1500, rows.shape)
-    core.feed(4, 1, rows.tobytes())
+    core.feed(REC_BARS, 1, rows.tobytes())
     for at, frame in frames:
-        core.feed(5, at * 1_000_000, frame)
+        core.feed(REC_FRAME, at * 1_000_000, frame)
     return core
 
 
@@ -149,7 +149,7 @@ def _swap(tmp_path):
         if changes:
             for needed, record in changes:
                 core.models.update(needed)
-                core.feed(12, core.now, record)
+                core.feed(REC_MODEL, core.now, record)
             changes.clear()
         listener.on_ws_frame(None, frame)
         late = (time.perf_counter() - due) * 1e6

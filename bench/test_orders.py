@@ -6,7 +6,7 @@ import time
 import aiohttp
 import numpy as np
 
-from _ext.core.records import CANDIDATE, INTENT, TIMING
+from _ext.core.records import CANDIDATE, INTENT, REC_ASK, REC_LINK, REC_REPLY, REC_TIMING, TIMING, Stream
 from _ext.trail.journal import Journal, Reader
 from _ext.wiring import Core
 from bench.conftest import BUDGETS, note, percentiles
@@ -32,11 +32,11 @@ def test_frames_with_a_candidate(tmp_path):
     core = Core(Journal(tmp_path, 64 << 20, 1 << 40), len(specs))
     first = sessions.epoch_ms(day) * 1_000_000
     begin(core, Config(), specs, day, market.history(), first, Boot("bench", 9, "9"), 100_000_000)
-    for which in (0, 1):
-        core.feed(7, first, protocol.link_record(which, True))
+    for which in Stream:
+        core.feed(REC_LINK, first, protocol.link_record(which, True))
     core.stamped = True
     VirtualRun(core, market.frames(), Exchange(specs, 100_000_000), "spk", "9").run()
-    rows = np.concatenate([np.frombuffer(r[3], TIMING) for r in Reader(tmp_path) if r[0] == 128])
+    rows = np.concatenate([np.frombuffer(r[3], TIMING) for r in Reader(tmp_path) if r[0] == REC_TIMING])
     assert len(rows) > 200 and core.counts()["orders"] > 0 and (rows["scored"] > 0).any()
     scored = rows[rows["scored"] > 0]
     note("frame with a candidate, from receipt", "us", percentiles(scored["done"] / 1000),
@@ -120,7 +120,7 @@ def test_signal_to_acceptance(tmp_path):
                 desk.tick(inst)
                 ask["id"], ask["inst"], ask["direction"] = n + 1, inst, 1
                 began = time.perf_counter_ns()
-                desk.core.feed(19, desk.now, ask.tobytes())
+                desk.core.feed(REC_ASK, desk.now, ask.tobytes())
                 for intent in desk.core.take_intents():
                     queue.push(intent, desk.now)
                 (intent,), _ = queue.take(desk.now)
@@ -129,7 +129,8 @@ def test_signal_to_acceptance(tmp_path):
                 back = time.perf_counter_ns()
                 assert answer.status == 200, answer
                 body = answer.body | {"data": {"order_ids": [f"B{intent['id']}"]}}      # the desk's name for it
-                desk.core.feed(8, desk.now, protocol.reply_record(int(intent["id"]), 1, answer.status, body, answer.latency_ns))
+                record = protocol.reply_record(int(intent["id"]), 1, answer.status, body, answer.latency_ns)
+                desk.core.feed(REC_REPLY, desk.now, record)
                 whole.append((time.perf_counter_ns() - began) / 1e6)
                 ours.append((sent[-1] - began + time.perf_counter_ns() - back) / 1000)
                 desk.update(intent, 4)                                      # cancelled: the name is free again

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from picows.picows import WSMsgType, _make_test_ws_frame
 
-from _ext.core.records import LINK, WARM_BAR
+from _ext.core.records import LINK, REC_BARS, REC_FRAME, REC_INSTRUMENTS, REC_LINK, REC_PROFILE, REC_START, WARM_BAR
 from _ext.feed.frame import FrameListener
 from _ext.trail.journal import Journal, Reader, Verifier
 from _ext.wiring import Core
@@ -33,12 +33,12 @@ def tmp_path():
 def core_of(count: int, folder) -> Core:
     core = Core(Journal(folder, 64 << 20, 1 << 40), count)
     specs = [Spec(f"NSE_EQ|INE{i:06d}0101", str(i), tick=10) for i in range(count)]
-    core.feed(1, 1, orjson.dumps(config.Config().record()))
-    core.feed(2, 1, table(specs, dt.date(2026, 9, 1)).tobytes())
-    core.feed(3, 1, profile(dt.date(2026, 9, 1)).tobytes())
+    core.feed(REC_START, 1, orjson.dumps(config.Config().record()))
+    core.feed(REC_INSTRUMENTS, 1, table(specs, dt.date(2026, 9, 1)).tobytes())
+    core.feed(REC_PROFILE, 1, profile(dt.date(2026, 9, 1)).tobytes())
     row = np.zeros(1, LINK)
     row["up"] = 1
-    core.feed(7, 1, row.tobytes())
+    core.feed(REC_LINK, 1, row.tobytes())
     return core
 
 
@@ -102,7 +102,7 @@ def test_cost_does_not_grow_with_the_number_of_names(tmp_path):
 def test_replay(tmp_path):
     core = core_of(1000, tmp_path)
     for at, frame in quiet_rows(1000, 100_000, 3):
-        core.feed(5, at * 1_000_000, frame)
+        core.feed(REC_FRAME, at * 1_000_000, frame)
 
     def work():
         reader = Reader(tmp_path)
@@ -169,7 +169,7 @@ def test_the_first_second_of_a_minute(tmp_path):
     bars["volume"] = 1000
     rows = bars.ravel()
     for part in range(0, len(rows), 8192):
-        core.feed(4, 1, rows[part:part + 8192].tobytes())
+        core.feed(REC_BARS, 1, rows[part:part + 8192].tobytes())
     before = core.counts()["bars"]
     assert before == count * per_name
     delays = []

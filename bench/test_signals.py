@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from _ext.core.records import CANDIDATE
+from _ext.core.records import CANDIDATE, REC_ASK
 from _ext.signals.features import FEATURES
 from bench.conftest import BUDGETS, note, percentiles
 from engine.config import Config
@@ -79,13 +79,13 @@ def test_gate(tmp_path):
     samples, twins = [], []
     for _ in range(20_000):
         began = time.perf_counter_ns()
-        desk.core.feed(19, desk.now, payload)
+        desk.core.feed(REC_ASK, desk.now, payload)
         samples.append((time.perf_counter_ns() - began) / 1000)
     paced = []
     for _ in range(300):
         time.sleep(0.002)
         began = time.perf_counter_ns()
-        desk.core.feed(19, desk.now, payload)
+        desk.core.feed(REC_ASK, desk.now, payload)
         paced.append((time.perf_counter_ns() - began) / 1000)
     note("size + gate + record, paced", "us", percentiles(paced))
     for _ in range(1000):

@@ -12,16 +12,10 @@ except ImportError as problem:
 import typer
 
 from _ext.signals.scorer import ModelRefused
-from engine import config as configuration
 from engine.commands import examining, learning, looking, operating, running, screening
-from engine.commands.options import Failed, app
-from engine.market.master import MasterError
-from engine.sim.recorded import DataError
-from engine.trade.answers import BrokerError
-from engine.trade.login import LoginError, LoginRefused
-from engine.trail.checked import JournalError
+from engine.commands.options import app
+from engine.errors import EngineError
 from engine.trail.resources import in_words
-from engine.trail.rundir import FolderError, RunError
 
 __all__ = ["examining", "learning", "looking", "main", "operating", "running", "screening"]
 
@@ -31,11 +25,9 @@ def main() -> None:
         app(standalone_mode=False)
     except typer.Exit as leave:
         sys.exit(leave.exit_code)
-    except LoginRefused as error:                          # before its base: the broker's word, not bad usage
-        sys.exit(_say(error, 1))
-    except (configuration.ConfigurationError, DataError, FolderError, JournalError, LoginError, MasterError) as error:
-        sys.exit(_say(error, 2))
-    except (BrokerError, Failed, LookupError, ModelRefused, RunError) as error:
+    except EngineError as error:
+        sys.exit(_say(error, error.exit_code))
+    except (LookupError, ModelRefused) as error:
         sys.exit(_say(error, 1))
     except typer.Abort:
         sys.exit(130)

@@ -12,10 +12,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from engine.errors import UsageError
+
 FILE_MAX = 256 << 10
 
 
-class ConfigurationError(ValueError):
+class ConfigurationError(UsageError, ValueError):
     """Says which key is wrong and what to write instead."""
 
 

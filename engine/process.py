@@ -18,7 +18,34 @@ from typing import Any
 import numpy as np
 import orjson
 
-from _ext.core.records import CANDIDATE, GAP, INSTRUMENT, KINDS, OPERATOR_CHANGE, WARM_BAR
+from _ext.core.records import (
+    CANDIDATE,
+    GAP,
+    INSTRUMENT,
+    INTENT_CANCEL,
+    INTENT_PLACE,
+    KINDS,
+    OPERATOR_CHANGE,
+    OUTCOME_AMBIGUOUS,
+    OUTCOME_HALT,
+    REC_ASK,
+    REC_CLOSED,
+    REC_FUNDS,
+    REC_GAP,
+    REC_INSTRUMENTS,
+    REC_LINK,
+    REC_MODEL,
+    REC_OPERATOR,
+    REC_QUOTES,
+    REC_REPLY,
+    REC_START,
+    REC_STOP,
+    REC_TIMER,
+    ROLE_ENTRY,
+    STREAM_FEED,
+    STREAM_ORDERS,
+    WARM_BAR,
+)
 from _ext.signals.scorer import ModelRefused
 from _ext.trail.journal import Journal
 from _ext.trail.status import StatusBlock
@@ -40,11 +67,7 @@ from engine.trail.note import read_note
 from engine.trail.resources import SHARED, advice_for, in_words
 from engine.trail.rundir import Attendance, Lock, RunDir, RunError, account_lock, start_time
 from engine.wiring import (
-    CLOSED,
     ENGINE_ID,
-    FUNDS_RECORD,
-    LINK_RECORD,
-    MODEL,
     Boot,
     begin,
     closing,
@@ -52,7 +75,6 @@ from engine.wiring import (
     restore,
 )
 
-TIMER, REPLY, OPERATOR, STOP, QUOTES, ASK, GAP_RECORD = 6, 8, 11, 14, 18, 19, 71
 TIMER_S, FASTEST_S, STATUS_S, WARM_S = 0.05, 0.005, 0.25, 0.02
 GRAIN_S = 0.25
 """Of timers, in market time: that of a run on virtual time, so that a fast sim's day has the candidates of one."""
@@ -176,7 +198,7 @@ class EngineProcess:
         important = sorted((i for i, s in enumerate(self.specs) if s.tradable), key=lambda i: rank.get(self.keys[i], i))
         self.backfill = Backfill(self.core, self.keys, important, self._input)
         if restored:
-            ledger = (np.frombuffer(payload, GAP)[0] for kind, _, _, payload in self.run_dir.reader() if kind == GAP_RECORD)
+            ledger = (np.frombuffer(payload, GAP)[0] for kind, _, _, payload in self.run_dir.reader() if kind == REC_GAP)
             self.backfill.recall(ledger, self.core.now)
         first = [key for key in self.order if key in insts]
         self.keeper = Keeper(self.core, first + [key for key in insts if key not in set(first)], insts, record=self._input,
@@ -244,11 +266,11 @@ class EngineProcess:
         """A restart goes on with the names the day began with, whatever the instrument file says by now; a journal of another
         day is not gone on with: its bands, budgets and equity are that day's."""
         self.day, self.speed = dt.datetime.now(sessions.IST).date(), 1.0
-        began = orjson.loads(first[3]).get("day") if first[0] == 1 else None
+        began = orjson.loads(first[3]).get("day") if first[0] == REC_START else None
         if began != self.day.isoformat():
             raise RunError(f"{self.run_dir.path} holds the journal of {began}: start a new run folder")
         for kind, _, _, payload in self.run_dir.reader():
-            if kind == 2:
+            if kind == REC_INSTRUMENTS:
                 self.specs = [Spec(bytes(r["key"]).rstrip(b"\0").decode(), bytes(r["symbol"]).rstrip(b"\0").decode(),
                                    KINDS[r["kind"]], int(r["tick"]), int(r["lot"]), int(r["freeze"]), bool(r["tradable"]))
                               for r in np.frombuffer(payload, INSTRUMENT)]
@@ -283,7 +305,7 @@ class EngineProcess:
         if self.target.source == "sim" or self.observe:
             return
         answer = await self.rest.cancel("0")
-        if protocol.outcome_of(protocol.CANCEL, answer.status, answer.body)[0] in (protocol.HALT, protocol.AMBIGUOUS):
+        if protocol.outcome_of(INTENT_CANCEL, answer.status, answer.body)[0] in (OUTCOME_HALT, OUTCOME_AMBIGUOUS):
             raise RunError(f"the order host refuses us ({answer.status} {protocol.error_code(answer.body)}): run `python -m engine "
                            "doctor`")
 
@@ -321,7 +343,7 @@ class EngineProcess:
         if self.observe:                                   # nothing is sent, so there is nothing to reconcile
             self.reconciler.on_book([], self._now())
             self.reconciler.on_positions([], self._now())
-            self._input(LINK_RECORD, protocol.link_record(1, True))
+            self._input(REC_LINK, protocol.link_record(STREAM_ORDERS, True))
         else:
             self._spawn(self._orders())
             self._spawn(self._poll())
@@ -334,7 +356,7 @@ class EngineProcess:
         row["direction"] = 1
         for inst in range(len(self.specs)):
             row["inst"] = inst
-            self._input(ASK, row.tobytes())
+            self._input(REC_ASK, row.tobytes())
             if self.core.states()[3] >= self.config.risk.max_positions:
                 break
 
@@ -363,8 +385,8 @@ class EngineProcess:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         await self.rest.close()
-        self.core.feed(STOP, self._now())
-        self.journal.append(CLOSED, self.core.now, closing(self.core))
+        self.core.feed(REC_STOP, self._now())
+        self.journal.append(REC_CLOSED, self.core.now, closing(self.core))
         self._publish(ready=2)
         self.journal.close()
         self.lock.release()
@@ -379,7 +401,7 @@ class EngineProcess:
             print(orjson.dumps({"at": time.time(), "note": text}).decode(), flush=True)
 
     def _on_link(self, is_up: bool, code: int) -> None:
-        self._input(LINK_RECORD, protocol.link_record(0, is_up, code))
+        self._input(REC_LINK, protocol.link_record(STREAM_FEED, is_up, code))
 
     async def _timers(self) -> None:
         pause = min(TIMER_S, max(GRAIN_S / self.speed, FASTEST_S))
@@ -388,7 +410,7 @@ class EngineProcess:
             self.clock.hear(self.core.decoder.frame_head()[1] * 1_000_000)
             self._operator()
             if self._now() > 0:
-                self.core.feed(TIMER, self._now())
+                self.core.feed(REC_TIMER, self._now())
             self.journal.prepare()
             if self.journal.full and self.status.operator == 0:
                 self._note(self._no_room())
@@ -428,7 +450,7 @@ class EngineProcess:
         if state != self.core.states()[1] and 0 <= state <= 3:
             row = np.zeros(1, OPERATOR_CHANGE)
             row["state"] = state
-            self.core.feed(OPERATOR, self._now(), row.tobytes())
+            self.core.feed(REC_OPERATOR, self._now(), row.tobytes())
 
     def _heed_launcher(self) -> None:
         """Without a launcher's beat for 60 s nothing new is entered, positions stay protected; where no real money is at stake the
@@ -516,7 +538,7 @@ class EngineProcess:
         self.refusal = ""
         for needed, record in changes:
             self.core.models.update(needed)
-            self.core.feed(MODEL, self._now(), record)
+            self.core.feed(REC_MODEL, self._now(), record)
             for sha256 in needed:
                 self._note(f"model {sha256[:16]} is in force")
 
@@ -534,7 +556,7 @@ class EngineProcess:
         now = self._now()
         if self.core.has_intents:
             for intent in self.core.take_intents():
-                is_entry = intent["kind"] == protocol.PLACE and intent["role"] == 1
+                is_entry = intent["kind"] == INTENT_PLACE and intent["role"] == ROLE_ENTRY
                 if self.observe or (is_entry and self.status.operator != 0):
                     self._refuse(intent, "OBSERVED" if self.observe else "OPERATOR")
                 else:
@@ -549,7 +571,7 @@ class EngineProcess:
     def _refuse(self, intent: np.void, why: str) -> None:
         """The answer to a request that stays here; never inside the record that asked for it."""
         record = protocol.local_refusal(int(intent["id"]), int(intent["kind"]), why)
-        asyncio.get_running_loop().call_soon(self._input, REPLY, record)
+        asyncio.get_running_loop().call_soon(self._input, REC_REPLY, record)
 
     async def _send(self, intent: np.void) -> None:
         number, kind = int(intent["id"]), int(intent["kind"])
@@ -557,9 +579,9 @@ class EngineProcess:
         answer = await self.rest.call(protocol.request_of(intent, self.keys[int(intent["inst"])], tag))
         self.order_times = [*self.order_times[-499:], answer.latency_ns]
         outcome = protocol.outcome_of(kind, answer.status, answer.body)[0]
-        if outcome == protocol.AMBIGUOUS:
+        if outcome == OUTCOME_AMBIGUOUS:
             self._note(f"order {number}: no clear answer ({answer.status}); the book will tell")
-        self._input(REPLY, protocol.reply_record(number, kind, answer.status, answer.body, answer.latency_ns))
+        self._input(REC_REPLY, protocol.reply_record(number, kind, answer.status, answer.body, answer.latency_ns))
 
     def _second_engine(self, tag: str) -> None:
         if self.status.operator == 0:
@@ -611,7 +633,7 @@ class EngineProcess:
         with contextlib.suppress(BrokerError, *UNREADABLE):
             total = funds_of(await self.rest.funds())
             if total != self.core.money()["available"]:
-                self._input(FUNDS_RECORD, funds_record(total, self.core.money()["equity"]))
+                self._input(REC_FUNDS, funds_record(total, self.core.money()["equity"]))
 
     async def _read_bands(self, keys: list[str]) -> None:
         """Price bands as they are now; without an answer the old ones stand until the next read."""
@@ -623,7 +645,7 @@ class EngineProcess:
         held = sorted({slot["inst"] for slot in self.core.positions()})
         with contextlib.suppress(BrokerError, *UNREADABLE):
             quotes = await self.rest.quotes(self.keys[i] for i in held)
-            self._input(QUOTES, protocol.quotes_record(quotes, self.reconciler.keys))
+            self._input(REC_QUOTES, protocol.quotes_record(quotes, self.reconciler.keys))
 
     async def _orders(self) -> None:
         """Portfolio stream: every order message becomes a record; at each (re)connect book and positions are read first."""
@@ -635,7 +657,7 @@ class EngineProcess:
                 async with self.rest._session.ws_connect(url, heartbeat=10, max_msg_size=answers.SMALL) as socket:
                     if not (await self._read("book") and await self._read("positions")):
                         raise BrokerError(0, "book and positions must be read before anything is entered")
-                    self._input(LINK_RECORD, protocol.link_record(1, True))
+                    self._input(REC_LINK, protocol.link_record(STREAM_ORDERS, True))
                     pause = 0.2
                     async for message in socket:
                         self._hear(message.data)
@@ -645,7 +667,7 @@ class EngineProcess:
                 self._note(f"orders: {error}")
             except Exception as error:                     # a cut line, a refused handshake: all tried again
                 self._note(f"orders: the stream was cut ({type(error).__name__}); it is tried again")
-            self._input(LINK_RECORD, protocol.link_record(1, False))
+            self._input(REC_LINK, protocol.link_record(STREAM_ORDERS, False))
             await asyncio.sleep(pause)
             pause = min(pause * 2, 30.0)
 

@@ -9,7 +9,22 @@ from typing import Any, Protocol
 import numpy as np
 import orjson
 
-from _ext.core.records import CLOSING, FUNDS
+from _ext.core.records import (
+    CLOSING,
+    FUNDS,
+    REC_BARS,
+    REC_BOOT,
+    REC_CLOSED,
+    REC_FUNDS,
+    REC_INSTRUMENTS,
+    REC_LINK,
+    REC_MODEL,
+    REC_PROFILE,
+    REC_START,
+    REC_UNIVERSE,
+    STREAM_FEED,
+    STREAM_ORDERS,
+)
 from _ext.trail.journal import Journal, Reader, Verifier
 from _ext.wiring import Core
 from engine.config import Config
@@ -22,7 +37,6 @@ from engine.trade.protocol import link_record
 from engine.trail.resources import ROOM, advice_for
 from engine.trail.rundir import RunDir, RunError
 
-START, INSTRUMENTS, PROFILE, BARS, LINK_RECORD, FUNDS_RECORD, MODEL, BOOT, UNIVERSE, CLOSED = 1, 2, 3, 4, 7, 10, 12, 13, 20, 129
 ENGINE_ID = "spk"
 VIRTUAL_SEGMENT = 16 << 20
 VIRTUAL_BATCH_S = 120.0
@@ -53,18 +67,18 @@ def begin(core: Core, config: Config, specs: list[Spec], day: dt.date, history: 
     of what the specs say."""
     document = config.record() | {"source": boot.source, "seed": boot.seed, "nonce": boot.nonce, "engine": boot.engine,
                                   "day": day.isoformat(), "store_seconds": boot.store_seconds, "store_rows": config.store.rows}
-    core.feed(START, now, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
-    core.feed(INSTRUMENTS, now, instruments.table(specs, day).tobytes())
+    core.feed(REC_START, now, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
+    core.feed(REC_INSTRUMENTS, now, instruments.table(specs, day).tobytes())
     for known in screened or [universe.described(specs, day)]:
-        core.feed(UNIVERSE, now, orjson.dumps(known))
-    core.feed(PROFILE, now, sessions.profile(day).tobytes())
+        core.feed(REC_UNIVERSE, now, orjson.dumps(known))
+    core.feed(REC_PROFILE, now, sessions.profile(day).tobytes())
     for part in range(0, len(history), 4096):
-        core.feed(BARS, now, history[part:part + 4096].tobytes())
+        core.feed(REC_BARS, now, history[part:part + 4096].tobytes())
     folder = Path(config.models)
     for needed, record in models.records(folder, 1 - config.signals.noise):
         core.models.update(needed)
-        core.feed(MODEL, now, record)
-    core.feed(FUNDS_RECORD, now, funds_record(funds, funds))
+        core.feed(REC_MODEL, now, record)
+    core.feed(REC_FUNDS, now, funds_record(funds, funds))
 
 
 def funds_record(available: int, at_day_start: int) -> bytes:
@@ -93,7 +107,7 @@ def restore(folders: Sequence[Path], journal_of: Callable[[int], Journal], capac
     for kind, now, payload in verifier.missing:
         journal.append(kind, now, payload)
     core.attach(journal)
-    core.feed(BOOT, core.now, orjson.dumps({"nonce": nonce}))
+    core.feed(REC_BOOT, core.now, orjson.dumps({"nonce": nonce}))
     return core
 
 
@@ -104,7 +118,7 @@ def last_sequence(folders: Sequence[Path]) -> int:
         if last and record[1] != last + 1:
             gap = gap or f"records {last + 1} to {record[1] - 1} are missing"
         last = record[1]
-        has_begun |= record[0] == FUNDS_RECORD
+        has_begun |= record[0] == REC_FUNDS
     if gap or reader.corrupt or not has_begun:
         why = gap or reader.problem or "it was cut before the day began"
         raise RunError(f"the journal in {folders[0]} cannot be gone on with ({why}): start a new run folder; this one "
@@ -138,8 +152,8 @@ def run_virtual(config: Config, source: Source, name: str, run: RunDir, seed: in
     funds = round(config.risk.account_size * 100)
     begin(core, config, source.specs, source.day, source.history(), first,
           Boot(name, seed, f"{seed:x}", store_seconds=VIRTUAL_BATCH_S), funds)
-    core.feed(LINK_RECORD, first, link_record(0, True))
-    core.feed(LINK_RECORD, first, link_record(1, True))
+    core.feed(REC_LINK, first, link_record(STREAM_FEED, True))
+    core.feed(REC_LINK, first, link_record(STREAM_ORDERS, True))
     exchange = Exchange(source.specs, funds)
     began = time.perf_counter()
 
@@ -154,7 +168,7 @@ def run_virtual(config: Config, source: Source, name: str, run: RunDir, seed: in
     if journal.diverged:
         raise RunError(f"{run.path} holds the journal of another run: use a new folder, or the same source and seed")
     problem = f"{journal.problem}: {advice_for(journal.problem or '', ROOM)}" if journal.full else None
-    journal.append(CLOSED, core.now, closing(core))
+    journal.append(REC_CLOSED, core.now, closing(core))
     journal.close()
     return report(core, exchange, name, source, seed, took) | {"run_dir": str(run.path), "problem": problem}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from _ext.core.records import REC_STATE
 from _ext.trail.journal import Journal
 from _ext.trail.status import StatusBlock
 from engine.__main__ import main
@@ -153,7 +154,7 @@ def test_half_a_market_does_not_pass_for_one(said, here):
     run = RunDir.new(here / "earlier")
     journal = Journal(run.journal, 1 << 14, 1 << 30)
     for k in range(600):
-        journal.append(70, k, bytes(64))
+        journal.append(REC_STATE, k, bytes(64))
     journal.close()
     sorted(run.journal.iterdir())[1].unlink()
     for command in (("run", "--speed", "max", "--data", "earlier"),

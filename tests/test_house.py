@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 
+from _ext.core import reasons, records
 from tests.conftest import ROOT
 
 STAGES = ["core", "feed", "market", "signals", "trade", "trail"]
@@ -17,6 +18,49 @@ def test_compiled_modules_import_only_from_their_own_or_earlier_stages():
             assert package == "_ext", f"{path}: compiled code never imports engine"
             if name in STAGES and (stage, name) not in TRAIL_SEAM:
                 assert STAGES.index(name) <= STAGES.index(stage), f"{path} imports {name}"
+
+
+RECORD_LITERAL = re.compile(r"\bfeed\(\d|\.records\(\d|Keeping\(\(\d"
+                            r"|(?<!entry\.)\b(?:kind|record\[0\]|head\.type|last\.type|r\[0\]) (?:==|!=|<|in \() ?\d+(?![\d.])")
+CLOCK_LITERAL = re.compile(r"\+ 330\b|\b19_?800_?000|% ?1440|- 555\b|\b86_?400_?000_?000_?000\b")
+
+
+def _sources(*folders):
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.p[yx]*")):
+            if path.suffix in (".py", ".pyx", ".pxd") and "reference" not in path.parts:
+                yield path
+
+
+def test_a_record_type_is_never_a_number():
+    """Each has a name, the same in both halves (core/records.pxd)."""
+    found = [f"{path.relative_to(ROOT)}: {m.group(0)}" for path in _sources("_ext", "engine", "tests", "bench")
+             for m in RECORD_LITERAL.finditer(path.read_text()) if path.name != "test_house.py"]
+    assert not found, found
+
+
+def test_only_the_clock_knows_how_far_india_is_ahead():
+    found = [f"{path.relative_to(ROOT)}: {m.group(0)}" for path in _sources("_ext", "engine") if path.stem != "clock"
+             for m in CLOCK_LITERAL.finditer(path.read_text())]
+    assert not found, found
+
+
+def test_every_label_of_the_records_is_there_by_number():
+    """Words where a reader of a log looks for them; the enums are the structs' own, so no number can be without one."""
+    for enum, words in ((records.GapKind, records.GAPS), (records.Why, records.WHYS), (records.OrderStatus, records.ORDER_STATES),
+                        (records.Outcome, records.OUTCOMES), (records.PositionState, records.POSITION_STATES),
+                        (reasons.Reason, reasons.REASONS)):
+        assert all(words[member] for member in enum) and len(words) == max(enum) + 1, enum
+    assert records.RECORD_NAMES[records.REC_FEED_NOTE] == "feed_note" and records.GAPS[records.GAP_HALTED] == "halted"
+    assert reasons.REASONS[reasons.STOP_OUTSIDE_BAND] == "its stop would lie outside the price band"
+
+
+def test_a_dtype_lies_as_the_compiler_laid_the_struct():
+    """Offsets by C's rules, worked out by hand."""
+    assert records.INSTRUMENT.fields["tick"][1] == 80 and records.INSTRUMENT["key"] == "S48"
+    assert records.INTENT.fields["order_type"][1] == 34 and records.INTENT.fields["quantity"][1] == 40
+    assert records.CANDIDATE.fields["score"][1] == 128 + 4 * 54 and records.CANDIDATE["feature"].shape == (54,)
+    assert re.fullmatch("[0-9a-f]{16}", records.LAYOUT)
 
 
 def test_the_engine_process_loads_no_analytics():

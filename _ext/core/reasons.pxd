@@ -1,5 +1,5 @@
-# Why something was or was not done.
-cdef enum Reason:             # why something was or was not done; text in core/records.pyx, in this order
+# Why something was or was not done; the words are in reasons.pyx, by name.
+cpdef enum Reason:
     PASS = 0
     OPERATOR
     NOT_RUNNING
@@ -62,4 +62,3 @@ cdef enum Reason:             # why something was or was not done; text in core/
     FILL_PRESUMED
     TAKEN_OVER
     UNREADABLE_ANSWER
-    N_REASONS

@@ -1,14 +1,18 @@
 # The record stream: everything the core decides on arrives as one of the inputs, everything it decides leaves as one of the
 # decisions. `replay` strips the decisions, feeds the inputs back and compares. Telemetry is outside the digest.
 # Fixed width, one unit a line: prices are int64 paise, quantities int64 units, times int64 ns since 1970 UTC unless the line says
-# otherwise.
+# otherwise. The enums and their names are Python's too; an enumerator is called the same in both halves.
 from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t, uint64_t
 from _ext.core.tick cimport KEY_MAX
 
 cdef enum:
     N_FEATURES = 54           # see signals/features.pyx for their order
 
-cdef enum RecordType:
+cpdef enum:
+    FIRST_DECISION = 64       # types before it are inputs
+    FIRST_TELEMETRY = 128     # outside the digest and of replay's comparison
+
+cpdef enum RecordType:
     # inputs
     REC_START = 1             # JSON: configuration, seed, engine id, boot nonce, trade date
     REC_INSTRUMENTS = 2       # Instrument[]
@@ -47,10 +51,7 @@ cdef enum RecordType:
     REC_SHADOW = 130          # ShadowScore: what a model that decides nothing says
     REC_CLOSED = 129          # Closing: the writer's last record, counts and digest
 
-cdef enum:
-    SESSION_MINUTES = 390     # 09:15 .. 15:44 IST; F&O trades to 15:40
-
-cdef enum InstrumentKind:
+cpdef enum InstrumentKind:
     KIND_EQUITY = 0
     KIND_FUTURE = 1
     KIND_OPTION = 2
@@ -87,7 +88,7 @@ ctypedef struct WarmBar:      # history of one closed minute
     int64_t close
     int64_t volume
 
-cdef enum GapKind:
+cpdef enum GapKind:
     GAP_SILENCE = 1           # one name for longer than its own rate allows; its minutes are to be backfilled
     GAP_STALL = 2             # every name for more than three seconds
     GAP_LINK = 3              # no connection
@@ -114,13 +115,17 @@ ctypedef struct Gap:          # a row of the ledger
     double measured
     double limit
 
+cpdef enum Stream:
+    STREAM_FEED = 0
+    STREAM_ORDERS = 1
+
 ctypedef struct Link:
-    int32_t which             # 0 feed, 1 order stream
+    int32_t which             # Stream
     int32_t up
     int32_t code              # close code or HTTP status
     int32_t pad
 
-cdef enum Outcome:            # of an order request
+cpdef enum Outcome:            # of an order request
     OUTCOME_DONE = 1          # accepted by the API (not yet by the exchange)
     OUTCOME_REFUSED = 2       # definite: the order does not exist
     OUTCOME_RETRY = 3         # definite: not accepted now (throttle)
@@ -137,7 +142,7 @@ ctypedef struct Reply:
     int32_t kind              # IntentKind it answers: a late answer is not one to the request under way
     int32_t pad
 
-cdef enum OrderStatus:        # the broker's 17 words in five states
+cpdef enum OrderStatus:        # the broker's 17 words in five states
     STATUS_UNREADABLE = 0     # a row or message nobody can read: of the order `intent`, or of one unknown
     STATUS_PENDING = 1
     STATUS_OPEN = 2           # working, also a stop waiting for its trigger
@@ -202,15 +207,21 @@ ctypedef struct Funds:
     int64_t available         # paise
     int64_t at_day_start      # paise
 
-cdef enum OperatorState:
+cpdef enum OperatorState:
     OP_RUN = 0
     OP_PAUSE = 1              # no entries
     OP_REDUCE = 2             # no entries, exits only
     OP_KILL = 3               # cancel and flatten
 
+cpdef enum OperatorSource:
+    FROM_STATUS = 0           # the operator's word in the status file
+    FROM_START = 1
+    FROM_SILENCE = 2          # no beat of the launcher
+    FROM_JOURNAL = 3          # the journal is full
+
 ctypedef struct OperatorChange:
-    int32_t state
-    int32_t source            # 0 status file, 1 engine start, 2 launcher silence, 3 journal full
+    int32_t state             # OperatorState
+    int32_t source            # OperatorSource
 
 ctypedef struct ModelChange:
     char sha256[64]
@@ -218,7 +229,7 @@ ctypedef struct ModelChange:
     int32_t role              # ModelRole
     int32_t pad
 
-cdef enum ModelRole:
+cpdef enum ModelRole:
     MODEL_ACTIVE = 0          # scores every name that is not in arm B
     MODEL_B = 1               # scores the names of arm B
     MODEL_SHADOW = 2          # scores beside, decides nothing
@@ -263,21 +274,21 @@ ctypedef struct Candidate:
     int32_t quality           # bars since a minute was lost for good, at most 50: the windows are whole
     int32_t arm               # of the comparison its name is in: 0 A, 1 B
 
-cdef enum IntentKind:
+cpdef enum IntentKind:
     INTENT_PLACE = 1
     INTENT_MODIFY = 2
     INTENT_CANCEL = 3
 
-cdef enum Role:
+cpdef enum Role:
     ROLE_ENTRY = 1
     ROLE_EXIT = 2
     ROLE_BROKER = 3           # the position changed without an order of ours: square-off, another program, a person
 
-cdef enum OrderType:
+cpdef enum OrderType:
     TYPE_LIMIT = 1
     TYPE_SL = 2               # stop with a limit: rests at the exchange
 
-cdef enum Why:                # why an exit order is what it is
+cpdef enum Why:                # why an exit order is what it is
     WHY_ENTRY = 0
     WHY_PROTECT = 1
     WHY_TARGET = 2
@@ -314,7 +325,7 @@ ctypedef struct Intent:
 ctypedef struct GateDecision:
     uint64_t candidate
     uint32_t inst
-    int32_t reason
+    int32_t reason            # Reason
     double measured
     double limit
     int64_t quantity
@@ -337,9 +348,17 @@ ctypedef struct Fill:
     int64_t charges           # paise
     int64_t realised          # paise before charges; exits only
 
+cpdef enum PositionState:
+    POS_FLAT = 0
+    POS_ENTERING = 1
+    POS_PROTECTING = 2        # the stop is on its way
+    POS_PROTECTED = 3         # the stop rests at the exchange
+    POS_CLOSING = 4           # the stop was turned into a marketable limit
+    POS_UNPROTECTED = 5       # triggered and unfilled, or refused: being re-priced
+
 ctypedef struct PositionChange:
     uint32_t inst
-    int32_t state             # ExitState
+    int32_t state             # PositionState
     int64_t quantity          # signed
     int64_t average           # paise
     int64_t realised          # paise, day, this name, before charges
@@ -347,11 +366,21 @@ ctypedef struct PositionChange:
     int64_t stop
     int64_t target
 
+cpdef enum TradingState:
+    CLOSED = 0                # before the start is complete
+    RUNNING = 1
+    REDUCING = 2              # exits only
+
+cpdef enum StateKind:
+    STATE_TRADING = 0         # TradingState
+    STATE_OPERATOR = 1        # OperatorState, as the core saw it
+    STATE_ALARM = 2           # of the reason alone
+
 ctypedef struct StateChange:
-    int32_t what              # 0 trading state, 1 operator state seen, 2 alarm
+    int32_t what              # StateKind
     int32_t was
     int32_t now_is
-    int32_t reason
+    int32_t reason            # Reason
 
 ctypedef struct Timing:       # ns since the frame's receipt, for frames with a candidate or an intent
     uint64_t frame_seq

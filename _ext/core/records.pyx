@@ -1,105 +1,112 @@
-"""Python's view of the record structs of `core/records.pxd`: one numpy dtype each, sizes checked at import."""
+"""Python's view of the record stream: the enums and one numpy dtype for each struct of `records.pxd`, taken from the compiler's own
+names, types and offsets."""
+import hashlib
+
 import numpy as np
 
-from _ext.core.reasons cimport N_REASONS
 
-RECORD_NAMES = {
-    1: "start", 2: "instruments", 3: "profile", 4: "bars", 5: "frame", 6: "timer", 7: "link", 8: "reply",
-    9: "order_update", 10: "funds", 11: "operator", 12: "model", 13: "boot", 14: "stop",
-    15: "book", 16: "holdings", 17: "adopted", 18: "quotes", 19: "ask", 20: "universe", 21: "backfill", 22: "feed_note",
-    23: "bands",
-    64: "candidate", 65: "verdict", 66: "gate", 67: "intent", 68: "fill", 69: "position", 70: "state", 71: "gap",
-    128: "timing", 129: "closed", 130: "shadow",
+for _enum in (RecordType, InstrumentKind, GapKind, Stream, Outcome, OrderStatus, OperatorState, OperatorSource, ModelRole,
+              IntentKind, Role, OrderType, Why, TradingState, PositionState, StateKind):
+    globals().update(_enum.__members__)                    # an enumerator is called the same in both halves
+
+
+cdef tuple labels(enum, str prefix, dict words=None):
+    """What a person reads for each member, by number: its name without `prefix`, or what `words` says."""
+    known = {member.value: (words or {}).get(member.name, member.name.removeprefix(prefix).lower().replace("_", " "))
+             for member in enum}
+    return tuple([known.get(number, "") for number in range(max(known) + 1)])
+
+
+RECORD_NAMES = {record.value: record.name.removeprefix("REC_").lower() for record in RecordType}
+KINDS = labels(InstrumentKind, "KIND_")
+GAPS = labels(GapKind, "GAP_")
+ROLES = labels(Role, "ROLE_")
+WHYS = labels(Why, "WHY_", {"WHY_SQUARE_OFF": "square-off", "WHY_REPRICE": "re-price", "WHY_FEED": "feed lost",
+                            "WHY_TWICE": "second exit"})
+ORDER_TYPES = labels(OrderType, "TYPE_", {"TYPE_LIMIT": "LIMIT", "TYPE_SL": "SL"})
+REQUESTS = labels(IntentKind, "INTENT_")
+OUTCOMES = labels(Outcome, "OUTCOME_", {"OUTCOME_DONE": "accepted", "OUTCOME_RETRY": "throttled", "OUTCOME_HALT": "halted"})
+ORDER_STATES = labels(OrderStatus, "STATUS_")
+POSITION_STATES = labels(PositionState, "POS_")
+TRADING_STATES = tuple([state.name for state in sorted(TradingState)])
+OPERATOR_STATES = tuple([state.name.removeprefix("OP_") for state in sorted(OperatorState)])
+
+
+cdef object of(array):
+    """The dtype of a struct, from a view of one: byte arrays become text, everything else stays where the compiler put it."""
+    dtype = np.asarray(array).dtype
+    fields = {}
+    for name in dtype.names:
+        base, shape = dtype[name].base, dtype[name].shape
+        fields[name] = f"S{shape[0]}" if base == np.dtype("S1") and shape else dtype[name]
+    return np.dtype({"names": list(fields), "formats": list(fields.values()),
+                     "offsets": [dtype.fields[name][1] for name in fields], "itemsize": dtype.itemsize})
+
+
+cdef Instrument a_instrument
+cdef WarmBar a_warm_bar
+cdef Gap a_gap
+cdef Link a_link
+cdef Reply a_reply
+cdef OrderUpdate a_order_update
+cdef BookRead a_book_read
+cdef Holding a_holding
+cdef Band a_band
+cdef Adopted a_adopted
+cdef Quote a_quote
+cdef Funds a_funds
+cdef OperatorChange a_operator_change
+cdef ModelChange a_model_change
+cdef ShadowScore a_shadow_score
+cdef Candidate a_candidate
+cdef Intent a_intent
+cdef GateDecision a_gate_decision
+cdef Fill a_fill
+cdef PositionChange a_position_change
+cdef StateChange a_state_change
+cdef Timing a_timing
+cdef Closing a_closing
+
+INSTRUMENT = of(<Instrument[:1]>&a_instrument)
+WARM_BAR = of(<WarmBar[:1]>&a_warm_bar)
+GAP = of(<Gap[:1]>&a_gap)
+LINK = of(<Link[:1]>&a_link)
+REPLY = of(<Reply[:1]>&a_reply)
+ORDER_UPDATE = of(<OrderUpdate[:1]>&a_order_update)
+BOOK = of(<BookRead[:1]>&a_book_read)
+HOLDING = of(<Holding[:1]>&a_holding)
+BAND = of(<Band[:1]>&a_band)
+ADOPTED = of(<Adopted[:1]>&a_adopted)
+QUOTE = of(<Quote[:1]>&a_quote)
+FUNDS = of(<Funds[:1]>&a_funds)
+OPERATOR_CHANGE = of(<OperatorChange[:1]>&a_operator_change)
+MODEL_CHANGE = of(<ModelChange[:1]>&a_model_change)
+SHADOW = of(<ShadowScore[:1]>&a_shadow_score)
+CANDIDATE = of(<Candidate[:1]>&a_candidate)
+INTENT = of(<Intent[:1]>&a_intent)
+GATE = of(<GateDecision[:1]>&a_gate_decision)
+FILL = of(<Fill[:1]>&a_fill)
+POSITION = of(<PositionChange[:1]>&a_position_change)
+STATE = of(<StateChange[:1]>&a_state_change)
+TIMING = of(<Timing[:1]>&a_timing)
+CLOSING = of(<Closing[:1]>&a_closing)
+
+PAYLOADS = {
+    REC_INSTRUMENTS: INSTRUMENT, REC_BARS: WARM_BAR, REC_LINK: LINK, REC_REPLY: REPLY, REC_ORDER_UPDATE: ORDER_UPDATE,
+    REC_FUNDS: FUNDS, REC_OPERATOR: OPERATOR_CHANGE, REC_MODEL: MODEL_CHANGE, REC_HOLDINGS: HOLDING, REC_ADOPTED: ADOPTED,
+    REC_QUOTES: QUOTE, REC_ASK: CANDIDATE, REC_BACKFILL: WARM_BAR, REC_FEED_NOTE: GAP, REC_BANDS: BAND,
+    REC_CANDIDATE: CANDIDATE, REC_VERDICT: CANDIDATE, REC_GATE: GATE, REC_INTENT: INTENT, REC_FILL: FILL, REC_POSITION: POSITION,
+    REC_STATE: STATE, REC_GAP: GAP, REC_TIMING: TIMING, REC_SHADOW: SHADOW, REC_CLOSED: CLOSING,
 }
-
-REASONS = (
-    "pass", "operator", "not running", "outside session", "not tradable", "stale quote", "no quote", "off tick",
-    "off lot", "over freeze quantity", "outside price band", "too many positions", "already in this name",
-    "size below one lot", "over 5 % notional", "over leverage", "daily loss", "too soon in this name",
-    "orders a minute", "orders an hour", "orders a day", "broker budget", "unknown number",
-    "weak", "low volume", "against trend", "1 and 5 minutes not aligned", "opposing signal", "wide spread", "noise",
-    "no score", "late tick", "not confirmed", "pending", "feed down",
-    "orders a minute in this name", "exposure in this name", "exposure in this sector", "order value", "drawdown",
-    "losing streak", "in the F&O ban", "expiry week", "outside the execution range", "clock skew", "a position not ours",
-    "not reconciled", "costs too much of the target", "no contract", "more filled than asked for", "filled after it was given up",
-    "a second exit was needed", "position turned round", "order table full", "journal full", "the broker refuses orders",
-    "impossible order state", "its stop would lie outside the price band", "filled, price not told",
-    "filled by the broker's positions", "a position nobody can explain was taken over", "unreadable answer of the broker")
-
-KINDS = ("equity", "future", "option", "index")
-WHYS = ("entry", "protect", "target", "time", "square-off", "operator", "re-price", "stale entry", "grow", "shrink", "trail",
-        "soft stop", "fade", "feed lost", "unwanted", "late", "second exit")
-ROLES = ("", "entry", "exit", "broker")
-TRADING_STATES = ("CLOSED", "RUNNING", "REDUCING")
-OPERATOR_STATES = ("RUN", "PAUSE", "REDUCE", "KILL")
-
-if len(REASONS) != N_REASONS:
-    raise ImportError("core/reasons.pxd::Reason and REASONS disagree: rebuild with `make install`")
-
-
-def _dtype(fields, size):
-    dtype = np.dtype([tuple(field) for field in fields], align=True)
-    if dtype.itemsize != size:
-        raise ImportError(f"dtype {dtype} is {dtype.itemsize} bytes, its struct {size}: rebuild with `make install`")
-    return dtype
-
-
-cdef object i64(str names):
-    return [(name, "<i8") for name in names.split()]
-
-
-INSTRUMENT = _dtype([("key", "S48"), ("symbol", "S32"), *i64("tick lot freeze lower_band upper_band"),
-                     ("kind", "<i4"), ("tradable", "<i4"), ("close_minute", "<i4"), ("cas", "<i4"), ("future", "<u4"),
-                     ("sector", "<i4"), ("expiry", "<i8"), ("banned", "<i4"), ("right", "<i4"), ("strike", "<i8"),
-                     ("under", "<u4"), ("pad", "<i4")], sizeof(Instrument))
-WARM_BAR = _dtype([("inst", "<u4"), ("flags", "<i4"), *i64("minute open high low close volume")], sizeof(WarmBar))
-GAP = _dtype([("inst", "<u4"), ("kind", "<i4"), *i64("begin end first_minute last_minute volume"), ("measured", "<f8"),
-              ("limit", "<f8")], sizeof(Gap))
-GAPS = ("", "silence", "stall", "link", "late", "skew", "jump", "corrupt", "doubt", "filled", "refused", "stale", "halted",
-        "disorder", "pause")
-LINK = _dtype([("which", "<i4"), ("up", "<i4"), ("code", "<i4"), ("pad", "<i4")], sizeof(Link))
-REPLY = _dtype([("intent", "<u8"), ("outcome", "<i4"), ("code", "<i4"), ("latency", "<i8"), ("order_id", "S32"),
-                ("error", "S16"), ("kind", "<i4"), ("pad", "<i4")], sizeof(Reply))
-ORDER_UPDATE = _dtype([("intent", "<u8"), ("status", "<i4"), ("is_look_up", "<i4"), *i64("filled value quantity"),
-                       ("order_id", "S32"), *i64("price trigger began"), ("order_type", "<i4"),
-                       ("is_doubtful", "<i4")], sizeof(OrderUpdate))
-BOOK = _dtype(i64("began count"), sizeof(BookRead))
-HOLDING = _dtype([("inst", "<u4"), ("is_unreadable", "<i4"), *i64("quantity began others")], sizeof(Holding))
-BAND = _dtype([("inst", "<u4"), ("pad", "<i4"), *i64("lower upper")], sizeof(Band))
-ADOPTED = _dtype([("inst", "<u4"), ("side", "<i2"), ("role", "<i2"), ("status", "<i4"), ("order_type", "<i4"),
-                  *i64("quantity filled value price trigger"), ("order_id", "S32")], sizeof(Adopted))
-QUOTE = _dtype([("inst", "<u4"), ("pad", "<i4"), *i64("ltp bid ask bid_q ask_q")], sizeof(Quote))
-FUNDS = _dtype(i64("available at_day_start"), sizeof(Funds))
-OPERATOR_CHANGE = _dtype([("state", "<i4"), ("source", "<i4")], sizeof(OperatorChange))
-MODEL_CHANGE = _dtype([("sha256", "S64"), ("threshold", "<f8"), ("role", "<i4"), ("pad", "<i4")], sizeof(ModelChange))
-SHADOW = _dtype([("candidate", "<u8"), ("model", "S16"), ("score", "<f4"), ("updates", "<i4")], sizeof(ShadowScore))
-CANDIDATE = _dtype([
-    ("id", "<u8"), ("inst", "<u4"), ("direction", "<i2"), ("level", "<i2"),
-    *i64("now ltt price last_close bid ask"),
-    *[(name, "<f8") for name in "strength z20 z50 rz volume_ratio u s1m expected".split()],
-    ("feature", "<f4", (N_FEATURES,)), ("score", "<f4"), ("score_next", "<f4"), ("reason", "<i4"), ("updates", "<i4"),
-    ("measured", "<f8"), ("limit", "<f8"), ("tick_seq", "<u8"), ("decided", "<i8"), ("model", "S16"),
-    ("quality", "<i4"), ("arm", "<i4")],
-    sizeof(Candidate))
-INTENT = _dtype([
-    ("id", "<u8"), ("serial", "<u8"), ("candidate", "<u8"), ("inst", "<u4"), ("kind", "<i2"), ("role", "<i2"),
-    ("side", "<i2"), ("order_type", "<i2"), ("why", "<i4"), *i64("quantity price trigger"), ("order_id", "S32")],
-    sizeof(Intent))
-GATE = _dtype([
-    ("candidate", "<u8"), ("inst", "<u4"), ("reason", "<i4"), ("measured", "<f8"), ("limit", "<f8"),
-    *i64("quantity price"), *[(name, "<i4") for name in
-                              "used_second used_minute used_half_hour used_hour used_day is_exit".split()]],
-    sizeof(GateDecision))
-FILL = _dtype([("intent", "<u8"), ("candidate", "<u8"), ("inst", "<u4"), ("side", "<i2"), ("role", "<i2"),
-               *i64("quantity price charges realised")], sizeof(Fill))
-POSITION = _dtype([("inst", "<u4"), ("state", "<i4"), *i64("quantity average realised charges stop target")],
-                  sizeof(PositionChange))
-STATE = _dtype([("what", "<i4"), ("was", "<i4"), ("now_is", "<i4"), ("reason", "<i4")], sizeof(StateChange))
-TIMING = _dtype([("frame_seq", "<u8"), ("candidate", "<u8"), *i64("decoded scored decided done")], sizeof(Timing))
-CLOSING = _dtype([(name, "<u8") for name in "records updates candidates intents digest".split()], sizeof(Closing))
-
-PAYLOADS = {2: INSTRUMENT, 4: WARM_BAR, 7: LINK, 8: REPLY, 9: ORDER_UPDATE, 10: FUNDS, 11: OPERATOR_CHANGE,
-            12: MODEL_CHANGE, 16: HOLDING, 17: ADOPTED, 18: QUOTE, 19: CANDIDATE, 21: WARM_BAR, 22: GAP, 23: BAND, 71: GAP,
-            64: CANDIDATE, 65: CANDIDATE, 66: GATE, 67: INTENT, 68: FILL, 69: POSITION, 70: STATE, 128: TIMING, 129: CLOSING,
-            130: SHADOW}
 """Record type -> dtype of its payload, where it is a struct or an array of them."""
+
+
+def _layout() -> str:
+    """Sixteen hex digits of every record type, name, type and offset: what a reader of a journal must share with its writer."""
+    parts = [f"{number} {name}" for number, name in sorted(RECORD_NAMES.items())]
+    for number, dtype in sorted(PAYLOADS.items()):
+        parts += [f"{number} {name} {dtype[name].str} {dtype[name].shape} {dtype.fields[name][1]}" for name in dtype.names]
+    return hashlib.sha256("\n".join([*parts, f"{BOOK}"]).encode()).hexdigest()[:16]
+
+
+LAYOUT = _layout()

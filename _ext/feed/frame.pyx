@@ -4,6 +4,7 @@ The payload is borrowed: it is decoded, journaled and applied before `on_ws_fram
 broker) go to a Python callback.
 """
 from libc.stdint cimport int64_t, uint8_t
+from _ext.core.clock cimport SECOND_NS
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
 cdef extern from "<time.h>" nogil:
@@ -17,7 +18,7 @@ cdef extern from "<time.h>" nogil:
 cdef inline int64_t clock_ns(int which) noexcept nogil:
     cdef timespec t
     clock_gettime(which, &t)
-    return <int64_t>t.tv_sec * 1000000000 + t.tv_nsec
+    return <int64_t>t.tv_sec * SECOND_NS + t.tv_nsec
 
 
 cdef inline int bucket_of(int64_t ns) noexcept nogil:

@@ -8,11 +8,11 @@ strike is chosen anew when the underlying begins a minute.
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 
+from _ext.core.clock cimport DAY_NS
 from _ext.core.records cimport Instrument
 from _ext.core.tick cimport HAS_FIRST, HAS_FULL, HAS_GREEKS, NO_INST, Tick
 from _ext.market.greeks cimport fill_greeks, implied_vol
 
-cdef int64_t DAY_NS = 86400000000000
 cdef int64_t EXPIRY_NS = 36000000000000       # 15:30 in India, after midnight UTC
 cdef double YEAR_NS = 365.0 * 86400e9
 

@@ -1,6 +1,7 @@
 # The market stage: one update in, TickInfo out; rows, windows and rings of all instruments.
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
-from _ext.core.records cimport SESSION_MINUTES, Gap, Instrument, WarmBar
+from _ext.core.clock cimport SESSION_MINUTES
+from _ext.core.records cimport Gap, Instrument, WarmBar
 from _ext.core.tick cimport Tick
 from _ext.market.chain cimport Chains
 from _ext.market.indicators cimport Indicators

@@ -11,9 +11,10 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
+from _ext.core.clock cimport MINUTE_MS, MS_NS, SESSION_MINUTES, day_of, day_of_minute, session_minute
 from _ext.core.records cimport (
     GAP_DISORDER, GAP_DOUBT, GAP_FILLED, GAP_JUMP, GAP_LATE, GAP_LINK, GAP_PAUSE, GAP_SILENCE, GAP_SKEW, GAP_STALL, KIND_OPTION,
-    SESSION_MINUTES, Gap, Instrument, WarmBar)
+    Gap, Instrument, WarmBar)
 from _ext.core.tick cimport HAS_FIRST, HAS_FULL, HAS_LTPC, NO_INST, Tick
 from _ext.market.book cimport update_book
 from _ext.market.chain cimport Chain, Chains
@@ -26,9 +27,6 @@ from _ext.market.state cimport (
     TICK_SNAPSHOT, TICK_STEP_BACK, TICK_TRADED, Bar, RingTick, Row, Saved, TickInfo, Window)
 
 cdef enum:
-    OPEN_MINUTE = 555         # 09:15 IST, minutes of the day
-    IST_MS = 19800000
-    DAY_MS = 86400000
     NO_LAG = 9223372036854775807
     AHEAD_MS = 60000          # a trade time further ahead of the clock than this is nonsense
     SWEEP = 64                # instruments a timer looks at
@@ -42,7 +40,6 @@ cdef enum:
     DISORDER_MS = 500         # the recorded session's steps back are 40-310 ms (MARKET 3.1)
     NONE_LOST = 1073741824
 cdef int64_t STALL_NS = 3000000000
-cdef int64_t NS = 1000000
 
 BAR_DTYPE = np.dtype([(name, "<i8") for name in ("minute", "open", "high", "low", "close", "volume", "base", "flags")])
 """numpy's view of state.pxd::Bar."""
@@ -158,8 +155,8 @@ cdef class Market:
         """Enters one bar of history. The first bar of a day starts from its own open: levels never span a night."""
         cdef Row* r
         cdef Bar entry
-        cdef int64_t session = (bar.minute + 330) % 1440 - OPEN_MINUTE
-        cdef int64_t day = (bar.minute + 330) // 1440
+        cdef int64_t session = session_minute(bar.minute)
+        cdef int64_t day = day_of_minute(bar.minute)
         if bar.inst >= self.size or session < 0 or session >= SESSION_MINUTES or not bar_of(bar, &entry):
             return
         r = &self.rows[bar.inst]
@@ -177,7 +174,7 @@ cdef class Market:
         """The one way into windows and indicators. Every 32 bars the state before is kept, to begin again from."""
         cdef Window* w = &self.windows[inst]
         cdef Saved* keep
-        cdef int64_t session = (bar.minute + 330) % 1440 - OPEN_MINUTE
+        cdef int64_t session = session_minute(bar.minute)
         cdef double base = <double>bar.base, inv_a = 1.0 / self.a[session], raw, u, reach
         if r.bars_at % SAVE_EVERY == 0:
             keep = &self.saved[2 * <size_t>inst + (r.bars_at // SAVE_EVERY & 1)]
@@ -192,7 +189,7 @@ cdef class Market:
         r.raw += raw
         push_bar(w, u, r.path, r.raw, <double>bar.volume, self.v[session], reach * inv_a)
         r.closed = <int32_t>w.n
-        r.entered_day = (bar.minute + 330) // 1440
+        r.entered_day = day_of_minute(bar.minute)
         enter_bar(&self.indicators[inst], r.entered_day, <double>bar.high, <double>bar.low, <double>bar.close, <double>bar.volume)
         memcpy(&self.bars[<size_t>inst * BARS_KEPT + r.bars_at % BARS_KEPT], bar, sizeof(Bar))
         r.bars_at += 1
@@ -261,14 +258,14 @@ cdef class Market:
                     continue
             if bar.minute == last_minute + 1:
                 bar.base = <int64_t>r.last_close
-            elif bar.minute > last_minute + 1 and (bar.minute + 330) // 1440 == (last_minute + 330) // 1440:
+            elif bar.minute > last_minute + 1 and day_of_minute(bar.minute) == day_of_minute(last_minute):
                 r.gap_bars = 0              # minutes between are still missing
             self._enter(r, inst, &bar)
             last_minute = bar.minute
         if r.entered < (r.minute if r.bar_flags & BAR_CLOSED else r.minute - 1):
             r.last_close = last_close       # of a lost minute that came later
         if r.minute != 0 and not r.bar_flags & BAR_CLOSED:
-            i = <int>((r.minute + 330) % 1440 - OPEN_MINUTE)
+            i = <int>session_minute(r.minute)
             begin_minute(r, &self.windows[inst], self.a[i], self.v[i])
         return more - skipped
 
@@ -285,7 +282,7 @@ cdef class Market:
         r = &self.rows[inst]
         self._close_if_over(r, inst, now)
         for i in range(count):
-            session = (bars[i].minute + 330) % 1440 - OPEN_MINUTE
+            session = session_minute(bars[i].minute)
             if (bars[i].inst != inst or taken == SCRATCH or session < 0 or session >= r.close_minute or bars[i].minute <= before
                     or bars[i].low <= 0 or bars[i].minute > r.minute
                     or (bars[i].minute == r.minute and not r.bar_flags & BAR_CLOSED)):
@@ -339,13 +336,13 @@ cdef class Market:
         self.closed += 1
 
     cdef void _close_if_over(self, Row* r, uint32_t inst, int64_t now) noexcept nogil:
-        if r.minute != 0 and not r.bar_flags & BAR_CLOSED and (r.minute + 1) * 60000 + CLOSE_GRACE_MS < self.exchange_ms(now):
+        if r.minute != 0 and not r.bar_flags & BAR_CLOSED and (r.minute + 1) * MINUTE_MS + CLOSE_GRACE_MS < self.exchange_ms(now):
             self._close_bar(r, inst)
 
     cdef void _open_bar(self, Row* r, uint32_t inst, int64_t minute, int64_t price) noexcept nogil:
         """Begins `minute` at `price`; minutes of the day without a trade since the last bar count as still ones."""
-        cdef int64_t session = (minute + 330) % 1440 - OPEN_MINUTE
-        cdef int64_t skipped, day = (minute + 330) // 1440
+        cdef int64_t session = session_minute(minute)
+        cdef int64_t skipped, day = day_of_minute(minute)
         cdef Window* w = &self.windows[inst]
         cdef Bar still
         if day != r.day or r.last_close <= 0.0:
@@ -385,8 +382,8 @@ cdef class Market:
     cdef void _trade(self, Row* r, uint32_t inst, const Tick* t, TickInfo* out, bint in_session,
                      bint gap) noexcept nogil:
         """Volume, bar and minute of an update that carries a trade time."""
-        cdef int64_t minute = t.ltt // 60000
-        cdef int64_t day = (t.ltt + IST_MS) // DAY_MS
+        cdef int64_t minute = t.ltt // MINUTE_MS
+        cdef int64_t day = day_of_minute(minute)
         cdef int64_t volume = 0
         cdef bint steps_back = t.ltt < r.ltt
         if day != r.day and not steps_back:
@@ -444,7 +441,7 @@ cdef class Market:
         """Follows the clocks' difference: the smallest lag of eight minutes. One update whose lag is a second smaller than
         any known is doubted until another name, or the same one twice more, says so: one wild trade time must not make
         every later update look late."""
-        cdef int64_t minute = now_ms // 60000
+        cdef int64_t minute = now_ms // MINUTE_MS
         cdef int i, slot = <int>(minute & 7)
         if self.min_lag_ms != NO_LAG and lag < self.min_lag_ms - 1000:
             self.doubts = self.doubts + 1 if self.doubts and lag < self.doubted_lag + 1000 else 1
@@ -456,7 +453,7 @@ cdef class Market:
         if self.lag_minute[slot] != minute:
             if self.min_lag_ms != NO_LAG and (self.told_skew_ms == NO_LAG
                                               or not -SKEW_STEP_MS <= self.min_lag_ms - self.told_skew_ms <= SKEW_STEP_MS):
-                self.tell(GAP_SKEW, NO_INST, now_ms * NS, now_ms * NS, 0, 0, 0, <double>self.min_lag_ms * 1e-3,
+                self.tell(GAP_SKEW, NO_INST, now_ms * MS_NS, now_ms * MS_NS, 0, 0, 0, <double>self.min_lag_ms * 1e-3,
                           <double>self.told_skew_ms * 1e-3 if self.told_skew_ms != NO_LAG else 0.0)
                 self.told_skew_ms = self.min_lag_ms
             self.lag_minute[slot] = minute
@@ -472,7 +469,7 @@ cdef class Market:
 
     cdef void on_tick(self, Row* r, uint32_t inst, const Tick* t, int64_t now, TickInfo* out) noexcept nogil:
         """Digests one update of `inst` received at `now`."""
-        cdef int64_t now_ms = now // 1000000
+        cdef int64_t now_ms = now // MS_NS
         cdef int64_t lag, silence, trade_silence, session
         cdef bint is_pause, gap = False
         cdef RingTick* slot
@@ -489,11 +486,11 @@ cdef class Market:
         out.ltp = t.ltp
         out.flags = update_book(r, t, now)
         out.minute = -1
-        if r.flowing == 0 and not self.is_snapshot and r.entered_day == (now_ms + IST_MS) // DAY_MS and self._in_session(now):
+        if r.flowing == 0 and not self.is_snapshot and r.entered_day == day_of(now) and self._in_session(now):
             # history of today was entered: what traded between its last minute and now was missed
-            r.flowing = min(now, now - (self.exchange_ms(now) - (r.entered + 1) * 60000) * NS)
+            r.flowing = min(now, now - (self.exchange_ms(now) - (r.entered + 1) * MINUTE_MS) * MS_NS)
         if r.flowing != 0:
-            silence = (now - r.flowing) // 1000000
+            silence = (now - r.flowing) // MS_NS
             gap = silence > r.gap_limit_ms
             if gap and not self.is_snapshot:
                 self.gaps += 1
@@ -512,7 +509,7 @@ cdef class Market:
             else:
                 self._clock(now_ms, lag, inst)
                 out.lag_ms = max(lag - self.min_lag_ms, <int64_t>0)
-                session = ((t.ltt + IST_MS) % DAY_MS) // 60000 - OPEN_MINUTE
+                session = session_minute(t.ltt // MINUTE_MS)
                 if 0 <= session < r.close_minute:
                     out.minute = <int32_t>session
                 if r.ltt != 0 and t.ltt > r.ltt:
@@ -520,10 +517,11 @@ cdef class Market:
                     is_pause = trade_silence > r.trade_gap_limit_ms
                     if not is_pause:
                         count_gap(r.trade_gaps, trade_silence)
-                    elif not gap and not self.is_snapshot and (t.ltt + IST_MS) // DAY_MS == (r.ltt + IST_MS) // DAY_MS:
+                    elif (not gap and not self.is_snapshot
+                          and day_of_minute(t.ltt // MINUTE_MS) == day_of_minute(r.ltt // MINUTE_MS)):
                         count_gap(r.trade_gaps, trade_silence)
                         if out.minute >= 0:      # nobody traded while updates came: nothing is lost, and nothing counts across it
-                            self.tell(GAP_PAUSE, inst, now - trade_silence * NS, now, r.ltt // 60000, t.ltt // 60000, 0,
+                            self.tell(GAP_PAUSE, inst, now - trade_silence * MS_NS, now, r.ltt // MINUTE_MS, t.ltt // MINUTE_MS, 0,
                                       <double>trade_silence * 1e-3, <double>r.trade_gap_limit_ms * 1e-3)
                     gap = gap or is_pause
                 if r.doubted_gap:
@@ -581,7 +579,7 @@ cdef class Market:
         """Closes minutes that ended, 64 names a call; the others close at their next tick."""
         cdef uint32_t _i
         cdef Row* r
-        if self.late_begin != 0 and now - self.late_last > LATE_END_MS * NS:
+        if self.late_begin != 0 and now - self.late_last > LATE_END_MS * MS_NS:
             self._late(0, now)
         if self.size == 0 or self.min_lag_ms == NO_LAG:
             return
@@ -592,7 +590,7 @@ cdef class Market:
 
     cdef int64_t exchange_ms(self, int64_t now) noexcept nogil:
         """The exchange's clock at receipt time `now`, as far as the smallest lag tells."""
-        return now // 1000000 - (self.min_lag_ms if self.min_lag_ms != NO_LAG else 0)
+        return now // MS_NS - (self.min_lag_ms if self.min_lag_ms != NO_LAG else 0)
 
     # ---- what is missing -----------------------------------------------------------------------------------------------
     cdef void tell(self, int kind, uint32_t inst, int64_t begin, int64_t end, int64_t first, int64_t last, int64_t volume,
@@ -608,26 +606,26 @@ cdef class Market:
 
     cdef int64_t _minute_at(self, int64_t now) noexcept nogil:
         """The exchange's minute at receipt time `now`."""
-        return self.exchange_ms(now) // 60000
+        return self.exchange_ms(now) // MINUTE_MS
 
     cdef bint _in_session(self, int64_t now) noexcept nogil:
-        return 0 <= (self._minute_at(now) + 330) % 1440 - OPEN_MINUTE < SESSION_MINUTES - 5
+        return 0 <= session_minute(self._minute_at(now)) < SESSION_MINUTES - 5
 
     cdef int64_t _in_hours(self, int64_t begin) noexcept nogil:
         """`begin`, or the receipt time of its day's open where that is later: what was before it is no loss."""
-        cdef int64_t early = OPEN_MINUTE - (self._minute_at(begin) + 330) % 1440
-        return begin + (60000 * early - self.exchange_ms(begin) % 60000) * NS if early > 0 else begin
+        cdef int64_t early = -session_minute(self._minute_at(begin))
+        return begin + (MINUTE_MS * early - self.exchange_ms(begin) % MINUTE_MS) * MS_NS if early > 0 else begin
 
     cdef void _lost(self, Row* r, uint32_t inst, const Tick* t, int64_t now) noexcept nogil:
         """A name is back after a silence its own rate does not explain: its minutes since then are not whole, also those the timer
         has closed in the meantime."""
         cdef int64_t since = self._in_hours(r.flowing)
         cdef int64_t first = self._minute_at(since), last = self._minute_at(now), volume = 0
-        if now - since <= <int64_t>r.gap_limit_ms * NS:
+        if now - since <= <int64_t>r.gap_limit_ms * MS_NS:
             return
-        if (first + 330) % 1440 - OPEN_MINUTE >= r.close_minute or (last + 330) // 1440 != (first + 330) // 1440:
+        if session_minute(first) >= r.close_minute or day_of_minute(last) != day_of_minute(first):
             return                          # closed in between: nothing was to be had
-        if (last + 330) % 1440 - OPEN_MINUTE < 0:
+        if session_minute(last) < 0:
             return
         if t.has & (HAS_FULL | HAS_FIRST) and r.peak >= 0 and t.vtt > r.peak:
             volume = t.vtt - r.peak
@@ -674,7 +672,7 @@ cdef class Market:
 
     cdef void _late(self, int64_t lag_ms, int64_t now) noexcept nogil:
         """Follows deliveries that are late; `lag_ms` 0: the episode is over."""
-        if self.late_begin != 0 and now - self.late_last > LATE_END_MS * NS:
+        if self.late_begin != 0 and now - self.late_last > LATE_END_MS * MS_NS:
             self.tell(GAP_LATE, NO_INST, self.late_begin, self.late_last, self._minute_at(self.late_begin),
                       self._minute_at(self.late_last), 0, <double>self.late_most_ms * 1e-3, LATE_MS * 1e-3)
             self.late_begin = 0
@@ -700,15 +698,15 @@ cdef class Market:
     cdef int life(self, uint32_t inst, int64_t now) noexcept nogil:
         """How a name does at `now` (Life), by its own rate and its own session."""
         cdef const Row* r = &self.rows[inst]
-        cdef int64_t session = (self._minute_at(now) + 330) % 1440 - OPEN_MINUTE
-        cdef int64_t silence = (now - r.seen) // NS
+        cdef int64_t session = session_minute(self._minute_at(now))
+        cdef int64_t silence = (now - r.seen) // MS_NS
         if not 0 <= session < r.close_minute:
             return LIFE_CLOSED
         if self.down != 0 or now - self.heard > STALL_NS:
             return LIFE_DOWN
         if r.seen == 0:
             return LIFE_UNSEEN
-        if r.echoes >= 2 and (now - r.changed) // NS > r.gap_limit_ms:
+        if r.echoes >= 2 and (now - r.changed) // MS_NS > r.gap_limit_ms:
             return LIFE_HALTED
         if silence > r.gap_limit_ms:
             return LIFE_STALE
@@ -746,7 +744,7 @@ cdef class Market:
 
     def exchange_now(self, int64_t now):
         """The exchange's clock at receipt time `now`, ns, as far as the smallest lag tells."""
-        return self.exchange_ms(now) * NS
+        return self.exchange_ms(now) * MS_NS
 
     def unseen(self, const uint32_t[::1] insts not None, int64_t since):
         """Which of `insts` no update has come for since `since` (ns)."""

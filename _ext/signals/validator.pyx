@@ -4,7 +4,7 @@ The first rule that says no is the reason; what it saw and what it allows stay i
 """
 from libc.stdint cimport int64_t
 from _ext.core.reasons cimport (
-    AGAINST_TREND, LOW_VOLUME, NO_QUOTE, NOISE, NOT_ALIGNED, NO_SCORE, OPPOSING_SIGNAL, OUTSIDE_SESSION, PASS, WEAK,
+    AGAINST_TREND, LOW_VOLUME, NOISE, NOT_ALIGNED, NO_QUOTE, NO_SCORE, OPPOSING_SIGNAL, OUTSIDE_SESSION, PASS, WEAK,
     WIDE_SPREAD, Reason)
 from _ext.core.records cimport Candidate
 from _ext.market.state cimport Row, TickInfo

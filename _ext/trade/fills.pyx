@@ -6,6 +6,7 @@ order when the last price reaches the trigger.
 """
 from libc.math cimport ceil, fmin
 from libc.stdint cimport int64_t
+from _ext.core.clock cimport day_of
 from _ext.core.records cimport KIND_FUTURE, KIND_OPTION
 from _ext.core.tick cimport DEPTH, Level
 

@@ -1,13 +1,8 @@
 # The risk gate: starts closed, says PASS or the first reason against. Numbers it cannot know deny.
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from _ext.core.reasons cimport Reason
-from _ext.core.records cimport GateDecision, Instrument, OperatorState
+from _ext.core.records cimport GateDecision, Instrument
 from _ext.market.state cimport Row
-
-cdef enum TradingState:
-    CLOSED = 0                # before the start is complete
-    RUNNING = 1
-    REDUCING = 2              # exits only
 
 cdef enum Policy:
     POLICY_SEED = 0           # 2 % and 4 %

@@ -2,19 +2,19 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
+from _ext.core.clock cimport SECOND_NS, day_of
 from _ext.core.reasons cimport (
     ALREADY_IN, BANNED, BROKER_BUDGET, CLOCK_SKEW, COST_SHARE, DAILY_LOSS, DAY_BUDGET, DRAWDOWN, EXPIRY_WEEK, FEED_DOWN,
-    FOREIGN_POSITION, HOUR_BUDGET, LOSING_STREAK, MAX_POSITIONS, MINUTE_BUDGET, NO_QUOTE, NOT_RUNNING, NOT_TRADABLE, OFF_LOT,
+    FOREIGN_POSITION, HOUR_BUDGET, LOSING_STREAK, MAX_POSITIONS, MINUTE_BUDGET, NOT_RUNNING, NOT_TRADABLE, NO_QUOTE, OFF_LOT,
     OFF_TICK, OPERATOR, ORDER_VALUE, OUTSIDE_BAND, OUTSIDE_LPP, OUTSIDE_SESSION, OVER_FREEZE, OVER_LEVERAGE, OVER_NOTIONAL,
     PASS, SECTOR_EXPOSURE, SIZE_BELOW_LOT, STALE_QUOTE, STOP_OUTSIDE_BAND, SYMBOL_BUDGET, SYMBOL_EXPOSURE, SYMBOL_GAP,
     UNKNOWN_NUMBER, UNRECONCILED, Reason)
-from _ext.core.records cimport KIND_EQUITY, KIND_FUTURE, OP_RUN, GateDecision, Instrument
+from _ext.core.records cimport KIND_EQUITY, KIND_FUTURE, OP_RUN, RUNNING, GateDecision, Instrument
 from _ext.market.state cimport Row
 from _ext.trade.exits cimport in_band, stop_of, stop_order, target_share
-from _ext.trade.fills cimport charges, day_of
+from _ext.trade.fills cimport charges
 
 cdef enum:
-    SECOND = 1000000000
     UNKNOWN_SKEW = 9223372036854775807
 
 cdef inline Reason no(GateDecision* out, Reason reason, double measured, double limit) noexcept nogil:
@@ -50,10 +50,10 @@ cdef class Gate:
         return count
 
     cdef void _used(self, int64_t now, GateDecision* out) noexcept nogil:
-        out.used_second = self._recent(self.requests, self.n_requests, now - SECOND)
-        out.used_minute = self._recent(self.requests, self.n_requests, now - 60 * <int64_t>SECOND)
-        out.used_half_hour = self._recent(self.requests, self.n_requests, now - 1800 * <int64_t>SECOND)
-        out.used_hour = self._recent(self.entries, self.n_entries, now - 3600 * <int64_t>SECOND)
+        out.used_second = self._recent(self.requests, self.n_requests, now - SECOND_NS)
+        out.used_minute = self._recent(self.requests, self.n_requests, now - 60 * SECOND_NS)
+        out.used_half_hour = self._recent(self.requests, self.n_requests, now - 1800 * SECOND_NS)
+        out.used_hour = self._recent(self.entries, self.n_entries, now - 3600 * SECOND_NS)
         out.used_day = <int32_t>self.n_entries
 
     cdef int64_t result(self) noexcept nogil:
@@ -194,8 +194,8 @@ cdef class Gate:
         cdef int64_t k, at
         for k in range(max(symbol.n_entries - SYMBOL_KEPT, <int64_t>0), symbol.n_entries):
             at = symbol.entries[k % SYMBOL_KEPT]
-            used += at > now - 60 * <int64_t>SECOND
-            hour += at > now - 3600 * <int64_t>SECOND
+            used += at > now - 60 * SECOND_NS
+            hour += at > now - 3600 * SECOND_NS
         if symbol.n_entries > 0:
             at = now - symbol.entries[(symbol.n_entries - 1) % SYMBOL_KEPT]
             if at < limits.symbol_gap:
@@ -204,7 +204,7 @@ cdef class Gate:
             return no(out, SYMBOL_BUDGET, used, limits.symbol_per_minute)
         if hour >= limits.symbol_per_hour:
             return no(out, SYMBOL_BUDGET, hour, limits.symbol_per_hour)
-        used = self._recent(self.entries, self.n_entries, now - 60 * <int64_t>SECOND)
+        used = self._recent(self.entries, self.n_entries, now - 60 * SECOND_NS)
         if used >= limits.per_minute:
             return no(out, MINUTE_BUDGET, used, limits.per_minute)
         if out.used_hour >= limits.per_hour:
@@ -221,9 +221,9 @@ cdef class Gate:
 
     cdef bint may_exit(self, int64_t now) noexcept nogil:
         """Exits know the broker's own limits only."""
-        return (self._recent(self.requests, self.n_requests, now - SECOND) < self.limits.broker_second
-                and self._recent(self.requests, self.n_requests, now - 60 * <int64_t>SECOND) < self.limits.broker_minute
-                and self._recent(self.requests, self.n_requests, now - 1800 * <int64_t>SECOND)
+        return (self._recent(self.requests, self.n_requests, now - SECOND_NS) < self.limits.broker_second
+                and self._recent(self.requests, self.n_requests, now - 60 * SECOND_NS) < self.limits.broker_minute
+                and self._recent(self.requests, self.n_requests, now - 1800 * SECOND_NS)
                 < self.limits.broker_half_hour)
 
     cdef void count_request(self, int64_t now) noexcept nogil:

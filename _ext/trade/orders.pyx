@@ -11,22 +11,22 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
+from _ext.core.clock cimport SECOND_NS
 from _ext.core.reasons cimport BROKER_HALT, FILL_PRESUMED, FILL_UNPRICED, ILLEGAL_STEP, STRANGE_FILL, TABLE_FULL, UNREADABLE_ANSWER
 from _ext.core.records cimport (
     INTENT_CANCEL, INTENT_MODIFY, INTENT_PLACE, OUTCOME_AMBIGUOUS, OUTCOME_DONE, OUTCOME_HALT, OUTCOME_RETRY, REC_INTENT,
-    REC_STATE, ROLE_ENTRY, ROLE_EXIT, STATUS_CANCELLED, STATUS_COMPLETE, STATUS_OPEN, STATUS_REJECTED, STATUS_UNREADABLE,
-    BookRead, Intent, OrderUpdate, Reply, StateChange)
-from _ext.trade.gate cimport REDUCING, Gate
+    REC_STATE, REDUCING, ROLE_ENTRY, ROLE_EXIT, STATE_ALARM, STATE_TRADING, STATUS_CANCELLED, STATUS_COMPLETE, STATUS_OPEN,
+    STATUS_REJECTED, STATUS_UNREADABLE, BookRead, Intent, OrderUpdate, Reply, StateChange)
+from _ext.trade.gate cimport Gate
 from _ext.trade.states cimport (
     HEARD_DONE, HEARD_NOTHING, HEARD_REFUSED, ILLEGAL, NOT_FOUND, ORDER_ACCEPTED, ORDER_DEAD, ORDER_FILLED, ORDER_SENT,
     ORDER_UNKNOWN, SAID_COMPLETE, SAID_OPEN, SAID_OVER, SAID_PENDING, STAY, after, is_live)
 
 cdef enum:
-    SECOND = 1000000000
     READS = 3                             # full reads of the book before an order counts as absent
-cdef int64_t RETRY = SECOND               # between a definite no and the next try of the same request
-cdef int64_t BLIND = 10 * <int64_t>SECOND  # without a read of the book, a modify is tried again after this: it is the same order
-cdef int64_t NEVER_SHOWN = 60 * <int64_t>SECOND  # accepted by the API, in no read of the book
+cdef int64_t RETRY = SECOND_NS               # between a definite no and the next try of the same request
+cdef int64_t BLIND = 10 * SECOND_NS  # without a read of the book, a modify is tried again after this: it is the same order
+cdef int64_t NEVER_SHOWN = 60 * SECOND_NS  # accepted by the API, in no read of the book
 
 
 cdef class Orders:
@@ -59,7 +59,7 @@ cdef class Orders:
     cdef void alarm(self, int reason, uint64_t what, int64_t now) noexcept:
         """Something a person should know; `what` is the order or name it is about."""
         cdef StateChange change
-        change.what = 2
+        change.what = STATE_ALARM
         change.was = 0
         change.now_is = <int32_t>what
         change.reason = reason
@@ -70,7 +70,7 @@ cdef class Orders:
         cdef Order* o
         # half the table is for exits alone
         if self.n_orders >= (<uint64_t>MAX_ORDERS if role == ROLE_EXIT else <uint64_t>MAX_ORDERS // 2):
-            self.set_state(0, REDUCING, TABLE_FULL, now)
+            self.set_state(STATE_TRADING, REDUCING, TABLE_FULL, now)
             return NULL
         o = &self.orders[self.n_orders]
         self.n_orders += 1
@@ -198,7 +198,7 @@ cdef class Orders:
         else:
             o.retry_at = now + RETRY
             if reply.outcome == OUTCOME_HALT:
-                self.set_state(0, REDUCING, BROKER_HALT, now)
+                self.set_state(STATE_TRADING, REDUCING, BROKER_HALT, now)
             if kind == INTENT_PLACE:
                 self._hear(o, HEARD_REFUSED, now)
             elif reply.outcome != OUTCOME_RETRY:   # finished already, or unknown there: the book tells
@@ -237,7 +237,7 @@ cdef class Orders:
             o.heard = now
         filled = self._told_filled(o, update)
         if filled > o.most:
-            self.set_state(0, REDUCING, STRANGE_FILL, now)     # more than was ever asked for: the positions will tell
+            self.set_state(STATE_TRADING, REDUCING, STRANGE_FILL, now)     # more than was ever asked for: the positions will tell
             o.doubted = o.doubted or now
             return
         if update.is_doubtful:

@@ -9,17 +9,9 @@ from _ext.trade.orders cimport Order, Orders
 cdef enum:
     MAX_SLOTS = 64            # positions and working entries
 
-cdef enum ExitState:
-    FLAT = 0
-    ENTERING = 1
-    PROTECTING = 2            # the stop is on its way
-    PROTECTED = 3             # the stop rests at the exchange
-    CLOSING = 4               # the stop was turned into a marketable limit
-    UNPROTECTED = 5           # triggered and unfilled, or refused: being re-priced
-
 cdef struct Slot:
     uint32_t inst
-    int32_t state             # ExitState
+    int32_t state             # PositionState
     int32_t used
     int32_t side
     uint64_t entry            # order ids; 0: none

@@ -8,25 +8,25 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
+from _ext.core.clock cimport MINUTE_MS, SECOND_NS, day_of, session_minute
 from _ext.core.reasons cimport BROKER_BUDGET, DAILY_LOSS, DRAWDOWN, JOURNAL_FULL, LATE_FILL, NO_FUTURE, PASS, REVERSED, SECOND_EXIT
 from _ext.core.records cimport (
-    INTENT_MODIFY, INTENT_PLACE, KIND_FUTURE, OP_KILL, REC_FILL, REC_GATE, REC_POSITION, ROLE_ENTRY, ROLE_EXIT, TYPE_LIMIT,
-    TYPE_SL, WHY_ENTRY, WHY_GROW, WHY_LATE, WHY_PROTECT, WHY_REPRICE, WHY_SHRINK, WHY_STALE_ENTRY, WHY_TRAIL, WHY_TWICE, Band,
-    Candidate, Fill, GateDecision, Instrument, PositionChange)
+    INTENT_MODIFY, INTENT_PLACE, KIND_FUTURE, OP_KILL, POS_CLOSING, POS_ENTERING, POS_FLAT, POS_PROTECTED, POS_PROTECTING,
+    POS_UNPROTECTED, REC_FILL, REC_GATE, REC_POSITION, REDUCING, ROLE_ENTRY, ROLE_EXIT, STATE_TRADING, TYPE_LIMIT, TYPE_SL,
+    WHY_ENTRY, WHY_GROW, WHY_LATE, WHY_PROTECT, WHY_REPRICE, WHY_SHRINK, WHY_STALE_ENTRY, WHY_TRAIL, WHY_TWICE, Band, Candidate,
+    Fill, GateDecision, Instrument, PositionChange)
 from _ext.market.market cimport Market
 from _ext.market.state cimport Row
 from _ext.trade.exits cimport in_band, marketable, plan_exits, stop_order, trailed, why_exit
-from _ext.trade.fills cimport charges, day_of
-from _ext.trade.gate cimport MAX_SECTORS, POLICY_ATR, REDUCING, Gate
+from _ext.trade.fills cimport charges
+from _ext.trade.gate cimport MAX_SECTORS, POLICY_ATR, Gate
 from _ext.trade.orders cimport Order, Orders
 from _ext.trade.states cimport ORDER_ABSENT, ORDER_ACCEPTED, ORDER_DEAD, ORDER_UNKNOWN, ORDER_WORKING, is_live
 from _ext.trail.journal cimport Trail
 
-cdef enum:
-    SECOND = 1000000000
-cdef int64_t RETRY = SECOND               # between attempts of an exit that was refused, doubled each time
-cdef int64_t LONGEST = 30 * <int64_t>SECOND
-cdef int64_t QUIET = 2 * <int64_t>SECOND  # a read of the positions knows what happened so long before it
+cdef int64_t RETRY = SECOND_NS               # between attempts of an exit that was refused, doubled each time
+cdef int64_t LONGEST = 30 * SECOND_NS
+cdef int64_t QUIET = 2 * SECOND_NS  # a read of the positions knows what happened so long before it
 cdef int64_t AUCTION_MINUTE = 360         # 15:15
 cdef double AUCTION_RANGE = 0.03 - 0.0025
 cdef int64_t AFTER_SQUARE_OFF = 2         # minutes: from then on an exit of ours could turn the broker's own round
@@ -34,7 +34,7 @@ cdef int64_t AFTER_SQUARE_OFF = 2         # minutes: from then on an exit of our
 
 cdef inline int64_t patience(const Slot* s) noexcept nogil:
     """Between re-pricings of an exit that does not fill: the broker's budgets must last the half hour."""
-    return SECOND if s.reprices < 10 else 5 * <int64_t>SECOND if s.reprices < 40 else LONGEST
+    return SECOND_NS if s.reprices < 10 else 5 * SECOND_NS if s.reprices < 40 else LONGEST
 
 
 cdef class Trader(Orders):
@@ -54,7 +54,7 @@ cdef class Trader(Orders):
 
     cdef int64_t minute_of(self, int64_t now) noexcept:
         """Minutes after 09:15 by the exchange's clock."""
-        return ((self.market.exchange_ms(now) + 19800000) % 86400000) // 60000 - 555
+        return session_minute(self.market.exchange_ms(now) // MINUTE_MS)
 
     # ---- entries --------------------------------------------------------------------------------------------------
     cdef Slot* claim(self, uint32_t inst, int side) noexcept:
@@ -73,7 +73,7 @@ cdef class Trader(Orders):
                 s.side = s.plan.side = side
                 s.plan.cas = self.specs[inst].cas
                 s.pause = RETRY
-                s.state = ENTERING
+                s.state = POS_ENTERING
                 s.atr = self.market.rows[inst].atr
                 self.gate.positions += 1
                 self.market.rows[inst].position = i + 1
@@ -136,7 +136,7 @@ cdef class Trader(Orders):
         if not self._emit(o, INTENT_PLACE, now):
             o.state = ORDER_DEAD
             self._free(s, now)
-            self.set_state(0, REDUCING, JOURNAL_FULL, now)
+            self.set_state(STATE_TRADING, REDUCING, JOURNAL_FULL, now)
             return
         self.gate.count_entry(inst, now)
         self.ledger[inst].touched = now
@@ -149,13 +149,13 @@ cdef class Trader(Orders):
         s.pause = min(2 * s.pause, LONGEST)
         s.rejects += 1
         if not is_live(o.state):
-            s.state = UNPROTECTED
+            s.state = POS_UNPROTECTED
 
     cdef bint _may_exit(self, Slot* s, int64_t held, int64_t price, int64_t now) noexcept:
         """Whether the broker's budgets allow an exit now; recorded either way it goes out."""
         cdef GateDecision decision
         cdef bint may = self.gate.may_exit(now)
-        if not may and now - self.denied < SECOND:
+        if not may and now - self.denied < SECOND_NS:
             return False
         memset(&decision, 0, sizeof(decision))
         if not may:                                   # told once a second, tried at every chance
@@ -189,9 +189,9 @@ cdef class Trader(Orders):
         if not self._emit(o, INTENT_PLACE, now):
             o.state = ORDER_DEAD
             self._back_off(s, o, now)
-            self.set_state(0, REDUCING, JOURNAL_FULL, now)
+            self.set_state(STATE_TRADING, REDUCING, JOURNAL_FULL, now)
             return
-        s.state = PROTECTING if order_type == TYPE_SL else CLOSING
+        s.state = POS_PROTECTING if order_type == TYPE_SL else POS_CLOSING
 
     cdef void _exit(self, Slot* s, Row* r, int why, int64_t held, int64_t now) noexcept:
         """Makes the one exit order of the slot say `why` for `held`: places it, or modifies the one that lives."""
@@ -226,7 +226,7 @@ cdef class Trader(Orders):
         o.new_type, o.new_why, o.new_quantity = order_type, why, o.filled + held
         o.new_price, o.new_trigger = price, trigger
         if self._emit(o, INTENT_MODIFY, now) and order_type == TYPE_LIMIT:
-            s.state = UNPROTECTED if why == WHY_REPRICE else CLOSING
+            s.state = POS_UNPROTECTED if why == WHY_REPRICE else POS_CLOSING
             s.reprices += 1
         self._report(s, now)
 
@@ -325,7 +325,7 @@ cdef class Trader(Orders):
         if through:
             if s.triggered == 0:
                 s.triggered = now
-            elif now - s.triggered >= SECOND:
+            elif now - s.triggered >= SECOND_NS:
                 self._exit(s, r, WHY_REPRICE, held, now)
             return
         s.triggered = 0
@@ -363,8 +363,8 @@ cdef class Trader(Orders):
                 self.alarm(SECOND_EXIT, o.id, now)
         if o.id != s.exit:
             return
-        if o.state == ORDER_WORKING and o.order_type == TYPE_SL and s.state != PROTECTED:
-            s.state = PROTECTED
+        if o.state == ORDER_WORKING and o.order_type == TYPE_SL and s.state != POS_PROTECTED:
+            s.state = POS_PROTECTED
             s.pause = RETRY
             s.rejects = 0
             self._report(s, now)
@@ -394,7 +394,7 @@ cdef class Trader(Orders):
                 self.unwanted(o.inst, o.side, quantity, worth, o.id, REVERSED, now)
             return
         if s == NULL:                                 # given up, and filled after all: protected like any other
-            self.set_state(0, REDUCING, LATE_FILL, now)
+            self.set_state(STATE_TRADING, REDUCING, LATE_FILL, now)
             s = self.claim(o.inst, o.side)
             if s == NULL:
                 self._book_fill(o, NULL, quantity, worth, 0, now)
@@ -440,7 +440,7 @@ cdef class Trader(Orders):
                         int64_t now) noexcept:
         """A position nobody asked for: it is taken over, and ends at once. NULL: there is no room for it."""
         cdef Slot* s
-        self.set_state(0, REDUCING, reason, now)
+        self.set_state(STATE_TRADING, REDUCING, reason, now)
         self.alarm(reason, inst, now)
         s = self.claim(inst, side)
         if s == NULL:
@@ -562,9 +562,9 @@ cdef class Trader(Orders):
         self.gate.money.best = max(self.gate.money.best, self.gate.result())
         if self.gate.state != REDUCING and equity > 0:
             if -<double>self.gate.result() >= self.gate.limits.daily_loss * equity:
-                self.set_state(0, REDUCING, DAILY_LOSS, now)
+                self.set_state(STATE_TRADING, REDUCING, DAILY_LOSS, now)
             elif <double>(self.gate.money.best - self.gate.result()) >= self.gate.limits.drawdown * equity:
-                self.set_state(0, REDUCING, DRAWDOWN, now)
+                self.set_state(STATE_TRADING, REDUCING, DRAWDOWN, now)
         for i in range(self.top):
             if self.slots[i].used:
                 self.manage(&self.slots[i], now)
@@ -619,7 +619,7 @@ cdef class Trader(Orders):
     cdef void _free(self, Slot* s, int64_t now) noexcept:
         """The position has ended; another one of the same name keeps its place in the row."""
         cdef int i
-        s.state = FLAT
+        s.state = POS_FLAT
         self._report(s, now)
         if s.bought > 0:
             self.gate.count_result(s.net, now)

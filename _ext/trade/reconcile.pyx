@@ -10,22 +10,20 @@ order's fill. What neither an order of ours nor one of others in the book explai
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from _ext.core.clock cimport SECOND_NS
 from _ext.core.reasons cimport TAKEN_OVER, UNRECONCILED
 from _ext.core.records cimport (
-    REC_FILL, ROLE_BROKER, ROLE_ENTRY, STATUS_CANCELLED, STATUS_COMPLETE, STATUS_OPEN, STATUS_REJECTED, Adopted, Fill, Holding,
-    Quote)
+    REC_FILL, REDUCING, ROLE_BROKER, ROLE_ENTRY, STATE_TRADING, STATUS_CANCELLED, STATUS_COMPLETE, STATUS_OPEN, STATUS_REJECTED,
+    Adopted, Fill, Holding, Quote)
 from _ext.core.tick cimport NO_INST
 from _ext.market.state cimport Row
-from _ext.trade.gate cimport REDUCING
 from _ext.trade.orders cimport Order
 from _ext.trade.positions cimport Ledger, Slot, Trader
 from _ext.trade.states cimport ORDER_ACCEPTED, ORDER_DEAD, ORDER_FILLED, ORDER_SENT, ORDER_WORKING, is_live
 
-cdef enum:
-    SECOND = 1000000000
-cdef int64_t QUIET = 2 * <int64_t>SECOND  # nothing of ours moved in a name for so long before a read of it counts
-cdef int64_t LASTING = 7 * <int64_t>SECOND   # at a read every 2.5 s: a position nobody can explain for ten seconds is taken over
-cdef int64_t GHOST = 300 * <int64_t>SECOND   # an order not found may have filled so long after it was sent
+cdef int64_t QUIET = 2 * SECOND_NS  # nothing of ours moved in a name for so long before a read of it counts
+cdef int64_t LASTING = 7 * SECOND_NS   # at a read every 2.5 s: a position nobody can explain for ten seconds is taken over
+cdef int64_t GHOST = 300 * SECOND_NS   # an order not found may have filled so long after it was sent
 
 
 cdef bint unsure(Trader t, uint64_t order) noexcept:
@@ -134,7 +132,7 @@ cdef void believe(Trader t, uint32_t inst, int64_t change, int64_t now) noexcept
     cdef int i
     t.alarm(UNRECONCILED, inst, now)
     if t.minute_of(now) < (t.gate.limits.flat_minute_cas if t.specs[inst].cas else t.gate.limits.flat_minute):
-        t.set_state(0, REDUCING, UNRECONCILED, now)   # after that time it is the broker's own square-off
+        t.set_state(STATE_TRADING, REDUCING, UNRECONCILED, now)   # after that time it is the broker's own square-off
     ledger.others_known = ledger.others
     if foreign * change < 0:                          # theirs first
         part = side * min(abs(foreign), abs(change))

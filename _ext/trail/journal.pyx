@@ -6,6 +6,7 @@ from pathlib import Path
 from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, strerror
+from _ext.core.records cimport FIRST_DECISION, FIRST_TELEMETRY
 
 cdef extern from "checksum.h" nogil:
     uint32_t checksum(const void* data, size_t n, uint64_t seed)
@@ -41,8 +42,6 @@ cdef extern from *:
 
 cdef enum:
     PAGE = 4096
-    FIRST_DECISION = 64
-    FIRST_TELEMETRY = 128
     RESERVE = 4 << 20         # bytes of decisions one input may cause: 16,384 rows of the gap ledger are 1.6 MB
 
 MAGIC = b"SPIKEJ\x00\x01"

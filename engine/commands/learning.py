@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from _ext.core.records import MODEL_B, MODEL_SHADOW
 from engine import config as configuration
 from engine.commands.options import Failed, Json, Run, app, fail_where, run_of, show
 from engine.trail.checked import survey
@@ -268,7 +269,7 @@ def shadow(name: Annotated[str, typer.Argument()] = "",
 
     if not name and not off:
         raise Failed("which model? (or --off)")
-    models.assign(_folder(), models.SHADOW, "" if off else name)
+    models.assign(_folder(), MODEL_SHADOW, "" if off else name)
     print("no shadow any more" if off else f"{name} scores beside")
 
 
@@ -279,7 +280,7 @@ def arm(name: Annotated[str, typer.Argument()] = "", off: Annotated[bool, typer.
 
     if not name and not off:
         raise Failed("which model? (or --off)")
-    models.assign(_folder(), models.B, "" if off else name)
+    models.assign(_folder(), MODEL_B, "" if off else name)
     share = configuration.load().ab.share
     print("one model trades" if off else f"{name} decides for arm B" + ("" if share else ": set ab.share in engine.toml, it is 0"))
 

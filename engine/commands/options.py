@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from engine.errors import EngineError
 from engine.trail.checked import survey
 from engine.trail.rundir import RunDir
 
@@ -27,7 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON document and 
 DEFAULT_DAY = dt.date(2026, 9, 1)
 
 
-class Failed(Exception):
+class Failed(EngineError):
     """A check failed: exit 1."""
 
 

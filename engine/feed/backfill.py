@@ -12,14 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from _ext.core.records import GAP, GAPS, WARM_BAR
+from _ext.core.clock import MINUTE, SECOND, day_of_minutes, open_minute
+from _ext.core.records import GAP, GAPS, REC_BACKFILL, WARM_BAR
 from _ext.wiring import Core
 from engine.market.instruments import NO_INST
 
-SECOND, MINUTE = 1_000_000_000, 60_000_000_000
-DAY_NS, OPEN_MINUTE = 86_400_000_000_000, 225
-"""09:15 in India is minute 225 of the UTC day, and every session lies within one."""
-BACKFILL = 21
 SETTLE = 4 * SECOND
 """After a minute's end its candle is asked for: the last trades of it may be 1.5 s late, the broker's candle as well."""
 BATCH = 500
@@ -107,7 +104,7 @@ class Backfill:
 
     def _look_ahead(self, now: int, last: int) -> list[Fetch]:
         """While nothing is heard in the session: each minute of every name as it ends."""
-        heard, today = self.core.market.heard, last * MINUTE // DAY_NS * 1440 + OPEN_MINUTE
+        heard, today = self.core.market.heard, open_minute(day_of_minutes(last))
         if self.ahead and last > self.ahead_of + MISSED_BY and now - heard < SILENT:
             self.ahead.clear()                           # nobody missed them
         is_due = heard and now - heard >= SILENT and last > self.ahead_of and now >= self.next_ahead and self._may(now)
@@ -132,7 +129,7 @@ class Backfill:
 
     def _enter(self, inst: int, rows: np.ndarray) -> None:
         rows["inst"] = inst
-        self.record(BACKFILL, rows.tobytes())
+        self.record(REC_BACKFILL, rows.tobytes())
         minutes = self.wanted[inst]
         minutes.difference_update(int(m) for m in rows["minute"])
         self.filled += len(rows)
@@ -142,7 +139,7 @@ class Backfill:
 
     def _want(self, row: int, first: int, last: int, now: int) -> None:
         """Notes minutes `first` to `last` as missing, as far as they lie in today's session of the name (NO_INST: of each)."""
-        today = self.core.market.exchange_now(now) // DAY_NS * 1440 + OPEN_MINUTE
+        today = open_minute(day_of_minutes(self.core.market.exchange_now(now) // MINUTE))
         for inst in list(self.keys) if row == NO_INST else [row]:
             if first:
                 minutes = {m for m in range(max(first, today), min(last, today + self.closes[inst] - 1) + 1)

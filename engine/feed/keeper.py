@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import orjson
 
-from _ext.core.records import GAP, GAPS
+from _ext.core.clock import SECOND
+from _ext.core.records import GAP, GAPS, REC_FEED_NOTE
 from _ext.market.market import LIVES
 from _ext.wiring import Core
 
-SECOND = 1_000_000_000
-FEED_NOTE = 22
 BATCH = 500
 """Keys in one message."""
 CONFIRM = 2 * SECOND
@@ -344,7 +343,7 @@ class Keeper:
         row = np.zeros(1, GAP)
         row["inst"], row["kind"], row["measured"] = self.insts[key], GAPS.index(kind), measured
         row["begin"], row["end"] = begin, end
-        self.record(FEED_NOTE, row.tobytes())
+        self.record(REC_FEED_NOTE, row.tobytes())
 
 
 def _parts(keys: Sequence[str]) -> list[Sequence[str]]:

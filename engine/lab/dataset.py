@@ -13,7 +13,19 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from _ext.core.records import CANDIDATE
+from _ext.core.clock import day_of_minutes
+from _ext.core.records import (
+    CANDIDATE,
+    REC_BARS,
+    REC_CANDIDATE,
+    REC_FRAME,
+    REC_INSTRUMENTS,
+    REC_PROFILE,
+    REC_START,
+    REC_STOP,
+    REC_TIMER,
+    REC_VERDICT,
+)
 from _ext.signals.features import DESCRIBED, FEATURES
 from _ext.trail.journal import Keeping
 from _ext.wiring import Core
@@ -25,7 +37,6 @@ from engine.market.instruments import Spec
 from engine.sim.market import SyntheticMarket
 from engine.sim.recorded import Recording
 
-START, INSTRUMENTS, PROFILE, BARS, FRAME, TIMER, STOP, CANDIDATE_RECORD, VERDICT = 1, 2, 3, 4, 5, 6, 14, 64, 65
 SOURCES = {"generator": {"price", "ticks", "book", "depth", "bars", "names"}, "upstox": {"price", "ticks", "book", "depth", "bars"},
            "store": {"price", "ticks", "book", "bars", "names"}, "ticks": {"price", "bars", "names"},
            "bars": {"price", "bars", "names"}, "live": {"price", "ticks", "book", "depth", "bars", "names"}}
@@ -84,26 +95,26 @@ def candidates_of(specs: Sequence[Spec], days: Iterable[tuple[dt.date, Iterator[
     base = config.Config.model_construct().record()
     settings = base | {"detector": base["detector"] | ({"emit": level, "trade": level} if level else {}),
                        "signals": base["signals"] | {"confirm_share": 9.0}}
-    trail = Keeping((CANDIDATE_RECORD, VERDICT))
+    trail = Keeping((REC_CANDIDATE, REC_VERDICT))
     core, is_begun, now = Core(trail, len(specs)), False, 0
     for day, frames in days:
         begin = (sessions.epoch_ms(day) - 60_000) * 1_000_000
         if not is_begun:
-            core.feed(START, begin, orjson.dumps(settings))
-            core.feed(INSTRUMENTS, begin, instruments.table(specs, day).tobytes())
+            core.feed(REC_START, begin, orjson.dumps(settings))
+            core.feed(REC_INSTRUMENTS, begin, instruments.table(specs, day).tobytes())
             is_begun = True
-        core.feed(PROFILE, begin, sessions.profile(day).tobytes())
+        core.feed(REC_PROFILE, begin, sessions.profile(day).tobytes())
         if len(history):
-            core.feed(BARS, begin, history.tobytes())
+            core.feed(REC_BARS, begin, history.tobytes())
             history = history[:0]
         for at, frame in frames:
             now = at * 1_000_000
-            core.feed(FRAME, now, frame)
+            core.feed(REC_FRAME, now, frame)
             if at % 1000 < 20:
-                core.feed(TIMER, now, b"")
-    core.feed(STOP, now, b"")
+                core.feed(REC_TIMER, now, b"")
+    core.feed(REC_STOP, now, b"")
     return np.frombuffer(b"".join(payload for _, _, payload in trail.kept), CANDIDATE), np.array(
-        [kind == CANDIDATE_RECORD for kind, _, _ in trail.kept], bool)
+        [kind == REC_CANDIDATE for kind, _, _ in trail.kept], bool)
 
 
 class Minutes:
@@ -182,7 +193,7 @@ def rows_from(specs: Sequence[Spec], found: tuple[np.ndarray, np.ndarray], sourc
     profiles: dict[int, np.ndarray] = {}
     for k, c in enumerate(firsts):
         inst, at = int(c["inst"]), int(c["now"]) // 1_000_000
-        day = (int(c["ltt"]) + 19_800_000) // 86_400_000
+        day = day_of_minutes(int(c["ltt"]) // 60_000)
         out.first[k] = c["feature"]
         later = second.get(int(c["id"]))
         if later is not None and later["updates"] > 0:

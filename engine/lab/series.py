@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from _ext.core.clock import day_of_minutes
 from _ext.core.records import WARM_BAR
 from engine.feed import HAS_FULL, HAS_LTPC, TICK_DTYPE
 from engine.lab.dataset import Dataset, Minutes, candidates_of, minutes_of, rows_from
@@ -40,7 +41,7 @@ def bars_of_folder(folder: Path, names: int = 0) -> tuple[list[Spec], pl.DataFra
 def of_bars(specs: Sequence[Spec], bars: pl.DataFrame, level: float = 0.5) -> Dataset:
     """Candidates of one-minute bars. A bar shows its open, its extremes without volume, and at its close all of its volume: a
     candidate is one of the closed bar, and nothing of its inside is made up."""
-    bars = bars.sort("ms", "inst").with_columns(day=(pl.col("ms") + 19_800_000) // 86_400_000)
+    bars = bars.sort("ms", "inst").with_columns(day=day_of_minutes(pl.col("ms") // 60_000))
     days = (part for _, part in bars.group_by("day", maintain_order=True))
     return _played(specs, ((Recording(*_updates(specs, part)), _minutes(part)) for part in days), "bars", level)
 

@@ -11,12 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from engine.errors import EngineError
 from engine.market.sessions import IST, OPEN
 
 CLOSE = dt.time(15, 30)
 
 
-class CalendarError(LookupError):
+class CalendarError(EngineError, LookupError):
     """The day lies outside the years the shipped calendar knows; says what to do."""
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from _ext.core.clock import day_of_minutes
 from _ext.core.records import WARM_BAR
 from engine.market import candles
 from engine.market.sessions import number_of
@@ -157,7 +158,7 @@ def read(key: str, first: dt.date, last: dt.date) -> np.ndarray:
             parts.append(rows)
         month = (month + dt.timedelta(days=32)).replace(day=1)
     rows = np.concatenate(parts) if parts else np.zeros(0, WARM_BAR)
-    days = (rows["minute"] + 330) // 1440
+    days = day_of_minutes(rows["minute"])
     return rows[(days >= number_of(first)) & (days <= number_of(last))]
 
 
@@ -209,7 +210,7 @@ def recent(insts: Mapping[str, int], day: dt.date) -> np.ndarray:
     except (OSError, ValueError, KeyError):
         return np.zeros(0, WARM_BAR)
     rows = np.array([insts.get(name, -1) for name in names] or [0])[bars["inst"]]
-    age = number_of(day) - (bars["minute"] + 330) // 1440
+    age = number_of(day) - day_of_minutes(bars["minute"])
     keep = (rows >= 0) & (age > 0) & (age <= 5)
     bars = bars[keep]
     bars["inst"] = rows[keep]

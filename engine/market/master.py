@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 
+from engine.errors import UsageError
 from engine.market.sessions import IST
 from engine.trade import answers
 from engine.trade.answers import BrokerError, Unreadable, clean
@@ -35,7 +36,7 @@ MOST = 1e15
 """No number of a row, epoch milliseconds among them, comes near."""
 
 
-class MasterError(ValueError):
+class MasterError(UsageError, ValueError):
     """The file is not what it should be; says what to do."""
 
 

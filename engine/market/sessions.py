@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from _ext.core.clock import MINUTES, OPEN_OF_DAY
+
 IST = dt.timezone(dt.timedelta(hours=5, minutes=30))
 EPOCH = dt.date(1970, 1, 1)
 OPEN = dt.time(9, 15)
@@ -21,7 +23,6 @@ _TABLES = {
     "2026": ("7.9 4.4 2.6 3.0 2.2 1.8 1.65 1.4 1.12 1.02 .93 .86 .76 .82 .84 .78 .91 .89 .85 1.06 .8 .84 .97 1.3 2.0",
              "8.2 4.4 3.5 3.4 1.9 1.6 1.5 1.4 1.0 .84 .66 .63 .59 .84 .69 .66 .97 1.1 1.0 2.3 2.1 2.6 3.0 3.3 2.4"),
 }
-MINUTES = 390
 
 
 def number_of(day: dt.date) -> int:
@@ -36,7 +37,7 @@ def day_of(number: int) -> dt.date:
 
 def minute_of_session(text: str) -> int:
     """Minutes after 09:15 of a time `HH:MM`."""
-    return int(text[:2]) * 60 + int(text[3:]) - 555
+    return int(text[:2]) * 60 + int(text[3:]) - OPEN_OF_DAY
 
 
 def profile(day: dt.date) -> np.ndarray:
@@ -66,7 +67,7 @@ class Phase:
 def phases(kind: str, is_cas: bool, day: dt.date) -> tuple[Phase, ...]:
     """The phases of a regular `day` for an instrument class, in order; what is between them is closed (UPSTOX 8.5)."""
     def at(minute: int) -> dt.time:
-        return dt.time((555 + minute) // 60, (555 + minute) % 60)
+        return dt.time((OPEN_OF_DAY + minute) // 60, (OPEN_OF_DAY + minute) % 60)
 
     out = []
     if kind == "equity":

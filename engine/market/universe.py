@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from _ext.core.clock import day_of_minutes
 from engine.market import master
 from engine.market.instruments import EXCLUDED, Spec, sector_name
 from engine.market.master import Master, last_day
@@ -281,7 +282,7 @@ def turnover_of(quote: Mapping[str, Any], future: Mapping[str, Any], usual: floa
 
 def turnover_of_bars(bars: np.ndarray, sessions: int = 20) -> Turnover:
     """Mean daily turnover of the last `sessions` days of WARM_BAR rows."""
-    days, at = np.unique((bars["minute"] + 330) // 1440, return_inverse=True)
+    days, at = np.unique(day_of_minutes(bars["minute"]), return_inverse=True)
     if not len(days):
         return Turnover()
     value = np.bincount(at, bars["close"].astype(float) * bars["volume"] / 100)

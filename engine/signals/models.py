@@ -11,11 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from _ext.core.records import MODEL_CHANGE
+from _ext.core.records import MODEL_ACTIVE, MODEL_B, MODEL_CHANGE, MODEL_NO_B, MODEL_NO_SHADOW, MODEL_SHADOW
 from _ext.signals.scorer import ModelRefused, Scorer
 
-ACTIVE, B, SHADOW, NO_B, NO_SHADOW = range(5)
-"""core/records.pxd::ModelRole"""
 SHADOWS, KEPT = 3, 10
 """Most shadows at a time (each costs a score a candidate), and earlier models remembered."""
 
@@ -143,10 +141,10 @@ def assign(folder: Path, role: int, name: str) -> Scorer | None:
     """Gives a model to arm B or makes it a shadow; an empty `name` takes all of that role away."""
     entry = roles(folder)
     if not name:
-        _write(folder, entry | {"b" if role == B else "shadows": "" if role == B else []})
+        _write(folder, entry | {"b" if role == MODEL_B else "shadows": "" if role == MODEL_B else []})
         return None
     scorer = find(folder, name)
-    if role == B:
+    if role == MODEL_B:
         _write(folder, entry | {"b": scorer.sha256})
     elif scorer.sha256 not in entry["shadows"]:
         if len(entry["shadows"]) >= SHADOWS:
@@ -173,7 +171,7 @@ def entries(folder: Path) -> list[dict[str, Any]]:
     return out
 
 
-def model_record(sha256: str, threshold: float, role: int = ACTIVE) -> bytes:
+def model_record(sha256: str, threshold: float, role: int = MODEL_ACTIVE) -> bytes:
     """The MODEL record that gives a model its role, at `threshold`."""
     row = np.zeros(1, MODEL_CHANGE)
     row["sha256"], row["threshold"], row["role"] = sha256.encode(), threshold, role
@@ -190,12 +188,12 @@ def records(folder: Path, threshold: float, was: dict[str, Any] | None = None) -
         out.append(({sha256: _checked(folder, sha256)}, model_record(sha256, threshold, role)))
 
     if now["sha256"] and now["sha256"] != was["sha256"]:
-        add(now["sha256"], ACTIVE)
+        add(now["sha256"], MODEL_ACTIVE)
     if now["b"] != was["b"]:
-        add(now["b"], B) if now["b"] else out.append(({}, model_record("", 0.0, NO_B)))
+        add(now["b"], MODEL_B) if now["b"] else out.append(({}, model_record("", 0.0, MODEL_NO_B)))
     if now["shadows"] != was["shadows"]:
         if was["shadows"]:
-            out.append(({}, model_record("", 0.0, NO_SHADOW)))
+            out.append(({}, model_record("", 0.0, MODEL_NO_SHADOW)))
         for sha256 in now["shadows"]:
-            add(sha256, SHADOW)
+            add(sha256, MODEL_SHADOW)
     return out

@@ -5,17 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 import orjson
 
-from _ext.core.records import WARM_BAR
+from _ext.core.clock import MINUTE
+from _ext.core.records import REC_FRAME, REC_INSTRUMENTS, REC_PROFILE, REC_START, REC_TIMER, WARM_BAR
 from _ext.trail.journal import Trail
 from _ext.wiring import Core
 from engine.config import Config
 from engine.market import instruments, sessions
 from engine.market.instruments import Spec
 
-START, INSTRUMENTS, PROFILE, FRAME, TIMER = 1, 2, 3, 5, 6
 GRACE_NS = 2_000_000_000
 TURNS = 32
-MINUTE_NS = 60_000_000_000
 FIELDS = ("minute", "open", "high", "low", "close", "volume")
 
 
@@ -26,24 +25,24 @@ class Candles:
         self.inst = {s.key: i for i, s in enumerate(specs)}
         self.core = Core(Trail(), max(len(specs), 1), 64)
         at = sessions.epoch_ms(day) * 1_000_000
-        self.core.feed(START, at, orjson.dumps(Config.model_construct().record()))
-        self.core.feed(INSTRUMENTS, at, instruments.table(specs, day).tobytes())
-        self.core.feed(PROFILE, at, sessions.profile(day).tobytes())
+        self.core.feed(REC_START, at, orjson.dumps(Config.model_construct().record()))
+        self.core.feed(REC_INSTRUMENTS, at, instruments.table(specs, day).tobytes())
+        self.core.feed(REC_PROFILE, at, sessions.profile(day).tobytes())
         self.due = 0
-        self.first = at // MINUTE_NS
+        self.first = at // MINUTE
         self.bars = np.zeros((max(len(specs), 1), sessions.MINUTES), WARM_BAR)      # by row and minute of the session
 
     def on_frame(self, now: int, frame: bytes) -> None:
         """`now` in ns."""
         if now >= self.due:
             self._collect(now)
-            self.due = now // MINUTE_NS * MINUTE_NS + MINUTE_NS + GRACE_NS
-        self.core.feed(FRAME, now, frame)
+            self.due = now // MINUTE * MINUTE + MINUTE + GRACE_NS
+        self.core.feed(REC_FRAME, now, frame)
 
     def _collect(self, now: int) -> None:
         for _ in range(len(self.bars) // 64 + 1):
-            self.core.feed(TIMER, now)
-        turn = now // MINUTE_NS % TURNS          # the core keeps 64 minutes of each name: a part of the names a minute will do
+            self.core.feed(REC_TIMER, now)
+        turn = now // MINUTE % TURNS          # the core keeps 64 minutes of each name: a part of the names a minute will do
         for inst in range(int(turn), len(self.inst), TURNS):
             self._take(inst)
 
@@ -60,7 +59,7 @@ class Candles:
         self._take(self.inst[key])
         rows = self.bars[self.inst[key]].copy()
         rows["inst"] = self.inst[key]
-        return rows[(rows["minute"] > 0) & ((rows["minute"] + 1) * MINUTE_NS <= now)]
+        return rows[(rows["minute"] > 0) & ((rows["minute"] + 1) * MINUTE <= now)]
 
     def minute(self, key: str, minute: int) -> np.ndarray | None:
         """The one row of a minute, None where it is not there."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from _ext.core.clock import MINUTE, day_of_minutes
 from _ext.core.records import KINDS
 from _ext.trade.fills import charges_of, match
 from engine.market.instruments import Spec
@@ -167,7 +168,7 @@ class Exchange:
 
     def on_time(self, now: int) -> None:
         """The broker's own square-off: what is still open of an intraday position ends, at a fee an order."""
-        day = (now + 19_800_000_000_000) // 86_400_000_000_000
+        day = day_of_minutes(now // MINUTE)
         if day != self._days:
             date = dt.datetime.fromtimestamp(now / 1e9, IST).date()
             self._days = day

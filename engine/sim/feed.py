@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from _ext.core.clock import SECOND
 from engine.feed import HAS_DEPTH, HAS_FIRST, HAS_FULL, HAS_GREEKS, HAS_LTPC, TICK_DTYPE, encode, encode_market_info
 from engine.market.instruments import Spec
 from engine.market.sessions import IST
@@ -24,7 +25,6 @@ CAPS = {"ltpc": 5000, "full": 2000, "option_greeks": 3000, "full_d30": 0}
 CONNECTIONS = 2
 NOT_SUBSCRIBED = -1
 SEGMENTS = ("NSE_EQ", "NSE_FO", "NSE_INDEX", "BSE_EQ", "BSE_FO", "BSE_INDEX", "NCD_FO", "BCD_FO", "MCX_FO", "MCX_INDEX", "NSE_COM")
-SECOND = 1_000_000_000
 DRAIN = 8
 """A backlog is drained so many times as fast as it came about, half of it lost (MARKET 3.2)."""
 KINDS = ("drop", "refuse", "half_open", "stall", "backlog", "silence", "halt", "refuse_keys", "corrupt", "duplicate", "reorder",

@@ -12,18 +12,19 @@ import numpy as np
 import orjson
 import polars as pl
 
-from _ext.core.records import INSTRUMENT, KINDS, WARM_BAR
+from _ext.core.clock import day_of_minutes
+from _ext.core.records import INSTRUMENT, KINDS, REC_BARS, REC_FRAME, REC_INSTRUMENTS, REC_START, WARM_BAR
 from _ext.trail.journal import Reader
+from engine.errors import UsageError
 from engine.feed import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_LTPC, HAS_OHLC, TICK_DTYPE, decode, encode
 from engine.market.instruments import Spec, from_csv
 from engine.market.sessions import IST, day_of, number_of
 
-START, INSTRUMENTS, BARS, FRAME = 1, 2, 4, 5
 UPSTOX_COLUMNS = {"recv_ts", "instrument_key", "ltt", "ltp", "ltq", "cp", "vtt", "atp", "bp1", "bq1", "ap1", "aq1"}
 TICK_COLUMNS = {"ts", "ltp_paise", "cum_volume"}
 
 
-class DataError(ValueError):
+class DataError(UsageError, ValueError):
     """The folder is not a recording this engine can read; says what is missing."""
 
 
@@ -64,12 +65,12 @@ class Journaled:
         reader = Reader(folder)
         self.folder, self.specs, bars = folder, [], []
         day = ""
-        while (record := reader.read()) is not None and record[0] != FRAME:
-            if record[0] == START:
+        while (record := reader.read()) is not None and record[0] != REC_FRAME:
+            if record[0] == REC_START:
                 day = orjson.loads(record[3])["day"]
-            elif record[0] == INSTRUMENTS:
+            elif record[0] == REC_INSTRUMENTS:
                 self.specs += [_spec(row) for row in np.frombuffer(record[3], INSTRUMENT)]
-            elif record[0] == BARS:
+            elif record[0] == REC_BARS:
                 bars.append(np.frombuffer(record[3], WARM_BAR))
         if record is None or not self.specs or not day:
             raise DataError(f"{folder}: no frames are journaled there{f' ({reader.problem})' if reader.problem else ''}")
@@ -83,7 +84,7 @@ class Journaled:
     def frames(self) -> Iterator[tuple[int, np.ndarray, bytes]]:
         """(receipt ms, rows, frame) in order of receipt; frames that carry no update (market_info) are left out."""
         for kind, _, now, payload in Reader(self.folder):
-            if kind == FRAME and len(rows := decode(payload)):
+            if kind == REC_FRAME and len(rows := decode(payload)):
                 yield now // 1_000_000, rows, payload
 
 
@@ -165,7 +166,7 @@ def _when(frame: pl.DataFrame) -> pl.Series | None:
     name = next((n for n in ("recv_ts", "ts") if n in frame.columns), None)
     if name is None or not isinstance(frame[name].dtype, pl.Datetime):
         return None
-    return (frame[name].dt.epoch("ms") + 19_800_000) // 86_400_000
+    return day_of_minutes(frame[name].dt.epoch("ms") // 60_000)
 
 
 def _days_of(path: Path) -> list[int]:

@@ -4,13 +4,13 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from _ext.core.clock import OPEN_OF_DAY, SECOND
 from _ext.core.records import KINDS
 from _ext.trade.fills import charge_parts
 from engine.market.sessions import IST, close_minute, epoch_ms
 from engine.sim import requests
 from engine.sim.exchange import Exchange, Order, error, success
 
-SECOND = 1_000_000_000
 WINDOWS = {True: ((SECOND, 10), (60 * SECOND, 500), (1800 * SECOND, 2000)),
            False: ((SECOND, 50), (60 * SECOND, 500), (1800 * SECOND, 2000))}
 """Order calls; standard calls, each API for itself (UPSTOX 4.1)."""
@@ -254,7 +254,7 @@ class Rest:
         if rest not in ("NSE", "NFO", "BSE", "BFO", "MCX", "CDS", "BCD", "NSCOM"):
             return error(400, "UDAPI1089", "Invalid exchange")
         at = dt.datetime.fromtimestamp(now / 1e9, IST)
-        minute = at.hour * 60 + at.minute - 555
+        minute = at.hour * 60 + at.minute - OPEN_OF_DAY
         last = close_minute("future" if rest == "NFO" else "equity", False, at.date())
         word = "NORMAL_OPEN" if 0 <= minute < last and at.weekday() < 5 else "NORMAL_CLOSE"
         return success({"exchange": rest, "status": word, "last_updated": now // 1_000_000})

@@ -23,8 +23,9 @@ from urllib.parse import unquote
 import orjson
 from aiohttp import WSMsgType, web
 
+from _ext.core.clock import MINUTE
 from engine.market.sessions import IST, epoch_ms
-from engine.sim.candles import MINUTE_NS, Candles
+from engine.sim.candles import Candles
 from engine.sim.exchange import Exchange, error, success
 from engine.sim.faults import Line
 from engine.sim.feed import Feed
@@ -243,7 +244,7 @@ class SimServer:
         keys = request.query["instrument_key"].split(",")
         if not self.feed.has_candles(self.now()):
             return web.json_response(error(503, "UDAPI100500", "a fault of the sim")[1], status=503)
-        last, out = self.now() // MINUTE_NS - 1, {}
+        last, out = self.now() // MINUTE - 1, {}
         for key in keys:
             row = self.candles.minute(key, last) if key in self.candles.inst else None
             if row is not None:

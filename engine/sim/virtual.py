@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from _ext.core.records import REC_FRAME, REC_LINK, REC_REPLY, REC_STOP, REC_TIMER, STREAM_ORDERS
 from _ext.wiring import Core
 from engine.sim.exchange import Exchange
 from engine.sim.faults import Line
@@ -18,7 +19,6 @@ from engine.trade import bands, protocol
 from engine.trade.outgoing import Outgoing
 from engine.trade.reconcile import READS, Reconciler
 
-FRAME, TIMER, LINK, REPLY, STOP = 5, 6, 7, 8, 14
 ARRIVE, ANSWER, MESSAGE, READ, SHOWN, NET, BANDS, QUOTED = 0, 1, 2, 3, 4, 5, 6, 7
 TIMER_NS = 250_000_000
 TIMEOUT_NS = 5_000_000_000         # of the HTTP client: an answer later than this is none
@@ -59,7 +59,7 @@ class VirtualRun:
         self.has_stream = True
 
     def run(self) -> None:
-        """Until the frames end, `each` says stop or the journal is full; the last record is STOP."""
+        """Until the frames end, `each` says stop or the journal is full; the last record is REC_STOP."""
         next_timer, ticks = None, 0
         for at_ms, rows, frame in self.frames:
             now = at_ms * 1_000_000
@@ -72,7 +72,7 @@ class VirtualRun:
                     next_timer += TIMER_NS
                     ticks += 1
                     if ticks % 4 == 0 and self.each is not None and not self.each(next_timer):
-                        self.core.feed(STOP, now)
+                        self.core.feed(REC_STOP, now)
                         return
             self.exchange.on_rows(rows, now)
             self._later(now)
@@ -82,13 +82,13 @@ class VirtualRun:
                         self._push(due, NET, (what, detail))
                     else:
                         self._net(now, what, detail)
-            elif self.core.feed(FRAME, now, frame) == 0:
+            elif self.core.feed(REC_FRAME, now, frame) == 0:
                 return
             if self.core.has_intents:
                 self._drain(now)
             if self.watch is not None:
                 self.watch(now)
-        self.core.feed(STOP, self.core.now)
+        self.core.feed(REC_STOP, self.core.now)
 
     def _timer(self, now: int, is_second: bool) -> None:
         self.now = now
@@ -96,11 +96,11 @@ class VirtualRun:
         self._later(now)
         if is_second and self.line.drops():
             self.has_stream, self.stream_back = False, now + 2_000_000_000
-            self.core.feed(LINK, now, protocol.link_record(1, False))
+            self.core.feed(REC_LINK, now, protocol.link_record(STREAM_ORDERS, False))
         if not self.has_stream and now >= self.stream_back:      # connected again: what was missed stands in the book
             self.stream_back = now + 1_000_000_000
             self.reconciler.soon("book")
-        self.core.feed(TIMER, now)
+        self.core.feed(REC_TIMER, now)
         if self.net is not None:
             for due, kind, detail in self.net.on_timer(now):
                 self._push(due, NET, (kind, detail))
@@ -167,7 +167,7 @@ class VirtualRun:
         elif kind == QUOTED and what[0] == self.life:
             self.bands.on_quotes(what[1])
         elif kind == ANSWER and what[0] == self.life:
-            self.core.feed(REPLY, due, what[1])
+            self.core.feed(REC_REPLY, due, what[1])
         elif kind == MESSAGE and self.has_stream:
             self.reconciler.on_message(what)
         self._drain(due)
@@ -215,6 +215,6 @@ class VirtualRun:
             self.reconciler.on_book(rows, began)
             if not self.has_stream and began >= self.stream_back - 1_000_000_000:
                 self.has_stream = True
-                self.core.feed(LINK, due, protocol.link_record(1, True))
+                self.core.feed(REC_LINK, due, protocol.link_record(STREAM_ORDERS, True))
         else:
             self.reconciler.on_positions(rows, began)

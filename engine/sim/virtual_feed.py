@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from _ext.core.records import REC_FRAME, REC_LINK, STREAM_FEED
 from _ext.wiring import Core
 from engine.feed.backfill import Backfill, Fetch
 from engine.feed.keeper import Keeper
@@ -12,7 +13,6 @@ from engine.sim.candles import Candles
 from engine.sim.feed import Feed
 from engine.trade.protocol import link_record
 
-LINK = 7
 MILLI = 1_000_000
 HANDSHAKE, REQUEST, CANDLES = 180 * MILLI, 25 * MILLI, 60 * MILLI
 """To authorize and connect; for a message to take effect; for a candle call."""
@@ -70,7 +70,7 @@ class VirtualFeed:
         if kind == FRAME:
             number, life, data = what
             if life == self.lives[number] and number in self.feed.links:
-                self.core.feed(5, now, data)
+                self.core.feed(REC_FRAME, now, data)
         elif kind == UP:
             status = self.feed.authorize(now)
             status, frames = self.feed.open(what, now) if status == 200 else (status, [])
@@ -81,7 +81,7 @@ class VirtualFeed:
             self.keeper.on_up(what, now)
             self._link()
             for data in frames:
-                self.core.feed(5, now, data)
+                self.core.feed(REC_FRAME, now, data)
         elif kind == ASKED:
             number, life, message = what
             if life == self.lives[number]:
@@ -99,7 +99,7 @@ class VirtualFeed:
     def _link(self, code: int = 0) -> None:
         if self.keeper.is_up != self.is_up:
             self.is_up = self.keeper.is_up
-            self._record(LINK, link_record(0, self.is_up, code))
+            self._record(REC_LINK, link_record(STREAM_FEED, self.is_up, code))
 
     def _bars(self, fetch: Fetch) -> None:
         if not self.feed.has_candles(self.now):

@@ -13,6 +13,8 @@ from typing import Any
 import aiohttp
 import orjson
 
+from engine.errors import EngineError
+
 SMALL, LIMIT, LARGE = 1 << 16, 1 << 20, 16 << 20
 """Bytes of a refusal or an order message, of an answer, of one with many rows. A real book of 2,000 orders has some 2.5 MB."""
 LARGE_PATHS = ("/order/retrieve-all", "/order/history", "/order/trades", "/charges/historical-trades", "/portfolio/",
@@ -35,7 +37,7 @@ _ODD = re.compile(r"[^\x20-\x7e]|[<>]")
 _DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,9})?", re.ASCII)
 
 
-class BrokerError(RuntimeError):
+class BrokerError(EngineError):
     """A read that failed for good. `status` is the HTTP status, 0 for no answer; `code` the broker's, if it said one."""
 
     def __init__(self, status: int, message: str, code: str = ""):

@@ -3,11 +3,11 @@ no I/O."""
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from _ext.core.clock import SECOND
+from _ext.core.records import REC_BANDS
 from _ext.wiring import Core
 from engine.trade import protocol
 
-BANDS = 23
-SECOND = 1_000_000_000
 EVERY = {"held": 10 * SECOND, "all": 120 * SECOND}
 """Names with a position or a working entry, and every name that may be traded."""
 PATH = "/v3/market-quote/quotes"
@@ -63,7 +63,7 @@ class BandWatch:
             if band is not None and band != self.known[inst]:
                 changed[inst] = self.known[inst] = band
         if changed:
-            self.feed(BANDS, protocol.bands_record(changed))
+            self.feed(REC_BANDS, protocol.bands_record(changed))
 
 
 def band_of(quote: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from _ext.core.records import OPERATOR_STATES
+from _ext.core.records import INTENT_PLACE, OPERATOR_STATES, OUTCOME_AMBIGUOUS, OUTCOME_DONE
 from _ext.trail.status import StatusBlock
 from engine.trade import answers, protocol
 from engine.trade.answers import Unreadable
@@ -217,11 +217,11 @@ class Flattener:
                         "transaction_type": "SELL" if net > 0 else "BUY", "disclosed_quantity": 0, "trigger_price": 0,
                         "is_amo": False}
                 answer = await self.rest.place(body)
-                outcome = protocol.outcome_of(protocol.PLACE, answer.status, answer.body)[0]
-                if outcome in (protocol.DONE, protocol.AMBIGUOUS):
+                outcome = protocol.outcome_of(INTENT_PLACE, answer.status, answer.body)[0]
+                if outcome in (OUTCOME_DONE, OUTCOME_AMBIGUOUS):
                     self.sent[str(body["tag"])] = (key, time.monotonic())
                 self.report.step(f"{'sold' if net > 0 else 'bought'} {part} {key} at {price / 100:.2f}",
-                                 "sent" if outcome == protocol.DONE else f"{answer.status} {answers.said(answer.body)}"[:120])
+                                 "sent" if outcome == OUTCOME_DONE else f"{answer.status} {answers.said(answer.body)}"[:120])
                 await asyncio.sleep(SPACING_S)
 
 

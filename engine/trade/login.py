@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from engine.errors import UsageError
 from engine.market.sessions import IST
 from engine.trade import answers
 from engine.trade.broker import LOOPBACK, clean
@@ -20,12 +21,13 @@ from engine.trade.broker import LOOPBACK, clean
 EXPIRY = dt.time(3, 30)
 
 
-class LoginError(RuntimeError):
+class LoginError(UsageError):
     """Says what to do; never holds a secret."""
 
 
 class LoginRefused(LoginError):
-    """A login that was tried and failed."""
+    """A login that was tried and failed: the broker's word, not bad usage."""
+    exit_code = 1
 
 
 @dataclass(frozen=True)

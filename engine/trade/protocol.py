@@ -10,19 +10,45 @@ from typing import Any
 
 import numpy as np
 
-from _ext.core.records import ADOPTED, BAND, BOOK, HOLDING, LINK, ORDER_UPDATE, QUOTE, REPLY
+from _ext.core.records import (
+    ADOPTED,
+    BAND,
+    BOOK,
+    HOLDING,
+    INTENT_CANCEL,
+    INTENT_MODIFY,
+    INTENT_PLACE,
+    LINK,
+    ORDER_TYPES,
+    ORDER_UPDATE,
+    OUTCOME_AMBIGUOUS,
+    OUTCOME_DONE,
+    OUTCOME_HALT,
+    OUTCOME_REFUSED,
+    OUTCOME_RETRY,
+    QUOTE,
+    REPLY,
+    ROLE_ENTRY,
+    ROLE_EXIT,
+    STATUS_CANCELLED,
+    STATUS_COMPLETE,
+    STATUS_OPEN,
+    STATUS_PENDING,
+    STATUS_REJECTED,
+    STATUS_UNREADABLE,
+    TYPE_LIMIT,
+    TYPE_SL,
+)
 from engine.market.instruments import NO_INST
 from engine.trade import answers
 
-PLACE, MODIFY, CANCEL = 1, 2, 3
-DONE, REFUSED, RETRY, AMBIGUOUS, HALT = 1, 2, 3, 4, 5
-ORDER_TYPES = {1: "LIMIT", 2: "SL"}
+TYPES = {"LIMIT": TYPE_LIMIT, "SL": TYPE_SL}
 STATUSES = {
-    "complete": 3, "cancelled": 4, "cancelled after market order": 4, "rejected": 5,
-    "open": 2, "trigger pending": 2, "not modified": 2, "not cancelled": 2, "modified": 2,
+    "complete": STATUS_COMPLETE, "cancelled": STATUS_CANCELLED, "cancelled after market order": STATUS_CANCELLED,
+    "rejected": STATUS_REJECTED, "open": STATUS_OPEN, "trigger pending": STATUS_OPEN, "not modified": STATUS_OPEN,
+    "not cancelled": STATUS_OPEN, "modified": STATUS_OPEN,
 }
 """Status word -> OrderStatus; every word not listed is on its way (pending)."""
-PENDING, UNREADABLE = 1, 0
 MOST_RUPEES, MOST_SHARES = 1e9, 2**31 - 1
 
 HALTING = {"UDAPI100050", "UDAPI100016", "UDAPI100067", "UDAPI100073", "UDAPI1154", "UDAPI1156", "UDAPI1221",
@@ -44,7 +70,7 @@ class Request:
 TAG_LENGTH = 40                     # the broker takes no more
 _ORDER_ID = re.compile(r"[!-~]{1,32}")
 """What fits the records; one cut short would name another order."""
-LEGS = {1: "e", 2: "x"}
+LEGS = {ROLE_ENTRY: "e", ROLE_EXIT: "x"}
 """Role -> leg of the tag: entry, exit. The kill process writes k."""
 
 
@@ -83,14 +109,14 @@ def intent_of(tag: Any, engine: str, nonces: Collection[str]) -> int:
 def request_of(intent: np.void, key: str, tag: str) -> Request:
     """The HTTP request of one intent (records.INTENT); prices leave in rupees."""
     order_id = intent["order_id"].decode()
-    if intent["kind"] == CANCEL:
+    if intent["kind"] == INTENT_CANCEL:
         return Request("DELETE", "/v3/order/cancel", params={"order_id": order_id})
     body: dict[str, Any] = {
         "quantity": int(intent["quantity"]), "validity": "DAY", "price": int(intent["price"]) / 100,
         "order_type": ORDER_TYPES[int(intent["order_type"])], "disclosed_quantity": 0,
         "trigger_price": int(intent["trigger"]) / 100,
     }
-    if intent["kind"] == MODIFY:
+    if intent["kind"] == INTENT_MODIFY:
         return Request("PUT", "/v3/order/modify", body | {"order_id": order_id})
     return Request("POST", "/v3/order/place", body | {
         "product": "I", "tag": tag, "slice": False, "instrument_token": key, "is_amo": False,
@@ -113,21 +139,21 @@ def outcome_of(kind: int, status: int, body: Any) -> tuple[int, str, str]:
     """
     if status in (200, 201, 207):
         data = body.get("data") if isinstance(body, dict) and body.get("status") == "success" else None
-        ids = data.get("order_ids" if kind == PLACE else "order_id") if isinstance(data, dict) else None
+        ids = data.get("order_ids" if kind == INTENT_PLACE else "order_id") if isinstance(data, dict) else None
         first = ids[0] if isinstance(ids, list) and ids else ids
-        if isinstance(first, str) and _ORDER_ID.fullmatch(first) and (kind != PLACE or isinstance(ids, list)):
-            return DONE, first, ""
-        return AMBIGUOUS, "", ""
+        if isinstance(first, str) and _ORDER_ID.fullmatch(first) and (kind != INTENT_PLACE or isinstance(ids, list)):
+            return OUTCOME_DONE, first, ""
+        return OUTCOME_AMBIGUOUS, "", ""
     code = error_code(body)
     if status == 429 or code in THROTTLED:
-        return RETRY, "", code or "UDAPI10005"
+        return OUTCOME_RETRY, "", code or "UDAPI10005"
     if status == 423 or code in CLOSED_NOW:
-        return RETRY, "", code
+        return OUTCOME_RETRY, "", code
     if status in (401, 403) or code in HALTING:
-        return HALT, "", code
+        return OUTCOME_HALT, "", code
     if 400 <= status < 500:
-        return REFUSED, "", code
-    return AMBIGUOUS, "", code
+        return OUTCOME_REFUSED, "", code
+    return OUTCOME_AMBIGUOUS, "", code
 
 
 def reply_record(intent: int, kind: int, status: int, body: Any, latency_ns: int) -> bytes:
@@ -142,7 +168,7 @@ def reply_record(intent: int, kind: int, status: int, body: Any, latency_ns: int
 def local_refusal(intent: int, kind: int, why: str) -> bytes:
     """The REPLY record of a request that never left: `why` in at most 16 characters."""
     row = np.zeros(1, REPLY)
-    row["intent"], row["kind"], row["outcome"], row["error"] = intent, kind, REFUSED, why.encode()[:16]
+    row["intent"], row["kind"], row["outcome"], row["error"] = intent, kind, OUTCOME_REFUSED, why.encode()[:16]
     return row.tobytes()
 
 
@@ -209,7 +235,7 @@ def update_record(message: Mapping[str, Any], intent: int, began: int = 0) -> by
     row["filled"], row["quantity"] = filled, quantity_of(message.get("quantity")) or 0
     row["value"], row["is_doubtful"] = worth_of(message, filled), is_doubtful
     row["order_id"] = id_of(message.get("order_id"))
-    row["order_type"] = {"LIMIT": 1, "SL": 2}.get(str(message.get("order_type")), 0)
+    row["order_type"] = TYPES.get(str(message.get("order_type")), 0)
     row["price"], row["trigger"] = paise(message.get("price")), paise(message.get("trigger_price"))
     return row.tobytes()
 
@@ -218,13 +244,13 @@ def status_of(word: Any) -> int:
     """OrderStatus of one of the broker's words; one not known is on its way. ValueError for what is no word."""
     if not isinstance(word, str) or not word:
         raise ValueError("no status")
-    return STATUSES.get(word.strip().lower(), PENDING)
+    return STATUSES.get(word.strip().lower(), STATUS_PENDING)
 
 
 def unreadable_record(intent: int, began: int = 0) -> bytes:
     """The ORDER_UPDATE record of a row or message that nobody can read; `intent` 0: of an order unknown."""
     row = np.zeros(1, ORDER_UPDATE)
-    row["intent"], row["is_look_up"], row["began"], row["status"] = intent, began > 0, began, UNREADABLE
+    row["intent"], row["is_look_up"], row["began"], row["status"] = intent, began > 0, began, STATUS_UNREADABLE
     return row.tobytes()
 
 
@@ -236,7 +262,7 @@ def adopted_record(message: Mapping[str, Any], engine: str, inst: int) -> bytes:
     filled, _ = filled_of(message)
     row["inst"], row["role"], row["side"] = inst, tag.role, side_of(message)
     row["status"] = status_of(message.get("status"))
-    row["order_type"] = {"LIMIT": 1, "SL": 2}.get(str(message.get("order_type")), 1)
+    row["order_type"] = TYPES.get(str(message.get("order_type")), TYPE_LIMIT)
     row["quantity"], row["filled"] = quantity_of(message.get("quantity")) or filled, filled
     row["value"] = worth_of(message, filled)
     row["price"], row["trigger"] = paise(message.get("price")), paise(message.get("trigger_price"))
@@ -253,7 +279,7 @@ def side_of(message: Mapping[str, Any]) -> int:
 
 
 def link_record(which: int, is_up: bool, code: int = 0) -> bytes:
-    """The LINK record: 0 feed, 1 order stream."""
+    """The LINK record of a Stream."""
     row = np.zeros(1, LINK)
     row["which"], row["up"], row["code"] = which, is_up, code
     return row.tobytes()

@@ -5,12 +5,12 @@ No row and no message is dropped: one that nobody can read becomes a record that
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from _ext.core.clock import SECOND
+from _ext.core.records import REC_ADOPTED, REC_BOOK, REC_HOLDINGS, REC_ORDER_UPDATE
 from _ext.wiring import Core
 from engine.market.instruments import NO_INST
 from engine.trade import protocol
 
-ORDER_UPDATE, BOOK, HOLDINGS, ADOPTED = 9, 15, 16, 17
-SECOND = 1_000_000_000
 BOOK_EVERY = {"unclear": 2 * SECOND, "live": 5 * SECOND, "idle": 60 * SECOND}
 POSITIONS_EVERY = {"differ": 5 * SECOND // 2, "open": 10 * SECOND, "idle": 60 * SECOND}
 """At their fastest 900 and 720 reads in half an hour; the broker allows 2,000 of each (UPSTOX 4.1)."""
@@ -98,7 +98,7 @@ class Reconciler:
         self.ids |= {row["order_id"] for row in good if isinstance(row.get("order_id"), str)}
         self.others = others
         self.has_book = True
-        self.feed(BOOK, protocol.book_record(seen, began))
+        self.feed(REC_BOOK, protocol.book_record(seen, began))
 
     def _maybe(self, seen: set[int], good: Sequence[Mapping[str, Any]], none: int, began: int) -> set[int]:
         """The book has rows that are `none`: unless as many orders that are known to be there are not shown, each may be any
@@ -134,7 +134,7 @@ class Reconciler:
         except UNREADABLE as error:
             self._unreadable(intent, f"what the broker says of order {intent} is not understood: {type(error).__name__}", began)
             return
-        self.feed(ORDER_UPDATE, record)
+        self.feed(REC_ORDER_UPDATE, record)
         status, inst = row.get("status"), self.keys.get(str(row.get("instrument_token")))
         if status in ("rejected", "cancelled") and inst is not None and str(row.get("order_id")) not in self.over:
             self.on_unexpected_end(inst)
@@ -148,7 +148,7 @@ class Reconciler:
             if self.strange > MOST_STRANGE:
                 return
         self.on_note(why)
-        self.feed(ORDER_UPDATE, protocol.unreadable_record(intent, began))
+        self.feed(REC_ORDER_UPDATE, protocol.unreadable_record(intent, began))
         self.soon()
 
     def _count_other(self, row: Mapping[str, Any], others: dict[int, int], began: int) -> None:
@@ -176,7 +176,7 @@ class Reconciler:
             except UNREADABLE as error:
                 self._unreadable(0, f"an order of an earlier life is not understood: {type(error).__name__}")
                 continue
-            self.feed(ADOPTED, record)
+            self.feed(REC_ADOPTED, record)
 
     def _intent(self, row: Mapping[str, Any]) -> int:
         """The number of an order of this run; 0 for another life's, and for one whose record was lost with the machine's last
@@ -226,7 +226,7 @@ class Reconciler:
         if unreadable:
             self.on_note(f"{len(unreadable)} rows of the positions are not understood: entries stop")
         self.has_positions = True
-        self.feed(HOLDINGS, protocol.holdings_record(held, began, self.others, unreadable))
+        self.feed(REC_HOLDINGS, protocol.holdings_record(held, began, self.others, unreadable))
 
     def _name_of(self, row: Any) -> int | None:
         """The name a row of the positions is about; None: not one of ours; NO_INST: it does not say."""

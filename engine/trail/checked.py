@@ -1,15 +1,14 @@
 """Reading a journal to say something of it: the one place where commands open it, and where what is missing from it is found."""
 from pathlib import Path
 
-from _ext.core.records import INSTRUMENT
+from _ext.core.records import INSTRUMENT, REC_FRAME, REC_INSTRUMENTS
 from _ext.trail.journal import Reader, segment_names
 from _ext.trail.status import StatusBlock
+from engine.errors import UsageError
 from engine.trail.rundir import FolderError, RunDir, is_held
 
-FRAME, INSTRUMENTS = 5, 2
 
-
-class JournalError(ValueError):
+class JournalError(UsageError, ValueError):
     """There is no journal, or it cannot be read."""
 
 
@@ -70,8 +69,8 @@ def survey(path: Path) -> str | None:
 def capacity_of(path: Path) -> int:
     """Instruments in the journal, for a table of the right size."""
     reader, total = reader_of(path), 0
-    while (record := reader.read()) is not None and record[0] != FRAME:
-        if record[0] == INSTRUMENTS:
+    while (record := reader.read()) is not None and record[0] != REC_FRAME:
+        if record[0] == REC_INSTRUMENTS:
             total += len(record[3]) // INSTRUMENT.itemsize
     if record is None and total == 0:
         detail = f": {reader.problem}" if reader.problem else ""

@@ -4,12 +4,12 @@ import os
 import struct
 from pathlib import Path
 
+from _ext.core.records import REC_INTENT
 from _ext.trail.journal import MAGIC, segment_names
 
 HEAD = 64
 _LENGTH = struct.Struct("<I")
 _TYPE = struct.Struct("<H")
-INTENT = 67
 BLOCK = 4 << 20
 
 
@@ -109,6 +109,6 @@ def whole_records(block: bytes) -> tuple[int, bool]:
         length = _LENGTH.unpack_from(block, at)[0]
         if length < 32 or at + length > len(block):
             break
-        has_intent |= _TYPE.unpack_from(block, at + 4)[0] == INTENT
+        has_intent |= _TYPE.unpack_from(block, at + 4)[0] == REC_INTENT
         at += length
     return at, has_intent

@@ -10,6 +10,8 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
+from engine.errors import EngineError
+
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 NO_NEW_PRIVILEGES = 38
 PATH_BENEATH, NET_PORT = 1, 2
@@ -28,7 +30,7 @@ OLDEST, NETWORK_SINCE, SCOPES_SINCE = 2, 4, 6
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class ConfinementError(RuntimeError):
+class ConfinementError(EngineError):
     """The process cannot be confined as it was asked to be."""
 
 

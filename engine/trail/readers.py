@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from engine.errors import EngineError
 from engine.trail import statements
 from engine.trail.grants import DATABASE
 
@@ -25,7 +26,7 @@ LIMITS = (f"max_threads = 1, max_execution_time = {SECONDS}, max_memory_usage = 
 KILL_EVERY_S = 0.2
 
 
-class Busy(RuntimeError):
+class Busy(EngineError):
     """Too many readers at once."""
 
 

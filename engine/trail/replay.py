@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from _ext.core.records import CLOSING, PAYLOADS, RECORD_NAMES
+from _ext.core.records import CLOSING, FIRST_TELEMETRY, PAYLOADS, REC_CLOSED, RECORD_NAMES
 from _ext.trail.journal import Verifier
 from _ext.wiring import Core
 from engine.signals.models import load_models
@@ -42,9 +42,9 @@ def closing_digest(path: Path) -> int | None:
     """The digest the writer noted when it ended; None when it was killed."""
     digest = None
     for kind, _, _, payload in reader_of(path):
-        if kind == 129:
+        if kind == REC_CLOSED:
             digest = int(np.frombuffer(payload, CLOSING)["digest"][0])
-        elif kind < 128:
+        elif kind < FIRST_TELEMETRY:
             digest = None
     return digest
 

@@ -11,14 +11,16 @@ from pathlib import Path
 import orjson
 
 from _ext.trail.journal import Reader, segment_names
+from engine.errors import EngineError
 
 
-class RunError(RuntimeError):
+class RunError(EngineError):
     """The run folder cannot be used; says what to do."""
 
 
 class FolderError(RunError):
     """The folder named is not one of a run: bad usage."""
+    exit_code = 2
 
 
 FENCE_S = 2.0

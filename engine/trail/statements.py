@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from engine.errors import EngineError
 from engine.trail.functions import is_allowed
 from engine.trail.grants import DATABASE
 
@@ -45,7 +46,7 @@ _CHILDREN = re.compile(r" \(children (\d+)\)$")
 MEMBERSHIP = re.compile(r"(global)?(not)?(null)?in(ignoreset)?", re.IGNORECASE)
 
 
-class Refused(ValueError):
+class Refused(EngineError, ValueError):
     """The statement is none a reader may run; says why."""
 
 

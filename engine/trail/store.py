@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from _ext.core.reasons import PASS, REASONS
 from _ext.core.records import (
     CANDIDATE,
     FILL,
@@ -27,12 +28,26 @@ from _ext.core.records import (
     INSTRUMENT,
     INTENT,
     KINDS,
+    ORDER_STATES,
+    ORDER_TYPES,
     ORDER_UPDATE,
+    OUTCOMES,
     PAYLOADS,
     POSITION,
-    REASONS,
+    POSITION_STATES,
+    REC_ADOPTED,
+    REC_BOOT,
+    REC_CLOSED,
+    REC_FUNDS,
+    REC_LINK,
+    REC_MODEL,
+    REC_OPERATOR,
+    REC_START,
+    REC_STATE,
+    REC_STOP,
     RECORD_NAMES,
     REPLY,
+    REQUESTS,
     ROLES,
     SHADOW,
     TIMING,
@@ -43,13 +58,9 @@ from _ext.tape import TAPE_DTYPE, Tape
 from _ext.trail.journal import Reader, Trail
 from engine.market import sessions
 from engine.signals.models import load_models
-from engine.watch.events import STATUSES
 
-START, INSTRUMENTS, BOOT, STOP, CLOSED = 1, 2, 13, 14, 129
-EXIT_STATES = ("flat", "entering", "protecting", "protected", "closing", "unprotected")
-EVENTS = (7, 10, 11, 12, 13, 17, 70)
+EVENTS = (REC_LINK, REC_FUNDS, REC_OPERATOR, REC_MODEL, REC_BOOT, REC_ADOPTED, REC_STATE)
 """Record types of the table events: links, funds, operator, models, boots, adopted orders, states and alarms."""
-OUTCOMES = ("", "done", "refused", "retry", "ambiguous", "halt")
 KEPT_TOKENS = 100_000
 Row = list[Any]
 
@@ -141,7 +152,7 @@ class Converter:
         return [("signals", self._signal(np.frombuffer(payload, CANDIDATE)[0]))]
 
     def _signal(self, c: np.void) -> Row:
-        verdict = 0 if c["level"] == 0 else 2 if c["reason"] == 0 else 1
+        verdict = 0 if c["level"] == 0 else 2 if c["reason"] == PASS else 1
         return [self.run, c["id"], c["inst"], c["now"], c["ltt"], c["direction"], c["level"], c["price"], c["last_close"],
                 c["bid"], c["ask"], c["strength"], c["z20"], c["z50"], c["rz"], c["volume_ratio"], c["s1m"], c["expected"],
                 c["score"], c["score_next"], verdict, REASONS[c["reason"]], c["measured"], c["limit"], c["decided"],
@@ -154,8 +165,8 @@ class Converter:
     def _intent(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
         i = np.frombuffer(payload, INTENT)[0]
         return [("orders", [self.run, seq, now, i["id"], i["serial"], i["candidate"], i["inst"],
-                            ("", "place", "modify", "cancel")[i["kind"]], "entry" if i["role"] == 1 else "exit", i["side"],
-                            ("", "LIMIT", "SL")[i["order_type"]], WHYS[i["why"]], i["quantity"], i["price"], i["trigger"],
+                            REQUESTS[i["kind"]], ROLES[i["role"]], i["side"],
+                            ORDER_TYPES[i["order_type"]], WHYS[i["why"]], i["quantity"], i["price"], i["trigger"],
                             i["order_id"], "", 0, 0, ""])]
 
     def _reply(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
@@ -167,7 +178,7 @@ class Converter:
         u = np.frombuffer(payload, ORDER_UPDATE)[0]
         price = int(u["value"]) // int(u["filled"]) if u["filled"] else 0
         return [("orders", [self.run, seq, now, u["intent"], 0, 0, 0, "look-up" if u["is_look_up"] else "update", "", 0, "", "",
-                            u["quantity"], price, 0, u["order_id"], STATUSES[u["status"]], u["filled"], 0, ""])]
+                            u["quantity"], price, 0, u["order_id"], ORDER_STATES[u["status"]], u["filled"], 0, ""])]
 
     def _fill(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
         f = np.frombuffer(payload, FILL)[0]
@@ -176,7 +187,7 @@ class Converter:
 
     def _position(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
         p = np.frombuffer(payload, POSITION)[0]
-        return [("positions", [self.run, seq, now, p["inst"], EXIT_STATES[p["state"]], p["quantity"], p["average"],
+        return [("positions", [self.run, seq, now, p["inst"], POSITION_STATES[p["state"]], p["quantity"], p["average"],
                                p["realised"], p["charges"], p["stop"], p["target"]])]
 
     def _gate(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
@@ -241,25 +252,25 @@ class Store:
         kind, seq, now, payload = record
         if self.tape.count:
             self.ticks.append(self.tape.take())
-        if kind in (START, BOOT, STOP):
+        if kind in (REC_START, REC_BOOT, REC_STOP):
             self._flush(None)
             self.boundary += 1
-        if kind == START:
+        if kind == REC_START:
             self._begin(payload)
         for table, row in self.converter.rows(kind, seq, now, payload):
             self.small.append((now // self.window_ns, table, row))
-        if kind in (STOP, CLOSED):
+        if kind in (REC_STOP, REC_CLOSED):
             self._flush(None)
-            self.boundary += kind == CLOSED
-        self.finished = kind == CLOSED
-        if kind not in (STOP, CLOSED):
+            self.boundary += kind == REC_CLOSED
+        self.finished = kind == REC_CLOSED
+        if kind not in (REC_STOP, REC_CLOSED):
             if now // self.window_ns > self.window:
                 self.window = now // self.window_ns
                 self._flush(self.window)
         return True
 
     def _begin(self, payload: bytes) -> None:
-        """Run id and batch size come from the START record: the same journal makes the same batches for ever."""
+        """Run id and batch size come from the REC_START record: the same journal makes the same batches for ever."""
         document = orjson.loads(payload)
         self.tape.run = self.converter.run = zlib.crc32(payload)
         self.rows_per_batch = document.get("store_rows", self.rows_per_batch)

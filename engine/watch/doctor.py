@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from _ext.core.records import INTENT_PLACE
 from _ext.signals.scorer import ModelRefused
 from engine.config import Config
 from engine.market import master, universe
@@ -292,6 +293,6 @@ class Doctor:
                 params = {"order_id": order_id}
             answer = await api.call(Request(document["method"], document["path"], body, params))
             if document["path"].endswith("place") and answer.status == 200:
-                order_id = protocol.outcome_of(protocol.PLACE, 200, answer.body)[1]
+                order_id = protocol.outcome_of(INTENT_PLACE, 200, answer.body)[1]
             self.note(f"sandbox {path.stem}", OK if answer.status == 200 else FAIL,
                       "taken" if answer.status == 200 else f"{answer.status} {protocol.error_code(answer.body)}")

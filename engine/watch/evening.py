@@ -4,7 +4,27 @@ from typing import Any
 
 import numpy as np
 
-from _ext.core.records import FILL, INSTRUMENT, INTENT, ORDER_UPDATE, REASONS, REPLY, STATE, TRADING_STATES, WHYS
+from _ext.core.reasons import REASONS
+from _ext.core.records import (
+    FILL,
+    INSTRUMENT,
+    INTENT,
+    ORDER_UPDATE,
+    REC_FILL,
+    REC_INSTRUMENTS,
+    REC_INTENT,
+    REC_ORDER_UPDATE,
+    REC_REPLY,
+    REC_STATE,
+    REDUCING,
+    REPLY,
+    ROLE_BROKER,
+    ROLE_EXIT,
+    STATE,
+    STATE_ALARM,
+    STATE_TRADING,
+    WHYS,
+)
 from _ext.trail.journal import Reader
 from engine.trade.api import Api
 from engine.trade.protocol import paise
@@ -39,40 +59,40 @@ def read_day(reader: Reader) -> Day:
     """Orders, fills, exits and alarms of a journal."""
     day, values = Day(), dict[int, int]()
     for kind, _, _, payload in reader:
-        if kind == 2:
+        if kind == REC_INSTRUMENTS:
             rows = np.frombuffer(payload, INSTRUMENT)
             day.keys += [bytes(r["key"]).rstrip(b"\0").decode() for r in rows]
             day.symbols += [bytes(r["symbol"]).rstrip(b"\0").decode() for r in rows]
-        elif kind == 67:
+        elif kind == REC_INTENT:
             i = np.frombuffer(payload, INTENT)[0]
             order = day.orders.setdefault(int(i["id"]), Order(int(i["inst"]), int(i["side"]), int(i["role"])))
             order.why = WHYS[i["why"]]
-        elif kind == 8:
+        elif kind == REC_REPLY:
             r = np.frombuffer(payload, REPLY)[0]
             if int(r["intent"]) in day.orders and r["order_id"]:
                 day.orders[int(r["intent"])].order_id = r["order_id"].decode()
-        elif kind == 9:
+        elif kind == REC_ORDER_UPDATE:
             u = np.frombuffer(payload, ORDER_UPDATE)[0]
             if int(u["intent"]) in day.orders:
                 day.orders[int(u["intent"])].order_id = u["order_id"].decode()
                 values[int(u["intent"])] = max(values.get(int(u["intent"]), 0), int(u["value"]))
-        elif kind == 68:
+        elif kind == REC_FILL:
             f = np.frombuffer(payload, FILL)[0]
             day.realised += int(f["realised"])
-            day.broker_fills += f["role"] == 3
+            day.broker_fills += f["role"] == ROLE_BROKER
             if int(f["intent"]) in day.orders:
                 order = day.orders[int(f["intent"])]
                 order.filled += int(f["quantity"])
                 order.charges += int(f["charges"])
-        elif kind == 70:
+        elif kind == REC_STATE:
             s = np.frombuffer(payload, STATE)[0]
-            if s["what"] == 2:
+            if s["what"] == STATE_ALARM:
                 day.alarms[REASONS[s["reason"]]] = day.alarms.get(REASONS[s["reason"]], 0) + 1
-            elif s["what"] == 0 and TRADING_STATES[s["now_is"]] == "REDUCING":
+            elif s["what"] == STATE_TRADING and s["now_is"] == REDUCING:
                 day.reducing.append(REASONS[s["reason"]])
     for number, order in day.orders.items():
         order.value = values.get(number, 0)
-        if order.role == 2 and order.filled:
+        if order.role == ROLE_EXIT and order.filled:
             day.exits[order.why] = day.exits.get(order.why, 0) + 1
     return day
 

@@ -5,12 +5,40 @@ from typing import Any
 
 import numpy as np
 
-from _ext.core.records import GAPS, INSTRUMENT, OPERATOR_STATES, PAYLOADS, REASONS, ROLES, TRADING_STATES, WHYS
+from _ext.core.reasons import PASS, REASONS
+from _ext.core.records import (
+    GAPS,
+    INSTRUMENT,
+    OPERATOR_STATES,
+    ORDER_TYPES,
+    OUTCOME_DONE,
+    OUTCOMES,
+    PAYLOADS,
+    REC_BANDS,
+    REC_CANDIDATE,
+    REC_FEED_NOTE,
+    REC_FILL,
+    REC_GAP,
+    REC_GATE,
+    REC_INSTRUMENTS,
+    REC_INTENT,
+    REC_LINK,
+    REC_POSITION,
+    REC_REPLY,
+    REC_STATE,
+    REC_VERDICT,
+    REQUESTS,
+    ROLE_BROKER,
+    ROLE_ENTRY,
+    ROLES,
+    STATE_ALARM,
+    STATE_TRADING,
+    STREAM_FEED,
+    TRADING_STATES,
+    WHYS,
+)
 from engine.market.instruments import NO_INST
 from engine.market.sessions import IST
-
-STATUSES = ("unreadable", "pending", "open", "complete", "cancelled", "rejected")
-OUTCOMES = ("", "accepted", "refused", "throttled", "no clear answer", "halted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +62,26 @@ class Narrator:
 
     def event(self, kind: int, seq: int, now: int, payload: bytes) -> Event | None:
         """The event of one record, or None where there is nothing to say (frames, timers)."""
-        if kind == 2:
+        if kind == REC_INSTRUMENTS:
             self.symbols += [r["symbol"].decode() for r in np.frombuffer(payload, INSTRUMENT)]
             return None
-        method = {64: self._candidate, 65: self._candidate, 66: self._gate, 67: self._intent, 68: self._fill, 69: self._position,
-                  70: self._state, 22: self._gap, 71: self._gap, 8: self._reply, 7: self._link,
-                  23: self._band}.get(kind)
+        method = {REC_CANDIDATE: self._candidate, REC_VERDICT: self._candidate, REC_GATE: self._gate, REC_INTENT: self._intent,
+                  REC_FILL: self._fill, REC_POSITION: self._position, REC_STATE: self._state, REC_FEED_NOTE: self._gap,
+                  REC_GAP: self._gap, REC_REPLY: self._reply, REC_LINK: self._link, REC_BANDS: self._band}.get(kind)
         if method is None:
             return None
         rows = np.frombuffer(payload, PAYLOADS[kind])
-        if kind == 23 and len(rows) > 1:                      # of all names after the open, not a line each
+        if kind == REC_BANDS and len(rows) > 1:                      # of all names after the open, not a line each
             return Event("trading", now, "bands", f"price bands of {len(rows)} names", {"seq": seq})
         row = rows[0]
         return method(kind, now, row, plain(row) | {"seq": seq})
 
     def _candidate(self, kind: int, now: int, c: np.void, fields: dict[str, Any]) -> Event | None:
-        if kind == 64 and c["level"] == 1:
+        if kind == REC_CANDIDATE and c["level"] == 1:
             return None                                   # its verdict follows
         arrow = "up" if c["direction"] > 0 else "down"
         reason = REASONS[c["reason"]]
-        word = "watched" if c["level"] == 0 else "PASSED" if c["reason"] == 0 else "refused"
+        word = "watched" if c["level"] == 0 else "PASSED" if c["reason"] == PASS else "refused"
         score = c["score_next"] if c["score_next"] == c["score_next"] else c["score"]
         text = (f"{self.symbol(c['inst']):<12} {arrow:<4} {c['price'] / 100:>10.2f}  strength {c['strength']:.2f}  "
                 f"volume x{c['volume_ratio']:.1f}  move {c['rz']:+.1f} sd  score {score:.2f}  {word}"
@@ -69,9 +97,9 @@ class Narrator:
         return Event("trading", now, "gate", text, fields | {"symbol": self.symbol(g["inst"]), "reason": reason})
 
     def _intent(self, kind: int, now: int, i: np.void, fields: dict[str, Any]) -> Event:
-        what = ("", "place", "modify", "cancel")[i["kind"]]
+        what = REQUESTS[i["kind"]]
         text = (f"{self.symbol(i['inst']):<12} {what} {ROLES[i['role']]} "
-                f"{'BUY' if i['side'] > 0 else 'SELL'} {i['quantity']} {('', 'LIMIT', 'SL')[i['order_type']]} "
+                f"{'BUY' if i['side'] > 0 else 'SELL'} {i['quantity']} {ORDER_TYPES[i['order_type']]} "
                 f"{i['price'] / 100:.2f}" + (f" trigger {i['trigger'] / 100:.2f}" if i["trigger"] else "")
                 + f" ({WHYS[i['why']]})")
         return Event("trading", now, "intent", text, fields | {"symbol": self.symbol(i["inst"])})
@@ -80,8 +108,8 @@ class Narrator:
         did = f"FILL {'bought' if f['side'] > 0 else 'sold'} {f['quantity']} at"
         what = did if f["quantity"] else "the price told late: order at"
         text = (f"{self.symbol(f['inst']):<12} {what} {f['price'] / 100:.2f}, charges {f['charges'] / 100:.2f}"
-                + (f", realised {f['realised'] / 100:+.2f}" if f["role"] != 1 else "")
-                + (" (not by an order of ours)" if f["role"] == 3 else ""))
+                + (f", realised {f['realised'] / 100:+.2f}" if f["role"] != ROLE_ENTRY else "")
+                + (" (not by an order of ours)" if f["role"] == ROLE_BROKER else ""))
         return Event("trading", now, "fill", text, fields | {"symbol": self.symbol(f["inst"])})
 
     def _band(self, kind: int, now: int, b: np.void, fields: dict[str, Any]) -> Event:
@@ -94,15 +122,15 @@ class Narrator:
 
     def _state(self, kind: int, now: int, s: np.void, fields: dict[str, Any]) -> Event:
         reason = REASONS[s["reason"]]
-        if s["what"] == 2:
+        if s["what"] == STATE_ALARM:
             return Event("errors", now, "alarm", f"ALARM: {reason} ({s['now_is']})", fields | {"reason": reason})
-        if s["what"] == 0:
+        if s["what"] == STATE_TRADING:
             text = f"trading state: {TRADING_STATES[s['was']]} -> {TRADING_STATES[s['now_is']]}: {reason}"
             return Event("errors", now, "state", text, fields | {"reason": reason})
         return Event("trading", now, "state", f"operator: {OPERATOR_STATES[s['was']]} -> {OPERATOR_STATES[s['now_is']]}", fields)
 
     def _reply(self, kind: int, now: int, r: np.void, fields: dict[str, Any]) -> Event | None:
-        if r["outcome"] == 1:
+        if r["outcome"] == OUTCOME_DONE:
             return None
         text = f"order {r['intent']}: {OUTCOMES[r['outcome']]} ({r['code']} {r['error'].decode()})"
         return Event("errors", now, "reply", text, fields)
@@ -116,7 +144,7 @@ class Narrator:
         return Event("feed", now, "gap", f"{name:<12} {word} ({g['measured']:.4g}{lasted})", fields | {"kind": word})
 
     def _link(self, kind: int, now: int, link: np.void, fields: dict[str, Any]) -> Event:
-        which = "feed" if link["which"] == 0 else "order stream"
+        which = "feed" if link["which"] == STREAM_FEED else "order stream"
         return Event("feed", now, "link", f"{which} {'up' if link['up'] else 'down'}", fields)
 
 

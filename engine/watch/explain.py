@@ -5,13 +5,30 @@ from typing import Any
 
 import numpy as np
 
-from _ext.core.records import CANDIDATE, FILL, GATE, INTENT, ORDER_UPDATE, REASONS, REPLY, TIMING
+from _ext.core.reasons import REASONS
+from _ext.core.records import (
+    CANDIDATE,
+    INTENT,
+    ORDER_STATES,
+    OUTCOMES,
+    PAYLOADS,
+    REC_CANDIDATE,
+    REC_FILL,
+    REC_FRAME,
+    REC_GATE,
+    REC_INSTRUMENTS,
+    REC_INTENT,
+    REC_ORDER_UPDATE,
+    REC_REPLY,
+    REC_TIMING,
+    REC_VERDICT,
+)
 from _ext.signals.features import FEATURES
 from _ext.signals.scorer import ModelRefused
 from engine.feed import decode
 from engine.signals.models import find
 from engine.trail.checked import reader_of
-from engine.watch.events import OUTCOMES, STATUSES, Narrator, clock, plain
+from engine.watch.events import Narrator, clock, plain
 
 
 def explain(path: Path, number: int) -> dict[str, Any] | None:
@@ -21,14 +38,14 @@ def explain(path: Path, number: int) -> dict[str, Any] | None:
     orders: set[int] = set()
     said: dict[int, str] = {}
     for kind, seq, now, payload in reader_of(path):
-        if kind == 5:
+        if kind == REC_FRAME:
             frame = (seq, now, payload)
         event = narrator.event(kind, seq, now, payload)
-        if kind in (64, 65):
+        if kind in (REC_CANDIDATE, REC_VERDICT):
             c = np.frombuffer(payload, CANDIDATE)[0]
             if c["id"] != number:
                 continue
-            if kind == 64:
+            if kind == REC_CANDIDATE:
                 rows = decode(frame[2])
                 mine = rows[rows["key"] == _key(path, int(c["inst"]))]
                 out = {"candidate": number, "symbol": narrator.symbol(int(c["inst"])), "time": clock(now),
@@ -39,23 +56,23 @@ def explain(path: Path, number: int) -> dict[str, Any] | None:
                        "features": dict(zip(FEATURES, map(float, c["feature"]), strict=True)), "score": float(c["score"]),
                        "model": c["model"].decode(), "verdict": REASONS[c["reason"]], "chain": []}
             if out:
-                if kind == 65 and c["updates"] > 0:
+                if kind == REC_VERDICT and c["updates"] > 0:
                     out["features_next"] = dict(zip(FEATURES, map(float, c["feature"]), strict=True))
                 out |= {"verdict": REASONS[c["reason"]], "score_next": float(c["score_next"]), "measured": float(c["measured"]),
                         "limit": float(c["limit"]), "decided": clock(int(c["decided"])),
                         "waited_updates": int(c["updates"])}
-        elif out and kind in (66, 67, 68, 128):
-            row = np.frombuffer(payload, {66: GATE, 67: INTENT, 68: FILL, 128: TIMING}[kind])[0]
+        elif out and kind in (REC_GATE, REC_INTENT, REC_FILL, REC_TIMING):
+            row = np.frombuffer(payload, PAYLOADS[kind])[0]
             if int(row["candidate"]) != number:
                 continue
-            if kind == 67:
+            if kind == REC_INTENT:
                 orders.add(int(row["id"]))
-            if kind == 128:
+            if kind == REC_TIMING:
                 out["stages_ns"] = {n: int(row[n]) for n in ("decoded", "scored", "decided", "done")}
             elif event is not None:
                 out["chain"].append(f"{clock(now)} {event.text.strip()}")
-        elif out and kind in (8, 9):
-            row = np.frombuffer(payload, REPLY if kind == 8 else ORDER_UPDATE)[0]
+        elif out and kind in (REC_REPLY, REC_ORDER_UPDATE):
+            row = np.frombuffer(payload, PAYLOADS[kind])[0]
             text = _heard(kind, row)
             if int(row["intent"]) in orders and said.get(int(row["intent"])) != text:      # the book repeats what the stream said
                 said[int(row["intent"])] = text
@@ -83,9 +100,9 @@ def against_training(document: dict[str, Any], folder: Path) -> list[dict[str, A
 def _heard(kind: int, row: np.void) -> str:
     """What the broker said of an order."""
     number, order_id = int(row["intent"]), row["order_id"].decode()
-    if kind == 9:
+    if kind == REC_ORDER_UPDATE:
         price = int(row["value"]) / int(row["filled"]) / 100 if row["filled"] else 0.0
-        return f"  order {number}: {STATUSES[row['status']]}" + (f", {row['filled']} filled at {price:.2f}" if price else "")
+        return f"  order {number}: {ORDER_STATES[row['status']]}" + (f", {row['filled']} filled at {price:.2f}" if price else "")
     return (f"  order {number}: {OUTCOMES[row['outcome']]} in {row['latency'] / 1e6:.0f} ms"
             + (f", the broker's id {order_id}" if order_id else "") + (f", {row['error'].decode()}" if row["error"] else ""))
 
@@ -93,7 +110,7 @@ def _heard(kind: int, row: np.void) -> str:
 def candidate_of(path: Path, order: int) -> int | None:
     """The candidate an order belongs to; None where there is no such order."""
     for kind, _, _, payload in reader_of(path):
-        if kind == 67:
+        if kind == REC_INTENT:
             row = np.frombuffer(payload, INTENT)[0]
             if int(row["id"]) == order:
                 return int(row["candidate"])
@@ -104,6 +121,6 @@ def _key(path: Path, inst: int) -> bytes:
     from _ext.core.records import INSTRUMENT
 
     for kind, _, _, payload in reader_of(path):
-        if kind == 2:
+        if kind == REC_INSTRUMENTS:
             return bytes(np.frombuffer(payload, INSTRUMENT)[inst]["key"])
     return b""

@@ -4,12 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from _ext.core.records import GAP, GAPS, INSTRUMENT
+from _ext.core.records import GAP, GAPS, INSTRUMENT, REC_FEED_NOTE, REC_GAP, REC_INSTRUMENTS
 from _ext.trail.journal import Reader
 from engine.market.instruments import NO_INST
 from engine.watch.events import clock
-
-INSTRUMENTS, KINDS = 2, (22, 71)
 
 
 def rows_of(reader: Reader) -> tuple[list[dict[str, Any]], dict[str, int]]:
@@ -18,9 +16,9 @@ def rows_of(reader: Reader) -> tuple[list[dict[str, Any]], dict[str, int]]:
     symbols: list[str] = []
     rows: list[dict[str, Any]] = []
     for kind, _, _, payload in reader:
-        if kind == INSTRUMENTS:
+        if kind == REC_INSTRUMENTS:
             symbols += [bytes(r["symbol"]).rstrip(b"\0").decode() for r in np.frombuffer(payload, INSTRUMENT)]
-        elif kind in KINDS:
+        elif kind in (REC_FEED_NOTE, REC_GAP):
             (g,) = np.frombuffer(payload, GAP)
             rows.append({"name": "feed" if g["inst"] == NO_INST else _name(symbols, int(g["inst"])), "kind": GAPS[g["kind"]],
                          "begin": clock(int(g["begin"])), "end": clock(int(g["end"])),

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from _ext.core.records import OPERATOR_STATES, POSITION, TRADING_STATES
+from _ext.core.records import OPERATOR_STATES, POSITION, REC_POSITION, TRADING_STATES
 from engine.trail.checked import damage_words
 from engine.trail.resources import in_words
 from engine.trail.rundir import RunDir
@@ -67,7 +67,7 @@ class View:
             record = self.reader.read()
             if record is None:
                 break
-            if record[0] == 69:
+            if record[0] == REC_POSITION:
                 row = np.frombuffer(record[3], POSITION)[0]
                 self.positions[int(row["inst"])] = row
             event = self.narrator.event(*record)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from _ext.core.records import CANDIDATE, GAP, GAPS
+from _ext.core.records import CANDIDATE, GAP, GAPS, REC_CANDIDATE, REC_FEED_NOTE, REC_GAP
 from _ext.trail.journal import Keeping
 from _ext.wiring import Core
 from engine import config
@@ -30,7 +30,7 @@ from engine.sim.exchange import Exchange
 from engine.sim.feed import Feed, FeedFault
 from engine.sim.market import SyntheticMarket
 from engine.sim.virtual import VirtualRun
-from engine.sim.virtual_feed import VirtualFeed
+from engine.sim.virtual_feed import FRAME, VirtualFeed
 from engine.wiring import Boot, begin
 
 DAY = dt.date(2026, 9, 1)
@@ -135,7 +135,7 @@ def play(seed: int, count: int, minutes: int, script: list[FeedFault], planted: 
     market.minutes = min(market.minutes, minutes)
     for inst, at in planted:
         market.plant(inst, at, 12.0, 10.0, 20.0)
-    watch = Keeping((64, 71, 22))
+    watch = Keeping((REC_CANDIDATE, REC_GAP, REC_FEED_NOTE))
     core = Core(watch, len(specs), 256)
     settings = config.Config.model_construct(models="/nonexistent")
     begin(core, settings, specs, DAY, market.history(), OPEN - 900 * SECOND, Boot("soak", seed, "0"), 10**8)
@@ -148,7 +148,7 @@ def play(seed: int, count: int, minutes: int, script: list[FeedFault], planted: 
     arrive = net.arrive
 
     def listen(now: int, kind: int, what: Any) -> list[tuple[int, int, Any]]:
-        if kind == 2 and what[1] == net.lives[what[0]] and what[0] in feed.links:
+        if kind == FRAME and what[1] == net.lives[what[0]] and what[0] in feed.links:
             try:
                 keys = decode(what[2])["key"] if what[2][:1] == LIVE else ()
             except ValueError:
@@ -166,7 +166,7 @@ def play(seed: int, count: int, minutes: int, script: list[FeedFault], planted: 
     def each(now: int) -> bool:
         nonlocal fresh, market_seconds
         for kind, _, payload in watch.kept:
-            (made if kind == 64 else missed).extend(payload)
+            (made if kind == REC_CANDIDATE else missed).extend(payload)
         watch.kept.clear()
         if OPEN <= now < OPEN + market.minutes * MINUTE:
             market_seconds += 1

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from _ext.core.records import GAP, GAPS, WARM_BAR
+from _ext.core.records import GAP, GAPS, REC_FEED_NOTE, REC_FRAME, WARM_BAR
 from _ext.trail.journal import Keeping
 from _ext.wiring import Core
 from engine import config
@@ -29,7 +29,7 @@ class Desk:
 
     def __init__(self, count, limits=None, script=()):
         self.specs = [Spec(f"NSE_EQ|{i:04d}", f"N{i}", price=100_000) for i in range(count)]
-        self.trail = Keeping((22,))
+        self.trail = Keeping((REC_FEED_NOTE,))
         self.core = Core(self.trail, count, 64)
         self.now = OPEN + 60 * SECOND
         begin(self.core, config.Config.model_construct(models="/nonexistent"), self.specs, DAY, np.zeros(0, WARM_BAR), self.now,
@@ -54,7 +54,7 @@ class Desk:
                         self.keeper.on_down(action.number, self.now, status)
                 elif action.what == "send":
                     for frame in self.feed.request(action.number, action.message, self.now)[0]:
-                        self.core.feed(5, self.now, frame)
+                        self.core.feed(REC_FRAME, self.now, frame)
                 else:
                     self.cuts.append(action.why)
                     self.feed.close(action.number)
@@ -70,7 +70,7 @@ class Desk:
             row["key"], row["key_len"], row["mode"], row["has"] = key, len(key), 1, 1 | 64
             row["ltp"], row["ltt"], row["vtt"] = 100_000 + 5 * (step % 2), self.now // 1_000_000, 1000 + step
         for _, _, frame in self.feed.on_rows(self.now, block, encode(block, self.now // 1_000_000)):
-            self.core.feed(5, self.now, frame)
+            self.core.feed(REC_FRAME, self.now, frame)
 
     def rows(self):
         return [(GAPS[g["kind"]], int(g["inst"])) for g in (np.frombuffer(p, GAP)[0] for _, _, p in self.trail.kept)]

@@ -4,7 +4,26 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from _ext.core.records import GAPS, OPERATOR_STATES, PAYLOADS, REASONS, RECORD_NAMES, ROLES, TRADING_STATES, WHYS
+from _ext.core.reasons import REASONS
+from _ext.core.records import (
+    GAPS,
+    OPERATOR_STATES,
+    PAYLOADS,
+    REC_CANDIDATE,
+    REC_FILL,
+    REC_GAP,
+    REC_GATE,
+    REC_INTENT,
+    REC_POSITION,
+    REC_STATE,
+    REC_VERDICT,
+    RECORD_NAMES,
+    ROLES,
+    STATE_OPERATOR,
+    STATE_TRADING,
+    TRADING_STATES,
+    WHYS,
+)
 from engine.market.sessions import IST
 
 NOBODY = 0xFFFFFFFF
@@ -50,10 +69,10 @@ def _position(row: np.void) -> str:
 
 
 def _state(row: np.void) -> str:
-    words = {0: TRADING_STATES, 1: OPERATOR_STATES}.get(int(row["what"]))
+    words = {STATE_TRADING: TRADING_STATES, STATE_OPERATOR: OPERATOR_STATES}.get(int(row["what"]))
     if words is None:
         return f"- - - {REASONS[row['reason']]}; alarm"
-    why = REASONS[row["reason"]] if row["what"] == 0 else "operator"
+    why = REASONS[row["reason"]] if row["what"] == STATE_TRADING else "operator"
     return f"- - - {why}; {words[row['was']]} to {words[row['now_is']]}"
 
 
@@ -62,7 +81,8 @@ def _gap(row: np.void) -> str:
             f"minutes {max(int(row['last_minute'] - row['first_minute']) + 1, 0) if row['first_minute'] else 0}")
 
 
-WRITERS = {64: _candidate, 65: _candidate, 66: _gate, 67: _intent, 68: _fill, 69: _position, 70: _state, 71: _gap}
+WRITERS = {REC_CANDIDATE: _candidate, REC_VERDICT: _candidate, REC_GATE: _gate, REC_INTENT: _intent, REC_FILL: _fill,
+           REC_POSITION: _position, REC_STATE: _state, REC_GAP: _gap}
 
 
 def lines(kept: Iterable[tuple[int, int, bytes]], keys: list[str]) -> Iterator[str]:

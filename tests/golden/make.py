@@ -7,13 +7,13 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from _ext.core.records import FIRST_DECISION
 from _ext.trail.journal import Keeping, Reader
 from _ext.wiring import Core
 from tests.golden import canonical, scenario, stored
 from tests.golden.models import WEIGHTS, build
 
 HERE = Path(__file__).parent
-FIRST_DECISION = 64
 INPUTS, DECISIONS, REQUESTS = HERE / "inputs.jsonl.xz", HERE / "decisions.txt", HERE / "requests.txt"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from _ext.core.records import CANDIDATE, OPERATOR_CHANGE
+from _ext.core.records import CANDIDATE, OPERATOR_CHANGE, REC_ASK, REC_LINK, REC_MODEL, REC_OPERATOR, STREAM_ORDERS, Stream
 from _ext.trail.journal import Journal, Keeping
 from _ext.wiring import Core
 from engine import config, wiring
@@ -105,8 +105,8 @@ class Morning:
         boot = wiring.Boot("golden", 11, "g0", ENGINE)
         wiring.begin(core, self.settings, self.specs, DAY, self.market.history(), self.start, boot, CASH)
         core.models.update({s.sha256: s for s in (self.a, self.b)})
-        core.feed(12, self.start, model_record(self.a.sha256, 0.5))
-        core.feed(7, self.start, link_record(1, True))
+        core.feed(REC_MODEL, self.start, model_record(self.a.sha256, 0.5))
+        core.feed(REC_LINK, self.start, link_record(STREAM_ORDERS, True))
         exchange = Exchange(self.specs, CASH)
         rates = Rates(seed=4, lost_request=.02, lost_answer=.06, error_after=.03, throttle=.02, refuse=.02, read_error=.03,
                       slow=.05, hidden=.05, reject_after=.03, partial=.15, drop_update=.05, repeat_update=.05, late_update=.08,
@@ -136,17 +136,17 @@ class Morning:
     def _operate(self, now: int, state: int) -> None:
         row = np.zeros(1, OPERATOR_CHANGE)
         row["state"] = state
-        self.virtual.core.feed(11, now, row.tobytes())
+        self.virtual.core.feed(REC_OPERATOR, now, row.tobytes())
         self.virtual._drain(now)
 
     def _ask(self, now: int, inst: int) -> None:
         row, last = np.zeros(1, CANDIDATE), self.virtual.core.market.row(inst)["ltp"]
         row["id"], row["inst"], row["direction"], row["price"], row["last_close"] = 1_000_000 + inst, inst, 1, last, last
-        self.virtual.core.feed(19, now, row.tobytes())
+        self.virtual.core.feed(REC_ASK, now, row.tobytes())
         self.virtual._drain(now)
 
     def _swap(self, now: int, _: int) -> None:
-        self.virtual.core.feed(12, now, model_record(self.b.sha256, 0.5))
+        self.virtual.core.feed(REC_MODEL, now, model_record(self.b.sha256, 0.5))
 
     def _crash(self, now: int, _: int) -> None:
         virtual = self.virtual
@@ -155,7 +155,7 @@ class Morning:
         virtual.events = [e for e in virtual.events if e[1] != NET]
         heapq.heapify(virtual.events)
         virtual.net, virtual.now = self._net(core), now
-        core.feed(7, now, link_record(1, True))
+        core.feed(REC_LINK, now, link_record(STREAM_ORDERS, True))
 
 
 class Recorded(Line):
@@ -188,9 +188,9 @@ def requests_of_a_day(folder: Path) -> list[str]:
     start = epoch_ms(DAY) * 1_000_000
     wiring.begin(core, chosen, names, DAY, market.history(), start, wiring.Boot("golden", 2, "d0", ENGINE), CASH)
     core.models[scorer.sha256] = scorer
-    core.feed(12, start, model_record(scorer.sha256, 0.5))
-    for which in (0, 1):
-        core.feed(7, start, link_record(which, True))
+    core.feed(REC_MODEL, start, model_record(scorer.sha256, 0.5))
+    for which in Stream:
+        core.feed(REC_LINK, start, link_record(which, True))
     exchange = Exchange(names, CASH)
     line = Recorded(exchange)
     run = VirtualRun(core, thin(market), exchange, ENGINE, "d0", line=line)

@@ -5,6 +5,7 @@ import numpy as np
 import orjson
 import pytest
 
+from _ext.core.records import REC_FRAME, REC_INSTRUMENTS, REC_PROFILE, REC_START, REC_TIMER
 from _ext.trail.journal import Trail
 from _ext.wiring import Core
 from engine import config
@@ -24,9 +25,9 @@ class Tape:
         self.specs = [Spec("NSE_EQ|AAA", "AAA", **{"tick": 5, **spec})]
         self.core = Core(Trail(), 1, 64)
         now = OPEN_MS * 1_000_000
-        self.core.feed(1, now, orjson.dumps(config.Config().record()))
-        self.core.feed(2, now, table(self.specs, DAY).tobytes())
-        self.core.feed(3, now, profile(DAY).tobytes())
+        self.core.feed(REC_START, now, orjson.dumps(config.Config().record()))
+        self.core.feed(REC_INSTRUMENTS, now, table(self.specs, DAY).tobytes())
+        self.core.feed(REC_PROFILE, now, profile(DAY).tobytes())
 
     def tick(self, at: float, ltp: int, vtt: int, received: float | None = None, book=None, has: int = LTPC | FULL):
         """`book` is up to five (bid price, quantity, ask price, quantity); the row afterwards."""
@@ -39,11 +40,11 @@ class Tape:
             for i, level in enumerate(book):
                 row["levels"][0, i] = (level[1], level[0], level[3], level[2])
         ms = OPEN_MS + round(at if received is None else received)
-        self.core.feed(5, ms * 1_000_000, encode(row, ms))
+        self.core.feed(REC_FRAME, ms * 1_000_000, encode(row, ms))
         return self.core.market.row(0)
 
     def timer(self, at: float):
-        self.core.feed(6, (OPEN_MS + round(at)) * 1_000_000)
+        self.core.feed(REC_TIMER, (OPEN_MS + round(at)) * 1_000_000)
         return self.core.market.row(0)
 
 

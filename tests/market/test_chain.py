@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import QuantLib as quantlib
 
-from _ext.core.records import CANDIDATE
+from _ext.core.records import CANDIDATE, REC_CANDIDATE, REC_FRAME
 from _ext.market.greeks import greeks
 from _ext.trail.journal import Keeping, Trail
 from _ext.wiring import Core
@@ -45,7 +45,7 @@ class Desk:
         key = self.specs[inst].key.encode()
         row["key"], row["key_len"], row["mode"], row["has"], row["ltp"] = key, len(key), 1, has, ltp
         row["ltt"], row["vtt"], row["iv"], row["oi"] = self.now, self.vtt if vtt is None else vtt, iv, oi
-        self.core.feed(5, self.now * 1_000_000, encode(row, self.now))
+        self.core.feed(REC_FRAME, self.now * 1_000_000, encode(row, self.now))
         return self.core.market.chains.view(0)
 
 
@@ -89,7 +89,7 @@ def test_a_jump_of_the_volatility_strengthens_its_stock():
     differs by 0.15 (1 - 2^-2.5), half as much again being 2.5 times the 20 % that count 1."""
     made = []
     for sigma in (0.30, 0.45):
-        trail = Keeping((64,))
+        trail = Keeping((REC_CANDIDATE,))
         desk = Desk(trail, detector=config.Detector(emit=0.001, trade=0.001, cooldown_s=0))
         years = (dt.datetime.combine(EXPIRY, dt.time(15, 30), IST).timestamp() - desk.now / 1000) / (365 * 86_400)
         desk.tick(0, 100_000)
@@ -122,7 +122,7 @@ def test_the_synthetic_universe_has_every_kind():
     begin(core, config.Config.model_construct(models="/nonexistent"), some, DAY, market.history(), epoch_ms(DAY) * 1_000_000,
           Boot("test", 1, "0"), 10**8)
     for at, _, frame in market.frames(50):
-        core.feed(5, at * 1_000_000, frame)
+        core.feed(REC_FRAME, at * 1_000_000, frame)
     for inst in range(6):
         chain = core.market.chains.view(inst)
         assert 0.05 < chain["iv"] < 1.0 and abs(chain["strike"] / core.market.row(inst)["ltp"] - 1) < 0.05

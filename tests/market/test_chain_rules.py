@@ -3,6 +3,7 @@ import numpy as np
 import orjson
 import pytest
 
+from _ext.core.records import REC_FRAME, REC_INSTRUMENTS, REC_START
 from _ext.trail.journal import Trail
 from _ext.wiring import Core
 from engine import config
@@ -28,8 +29,8 @@ class Chain:
         self.core = Core(Trail(), len(self.specs), 64)
         self.now = epoch_ms(DAY, 30)
         begin = self.now * 1_000_000
-        self.core.feed(1, begin, orjson.dumps(config.Config(models="").record()))
-        self.core.feed(2, begin, table(self.specs, DAY).tobytes())
+        self.core.feed(REC_START, begin, orjson.dumps(config.Config(models="").record()))
+        self.core.feed(REC_INSTRUMENTS, begin, table(self.specs, DAY).tobytes())
 
     def tick(self, inst: int, ltp: int = 3_000, iv: float = 0.0, oi: float = 0.0, vtt: int = 1, has: int = 1 | 64,
              after: int = 500, **fields):
@@ -40,7 +41,7 @@ class Chain:
         row["ltt"], row["vtt"], row["iv"], row["oi"] = self.now, vtt, iv, oi
         for name, value in fields.items():
             row[name] = value
-        self.core.feed(5, self.now * 1_000_000, encode(row, self.now))
+        self.core.feed(REC_FRAME, self.now * 1_000_000, encode(row, self.now))
         return self.core.market.chains.view(0)
 
 

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from _ext.core.records import GAP, GAPS, LINK, WARM_BAR
+from _ext.core.records import GAP, GAPS, LINK, REC_BACKFILL, REC_BARS, REC_FRAME, REC_GAP, REC_LINK, WARM_BAR
 from _ext.trail.journal import Keeping
 from _ext.wiring import Core
 from engine import config
@@ -22,7 +22,7 @@ class Desk:
     """One name, an update every two seconds of a fixed walk; any of them may be left out. Another says nothing unless told to."""
 
     def __init__(self, history=0):
-        self.trail = Keeping((71,))
+        self.trail = Keeping((REC_GAP,))
         self.core = Core(self.trail, 2, 64)
         bars = np.zeros(history, WARM_BAR)
         bars["minute"] = MINUTE - 1440 + 300 + np.arange(history)
@@ -44,7 +44,7 @@ class Desk:
         row["key"], row["key_len"], row["mode"], row["has"] = spec.key.encode(), len(spec.key), 1, 1 | 64
         at = OPEN_MS + 1000 * second
         row["ltp"], row["ltt"], row["vtt"] = price, at if ltt is None else ltt, vtt
-        self.core.feed(5, (at + 300) * 1_000_000, encode(row, at, kind))
+        self.core.feed(REC_FRAME, (at + 300) * 1_000_000, encode(row, at, kind))
 
     def rows(self):
         return [(GAPS[g["kind"]], int(g["first_minute"] - MINUTE), int(g["last_minute"] - MINUTE))
@@ -76,7 +76,7 @@ def test_after_the_backfill_all_is_as_without_the_gap(begin_s, end_s):
     first, last = begin_s // 60, end_s // 60
     assert {("silence", first, last), ("silence", (begin_s - 2) // 60, last)} & set(holed.rows())
     assert holed.core.market.row(0)["gap_bars"] < 50
-    holed.core.feed(21, (OPEN_MS + until * 1000) * 1_000_000, whole.bars((begin_s - 2) // 60, last).tobytes())
+    holed.core.feed(REC_BACKFILL, (OPEN_MS + until * 1000) * 1_000_000, whole.bars((begin_s - 2) // 60, last).tobytes())
     for ours, theirs in zip(state(holed), state(whole), strict=True):
         for name, value in theirs.items():
             np.testing.assert_allclose(ours[name], value, rtol=1e-12, atol=1e-12, err_msg=name)
@@ -91,7 +91,7 @@ def test_what_was_filled_before_the_first_live_update_stays():
     whole.play(0, 3000)
     desk.play(0, 1800)
     desk.tick(2170, int(desk.price[1085]), int(desk.vtt[1085]), kind=0)              # a snapshot after the reconnect
-    desk.core.feed(21, (OPEN_MS + 2_175_000) * 1_000_000, whole.bars(30, 35).tobytes())
+    desk.core.feed(REC_BACKFILL, (OPEN_MS + 2_175_000) * 1_000_000, whole.bars(30, 35).tobytes())
     assert ("filled", 30, 35) in desk.rows()
     desk.play(2180, 2400)
     kept = desk.core.market.kept_bars(0)["minute"] - MINUTE
@@ -105,7 +105,7 @@ def test_a_second_loss_begins_from_a_state_that_is_still_true():
     kept = desk.core.market.kept_bars(0)["minute"]
     assert (np.diff(kept) > 0).all()
     for first, last in ((41, 41), (29, 35), (39, 40)):           # the last update before a loss lies in the minute before
-        desk.core.feed(21, (OPEN_MS + 4_000_000) * 1_000_000, whole.bars(first, last).tobytes())
+        desk.core.feed(REC_BACKFILL, (OPEN_MS + 4_000_000) * 1_000_000, whole.bars(first, last).tobytes())
     np.testing.assert_allclose(state(desk)[0]["u"], state(whole)[0]["u"], rtol=1e-9, atol=1e-12)
 
 
@@ -116,7 +116,7 @@ def test_minutes_that_are_too_old_to_be_put_right_are_not_called_filled():
     before = len(desk.rows())
     old = whole.bars(115, 115).copy()
     old["minute"] = MINUTE + 10
-    desk.core.feed(21, (OPEN_MS + 7_200_000) * 1_000_000, np.concatenate([old, whole.bars(115, 115)]).tobytes())
+    desk.core.feed(REC_BACKFILL, (OPEN_MS + 7_200_000) * 1_000_000, np.concatenate([old, whole.bars(115, 115)]).tobytes())
     assert desk.rows()[before:] == [("filled", 115, 115)]
 
 
@@ -138,7 +138,7 @@ def test_links_before_the_open_and_after_the_close_ask_for_nothing():
     row = np.zeros(1, LINK)
     for at, up in ((-1500, 1), (-1490, 0), (-1480, 1), (27_000, 0), (27_100, 1)):
         row["up"] = up
-        desk.core.feed(7, (OPEN_MS + at * 1000) * 1_000_000, row.tobytes())
+        desk.core.feed(REC_LINK, (OPEN_MS + at * 1000) * 1_000_000, row.tobytes())
         assert backfill.due((OPEN_MS + at * 1000 + 500) * 1_000_000) == []
         if at == -1480:
             desk.play(0, 60)
@@ -149,11 +149,11 @@ def test_a_start_within_the_session_knows_what_it_missed():
     whole, desk = Desk(60), Desk(60)
     whole.play(0, 3000)
     rows = whole.bars(0, 39)
-    desk.core.feed(4, (OPEN_MS + 2_450_000) * 1_000_000, rows.tobytes())
+    desk.core.feed(REC_BARS, (OPEN_MS + 2_450_000) * 1_000_000, rows.tobytes())
     desk.play(2610, 2800)
     assert ("silence", 40, 43) in desk.rows()
     assert 43 not in desk.core.market.kept_bars(0)["minute"] - MINUTE
-    desk.core.feed(21, (OPEN_MS + 2_800_000) * 1_000_000, whole.bars(40, 43).tobytes())
+    desk.core.feed(REC_BACKFILL, (OPEN_MS + 2_800_000) * 1_000_000, whole.bars(40, 43).tobytes())
     kept = (desk.core.market.kept_bars(0)["minute"] - MINUTE).tolist()
     assert kept[-7:] == [39, 40, 41, 42, 43, 44, 45]
 

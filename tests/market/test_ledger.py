@@ -6,7 +6,19 @@ import numpy as np
 import orjson
 import pytest
 
-from _ext.core.records import GAP, GAPS, LINK, WARM_BAR
+from _ext.core.records import (
+    GAP,
+    GAPS,
+    LINK,
+    REC_BARS,
+    REC_FRAME,
+    REC_GAP,
+    REC_INSTRUMENTS,
+    REC_LINK,
+    REC_START,
+    REC_TIMER,
+    WARM_BAR,
+)
 from _ext.market.market import LIVES
 from _ext.signals.features import FEATURES
 from _ext.trail.journal import Keeping
@@ -27,18 +39,18 @@ class Desk:
     """Names without profile; `bars` closed minutes of yesterday of 1,000 shares each. Times are ms after 09:15."""
 
     def __init__(self, bars: int = 0, specs=NAMES):
-        self.trail, self.specs = Keeping((71,)), specs
+        self.trail, self.specs = Keeping((REC_GAP,)), specs
         self.core = Core(self.trail, len(specs), 64)
         begin = (OPEN_MS - 60_000) * 1_000_000
-        self.core.feed(1, begin, orjson.dumps(config.Config(models="").record()))
-        self.core.feed(2, begin, table(specs, DAY).tobytes())
+        self.core.feed(REC_START, begin, orjson.dumps(config.Config(models="").record()))
+        self.core.feed(REC_INSTRUMENTS, begin, table(specs, DAY).tobytes())
         rows = np.zeros(bars, WARM_BAR)
         rows["minute"] = MINUTE_0 - 1440 + 200 + np.arange(bars)
         rows["open"] = rows["high"] = rows["low"] = 100_000
         rows["close"], rows["volume"] = 100_000, 1_000
         for inst in range(len(specs)) if bars else ():
             rows["inst"] = inst
-            self.core.feed(4, begin, rows.tobytes())
+            self.core.feed(REC_BARS, begin, rows.tobytes())
         self.vtt = [10_000] * len(specs)
 
     def tick(self, at: float, price: int = 100_000, more: int = 10, lag: float = 0, inst: int = 0, kind: int = 1, vtt=None,
@@ -50,7 +62,7 @@ class Desk:
         row["key"], row["key_len"], row["mode"], row["has"] = key, len(key), 1, 1 | 64
         row["ltp"], row["ltt"], row["vtt"] = price, OPEN_MS + round(at), self.vtt[inst] if vtt is None else vtt
         now = OPEN_MS + round(at + lag if received is None else received)
-        self.core.feed(5, now * 1_000_000, encode(row, now, kind))
+        self.core.feed(REC_FRAME, now * 1_000_000, encode(row, now, kind))
         market = self.core.market
         return int(market.ticks(inst)[(market.row(inst)["ring_at"] - 1) % 64]["flags"])
 
@@ -77,7 +89,7 @@ def test_a_trade_more_than_five_seconds_late_is_told_once_it_is_over(lag, count)
     assert not desk.told("late")
     for second in range(67, 80):
         desk.tick(second * 1000)
-        desk.core.feed(6, ns(second * 1000 + 500))
+        desk.core.feed(REC_TIMER, ns(second * 1000 + 500))
     found = desk.told("late")
     # the second one is late in both cases; the first only beyond the limit
     assert len(found) == 1
@@ -96,9 +108,9 @@ def test_the_longest_lag_of_an_episode_is_told_and_two_episodes_are_two():
     for second in range(45, 60):
         desk.tick(second * 1000)
     desk.tick(61_000, lag=5_500)
-    desk.core.feed(6, ns(61_000 + 5_500 + 5_000))
+    desk.core.feed(REC_TIMER, ns(61_000 + 5_500 + 5_000))
     assert [round(float(g["measured"]), 3) for g in desk.told("late")] == [9.0]
-    desk.core.feed(6, ns(61_000 + 5_500 + 5_001))
+    desk.core.feed(REC_TIMER, ns(61_000 + 5_500 + 5_001))
     assert [round(float(g["measured"]), 3) for g in desk.told("late")] == [9.0, 5.5]
 
 
@@ -156,7 +168,7 @@ def test_below_a_hundred_silences_nothing_is_known_yet():
         while at % 60_000 > 4_000 or at == 0:
             at += 1_000
             desk.tick(at, inst=1)
-        desk.core.feed(6, ns(at + 90_000))
+        desk.core.feed(REC_TIMER, ns(at + 90_000))
         assert desk.core.market.row(0)["gap_limit_ms"] == limit, count
 
 
@@ -167,7 +179,7 @@ def test_a_link_that_was_down_is_told_when_it_is_back(code, up_at):
     row = np.zeros(1, LINK)
     for at, up in ((130_000, 0), (131_000, 0), (up_at, 1), (up_at + 1000, 1)):
         row["up"], row["code"] = up, code
-        desk.core.feed(7, ns(at), row.tobytes())
+        desk.core.feed(REC_LINK, ns(at), row.tobytes())
     found, = desk.told("link")
     assert (found["begin"], found["end"], found["limit"]) == (ns(130_000), ns(up_at), code)
     assert (found["first_minute"] - MINUTE_0, found["last_minute"] - MINUTE_0) == (2, up_at // 60_000)
@@ -390,9 +402,9 @@ def test_a_minute_ends_a_second_and_a_half_after_its_end_by_the_exchanges_clock(
         desk = Desk()
         for second in range(0, 60, 5):
             desk.tick(second * 1000, lag=lag)
-        desk.core.feed(6, ns(61_500 + lag))
+        desk.core.feed(REC_TIMER, ns(61_500 + lag))
         assert desk.core.counts()["bars"] == 0
-        desk.core.feed(6, ns(61_501 + lag))
+        desk.core.feed(REC_TIMER, ns(61_501 + lag))
         assert desk.core.counts()["bars"] == 1
 
 
@@ -417,7 +429,7 @@ def test_of_two_updates_of_a_name_in_one_frame_the_later_counts_alone():
         row["key"], row["key_len"], row["mode"], row["has"] = key, len(key), 1, 1 | 64
         row["ltp"], row["ltt"], row["vtt"] = price, OPEN_MS + 1_000, vtt
     before = desk.core.counts()["updates"]
-    desk.core.feed(5, ns(1_000), encode(rows, OPEN_MS + 1_000))
+    desk.core.feed(REC_FRAME, ns(1_000), encode(rows, OPEN_MS + 1_000))
     first, second = desk.core.market.row(0), desk.core.market.row(1)
     assert desk.core.counts()["updates"] == before + 2
     assert (first["ltp"], first["high"], first["peak"], second["ltp"]) == (100_400, 100_400, 10_025, 100_200)
@@ -430,7 +442,7 @@ def test_without_a_volume_the_trade_itself_tells_that_there_was_one():
     def ltpc(at: float, price: int, received: float) -> int:
         row = np.zeros(1, TICK_DTYPE)
         row["key"], row["key_len"], row["has"], row["ltp"], row["ltt"] = b"NSE_EQ|AAA", 10, 1, price, OPEN_MS + round(at)
-        desk.core.feed(5, ns(received), encode(row, OPEN_MS + round(received)))
+        desk.core.feed(REC_FRAME, ns(received), encode(row, OPEN_MS + round(received)))
         market = desk.core.market
         return int(market.ticks(0)[(market.row(0)["ring_at"] - 1) % 64]["flags"])
 

@@ -4,7 +4,7 @@ import datetime as dt
 import numpy as np
 import orjson
 
-from _ext.core.records import CANDIDATE
+from _ext.core.records import CANDIDATE, REC_CANDIDATE, REC_FRAME, REC_INSTRUMENTS, REC_PROFILE, REC_START, REC_TIMER
 from _ext.trail.journal import Journal, Reader
 from _ext.wiring import Core
 from engine import config
@@ -17,15 +17,15 @@ def candidates(recording: Recording, folder, timers: bool = False) -> tuple[np.n
     journal = Journal(folder, 64 << 20, 1 << 40)
     core = Core(journal, len(recording.specs))
     begin = int(recording.received[0]) * 1_000_000
-    core.feed(1, begin, orjson.dumps(config.Config().record()))
-    core.feed(2, begin, instruments.table(recording.specs, recording.day).tobytes())
-    core.feed(3, begin, sessions.profile(recording.day).tobytes())
+    core.feed(REC_START, begin, orjson.dumps(config.Config().record()))
+    core.feed(REC_INSTRUMENTS, begin, instruments.table(recording.specs, recording.day).tobytes())
+    core.feed(REC_PROFILE, begin, sessions.profile(recording.day).tobytes())
     for n, (at, _, frame) in enumerate(frames_of(recording.rows, recording.received)):
-        core.feed(5, at * 1_000_000, frame)
+        core.feed(REC_FRAME, at * 1_000_000, frame)
         if timers and n % 20 == 0:
-            core.feed(6, at * 1_000_000)
+            core.feed(REC_TIMER, at * 1_000_000)
     journal.close()
-    rows = [np.frombuffer(r[3], CANDIDATE) for r in Reader(folder) if r[0] == 64]
+    rows = [np.frombuffer(r[3], CANDIDATE) for r in Reader(folder) if r[0] == REC_CANDIDATE]
     return (np.concatenate(rows) if rows else np.zeros(0, CANDIDATE)), core
 
 

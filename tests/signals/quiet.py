@@ -6,7 +6,21 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from _ext.core.records import CANDIDATE, REASONS, WARM_BAR
+from _ext.core.reasons import REASONS
+from _ext.core.records import (
+    CANDIDATE,
+    REC_BARS,
+    REC_CANDIDATE,
+    REC_FRAME,
+    REC_GAP,
+    REC_INSTRUMENTS,
+    REC_MODEL,
+    REC_PROFILE,
+    REC_START,
+    REC_TIMER,
+    REC_VERDICT,
+    WARM_BAR,
+)
 from _ext.trail.journal import Keeping
 from _ext.wiring import Core
 from engine import config
@@ -20,7 +34,6 @@ BASE, SWING, VOLUME = 100_000, 100_100, 1_000
 MINUTE = 60
 """Of the session; it begins five minutes too."""
 SCORER = models.active(Path(config.Config().models))
-CANDIDATE_RECORD, VERDICT = 64, 65
 
 
 def swings(count: int = 50, low: int = BASE, high: int = SWING) -> list[int]:
@@ -37,26 +50,26 @@ class Quiet:
         closes = swings() if closes is None else closes
         specs = [Spec("NSE_EQ|A", "RELIANCE", kind, tick, is_cas=is_cas, underlying="x" if kind == "option" else "")]
         settings = config.Config(models="", **{name: getattr(config, name.title())(**given) for name, given in sections.items()})
-        self.trail = Keeping((CANDIDATE_RECORD, VERDICT, 71))
+        self.trail = Keeping((REC_CANDIDATE, REC_VERDICT, REC_GAP))
         self.core = Core(self.trail, 1, 64)
         self.start = epoch_ms(DAY, minute)
         self.vtt, self.price, self.at = 1_000_000, base, 0.0
         begin = (self.start - 60_000) * 1_000_000
-        self.core.feed(1, begin, orjson.dumps(settings.record()))
-        self.core.feed(2, begin, table(specs, DAY).tobytes())
+        self.core.feed(REC_START, begin, orjson.dumps(settings.record()))
+        self.core.feed(REC_INSTRUMENTS, begin, table(specs, DAY).tobytes())
         profile = np.ones((2, 390))
         for m, values in (factors or {}).items():
             profile[:, m] = values
-        self.core.feed(3, begin, profile.tobytes())
+        self.core.feed(REC_PROFILE, begin, profile.tobytes())
         bars = np.zeros(len(closes), WARM_BAR)
         bars["minute"] = self.start // 60_000 - len(closes) + np.arange(len(closes))
         bars["close"], bars["volume"] = closes, volume
         bars["open"] = [base, *closes[:-1]] if len(closes) else []
         bars["high"], bars["low"] = np.maximum(bars["open"], bars["close"]), np.minimum(bars["open"], bars["close"])
-        self.core.feed(4, begin, bars.tobytes())
+        self.core.feed(REC_BARS, begin, bars.tobytes())
         if threshold is not None:
             self.core.models[SCORER.sha256] = SCORER
-            self.core.feed(12, begin, models.model_record(SCORER.sha256, threshold))
+            self.core.feed(REC_MODEL, begin, models.model_record(SCORER.sha256, threshold))
 
     def tick(self, price: int, more: int = 0, after: float = 1.0, bid: int | None = None, ask: int | None = None,
              lag: float = 0.0, iv: float = 0.0, has: int = 1 | 2 | 64) -> None:
@@ -71,22 +84,22 @@ class Quiet:
         for level in range(3):
             row["levels"]["bidP"][:, level], row["levels"]["askP"][:, level] = max(bid - level, 0), ask + level if ask else 0
         row["levels"]["bidQ"] = row["levels"]["askQ"] = 500
-        self.core.feed(5, now * 1_000_000, encode(row, now))
+        self.core.feed(REC_FRAME, now * 1_000_000, encode(row, now))
 
     def timer(self, after: float) -> None:
         self.at += after
-        self.core.feed(6, (self.start + round(1000 * self.at)) * 1_000_000)
+        self.core.feed(REC_TIMER, (self.start + round(1000 * self.at)) * 1_000_000)
 
     def _rows(self, kind: int) -> list:
         return [np.frombuffer(payload, CANDIDATE)[0] for k, _, payload in self.trail.kept if k == kind]
 
     @property
     def candidates(self) -> list:
-        return self._rows(CANDIDATE_RECORD)
+        return self._rows(REC_CANDIDATE)
 
     @property
     def verdicts(self) -> list:
-        return self._rows(VERDICT)
+        return self._rows(REC_VERDICT)
 
 
 def reason(row) -> str:

@@ -4,6 +4,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
+from _ext.core.records import REC_FRAME, REC_INSTRUMENTS, REC_PROFILE, REC_START
 from engine.market.sessions import IST, profile
 from engine.sim import recorded
 from engine.sim.recorded import Recording
@@ -200,12 +201,12 @@ def test_candidate_rate_on_the_ticks_of_2021(tmp_path):
         if core is None:
             journal = Journal(tmp_path, 64 << 20, 1 << 40)
             core = Core(journal, len(part.specs))
-            core.feed(1, 0, orjson.dumps(config.Config().record()))
-            core.feed(2, 0, instruments.table(part.specs, day).tobytes())
-            core.feed(3, 0, profile(day).tobytes())
+            core.feed(REC_START, 0, orjson.dumps(config.Config().record()))
+            core.feed(REC_INSTRUMENTS, 0, instruments.table(part.specs, day).tobytes())
+            core.feed(REC_PROFILE, 0, profile(day).tobytes())
         before = core.counts()["signals"]
         for at, _, frame in frames_of(part.rows, part.received):
-            core.feed(5, at * 1_000_000, frame)
+            core.feed(REC_FRAME, at * 1_000_000, frame)
         stocks = sum(s.kind == "equity" for s in part.specs)
         if text != "2021-05-20":                 # the first day has no yesterday: its windows start empty
             total += core.counts()["signals"] - before

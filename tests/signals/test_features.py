@@ -5,6 +5,7 @@ import numpy as np
 import orjson
 import pytest
 
+from _ext.core.records import REC_BARS, REC_FRAME, REC_INSTRUMENTS, REC_PROFILE, REC_START
 from _ext.signals.features import DESCRIBED, FEATURES
 from _ext.trail.journal import Trail
 from _ext.wiring import Core
@@ -26,13 +27,13 @@ def seen():
     rows, received, _ = inject(day.rows, day.received, day.specs, sessions.epoch_ms(day.day), a, v, 5, list(INJECTORS), 150.0)
     core = Core(Trail(), len(day.specs))
     begin = (sessions.epoch_ms(day.day) - 60_000) * 1_000_000
-    core.feed(1, begin, orjson.dumps(config.Config.model_construct().record()))
-    core.feed(2, begin, instruments.table(day.specs, day.day).tobytes())
-    core.feed(3, begin, sessions.profile(day.day).tobytes())
-    core.feed(4, begin, day.bars.tobytes())
+    core.feed(REC_START, begin, orjson.dumps(config.Config.model_construct().record()))
+    core.feed(REC_INSTRUMENTS, begin, instruments.table(day.specs, day.day).tobytes())
+    core.feed(REC_PROFILE, begin, sessions.profile(day.day).tobytes())
+    core.feed(REC_BARS, begin, day.bars.tobytes())
     out = []
     for n, (at, _, frame) in enumerate(frames_of(rows, received)):
-        core.feed(5, at * 1_000_000, frame)
+        core.feed(REC_FRAME, at * 1_000_000, frame)
         if n % 37 or n < 20_000:
             continue
         inst, direction = n % len(day.specs), 1 if n % 2 else -1

@@ -9,7 +9,22 @@ import onnx
 import orjson
 import pytest
 
-from _ext.core.records import CANDIDATE, SHADOW
+from _ext.core.reasons import PASS
+from _ext.core.records import (
+    CANDIDATE,
+    MODEL_B,
+    MODEL_SHADOW,
+    REC_BARS,
+    REC_CANDIDATE,
+    REC_FRAME,
+    REC_INSTRUMENTS,
+    REC_MODEL,
+    REC_PROFILE,
+    REC_SHADOW,
+    REC_START,
+    REC_VERDICT,
+    SHADOW,
+)
 from _ext.signals.scorer import ModelRefused, Scorer
 from _ext.trail.journal import Journal, Keeping, Reader, Verifier
 from _ext.wiring import Core
@@ -74,18 +89,18 @@ def test_only_what_differs_becomes_a_record(folder):
     b = another(folder, "b")
     was = models.roles(folder)
     assert models.records(folder, 0.3, was) == []
-    models.assign(folder, models.SHADOW, b[:12])
-    models.assign(folder, models.B, b[:12])
+    models.assign(folder, MODEL_SHADOW, b[:12])
+    models.assign(folder, MODEL_B, b[:12])
     changes = models.records(folder, 0.3, was)
     assert [list(needed) for needed, _ in changes] == [[b], [b]]
     now = models.roles(folder)
-    models.assign(folder, models.SHADOW, "")
-    models.assign(folder, models.B, "")
+    models.assign(folder, MODEL_SHADOW, "")
+    models.assign(folder, MODEL_B, "")
     assert len(models.records(folder, 0.3, now)) == 2
     for k in range(models.SHADOWS):
-        models.assign(folder, models.SHADOW, another(folder, f"s{k}")[:12])
+        models.assign(folder, MODEL_SHADOW, another(folder, f"s{k}")[:12])
     with pytest.raises(ModelRefused, match="shadows already"):
-        models.assign(folder, models.SHADOW, b[:12])
+        models.assign(folder, MODEL_SHADOW, b[:12])
 
 
 @pytest.fixture(scope="module")
@@ -95,34 +110,34 @@ def day():
 
 def played(day, records, share=0.0, loaded=(), trail=None):
     recording, _ = day
-    trail = trail or Keeping((64, 65, 130))
+    trail = trail or Keeping((REC_CANDIDATE, REC_VERDICT, REC_SHADOW))
     core = Core(trail, len(recording.specs))
     begin = (sessions.epoch_ms(recording.day) - 60_000) * 1_000_000
     settings = config.Config(ab=config.Comparison(share=share, volume=99.0)).record()
     core.models.update({s.sha256: s for s in loaded})
-    core.feed(1, begin, orjson.dumps(settings))
-    core.feed(2, begin, instruments.table(recording.specs, recording.day).tobytes())
-    core.feed(3, begin, sessions.profile(recording.day).tobytes())
-    core.feed(4, begin, recording.bars.tobytes())
+    core.feed(REC_START, begin, orjson.dumps(settings))
+    core.feed(REC_INSTRUMENTS, begin, instruments.table(recording.specs, recording.day).tobytes())
+    core.feed(REC_PROFILE, begin, sessions.profile(recording.day).tobytes())
+    core.feed(REC_BARS, begin, recording.bars.tobytes())
     for record in records:
-        core.feed(12, begin, record)
+        core.feed(REC_MODEL, begin, record)
     for at, _, frame in frames_of(recording.rows, recording.received):
-        core.feed(5, at * 1_000_000, frame)
+        core.feed(REC_FRAME, at * 1_000_000, frame)
     if not isinstance(trail, Keeping):
         return core, [], []
-    made = [(kind, np.frombuffer(p, CANDIDATE)[0]) for kind, _, p in trail.kept if kind != 130]
-    return core, made, [np.frombuffer(p, SHADOW)[0] for kind, _, p in trail.kept if kind == 130]
+    made = [(kind, np.frombuffer(p, CANDIDATE)[0]) for kind, _, p in trail.kept if kind != REC_SHADOW]
+    return core, made, [np.frombuffer(p, SHADOW)[0] for kind, _, p in trail.kept if kind == REC_SHADOW]
 
 
 def test_a_shadow_scores_every_candidate_and_decides_nothing(day, folder):
     other = models.find(folder, another(folder, "b")[:12])
     alone = models.model_record(SHIPPED.sha256, 0.3)
     plain, made, none = played(day, [alone], loaded=[SHIPPED, other])
-    watched, same, scores = played(day, [alone, models.model_record(other.sha256, 0.3, models.SHADOW)], loaded=[SHIPPED, other])
+    watched, same, scores = played(day, [alone, models.model_record(other.sha256, 0.3, MODEL_SHADOW)], loaded=[SHIPPED, other])
     assert len(made) >= 10 and not none and len(made) == len(same)
     for (_, a), (_, b) in zip(made, same, strict=True):
         assert all(np.array_equal(a[n], b[n], equal_nan=a[n].dtype.kind == "f") for n in CANDIDATE.names if n != "tick_seq")
-    firsts = {int(c["id"]): c for kind, c in made if kind == 64}
+    firsts = {int(c["id"]): c for kind, c in made if kind == REC_CANDIDATE}
     assert {int(s["candidate"]) for s in scores} == set(firsts)
     for s in scores:
         if s["updates"] == 0:
@@ -133,8 +148,8 @@ def test_a_shadow_scores_every_candidate_and_decides_nothing(day, folder):
 
 def test_a_run_with_shadows_and_arms_is_replayed_to_the_bit(day, folder, tmp_path):
     other = models.find(folder, another(folder, "b")[:12])
-    records = [models.model_record(SHIPPED.sha256, 0.3), models.model_record(other.sha256, 0.3, models.B),
-               models.model_record(other.sha256, 0.3, models.SHADOW)]
+    records = [models.model_record(SHIPPED.sha256, 0.3), models.model_record(other.sha256, 0.3, MODEL_B),
+               models.model_record(other.sha256, 0.3, MODEL_SHADOW)]
     core, _, _ = played(day, records, 0.5, [SHIPPED, other], Journal(tmp_path / "j", 64 << 20, 1 << 40))
     reader = Reader(tmp_path / "j")
     verifier = Verifier(reader)
@@ -146,14 +161,14 @@ def test_a_run_with_shadows_and_arms_is_replayed_to_the_bit(day, folder, tmp_pat
 
 def test_arms_are_shares_of_the_names_with_their_own_model_and_rules(day, folder):
     other = models.find(folder, another(folder, "b")[:12])
-    records = [models.model_record(SHIPPED.sha256, 0.3), models.model_record(other.sha256, 0.3, models.B)]
+    records = [models.model_record(SHIPPED.sha256, 0.3), models.model_record(other.sha256, 0.3, MODEL_B)]
     _, made, _ = played(day, records, share=0.5, loaded=[SHIPPED, other])
     arms = {int(c["inst"]): int(c["arm"]) for _, c in made}
     assert set(arms.values()) == {0, 1}
     for kind, c in made:
         assert c["model"].decode() == (other if c["arm"] else SHIPPED).sha256[:16]
-        if kind == 65 and c["arm"]:
-            assert c["reason"] != 0                          # arm B asks for volume x99
+        if kind == REC_VERDICT and c["arm"]:
+            assert c["reason"] != PASS                          # arm B asks for volume x99
     again = {int(c["inst"]): int(c["arm"]) for _, c in played(day, records, share=0.5, loaded=[SHIPPED, other])[1]}
     assert arms == again
     none = played(day, records, share=0.0, loaded=[SHIPPED, other])[1]

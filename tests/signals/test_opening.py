@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from _ext.core.records import CANDIDATE, WARM_BAR
+from _ext.core.records import CANDIDATE, REC_CANDIDATE, REC_FRAME, WARM_BAR
 from _ext.trail.journal import Keeping
 from _ext.wiring import Core
 from engine import config
@@ -22,7 +22,7 @@ STEPS = range(500, 60_000, 5_000)
 def played(frame: pl.DataFrame, specs) -> np.ndarray:
     """Minute of the session of every candidate."""
     days = frame["day"].unique().sort().to_list()
-    trail = Keeping((64,))
+    trail = Keeping((REC_CANDIDATE,))
     core = Core(trail, len(specs), 64)
     begin(core, config.Config.model_construct(models="/nonexistent"), specs, days[0], np.zeros(0, WARM_BAR),
           epoch_ms(days[0]) * 1_000_000, Boot("bars", 1, "0"), 10**8)
@@ -42,7 +42,7 @@ def played(frame: pl.DataFrame, specs) -> np.ndarray:
             share = bars["volume"].to_numpy().astype(np.int64) // 12
             vtt[inst] += share if k < 11 else bars["volume"].to_numpy().astype(np.int64) - 11 * share
             rows["ltp"], rows["vtt"], rows["ltt"] = path[(k >= 4) + (k >= 8) + (k >= 11)], vtt[inst], ms + after
-            core.feed(5, (ms + after + 300) * 1_000_000, encode(rows, ms + after))
+            core.feed(REC_FRAME, (ms + after + 300) * 1_000_000, encode(rows, ms + after))
     ltt = np.array([np.frombuffer(payload, CANDIDATE)[0]["ltt"] for _, _, payload in trail.kept])
     return (ltt + 19_800_000) // 60_000 % 1440 - 555
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from _ext.core.records import REC_MODEL
 from _ext.signals.features import FEATURES
 from _ext.signals.scorer import ModelRefused, Scorer
 from engine.config import Config
@@ -102,7 +103,8 @@ def test_a_swap_takes_effect_at_its_record(tmp_path, scorer):
     desk = Desk(tmp_path)
     assert desk.core.scorer is None
     desk.core.models.update(models.load_models(FOLDER))
-    desk.core.feed(12, desk.now, models.model_record(scorer.sha256, 0.3))
+    desk.core.feed(REC_MODEL, desk.now, models.model_record(scorer.sha256, 0.3))
     assert desk.core.scorer.sha256 == scorer.sha256
     with pytest.raises(LookupError, match="not among the models"):
-        desk.core.feed(12, desk.now, models.model_record(scorer.sha256, 0.3).replace(scorer.sha256[:8].encode(), b"deadbeef"))
+        record = models.model_record(scorer.sha256, 0.3).replace(scorer.sha256[:8].encode(), b"deadbeef")
+        desk.core.feed(REC_MODEL, desk.now, record)

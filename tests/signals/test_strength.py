@@ -8,7 +8,7 @@ from statistics import fmean, pstdev
 import numpy as np
 import pytest
 
-from _ext.core.records import WARM_BAR
+from _ext.core.records import REC_BARS, WARM_BAR
 from engine import config
 from engine.market.sessions import epoch_ms
 from tests.signals.quiet import BASE, DAY, SWING, VOLUME, Quiet, swings
@@ -213,7 +213,7 @@ def warmed_overnight(minute: int) -> Quiet:
     bars["close"], bars["volume"] = swings(50), VOLUME
     bars["open"] = [BASE, *swings(50)[:-1]]
     bars["high"], bars["low"] = SWING, BASE
-    desk.core.feed(4, (desk.start - 50_000) * 1_000_000, bars.tobytes())
+    desk.core.feed(REC_BARS, (desk.start - 50_000) * 1_000_000, bars.tobytes())
     return desk
 
 

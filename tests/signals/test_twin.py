@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 import pytest
 
-from _ext.core.records import CANDIDATE
+from _ext.core.records import CANDIDATE, REC_CANDIDATE, REC_FRAME, REC_INSTRUMENTS, REC_PROFILE, REC_START
 from _ext.trail.journal import Keeping
 from _ext.wiring import Core
 from engine import config
@@ -51,15 +51,15 @@ def made(request):
 
 def candidates(day, rows, received, spec: Spec, **detector) -> np.ndarray:
     """CANDIDATE records of one name's updates."""
-    trail = Keeping((64,))
+    trail = Keeping((REC_CANDIDATE,))
     core = Core(trail, 1)
     begin = int(received[0]) * 1_000_000
     settings = config.Config(models="", detector=config.Detector(**detector))
-    core.feed(1, begin, orjson.dumps(settings.record()))
-    core.feed(2, begin, instruments.table([spec], day).tobytes())
-    core.feed(3, begin, profile(day).tobytes())
+    core.feed(REC_START, begin, orjson.dumps(settings.record()))
+    core.feed(REC_INSTRUMENTS, begin, instruments.table([spec], day).tobytes())
+    core.feed(REC_PROFILE, begin, profile(day).tobytes())
     for at, _, frame in frames_of(rows, received):
-        core.feed(5, at * 1_000_000, frame)
+        core.feed(REC_FRAME, at * 1_000_000, frame)
     return np.frombuffer(b"".join(payload for _, _, payload in trail.kept), CANDIDATE)
 
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from _ext.core.records import REC_STOP
 from engine import config
 from tests.signals.quiet import BASE, MINUTE, Quiet, reason, swings
 
@@ -255,7 +256,7 @@ def test_without_a_trade_in_time_it_is_given_up(after, given_up):
 
 def test_the_end_of_the_run_gives_up_on_all():
     desk = waiting()
-    desk.core.feed(14, (desk.start + 4000) * 1_000_000)
+    desk.core.feed(REC_STOP, (desk.start + 4000) * 1_000_000)
     assert [reason(v) for v in desk.verdicts] == ["not confirmed"]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 import pytest
 
-from _ext.core.records import INSTRUMENT, POSITION
+from _ext.core.records import INSTRUMENT, POSITION, REC_INSTRUMENTS, REC_POSITION
 from _ext.trail.status import StatusBlock
 from engine.trade.api import Api
 from engine.trail.rundir import RunDir, start_time
@@ -77,9 +77,9 @@ def positions_of(run_dir) -> dict[str, int]:
     """key -> net quantity as the engine's journal has it."""
     held, keys = {}, []
     for kind, _, _, payload in RunDir(run_dir).reader():
-        if kind == 2:
+        if kind == REC_INSTRUMENTS:
             keys = [bytes(r["key"]).rstrip(b"\0").decode() for r in np.frombuffer(payload, INSTRUMENT)]
-        elif kind == 69:
+        elif kind == REC_POSITION:
             row = np.frombuffer(payload, POSITION)[0]
             held[keys[int(row["inst"])]] = int(row["quantity"])
     return {key: quantity for key, quantity in held.items() if quantity}

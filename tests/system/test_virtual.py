@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from _ext.core.records import FIRST_TELEMETRY, REC_FRAME
 from _ext.trail.journal import Reader, segment_names
 from engine.trail.rundir import RunDir
 from tests.conftest import recording
@@ -60,7 +61,7 @@ def test_one_flipped_byte_of_one_price_changes_the_digest(cli):
     journal = cli.base / "a" / "journal"
     path = journal / segment_names(journal)[0]
     data = bytearray(path.read_bytes())
-    frame = next(payload for kind, _, _, payload in Reader(journal) if kind == 5)
+    frame = next(payload for kind, _, _, payload in Reader(journal) if kind == REC_FRAME)
     at = data.index(frame) + frame.index(b"\x09") + 1          # the last price of the first update
     data[at] ^= 1
     path.write_bytes(data)
@@ -88,13 +89,13 @@ def test_killed_at_any_moment_goes_on_to_the_same_day(cli):
     _end_store(run_dir)
     again = cli.json("run", *day, "--run-dir", str(run_dir))
     assert again["digest"] == clean["digest"]
-    assert [r[1] for r in RunDir(run_dir).reader() if r[0] < 128] == list(range(1, had_inputs(run_dir) + 1))
+    assert [r[1] for r in RunDir(run_dir).reader() if r[0] < FIRST_TELEMETRY] == list(range(1, had_inputs(run_dir) + 1))
     assert cli.json("replay", str(run_dir))["identical"]
     assert contents(cli, run_dir) == contents(cli, cli.base / "clean")
 
 
 def had_inputs(run_dir) -> int:
-    return sum(1 for r in RunDir(run_dir).reader() if r[0] < 128)
+    return sum(1 for r in RunDir(run_dir).reader() if r[0] < FIRST_TELEMETRY)
 
 
 def _end_store(run_dir) -> None:

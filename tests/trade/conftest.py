@@ -6,6 +6,7 @@ import numpy as np
 import orjson
 import pytest
 
+from _ext.core.reasons import REASONS
 from _ext.core.records import (
     ADOPTED,
     CANDIDATE,
@@ -18,9 +19,29 @@ from _ext.core.records import (
     ORDER_UPDATE,
     POSITION,
     QUOTE,
-    REASONS,
+    REC_ADOPTED,
+    REC_ASK,
+    REC_BANDS,
+    REC_BOOK,
+    REC_FILL,
+    REC_FRAME,
+    REC_FUNDS,
+    REC_GATE,
+    REC_HOLDINGS,
+    REC_INSTRUMENTS,
+    REC_INTENT,
+    REC_LINK,
+    REC_OPERATOR,
+    REC_ORDER_UPDATE,
+    REC_POSITION,
+    REC_QUOTES,
+    REC_REPLY,
+    REC_START,
+    REC_STATE,
+    REC_TIMER,
     REPLY,
     STATE,
+    STATE_ALARM,
 )
 from _ext.trail.journal import Journal, Reader
 from _ext.wiring import Core
@@ -46,8 +67,8 @@ class Desk:
         self.core = Core(self.journal, len(specs))
         self.now = epoch_ms(DAY, minute) * 1_000_000
         settings = config.Config(risk=config.Risk(**risk))
-        self.core.feed(1, self.now, orjson.dumps(settings.record() | {"nonce": "n", "engine": "spk"}))
-        self.core.feed(2, self.now, table(specs, DAY).tobytes())
+        self.core.feed(REC_START, self.now, orjson.dumps(settings.record() | {"nonce": "n", "engine": "spk"}))
+        self.core.feed(REC_INSTRUMENTS, self.now, table(specs, DAY).tobytes())
         self.mid = [100_000] * len(specs)
         self.vtt = 1000
         if not ready:
@@ -62,27 +83,27 @@ class Desk:
     def funds(self, paise: int) -> None:
         row = np.zeros(1, FUNDS)
         row["available"] = row["at_day_start"] = paise
-        self.core.feed(10, self.now, row.tobytes())
+        self.core.feed(REC_FUNDS, self.now, row.tobytes())
 
     def link(self, which: int, up: bool) -> None:
         row = np.zeros(1, LINK)
         row["which"], row["up"] = which, up
-        self.core.feed(7, self.now, row.tobytes())
+        self.core.feed(REC_LINK, self.now, row.tobytes())
 
     def holdings(self, quantities: dict[int, int], ago: float = 0.0, **given):
         """A read of the broker's positions, asked for `ago` seconds before now; `given`: others, unreadable."""
-        self.core.feed(16, self.now, protocol.holdings_record(quantities, self.now - round(ago * SECOND), **given))
+        self.core.feed(REC_HOLDINGS, self.now, protocol.holdings_record(quantities, self.now - round(ago * SECOND), **given))
         return self.intents()
 
     def book(self, *intents, ago: float = 0.0):
         """A full read of the book that showed these orders; their states are told by `update` before."""
-        self.core.feed(15, self.now, protocol.book_record([int(i["id"]) for i in intents], self.now - round(ago * SECOND)))
+        self.core.feed(REC_BOOK, self.now, protocol.book_record([int(i["id"]) for i in intents], self.now - round(ago * SECOND)))
         return self.intents()
 
     def operator(self, state: int) -> None:
         row = np.zeros(1, OPERATOR_CHANGE)
         row["state"] = state
-        self.core.feed(11, self.now, row.tobytes())
+        self.core.feed(REC_OPERATOR, self.now, row.tobytes())
 
     def tick(self, inst: int = 0, mid: int | None = None, seconds: float = 0.2, bid: int | None = None, ask: int | None = None,
              trade_ago: float = 0):
@@ -97,12 +118,12 @@ class Desk:
         row["levels"]["bidP"][:, 0] = self.mid[inst] - 10 if bid is None else bid
         row["levels"]["askP"][:, 0] = self.mid[inst] + 10 if ask is None else ask
         row["levels"]["bidQ"][:, 0] = row["levels"]["askQ"][:, 0] = 1000
-        self.core.feed(5, self.now, encode(row, self.now // 1_000_000))
+        self.core.feed(REC_FRAME, self.now, encode(row, self.now // 1_000_000))
         return self.intents()
 
     def timer(self, seconds: float = 1.0):
         self.now += round(seconds * SECOND)
-        self.core.feed(6, self.now)
+        self.core.feed(REC_TIMER, self.now)
         return self.intents()
 
     def enter(self, inst: int = 0, direction: int = 1, number: int = 1, spike: int = 0):
@@ -110,8 +131,8 @@ class Desk:
         row = np.zeros(1, CANDIDATE)
         row["price"], row["last_close"] = self.mid[inst], self.mid[inst] - direction * spike
         row["id"], row["inst"], row["direction"] = number, inst, direction
-        self.core.feed(19, self.now, row.tobytes())
-        return REASONS[self.records(66, GATE)[-1]["reason"]], self.intents()
+        self.core.feed(REC_ASK, self.now, row.tobytes())
+        return REASONS[self.records(REC_GATE, GATE)[-1]["reason"]], self.intents()
 
     def missed(self, seconds: float) -> list:
         """Full reads of the book every two seconds that show none of our orders; what was asked for meanwhile."""
@@ -129,7 +150,7 @@ class Desk:
         row["kind"] = intent["kind"] if kind is None else kind
         row["order_id"] = f"B{intent['id']}".encode()
         self.now += 30_000_000
-        self.core.feed(8, self.now, row.tobytes())
+        self.core.feed(REC_REPLY, self.now, row.tobytes())
         return self.intents()
 
     def update(self, intent, status: int, filled: int = 0, price: int | None = None):
@@ -139,22 +160,22 @@ class Desk:
         row["value"], row["quantity"] = filled * (price or int(intent["price"])), intent["quantity"]
         row["order_id"] = f"B{intent['id']}".encode()
         self.now += 10_000_000
-        self.core.feed(9, self.now, row.tobytes())
+        self.core.feed(REC_ORDER_UPDATE, self.now, row.tobytes())
         return self.intents()
 
     def bands(self, inst: int, lower: int, upper: int):
         """The exchange takes orders at other prices."""
-        self.core.feed(23, self.now, protocol.bands_record({inst: (lower, upper)}))
+        self.core.feed(REC_BANDS, self.now, protocol.bands_record({inst: (lower, upper)}))
         return self.intents()
 
     def alarms(self) -> list[str]:
-        return [REASONS[r["reason"]] for r in self.records(70, STATE) if r["what"] == 2]
+        return [REASONS[r["reason"]] for r in self.records(REC_STATE, STATE) if r["what"] == STATE_ALARM]
 
     def quotes(self, inst: int, mid: int):
         """Quotes by REST of one name."""
         row = np.zeros(1, QUOTE)
         row["inst"], row["ltp"], row["bid"], row["ask"], row["bid_q"], row["ask_q"] = inst, mid, mid - 10, mid + 10, 100, 100
-        self.core.feed(18, self.now, row.tobytes())
+        self.core.feed(REC_QUOTES, self.now, row.tobytes())
 
     def adopt(self, inst: int, **fields):
         """An order of an earlier life, as the first read of the book shows it."""
@@ -163,19 +184,19 @@ class Desk:
         for name, value in fields.items():
             row[name] = value
         row["value"], row["order_type"] = row["filled"] * row["price"], 2 if fields.get("trigger") else 1
-        self.core.feed(17, self.now, row.tobytes())
+        self.core.feed(REC_ADOPTED, self.now, row.tobytes())
 
     def records(self, kind: int, dtype) -> list:
         return [np.frombuffer(r[3], dtype)[0] for r in Reader(self.folder) if r[0] == kind]
 
     def position(self):
-        return self.records(69, POSITION)[-1]
+        return self.records(REC_POSITION, POSITION)[-1]
 
     def fills(self) -> list:
-        return self.records(68, FILL)
+        return self.records(REC_FILL, FILL)
 
     def all_intents(self) -> list:
-        return self.records(67, INTENT)
+        return self.records(REC_INTENT, INTENT)
 
 
 @pytest.fixture

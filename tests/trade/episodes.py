@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from _ext.core.records import CANDIDATE, FUNDS
+from _ext.core.records import CANDIDATE, FUNDS, REC_ASK, REC_FUNDS, REC_INSTRUMENTS, REC_LINK, REC_START, Stream
 from _ext.trail.journal import Journal
 from _ext.wiring import Core
 from engine import config
@@ -31,7 +31,7 @@ from engine.market.instruments import Spec, table
 from engine.market.sessions import epoch_ms
 from engine.sim.exchange import Exchange, Order
 from engine.sim.faults import BAD_PRICES, Journey, Line, Rates
-from engine.sim.virtual import VirtualRun
+from engine.sim.virtual import ANSWER, ARRIVE, MESSAGE, VirtualRun
 from engine.trade import protocol
 from engine.wiring import restore
 from tests.trade.conftest import DAY
@@ -241,13 +241,13 @@ class Episode:
     def begin(self) -> Core:
         self.now = (epoch_ms(DAY, 30)) * 1_000_000
         core = Core(self.journal(0), len(NAMES), 64, 64)
-        core.feed(1, self.now, orjson.dumps(self.settings.record() | {"nonce": "n0", "engine": "spk"}))
-        core.feed(2, self.now, table(NAMES, DAY).tobytes())
+        core.feed(REC_START, self.now, orjson.dumps(self.settings.record() | {"nonce": "n0", "engine": "spk"}))
+        core.feed(REC_INSTRUMENTS, self.now, table(NAMES, DAY).tobytes())
         row = np.zeros(1, FUNDS)
         row["available"] = row["at_day_start"] = CASH
-        core.feed(10, self.now, row.tobytes())
-        for which in (0, 1):
-            core.feed(7, self.now, protocol.link_record(which, True))
+        core.feed(REC_FUNDS, self.now, row.tobytes())
+        for which in Stream:
+            core.feed(REC_LINK, self.now, protocol.link_record(which, True))
         return core
 
     def run(self) -> Report:
@@ -312,7 +312,7 @@ class Episode:
 
     def is_quiet(self) -> bool:
         """Whether no request or answer is under way: the moment to compare both sides."""
-        return not self.virtual.core.unclear and not any(kind in (0, 1, 2) for _, kind, _, _ in self.virtual.events)
+        return not self.virtual.core.unclear and not any(kind in (ARRIVE, ANSWER, MESSAGE) for _, kind, _, _ in self.virtual.events)
 
     def row(self, i: int, price: int, vtt: int) -> np.ndarray:
         row = np.zeros(1, TICK_DTYPE)
@@ -329,7 +329,7 @@ class Episode:
         self.candidates += 1
         row = np.zeros(1, CANDIDATE)
         row["id"], row["inst"], row["direction"] = self.candidates, inst, side
-        self.virtual.core.feed(19, now, row.tobytes())
+        self.virtual.core.feed(REC_ASK, now, row.tobytes())
         if is_sure or self.draw.random() < 0.97:          # else a crash right now would find it journaled and never sent
             self.virtual._drain(now)
 
@@ -343,8 +343,8 @@ class Episode:
             self.line.last[spec.key] = now
         self.virtual.take_over(core, nonces[-1], nonces, is_fresh=False)
         self.virtual.now = now
-        for which in (0, 1):
-            core.feed(7, now, protocol.link_record(which, True))
+        for which in Stream:
+            core.feed(REC_LINK, now, protocol.link_record(which, True))
 
 
 def play(seed: int) -> Report:

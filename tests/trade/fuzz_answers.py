@@ -25,7 +25,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 
-from _ext.core.records import WARM_BAR
+from _ext.core.records import INTENT_CANCEL, INTENT_MODIFY, INTENT_PLACE, WARM_BAR
 from engine.config import Config
 from engine.feed.backfill import Fetch
 from engine.market import calendar, candles, master
@@ -260,16 +260,16 @@ def typed(answer: Any, kind: int) -> None:
 
 
 async def _orders(bare: Bare) -> None:
-    typed(await bare.rest.place(ORDER), protocol.PLACE)
+    typed(await bare.rest.place(ORDER), INTENT_PLACE)
 
 
 async def _modify(bare: Bare) -> None:
-    typed(await bare.rest.modify(ORDER), protocol.MODIFY)
+    typed(await bare.rest.modify(ORDER), INTENT_MODIFY)
 
 
 async def _cancel(bare: Bare) -> None:
-    typed(await bare.rest.cancel("B1"), protocol.CANCEL)
-    typed(await bare.rest.cancel_all(), protocol.CANCEL)
+    typed(await bare.rest.cancel("B1"), INTENT_CANCEL)
+    typed(await bare.rest.cancel_all(), INTENT_CANCEL)
 
 
 async def _funds(bare: Bare) -> None:

@@ -3,7 +3,7 @@ import numpy as np
 import orjson
 import pytest
 
-from _ext.core.records import ORDER_UPDATE
+from _ext.core.records import ORDER_UPDATE, REC_ORDER_UPDATE, REC_START, Stream
 from engine import config
 
 EQUITY = 100_000_000
@@ -16,7 +16,7 @@ def started(make_desk, *orders, shown=None):
         desk.adopt(0, order_id=f"A{number}", **fields)
     desk.funds(EQUITY)
     desk.holdings(shown or {})
-    for which in (0, 1):
+    for which in Stream:
         desk.link(which, True)
     for inst in range(2):
         desk.tick(inst)
@@ -86,10 +86,10 @@ def test_a_number_nobody_gave_is_not_ours_whatever_its_id(desk):
     desk.reply(entry)
     row = np.zeros(1, ORDER_UPDATE)
     row["intent"], row["status"], row["filled"], row["value"], row["order_id"] = 77, 3, 49, 49 * 100_000, f"B{entry['id']}".encode()
-    desk.core.feed(9, desk.now, row.tobytes())
+    desk.core.feed(REC_ORDER_UPDATE, desk.now, row.tobytes())
     assert desk.fills() == [] and desk.core.held(0) == (0, 0)
     row["intent"] = 0                                       # by the broker's id alone it is
-    desk.core.feed(9, desk.now, row.tobytes())
+    desk.core.feed(REC_ORDER_UPDATE, desk.now, row.tobytes())
     assert desk.core.held(0) == (49, 0)
 
 
@@ -101,7 +101,7 @@ def test_the_reserve_for_exits_in_each_window(make_desk, name, limit, reason):
     desk = make_desk(symbol_gap_s=0)
     settings = config.Config(models="", risk=config.Risk(symbol_gap_s=0)).record()
     settings["risk"] |= {name: limit}
-    desk.core.feed(1, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
+    desk.core.feed(REC_START, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
     assert desk.enter(0)[0] == "pass"
     desk.now += 500_000_000
     assert desk.core.ask_gate(1, 1, 49, 100_110)[0] == reason
@@ -117,7 +117,7 @@ def test_exits_may_use_the_whole_budget_and_no_more(make_desk):
         _, (entry,) = desk.enter(0)
         desk.reply(entry)
         settings["risk"] |= {"broker_half_hour": limit}
-        desk.core.feed(1, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
+        desk.core.feed(REC_START, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
         assert len(desk.update(entry, 3, int(entry["quantity"]), 100_000)) == may
 
 

@@ -9,6 +9,7 @@ import aiohttp
 import orjson
 import pytest
 
+from _ext.core.records import INTENT_CANCEL, INTENT_MODIFY, INTENT_PLACE, OUTCOME_AMBIGUOUS, OUTCOME_DONE
 from engine.trade import answers, api, protocol
 from engine.trade.answers import BrokerError, Unreadable
 from engine.trade.api import Api
@@ -62,12 +63,12 @@ BODIES = {
 def test_an_answer_nobody_can_read_is_ambiguous_for_an_order_and_a_plain_error_for_a_read(name):
     body = BODIES[name]
     pieces = http(gzip.compress(bytes(64 << 20)), b"Content-Encoding: gzip") if body is None else http(body)
-    calls = ((protocol.PLACE, lambda rest: rest.place(ORDER)), (protocol.MODIFY, lambda rest: rest.modify(ORDER)),
-             (protocol.CANCEL, lambda rest: rest.cancel("B1")))
+    calls = ((INTENT_PLACE, lambda rest: rest.place(ORDER)), (INTENT_MODIFY, lambda rest: rest.modify(ORDER)),
+             (INTENT_CANCEL, lambda rest: rest.cancel("B1")))
     for kind, call in calls:
         answer = answered(pieces, call)
         assert answer.status == 200 and answer.body is None
-        assert protocol.outcome_of(kind, answer.status, answer.body)[0] == protocol.AMBIGUOUS
+        assert protocol.outcome_of(kind, answer.status, answer.body)[0] == OUTCOME_AMBIGUOUS
         assert len(protocol.reply_record(1, kind, answer.status, answer.body, 1))
     for read in (Api.book, Api.funds, Api.profile):
         with pytest.raises(BrokerError, match="understood") as failed:
@@ -90,16 +91,16 @@ def test_a_drip_ends_with_the_time_limit(pieces):
     began = time.monotonic()
     answer = answered(pieces, lambda rest: rest.place(ORDER), 0.1)
     assert answer.status == 0 and time.monotonic() - began < 2
-    assert protocol.outcome_of(protocol.PLACE, answer.status, answer.body)[0] == protocol.AMBIGUOUS
+    assert protocol.outcome_of(INTENT_PLACE, answer.status, answer.body)[0] == OUTCOME_AMBIGUOUS
 
 
-@pytest.mark.parametrize(("status", "outcome"), [(b"204 No Content", protocol.AMBIGUOUS), (b"302 Found", protocol.AMBIGUOUS),
-                                                 (b"304 Not Modified", protocol.AMBIGUOUS), (b"999 x", protocol.AMBIGUOUS),
-                                                 (b"206 Partial", protocol.AMBIGUOUS), (b"503 x", protocol.AMBIGUOUS)])
+@pytest.mark.parametrize(("status", "outcome"), [(b"204 No Content", OUTCOME_AMBIGUOUS), (b"302 Found", OUTCOME_AMBIGUOUS),
+                                                 (b"304 Not Modified", OUTCOME_AMBIGUOUS), (b"999 x", OUTCOME_AMBIGUOUS),
+                                                 (b"206 Partial", OUTCOME_AMBIGUOUS), (b"503 x", OUTCOME_AMBIGUOUS)])
 def test_an_odd_status_says_nothing_of_an_order(status, outcome):
     body = b"" if status[:3] in (b"204", b"304") else orjson.dumps({"status": "success", "data": {"order_ids": ["1"]}})
     answer = answered(http(body, b"Location: http://127.0.0.1:1/x", status=status), lambda rest: rest.place(ORDER))
-    assert protocol.outcome_of(protocol.PLACE, answer.status, answer.body)[0] == outcome
+    assert protocol.outcome_of(INTENT_PLACE, answer.status, answer.body)[0] == outcome
     with pytest.raises(BrokerError):
         answered(http(body, b"Location: http://127.0.0.1:1/x", status=status), Api.book)
 
@@ -160,7 +161,7 @@ def test_a_clock_header_counts_at_the_sim_alone():
     (piece,) = success({"order_ids": ["1"]})
     for header, value in ((b"x", 0), (b"9" * 4000, 0), (b"\xff", 0), (b"1788234300000000000", 1788234300000000000)):
         answer = answered([piece.replace(b"OK\r\n", b"OK\r\nX-Sim-Time: " + header + b"\r\n")], lambda rest: rest.place(ORDER))
-        assert answer.sim_time == value and protocol.outcome_of(1, answer.status, answer.body)[:2] == (protocol.DONE, "1")
+        assert answer.sim_time == value and protocol.outcome_of(1, answer.status, answer.body)[:2] == (OUTCOME_DONE, "1")
     assert not RestClient("secret-token-of-the-broker").is_sim
 
 
@@ -266,8 +267,8 @@ def test_a_book_with_a_row_that_is_none_makes_no_order_missing(desk):
                                            (["1 2"], False),
                                            ([" "], False), (["\n"], False), (["x" * 100_000], False)])
 def test_an_order_id_that_does_not_fit_is_ambiguous(ids, good):
-    outcome, order_id, _ = protocol.outcome_of(protocol.PLACE, 200, {"status": "success", "data": {"order_ids": ids}})
-    assert (outcome, order_id) == ((protocol.DONE, ids[0]) if good else (protocol.AMBIGUOUS, ""))
+    outcome, order_id, _ = protocol.outcome_of(INTENT_PLACE, 200, {"status": "success", "data": {"order_ids": ids}})
+    assert (outcome, order_id) == ((OUTCOME_DONE, ids[0]) if good else (OUTCOME_AMBIGUOUS, ""))
 
 
 @pytest.mark.parametrize(("call", "data"), [

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from _ext.core.records import INTENT_PLACE
 from engine.market.instruments import Spec, table
 from engine.sim.exchange import Exchange
 from engine.sim.rest import Rest
@@ -91,7 +92,7 @@ def test_a_stop_the_exchange_cancelled_for_the_band_is_sent_again_as_soon_as_the
     entry, stop = opened(desk)
     assert desk.update(stop, 4) == []                                   # cancelled, not by us: a second's pause
     (again,) = desk.bands(0, 98_800, 108_000)
-    assert again["kind"] == 1 and again["quantity"] == entry["quantity"] and is_taken(again, 98_800, 108_000)
+    assert again["kind"] == INTENT_PLACE and again["quantity"] == entry["quantity"] and is_taken(again, 98_800, 108_000)
 
 
 def test_a_position_with_no_room_for_a_stop_is_closed(desk):

@@ -2,6 +2,7 @@
 nothing, and leaves nothing unprotected for long."""
 import pytest
 
+from _ext.core.records import REC_ORDER_UPDATE
 from engine.trade import protocol
 from tests.trade.conftest import SECOND, SPECS
 from tests.trade.test_orders import CANCEL, LIMIT, MODIFY, SL, held, live_exit_quantity, opened
@@ -305,7 +306,7 @@ def test_a_book_of_nonsense_does_not_fill_the_journal(desk):
     work, fed, _ = reconciler(desk, is_fresh=False)
     for _ in range(100):
         work.on_book([None, 7, [], "x", {"tag": {}}, {}], desk.now)
-    assert fed.count(9) == 64 and desk.core.counts()["unreadable"] == 64 and work.strange == 100
+    assert fed.count(REC_ORDER_UPDATE) == 64 and desk.core.counts()["unreadable"] == 64 and work.strange == 100
 
 
 @pytest.mark.parametrize("message", [None, 7, [], "text", {"status": []}])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from _ext.core.records import INTENT_PLACE
 from engine.sim.faults import Journey, Rates
 from engine.sim.virtual import TIMEOUT_NS, VirtualRun
 from engine.trade.outgoing import Outgoing
@@ -36,7 +37,7 @@ class Resending(VirtualRun):
 
     def _answer(self, sent: int, due: int, intent: Any, status: int, body: Any) -> None:
         super()._answer(sent, due, intent, status, body)
-        if due - sent >= TIMEOUT_NS and intent["kind"] == 1:
+        if due - sent >= TIMEOUT_NS and intent["kind"] == INTENT_PLACE:
             self.outgoing.push(intent, sent)
 
 

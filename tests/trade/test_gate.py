@@ -4,6 +4,7 @@ import dataclasses
 import pydantic
 import pytest
 
+from _ext.core.records import Stream
 from engine import config
 from engine.market.instruments import Spec
 from tests.trade.conftest import SECOND, SPECS, Desk
@@ -76,7 +77,7 @@ def test_a_position_that_differs_stops_entries_and_one_of_others_its_name(make_d
     desk = make_desk(ready=False)
     desk.funds(EQUITY)
     desk.holdings({1: 30})                                  # there before us: not ours, and that name is left alone
-    for which in (0, 1):
+    for which in Stream:
         desk.link(which, True)
     desk.tick(0)
     desk.tick(1)
@@ -118,7 +119,7 @@ def test_clock_skew(make_desk, seconds, reason):
     desk = make_desk(ready=False)
     desk.funds(EQUITY)
     desk.holdings({})
-    for which in (0, 1):
+    for which in Stream:
         desk.link(which, True)
     desk.tick(trade_ago=seconds)
     got, measured, limit = desk.core.ask_gate(0, 1, 49, PRICE)

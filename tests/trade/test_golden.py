@@ -10,7 +10,7 @@ import pytest
 import upstox_client
 from upstox_client import models
 
-from _ext.core.records import INTENT
+from _ext.core.records import INTENT, INTENT_MODIFY, INTENT_PLACE, OUTCOME_AMBIGUOUS, OUTCOME_HALT, OUTCOME_REFUSED, OUTCOME_RETRY
 from engine.market.instruments import Spec
 from engine.sim.exchange import Exchange
 from engine.sim.market import SyntheticMarket
@@ -194,23 +194,23 @@ def test_errors_have_the_brokers_shape_and_codes(rest, method, path, body, statu
     assert got == status and "data" not in answer and answer["status"] == "error"
     error = answer["errors"][0]
     assert error["errorCode"] == error["error_code"] == code
-    assert protocol.outcome_of(protocol.PLACE, got, answer)[0] == protocol.REFUSED
+    assert protocol.outcome_of(INTENT_PLACE, got, answer)[0] == OUTCOME_REFUSED
 
 
 @pytest.mark.parametrize(("status", "code", "place", "modify"), [
-    (0, "", protocol.AMBIGUOUS, protocol.AMBIGUOUS), (500, "UDAPI100500", protocol.AMBIGUOUS, protocol.AMBIGUOUS),
-    (502, "", protocol.AMBIGUOUS, protocol.AMBIGUOUS), (503, "", protocol.AMBIGUOUS, protocol.AMBIGUOUS),
-    (429, "UDAPI10005", protocol.RETRY, protocol.RETRY), (423, "", protocol.RETRY, protocol.RETRY),
-    (400, "UDAPI100074", protocol.RETRY, protocol.RETRY), (400, "UDAPI100057", protocol.RETRY, protocol.RETRY),
-    (401, "UDAPI100050", protocol.HALT, protocol.HALT), (403, "UDAPI1154", protocol.HALT, protocol.HALT),
-    (400, "UDAPI1156", protocol.HALT, protocol.HALT), (400, "UDAPI1161", protocol.HALT, protocol.HALT),
-    (400, "UDAPI100041", protocol.REFUSED, protocol.REFUSED), (400, "UDAPI1158", protocol.REFUSED, protocol.REFUSED),
-    (400, "", protocol.REFUSED, protocol.REFUSED),
+    (0, "", OUTCOME_AMBIGUOUS, OUTCOME_AMBIGUOUS), (500, "UDAPI100500", OUTCOME_AMBIGUOUS, OUTCOME_AMBIGUOUS),
+    (502, "", OUTCOME_AMBIGUOUS, OUTCOME_AMBIGUOUS), (503, "", OUTCOME_AMBIGUOUS, OUTCOME_AMBIGUOUS),
+    (429, "UDAPI10005", OUTCOME_RETRY, OUTCOME_RETRY), (423, "", OUTCOME_RETRY, OUTCOME_RETRY),
+    (400, "UDAPI100074", OUTCOME_RETRY, OUTCOME_RETRY), (400, "UDAPI100057", OUTCOME_RETRY, OUTCOME_RETRY),
+    (401, "UDAPI100050", OUTCOME_HALT, OUTCOME_HALT), (403, "UDAPI1154", OUTCOME_HALT, OUTCOME_HALT),
+    (400, "UDAPI1156", OUTCOME_HALT, OUTCOME_HALT), (400, "UDAPI1161", OUTCOME_HALT, OUTCOME_HALT),
+    (400, "UDAPI100041", OUTCOME_REFUSED, OUTCOME_REFUSED), (400, "UDAPI1158", OUTCOME_REFUSED, OUTCOME_REFUSED),
+    (400, "", OUTCOME_REFUSED, OUTCOME_REFUSED),
 ])
 def test_outcomes_of_each_class_of_codes(status, code, place, modify):
     body = {"status": "error", "errors": [{"errorCode": code, "message": "\x1b[31m<b>x</b>"}]} if status else None
-    assert protocol.outcome_of(protocol.PLACE, status, body)[0] == place
-    assert protocol.outcome_of(protocol.MODIFY, status, body)[0] == modify
+    assert protocol.outcome_of(INTENT_PLACE, status, body)[0] == place
+    assert protocol.outcome_of(INTENT_MODIFY, status, body)[0] == modify
 
 
 @pytest.mark.parametrize("body", [None, {}, [], "text", {"status": "success"}, {"status": "success", "data": None},
@@ -218,4 +218,4 @@ def test_outcomes_of_each_class_of_codes(status, code, place, modify):
                                   {"status": "error", "data": {"order_ids": ["1"]}}])
 def test_a_success_that_cannot_be_understood_is_ambiguous(body):
     """The order may exist: it is looked up, never sent again."""
-    assert protocol.outcome_of(protocol.PLACE, 200, body)[0] == protocol.AMBIGUOUS
+    assert protocol.outcome_of(INTENT_PLACE, 200, body)[0] == OUTCOME_AMBIGUOUS

@@ -1,7 +1,8 @@
 """What the account's limits count: losing trades in a row, the day's best, others' positions, budgets; at their edges."""
 import pytest
 
-from _ext.core.records import REASONS, STATE
+from _ext.core.reasons import REASONS
+from _ext.core.records import REC_STATE, STATE, Stream
 from tests.trade.conftest import SECOND
 
 MID = 100_000
@@ -100,7 +101,7 @@ def test_the_timer_stops_the_day_at_the_very_limit(make_desk, kind, reason):
         desk.timer(0.01)
         assert desk.core.states()[0] == state, more
         if state == 2:
-            assert REASONS[desk.records(70, STATE)[-1]["reason"]] == reason
+            assert REASONS[desk.records(REC_STATE, STATE)[-1]["reason"]] == reason
 
 
 def test_what_others_hold_is_taken_from_them_first(make_desk):
@@ -108,7 +109,7 @@ def test_what_others_hold_is_taken_from_them_first(make_desk):
     desk = make_desk(ready=False)
     desk.funds(EQUITY)
     desk.holdings({1: 30})
-    for which in (0, 1):
+    for which in Stream:
         desk.link(which, True)
     for inst in range(3):
         desk.tick(inst)

@@ -1,6 +1,8 @@
 """Orders and their one exit: what is sent, what a lost or late answer does, what never happens."""
 import orjson
 
+from _ext.core.records import POS_PROTECTED, POS_UNPROTECTED, REC_BOOT, ROLE_EXIT, Stream
+
 MODIFY, CANCEL = 2, 3
 SL, LIMIT = 2, 1
 
@@ -15,7 +17,7 @@ def opened(desk, inst=0):
 
 
 def live_exit_quantity(desk) -> int:
-    return sum(o["quantity"] - o["filled"] for o in desk.core.live_orders() if o["role"] == 2)
+    return sum(o["quantity"] - o["filled"] for o in desk.core.live_orders() if o["role"] == ROLE_EXIT)
 
 
 def held(desk) -> int:
@@ -26,7 +28,7 @@ def test_a_fill_is_protected_by_a_resting_stop(desk):
     entry, stop = opened(desk)
     assert (stop["role"], stop["side"], stop["order_type"], stop["quantity"]) == (2, -1, SL, entry["quantity"])
     assert stop["trigger"] == 98_000 and stop["price"] == 98_000 - 490            # 2 %; limit max(0.5 %, 3 spreads, 5 ticks) on
-    assert desk.position()["state"] == 3 and live_exit_quantity(desk) == held(desk) == entry["quantity"]
+    assert desk.position()["state"] == POS_PROTECTED and live_exit_quantity(desk) == held(desk) == entry["quantity"]
 
 
 def test_partial_fills_raise_the_same_stop(desk):
@@ -69,7 +71,7 @@ def test_a_stop_through_and_unfilled_is_repriced_after_a_second(desk):
     assert desk.tick(mid=97_800) == []
     (modify,) = desk.tick(mid=97_800, seconds=1.1)
     assert (modify["order_type"], modify["why"], modify["id"]) == (LIMIT, 6, stop["id"])
-    assert desk.position()["state"] == 5
+    assert desk.position()["state"] == POS_UNPROTECTED
 
 
 def test_kill_cancels_entries_and_closes_positions(desk):
@@ -139,7 +141,7 @@ def test_a_refused_stop_is_tried_again_ever_later_then_as_a_limit(desk):
 def test_restart_frees_what_was_under_way(desk):
     _, stop = opened(desk)
     assert len(desk.tick(mid=104_100)) == 1
-    desk.core.feed(13, desk.now, orjson.dumps({"nonce": "m"}))            # the process died before the answer
+    desk.core.feed(REC_BOOT, desk.now, orjson.dumps({"nonce": "m"}))            # the process died before the answer
     desk.update(stop, 2)
     assert desk.tick(mid=104_100, seconds=2) == []                        # book and positions have the word first
     assert desk.book(stop) == [] and desk.holdings({0: int(stop["quantity"])}) == []
@@ -330,7 +332,7 @@ def test_a_lost_journal_is_rebuilt_from_the_book(make_desk):
     desk.adopt(0, role=2, side=-1, status=2, quantity=40, filled=0, price=97_500, trigger=98_000, order_id="A2")
     desk.funds(100_000_000)
     desk.holdings({0: 40})
-    for which in (0, 1):
+    for which in Stream:
         desk.link(which, True)
     assert desk.tick(0) == [] and desk.timer() == []                      # nothing to mend
     assert desk.core.held(0) == (40, 0) and live_exit_quantity(desk) == held(desk) == 40
@@ -343,7 +345,7 @@ def test_an_entry_of_an_earlier_life_that_works_is_not_dropped(make_desk):
     desk.adopt(0, role=1, side=1, status=2, quantity=40, filled=10, price=100_000, order_id="A1")
     desk.funds(100_000_000)
     desk.holdings({0: 10})
-    for which in (0, 1):
+    for which in Stream:
         desk.link(which, True)
     desk.tick(0)
     asked = desk.timer(6)                                                 # ten are protected, the rest is too old to wait for

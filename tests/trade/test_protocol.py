@@ -2,7 +2,24 @@
 import numpy as np
 import pytest
 
-from _ext.core.records import ADOPTED, BOOK, HOLDING, LINK, ORDER_UPDATE, QUOTE, REPLY
+from _ext.core.records import (
+    ADOPTED,
+    BOOK,
+    HOLDING,
+    INTENT_MODIFY,
+    INTENT_PLACE,
+    LINK,
+    ORDER_UPDATE,
+    OUTCOME_AMBIGUOUS,
+    OUTCOME_DONE,
+    OUTCOME_HALT,
+    OUTCOME_REFUSED,
+    OUTCOME_RETRY,
+    QUOTE,
+    REPLY,
+    STREAM_ORDERS,
+    TYPE_LIMIT,
+)
 from engine.trade import protocol
 
 NOBODY = 0xFFFFFFFF
@@ -14,34 +31,34 @@ def one(payload: bytes, dtype) -> np.void:
 
 
 @pytest.mark.parametrize(("status", "code", "outcome"), [
-    (429, "", protocol.RETRY), (400, "UDAPI10005", protocol.RETRY), (423, "", protocol.RETRY), (400, "UDAPI100074", protocol.RETRY),
-    (401, "", protocol.HALT), (403, "", protocol.HALT), (400, "UDAPI1154", protocol.HALT), (400, "UDAPI100050", protocol.HALT),
-    (400, "", protocol.REFUSED), (404, "", protocol.REFUSED), (499, "", protocol.REFUSED), (500, "", protocol.AMBIGUOUS),
-    (599, "", protocol.AMBIGUOUS), (399, "", protocol.AMBIGUOUS), (0, "", protocol.AMBIGUOUS), (204, "", protocol.AMBIGUOUS)])
+    (429, "", OUTCOME_RETRY), (400, "UDAPI10005", OUTCOME_RETRY), (423, "", OUTCOME_RETRY), (400, "UDAPI100074", OUTCOME_RETRY),
+    (401, "", OUTCOME_HALT), (403, "", OUTCOME_HALT), (400, "UDAPI1154", OUTCOME_HALT), (400, "UDAPI100050", OUTCOME_HALT),
+    (400, "", OUTCOME_REFUSED), (404, "", OUTCOME_REFUSED), (499, "", OUTCOME_REFUSED), (500, "", OUTCOME_AMBIGUOUS),
+    (599, "", OUTCOME_AMBIGUOUS), (399, "", OUTCOME_AMBIGUOUS), (0, "", OUTCOME_AMBIGUOUS), (204, "", OUTCOME_AMBIGUOUS)])
 def test_status_and_code_each_suffice(status, code, outcome):
     for spelling in ("errorCode", "error_code"):
         body = {"status": "error", "errors": [{spelling: code}]}
-        got, order_id, told = protocol.outcome_of(protocol.PLACE, status, body)
+        got, order_id, told = protocol.outcome_of(INTENT_PLACE, status, body)
         assert (got, order_id) == (outcome, "") and told in (code, "UDAPI10005")
 
 
 @pytest.mark.parametrize("status", [200, 201, 207])
 def test_an_order_id_is_read_where_its_kind_has_it(status):
     place = {"status": "success", "data": {"order_ids": ["7", "8"], "order_id": "9"}}
-    assert protocol.outcome_of(protocol.PLACE, status, place) == (protocol.DONE, "7", "")
-    assert protocol.outcome_of(protocol.MODIFY, status, place) == (protocol.DONE, "9", "")
+    assert protocol.outcome_of(INTENT_PLACE, status, place) == (OUTCOME_DONE, "7", "")
+    assert protocol.outcome_of(INTENT_MODIFY, status, place) == (OUTCOME_DONE, "9", "")
     for data in ({"order_ids": "7"}, {"order_ids": [7]}, {"order_ids": [""]}, {"order_ids": ["\u00e9"]}, {"order_id": "9"}):
-        assert protocol.outcome_of(protocol.PLACE, status, {"status": "success", "data": data})[0] == protocol.AMBIGUOUS
+        assert protocol.outcome_of(INTENT_PLACE, status, {"status": "success", "data": data})[0] == OUTCOME_AMBIGUOUS
 
 
 def test_a_reply_keeps_what_it_answers():
-    row = one(protocol.reply_record(5, protocol.MODIFY, 400, {"errors": [{"errorCode": "UDAPI100041"}]}, 77), REPLY)
+    row = one(protocol.reply_record(5, INTENT_MODIFY, 400, {"errors": [{"errorCode": "UDAPI100041"}]}, 77), REPLY)
     assert (row["intent"], row["kind"], row["outcome"], row["code"], row["latency"], row["error"]) == (
-        5, protocol.MODIFY, protocol.REFUSED, 400, 77, b"UDAPI100041")
-    row = one(protocol.reply_record(5, protocol.PLACE, 200, {"status": "success", "data": {"order_ids": ["A7"]}}, 1), REPLY)
-    assert (row["outcome"], row["order_id"]) == (protocol.DONE, b"A7")
-    row = one(protocol.local_refusal(6, protocol.PLACE, "NOT SENT"), REPLY)
-    assert (row["intent"], row["kind"], row["outcome"], row["code"], row["error"]) == (6, protocol.PLACE, protocol.REFUSED, 0,
+        5, INTENT_MODIFY, OUTCOME_REFUSED, 400, 77, b"UDAPI100041")
+    row = one(protocol.reply_record(5, INTENT_PLACE, 200, {"status": "success", "data": {"order_ids": ["A7"]}}, 1), REPLY)
+    assert (row["outcome"], row["order_id"]) == (OUTCOME_DONE, b"A7")
+    row = one(protocol.local_refusal(6, INTENT_PLACE, "NOT SENT"), REPLY)
+    assert (row["intent"], row["kind"], row["outcome"], row["code"], row["error"]) == (6, INTENT_PLACE, OUTCOME_REFUSED, 0,
                                                                                          b"NOT SENT")
 
 
@@ -58,7 +75,7 @@ def test_an_order_message_field_by_field():
     for word, status in (("complete", 3), ("cancelled", 4), ("rejected", 5), ("trigger pending", 2), ("put order req received", 1),
                          ("what is this", 1)):
         assert one(protocol.update_record(MESSAGE | {"status": word}, 4), ORDER_UPDATE)["status"] == status
-    assert one(protocol.update_record(MESSAGE | {"order_type": "LIMIT"}, 4), ORDER_UPDATE)["order_type"] == 1
+    assert one(protocol.update_record(MESSAGE | {"order_type": "LIMIT"}, 4), ORDER_UPDATE)["order_type"] == TYPE_LIMIT
 
 
 def test_a_message_that_says_nothing_of_fills_has_none():
@@ -93,5 +110,5 @@ def test_quotes_positions_books_and_links():
     data = protocol.book_record([9, 3], 77)
     head, ids = np.frombuffer(data[:BOOK.itemsize], BOOK)[0], np.frombuffer(data[BOOK.itemsize:], "<u8")
     assert (head["began"], head["count"], ids.tolist()) == (77, 2, [3, 9])
-    row = one(protocol.link_record(1, True, 1006), LINK)
+    row = one(protocol.link_record(STREAM_ORDERS, True, 1006), LINK)
     assert (row["which"], row["up"], row["code"]) == (1, 1, 1006)

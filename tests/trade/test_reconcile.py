@@ -1,6 +1,7 @@
 """What is read when, what it makes of a second engine, and the regressions other engines had, each written out."""
 import orjson
 
+from _ext.core.records import INTENT_PLACE, OUTCOME_AMBIGUOUS, REC_BOOT, ROLE_ENTRY, ROLE_EXIT, Stream
 from engine.sim.exchange import Exchange
 from engine.sim.faults import Line, Rates, from_file
 from engine.trade import protocol
@@ -141,21 +142,21 @@ def test_a_full_queue_gives_way_to_exits(desk):
         queue.push(entry, 0)
     queue.push(exit_, 0)
     going, over = queue.take(0)
-    assert going[0]["role"] == 2 and len(over) == 1 and over[0]["role"] == 1 and len(queue) <= ROOM
+    assert going[0]["role"] == ROLE_EXIT and len(over) == 1 and over[0]["role"] == ROLE_ENTRY and len(queue) <= ROOM
 
 
 # ---- what went wrong elsewhere (PEERS b 1, 2, 4) ------------------------------------------------------------------------------
 def test_a_restart_does_not_flatten_a_live_position(desk):
     """nautilus 4736: the position was there, the restarted engine did not know it and closed it."""
     entry, stop = opened(desk)
-    desk.core.feed(13, desk.now, orjson.dumps({"nonce": "m"}))
+    desk.core.feed(REC_BOOT, desk.now, orjson.dumps({"nonce": "m"}))
     work, _, _ = reconciler(desk, is_fresh=False)
     quantity = int(entry["quantity"])
     work.on_book([row(f"spk.n.{entry['id']}.e", "complete", filled_quantity=quantity, average_price=1000.0),
                   row(f"spk.n.{stop['id']}.x", "trigger pending", order_type="SL", trigger_price=980.0, price=975.1,
                       transaction_type="SELL")], desk.now)
     work.on_positions([{"instrument_token": SPECS[0].key, "product": "I", "quantity": quantity}], desk.now)
-    for which in (0, 1):
+    for which in Stream:
         desk.link(which, True)
     assert desk.tick() == [] and desk.timer(20) == []
     assert held(desk) == quantity == live_exit_quantity(desk) and desk.core.states()[0] == 1
@@ -165,7 +166,7 @@ def test_a_restart_does_not_drop_working_orders(desk):
     """nautilus 5000: orders that worked at the broker were gone from the restarted engine's table, and filled unseen."""
     _, (entry,) = desk.enter()
     desk.reply(entry)
-    desk.core.feed(13, desk.now, orjson.dumps({"nonce": "m"}))
+    desk.core.feed(REC_BOOT, desk.now, orjson.dumps({"nonce": "m"}))
     work, _, _ = reconciler(desk, is_fresh=False)
     work.on_book([row(f"spk.n.{entry['id']}.e", "open", order_id=f"B{entry['id']}")], desk.now)
     work.on_positions([], desk.now)
@@ -252,7 +253,7 @@ def test_after_a_restart_nothing_is_sent_before_the_positions_are_read(desk):
     desk.reply(entry)
     (stop,) = desk.update(entry, 3, int(entry["quantity"]), 100_000)
     desk.reply(stop, outcome=2, code=400)
-    desk.core.feed(13, desk.now, orjson.dumps({"nonce": "m"}))
+    desk.core.feed(REC_BOOT, desk.now, orjson.dumps({"nonce": "m"}))
     assert desk.timer(90) == [] and desk.tick(mid=90_000) == []
     desk.holdings({0: int(entry["quantity"])})
     assert [i["quantity"] for i in desk.timer()] == [entry["quantity"]]
@@ -272,7 +273,7 @@ def test_adoption_does_not_depend_on_the_order_of_rows(make_desk):
             work.on_book(rows, desk.now)
         work.on_positions([{"instrument_token": SPECS[0].key, "product": "I", "quantity": 40}], desk.now)
         desk.funds(100_000_000)
-        for which in (0, 1):
+        for which in Stream:
             desk.link(which, True)
         desk.tick(0)
         assert desk.timer() == [] and held(desk) == live_exit_quantity(desk) == 40 and seconds == []
@@ -280,13 +281,13 @@ def test_adoption_does_not_depend_on_the_order_of_rows(make_desk):
 
 def test_the_number_of_another_lifes_order_moves_none_of_ours(desk):
     """The machine lost its last second: a number was given twice, and the broker still shows the first order that had it."""
-    desk.core.feed(13, desk.now, orjson.dumps({"nonce": "m"}))
+    desk.core.feed(REC_BOOT, desk.now, orjson.dumps({"nonce": "m"}))
     keys = {spec.key: i for i, spec in enumerate(SPECS)}
     work = Reconciler(desk.core, "spk", ["n", "m"], keys, lambda kind, record: desk.core.feed(kind, desk.now, record), False)
     lost = row("spk.n.1.e", "complete", order_id="OLD", filled_quantity=40, quantity=40, average_price=1000.0)
     work.on_book([lost], desk.now)
     work.on_positions([{"instrument_token": SPECS[0].key, "product": "I", "quantity": 40}], desk.now)
-    for which in (0, 1):
+    for which in Stream:
         desk.link(which, True)
     assert held(desk) == 40                                                # taken over from the book, and protected
     assert [i["order_type"] for i in desk.timer() + desk.intents()] == [SL]
@@ -295,5 +296,5 @@ def test_the_number_of_another_lifes_order_moves_none_of_ours(desk):
 def test_answers_that_make_no_sense_are_ambiguous_and_stop_nothing():
     for ids in ({"a": 1}, 7, [None], [7], [""], "text", ["\ud800"], []):
         body = {"status": "success", "data": {"order_ids": ids}}
-        assert protocol.outcome_of(protocol.PLACE, 200, body)[0] == protocol.AMBIGUOUS, ids
-        protocol.reply_record(1, protocol.PLACE, 200, body, 1)
+        assert protocol.outcome_of(INTENT_PLACE, 200, body)[0] == OUTCOME_AMBIGUOUS, ids
+        protocol.reply_record(1, INTENT_PLACE, 200, body, 1)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from _ext.core.records import GATE
+from _ext.core.records import GATE, REC_GATE
 from engine.market.sessions import epoch_ms
 from tests.trade.conftest import DAY, SECOND, SPECS
 
@@ -226,18 +226,18 @@ def test_the_size_is_five_percent_of_the_funds(make_desk, side):
 def test_the_gates_record_says_what_was_asked_and_used(make_desk):
     desk = make_desk(symbol_gap_s=0)
     desk.enter(0)
-    row = desk.records(66, GATE)[-1]
+    row = desk.records(REC_GATE, GATE)[-1]
     assert (row["candidate"], row["inst"], row["is_exit"], row["quantity"], row["price"]) == (1, 0, 0, 49, 100_110)
     assert (row["used_second"], row["used_minute"], row["used_half_hour"], row["used_hour"], row["used_day"]) == (0, 0, 0, 0, 0)
     assert row["measured"] == pytest.approx(49 * 100_110 / 100_000_000) and row["limit"] == 0.05
     entry = desk.all_intents()[-1]
     desk.reply(entry)
     desk.update(entry, 3, 49, MID)
-    row = desk.records(66, GATE)[-1]
+    row = desk.records(REC_GATE, GATE)[-1]
     assert (row["is_exit"], row["reason"], row["candidate"], row["quantity"]) == (1, 0, 1, 49)
     assert (row["used_second"], row["used_minute"], row["used_half_hour"]) == (1, 1, 1)
     assert (row["used_hour"], row["used_day"]) == (1, 1)
     desk.tick(1, seconds=61)
     desk.enter(1, number=2)
-    row = desk.records(66, GATE)[-1]
+    row = desk.records(REC_GATE, GATE)[-1]
     assert (row["used_second"], row["used_minute"], row["used_half_hour"], row["used_hour"], row["used_day"]) == (0, 0, 2, 1, 1)

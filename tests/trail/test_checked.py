@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+from _ext.core.records import REC_STATE
 from _ext.trail.journal import Journal, Reader, segment_names
 from _ext.trail.status import StatusBlock
 from engine.trail.checked import JournalError, capacity_of, damage_of, reader_of, run_at, survey
@@ -17,7 +18,7 @@ def run(tmp_path, monkeypatch):
     folder = RunDir(tmp_path / "run")
     journal = Journal(folder.journal, SEGMENT, 1 << 40)
     for k in range(RECORDS):
-        journal.append(70, k, PAYLOAD)
+        journal.append(REC_STATE, k, PAYLOAD)
     journal.close()
     assert len(segment_names(folder.journal)) >= 4
     return folder

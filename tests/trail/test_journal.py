@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from _ext.core.records import REC_FRAME, REC_TIMER
 from _ext.trail.journal import Journal, Reader, segment_names
 from engine.trail.drain import Drainer
 
@@ -19,7 +20,7 @@ def test_reads_back_what_was_written_across_segments(tmp_path_factory, payloads)
     folder = tmp_path_factory.mktemp("journal")
     journal = Journal(folder, capacity=4096)
     for i, payload in enumerate(payloads):
-        assert journal.append(5, i, payload) == i + 1
+        assert journal.append(REC_FRAME, i, payload) == i + 1
     assert [(r[1], r[2], r[3]) for r in Reader(folder)] == [(i + 1, i, p) for i, p in enumerate(payloads)]
     journal.close()
     assert len(list(Reader(folder))) == len(payloads)
@@ -28,7 +29,7 @@ def test_reads_back_what_was_written_across_segments(tmp_path_factory, payloads)
 def test_a_reader_follows_a_live_journal_without_loss(tmp_path):
     journal, reader, seen = Journal(tmp_path, capacity=4096), Reader(tmp_path), []
     for i in range(500):
-        journal.append(5, i, b"x" * (i % 90))
+        journal.append(REC_FRAME, i, b"x" * (i % 90))
         if i % 7 == 0:
             journal.prepare()          # a segment made ahead must not draw the reader away
         if i % 3 == 0:
@@ -41,7 +42,7 @@ def closed_journal(folder):
     """A closed journal of five records of 40 bytes: its only segment and what it holds."""
     journal = Journal(folder, capacity=4096)
     for i in range(5):
-        journal.append(5, i, bytes(range(40)))
+        journal.append(REC_FRAME, i, bytes(range(40)))
     journal.close()
     path = folder / segment_names(folder)[0]
     return path, path.read_bytes()
@@ -67,7 +68,7 @@ def test_truncated_at_every_byte_gives_a_clean_prefix(tmp_path):
 
 def test_no_room_is_reported_not_fatal(tmp_path):
     journal = Journal(tmp_path, capacity=4096, memory_cap=8192)
-    written = sum(journal.append(5, i, b"y" * 100) > 0 for i in range(200))
+    written = sum(journal.append(REC_FRAME, i, b"y" * 100) > 0 for i in range(200))
     assert journal.full and 0 < written < 200
     assert len(list(Reader(tmp_path))) == written
 
@@ -131,7 +132,7 @@ def test_a_segment_that_is_being_made_is_nobodys_business(tmp_path):
         for _ in range(30):                                # segments of 1 MiB, made and left while the drainer looks on
             journal = Journal(memory, 1 << 20, 1 << 30)
             for n in range(40):
-                assert journal.append(6, n, bytes(60_000))
+                assert journal.append(REC_TIMER, n, bytes(60_000))
                 journal.prepare()
             journal.close()
     finally:

@@ -3,7 +3,7 @@ import numpy as np
 import orjson
 import pytest
 
-from _ext.core.records import CANDIDATE, ORDER_UPDATE
+from _ext.core.records import CANDIDATE, FIRST_DECISION, FIRST_TELEMETRY, ORDER_UPDATE
 from _ext.trail.journal import Journal, Reader, segment_names
 from engine.trail import replay as work
 from engine.trail.checked import JournalError
@@ -47,8 +47,8 @@ def copied(source, target, change) -> dict:
     """The replay of a whole copy in which `change(decisions so far, kind, now, payload)` altered or dropped (None) a record."""
     journal, decisions = Journal(target), 0
     for kind, _, now, payload in Reader(source):
-        decisions += 64 <= kind < 128
-        record = change(decisions if 64 <= kind < 128 else 0, kind, now, payload)
+        decisions += FIRST_DECISION <= kind < FIRST_TELEMETRY
+        record = change(decisions if FIRST_DECISION <= kind < FIRST_TELEMETRY else 0, kind, now, payload)
         if record is not None:
             journal.append(*record)
     journal.close()
@@ -70,16 +70,17 @@ def test_a_decision_of_another_time_kind_or_content_is_a_mismatch(journal, tmp_p
 def test_decisions_the_journal_lost_at_its_end_are_missing(journal, tmp_path):
     """Everything after the first decision of the last input that made some is cut off."""
     records = list(Reader(journal))
-    last = max(i for i, r in enumerate(records) if r[0] < 64 and i + 1 < len(records) and records[i + 1][0] >= 64)
+    kinds = [r[0] for r in records]
+    last = max(i for i in range(len(kinds) - 1) if kinds[i] < FIRST_DECISION <= kinds[i + 1])
     target = Journal(tmp_path / "cut")
     for kind, _, now, payload in records[:last + 2]:
         target.append(kind, now, payload)
     target.close()
     lost = 0
     for kind, *_ in records[last + 2:]:
-        if kind < 64:
+        if kind < FIRST_DECISION:
             break
-        lost += kind < 128
+        lost += kind < FIRST_TELEMETRY
     done = work.replay(tmp_path / "cut", tmp_path)
     assert lost > 0 and done["missing"] == lost and done["mismatched"] == 0 and not done["identical"]
 

@@ -7,6 +7,7 @@ import time
 import orjson
 import pytest
 
+from _ext.core.records import REC_STATE
 from _ext.trail.journal import Journal, segment_names
 from engine.trail.drain import Drainer
 from engine.trail.rundir import Attendance, FolderError, Lock, RunDir, mark_latest, start_time
@@ -62,7 +63,7 @@ def test_a_killed_writers_segments_are_cleared_away_once_they_are_on_disk(tmp_pa
     run = RunDir.new(tmp_path / "run")
     journal = Journal(run.memory, 1 << 14, 1 << 20)
     for k in range(150):
-        journal.append(70, k, memoryview(bytes(64)))
+        journal.append(REC_STATE, k, memoryview(bytes(64)))
     journal.prepare()
     (run.memory / "000001-000009.seg.new").touch()
     count = sum(1 for _ in run.reader())
