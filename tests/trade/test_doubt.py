@@ -308,6 +308,21 @@ def test_a_book_of_nonsense_does_not_fill_the_journal(desk):
     assert fed.count(9) == 64 and desk.core.counts()["unreadable"] == 64 and work.strange == 100
 
 
+@pytest.mark.parametrize(("none", "is_shown", "may_be_ours"), [
+    (0, True, False), (1, False, False), (1, True, True), (2, False, True)])
+def test_a_row_that_is_none_stands_first_for_an_order_known_to_be_there(desk, none, is_shown, may_be_ours):
+    """Only what is left over may be an order of ours whose answer was lost, which then is not missing."""
+    work, _, _ = reconciler(desk, is_fresh=False)
+    another = row(None, "complete", order_id="Z1", instrument_token="NSE_EQ|OTHER")
+    work.on_book([another], desk.now)
+    _, (entry,) = desk.enter()
+    desk.reply(entry, outcome=4, code=0)
+    desk.now += SECOND
+    work.on_book([None] * none + [another] * is_shown, desk.now)
+    (order,) = desk.core.orders()
+    assert (order["doubted"] != 0, order["missed"]) == (may_be_ours, 0 if may_be_ours else 1)
+
+
 @pytest.mark.parametrize("message", [None, 7, [], "text", {"status": []}])
 def test_a_message_that_is_none_makes_the_book_be_read(desk, message):
     work, _, _ = reconciler(desk, is_fresh=False)
