@@ -187,6 +187,7 @@ def test_bands_are_read_again_while_the_day_runs(desk):
     assert work.due(desk.now + 12 * SECOND) == [[SPECS[3].key]]         # refused: at once
     work.soon(3)
     assert work.due(desk.now + 12 * SECOND) == [] and work.due(desk.now + 13 * SECOND) == [[SPECS[3].key]]
+    assert work.due(desk.now + 14 * SECOND) == []                       # once a refusal
     assert [SPECS[1].key in part for part in work.due(desk.now + 125 * SECOND)] == [True]
     work.on_quotes({"a": quote(SPECS[0].key, 980.5, 1100), "b": quote(SPECS[1].key, "900", "1,100.0")})
     assert len(fed) == 1 and desk.core.instrument(0)["lower_band"] == 98_050
