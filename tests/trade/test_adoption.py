@@ -9,9 +9,9 @@ from engine import config
 EQUITY = 100_000_000
 
 
-def started(make_desk, *orders, shown=None):
+def started(make_desk, *orders, shown=None, **risk):
     """A desk that adopted `orders` before its positions were read."""
-    desk = make_desk(ready=False)
+    desk = make_desk(ready=False, **risk)
     for number, fields in enumerate(orders):
         desk.adopt(0, order_id=f"A{number}", **fields)
     desk.funds(EQUITY)
@@ -35,6 +35,15 @@ def test_a_filled_entry_is_a_position_and_nothing_late(make_desk):
     (slot,) = desk.core.positions()
     assert (slot["bought"], slot["sold"], slot["cost"]) == (40, 0, 4_000_000)
     assert slot["plan"]["stop"] == 98_000 and slot["plan"]["target"] == 104_000
+
+
+@pytest.mark.parametrize(("side", "stop", "target"), [(1, 98_000, 104_000), (-1, 102_000, 96_000)])
+def test_where_nobody_knows_the_range_of_a_name_the_outer_limits_stand(make_desk, side, stop, target):
+    """Policy atr enters nothing then, but a position of an earlier life is there."""
+    desk = started(make_desk, ENTRY | {"side": side}, shown={0: 40 * side}, policy="atr")
+    (slot,) = desk.core.positions()
+    assert slot["atr"] == 0 and {n: slot["plan"][n] for n in ("stop", "target", "soft")} == {
+        "stop": stop, "target": target, "soft": 0}
 
 
 def test_a_round_trip_before_the_position_is_over(make_desk):

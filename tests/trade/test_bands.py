@@ -46,6 +46,15 @@ def test_an_entry_whose_stop_cannot_rest_is_denied(make_desk, side, lower, upper
     assert make_desk(specs=banded(lower, upper)).enter(0, side) == ("its stop would lie outside the price band", [])
 
 
+@pytest.mark.parametrize(("side", "lower", "upper", "price"), [
+    (1, 0, 100_049, 100_040), (1, 0, 100_050, 100_050), (1, 0, 100_110, 100_110), (1, 0, 100_200, 100_110),
+    (-1, 99_951, 0, 99_960), (-1, 99_950, 0, 99_950), (-1, 99_890, 0, 99_890), (-1, 99_800, 0, 99_890)])
+def test_an_entry_goes_as_far_as_the_last_step_inside_the_band(make_desk, side, lower, upper, price):
+    """The edges need not lie on the grid, what is sent must."""
+    _, (entry,) = make_desk(specs=banded(lower, upper)).enter(0, side)
+    assert entry["price"] == price
+
+
 @pytest.mark.parametrize(("side", "lower", "upper", "mids"), [
     (-1, 82_000, 102_500, (102_600, 103_500, 104_000, 104_000)), (1, 97_500, 118_000, (97_400, 96_500, 96_000, 96_000))])
 def test_an_exit_is_never_cut_to_where_it_cannot_trade(make_desk, side, lower, upper, mids):
