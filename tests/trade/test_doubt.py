@@ -252,6 +252,59 @@ def test_what_others_orders_in_the_book_explain_is_left_alone(desk, side):
     assert first == 0 and desk.core.held(0) == (0, side * 30) and desk.core.positions() == []
 
 
+def by_hand(number: int, side: str, quantity: int) -> dict:
+    return row("by hand", "complete", order_id=f"M{number}", filled_quantity=quantity, quantity=quantity, average_price=1000.0,
+               transaction_type=side)
+
+
+def test_an_order_that_was_heard_of_before_fills_for_itself(make_desk):
+    """Only the first word of an order may be about what the positions had shown before: what was put down to others is theirs."""
+    desk = make_desk(entry_life_s=120)
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    desk.update(entry, 2)
+    work, _, _ = reconciler(desk, is_fresh=False)
+    mine = told(entry, status="open", filled_quantity=0, pending_quantity=49)
+    work.on_book([mine], desk.now)
+    work.on_positions([], desk.now)
+    wait(desk, work, [mine, by_hand(1, "BUY", 30)], 30, 20)
+    assert desk.core.held(0) == (0, 30)
+    (stop,) = desk.update(entry, 3, 49, 100_000)
+    assert stop["quantity"] == 49 and desk.core.held(0) == (49, 30)
+
+
+def test_what_others_closed_of_theirs_explains_no_sale_of_ours(desk):
+    """They held 30 and sold them; in the same reads our stop of 49 had filled, in words nobody could read."""
+    entry, stop = opened(desk)
+    work, _, _ = reconciler(desk, is_fresh=False)
+    resting = row(f"spk.n.{stop['id']}.x", "trigger pending", order_id=f"B{stop['id']}", order_type="SL", trigger_price=980.0,
+                  price=975.1, transaction_type="SELL")
+    wait(desk, work, [told(entry), resting, by_hand(1, "BUY", 30)], 79, 20)
+    assert desk.core.held(0) == (49, 30)
+    both = [by_hand(1, "BUY", 30), by_hand(2, "SELL", 30)]
+    wait(desk, work, [told(entry), resting | {"status": "complete", "filled_quantity": "all"}, *both], 0, 20)
+    assert desk.core.held(0) == (0, 0) and desk.core.positions() == []
+    filled = resting | {"status": "complete", "filled_quantity": 49, "average_price": 980.0}
+    work.on_book([told(entry), filled, *both], desk.now)                # and when it can be read: the same sale
+    assert desk.core.held(0) == (0, 0) and desk.core.positions() == []
+    assert desk.core.money()["realised"] == 49 * (98_000 - 100_000)
+
+
+def test_what_others_did_before_the_start_explains_nothing_later(make_desk):
+    desk = make_desk(ready=False)
+    desk.funds(100_000_000)
+    for which in (0, 1):
+        desk.link(which, True)
+    desk.tick(0)
+    work, _, _ = reconciler(desk, is_fresh=False)
+    work.on_book([by_hand(1, "BUY", 30)], desk.now)
+    positions(work, desk, 30)
+    assert desk.core.held(0) == (0, 30) and desk.core.states()[0] == 1
+    first, asked = wait(desk, work, [by_hand(1, "BUY", 30)], 60, 20)    # thirty more, by no order in the book
+    assert 7 < first <= 12.5 and [(i["side"], i["quantity"]) for i in asked[:1]] == [(-1, 30)]
+    assert desk.core.held(0) == (30, 30)
+
+
 def test_the_position_of_a_second_engine_is_its_own(desk):
     """Its orders have our mark and nobody here sent them: entries stop, and what it holds is not ended behind its back."""
     work, _, seconds = reconciler(desk, is_fresh=False)
