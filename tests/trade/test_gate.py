@@ -1,11 +1,9 @@
 """The gate: every limit below, at and above its edge, and with its input missing, which denies."""
 import dataclasses
 
-import orjson
 import pydantic
 import pytest
 
-from _ext.core.records import GATE, REASONS
 from _ext.trade.fills import charges_of
 from engine import config
 from engine.market.instruments import Spec
@@ -14,7 +12,6 @@ from tests.trade.conftest import SECOND, SPECS, Desk
 
 MID, PRICE = 100_000, 100_110          # the desk's middle, and a marketable buy: best ask 100,010 and 0.1 % on the grid
 EQUITY = 100_000_000                   # paise
-KILL, MODIFY = 3, 2
 
 
 def spec(**changes) -> list[Spec]:
@@ -372,45 +369,6 @@ def test_the_brokers_budget_keeps_a_reserve_for_exits(make_desk):
     assert verdict(desk) == "broker budget"
     desk.tick(0, seconds=1.1)
     assert verdict(desk) == "pass"
-
-
-def limited(desk, **limits) -> None:
-    """The broker's own limits are no settings: they come with the START record."""
-    record = config.Config(risk=config.Risk(symbol_gap_s=0)).record()
-    record["risk"] |= limits
-    desk.core.feed(1, desk.now, orjson.dumps(record | {"nonce": "n", "engine": "spk"}))
-
-
-WINDOWS = [("broker_second", 1, 1), ("broker_minute", 60, 10), ("broker_half_hour", 1800, 100)]
-"""Limit, its seconds, and how many requests of it one unit of the reserve for exits keeps."""
-
-
-@pytest.mark.parametrize(("name", "window", "kept"), WINDOWS)
-def test_entries_leave_their_share_of_each_of_the_brokers_windows(make_desk, name, window, kept):
-    for more, reason in ((0, "broker budget"), (1, "pass")):
-        desk = make_desk(symbol_gap_s=0)
-        open_position(desk, 0)                              # two requests
-        limited(desk, **{name: 2 + kept + more}, exit_reserve=1)
-        assert verdict(desk, inst=1) == reason
-
-
-@pytest.mark.parametrize(("name", "window", "kept"), WINDOWS)
-def test_exits_stop_at_the_brokers_own_limit(make_desk, name, window, kept):
-    desk = make_desk()
-    open_position(desk, 0)
-    limited(desk, **{name: 3})
-    desk.operator(KILL)
-    assert [i["kind"] for i in desk.intents()] == [MODIFY]  # the third
-    desk = make_desk()
-    began = desk.now
-    open_position(desk, 0)
-    limited(desk, **{name: 2}, hold=0)
-    desk.operator(KILL)
-    assert desk.intents() == []
-    assert desk.tick(0, seconds=(began - desk.now) / SECOND + window - 0.05) == []
-    assert [i["kind"] for i in desk.tick(0, seconds=0.05)] == [MODIFY]
-    said = [(bool(g["is_exit"]), REASONS[g["reason"]]) for g in desk.records(66, GATE)]
-    assert (True, "broker budget") in said and said[-1] == (True, "pass")
 
 
 def test_a_limit_that_is_no_number_is_refused():
