@@ -227,6 +227,24 @@ def test_presumed_of_the_wrong_order_is_taken_back(desk):
     assert (cancel["kind"], cancel["id"]) == (CANCEL, stop["id"])
 
 
+def test_a_presumption_is_taken_back_once_and_what_was_told_stays(make_desk):
+    """Twenty were told, twenty-nine presumed; reads of an older book say ten, twice."""
+    desk = make_desk(entry_life_s=120)
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 2, 20)
+    desk.reply(stop)
+    desk.update(stop, 2)
+    work, _, _ = reconciler(desk, is_fresh=False)
+    wait(desk, work, [], 49, 12.5)
+    assert desk.core.orders()[0]["filled"] == 49 and desk.core.held(0) == (49, 0)
+    for _ in range(2):
+        desk.tick(seconds=2.5)
+        work.on_book([told(entry, status="open", filled_quantity=10, pending_quantity=39)], desk.now)
+        assert desk.core.orders()[0]["filled"] == 20
+    assert desk.core.held(0) == (49, 0)                                 # what is held stays held
+
+
 @pytest.mark.parametrize("inst", [0, 3])
 def test_a_position_nobody_can_explain_is_ended(desk, inst):
     work, _, _ = reconciler(desk, is_fresh=False)
