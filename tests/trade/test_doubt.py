@@ -5,7 +5,7 @@ import pytest
 from engine.trade import protocol
 from tests.trade.conftest import SECOND, SPECS
 from tests.trade.test_orders import CANCEL, LIMIT, MODIFY, SL, held, live_exit_quantity, opened
-from tests.trade.test_reconcile import reconciler, row
+from tests.trade.test_reconcile import ABSENT, reconciler, row
 
 KEY = SPECS[0].key
 
@@ -148,6 +148,24 @@ def test_an_order_without_tag_whose_answer_was_lost_is_the_one_like_it(desk):
     assert held(desk) == 0 and work.others == {0: 49}
     work.on_book([told(entry, tag=None)], desk.now)
     assert held(desk) == 49 and work.others == {}
+
+
+def test_of_two_orders_alike_none_is_the_one_behind_a_row_without_tag(make_desk):
+    """The first was looked for in vain, the second's answer is lost as well."""
+    desk = make_desk(settle_entry_s=15)
+    for number in (1, 2):
+        desk.tick(seconds=31)
+        _, (entry,) = desk.enter()
+        desk.reply(entry, outcome=4, code=0)
+        alike = (0, 1, int(entry["quantity"]), int(entry["price"]))
+        assert desk.core.nameless(*alike) == (1 if number == 1 else 0)
+        for other in ((1, *alike[1:]), (0, -1, *alike[2:]), (*alike[:2], 48, alike[3]), (*alike[:3], alike[3] + 10)):
+            assert desk.core.nameless(*other) == 0
+        desk.missed(20)
+        assert desk.core.orders()[-1]["state"] == ABSENT
+    work, _, _ = reconciler(desk, is_fresh=False)
+    work.on_book([told(entry, tag=None, order_id="Z9", price=entry["price"] / 100)], desk.now)
+    assert held(desk) == 0 and work.others == {0: 49}
 
 
 def test_an_order_without_its_id_is_known_by_its_tag(desk):
