@@ -326,6 +326,23 @@ def test_what_others_closed_of_theirs_explains_no_sale_of_ours(desk):
     assert desk.core.money()["realised"] == 49 * (98_000 - 100_000)
 
 
+@pytest.mark.parametrize(("shown", "sent"), [(79, [49]), (50, [20]), (31, [1]), (30, []), (0, [])])
+def test_a_new_exit_is_cut_to_what_the_broker_shows_beyond_what_others_hold(desk, shown, sent):
+    """They hold 30; the answer to our second stop was lost, and it may have filled."""
+    _, stop = opened(desk)
+    for _ in range(2):
+        desk.tick(seconds=3)
+        desk.book()
+        desk.holdings({0: 79}, others={0: 30})
+    assert desk.core.held(0) == (49, 30)
+    desk.update(stop, 4)                                                # cancelled, and not by us
+    (second,) = desk.tick(seconds=1.1)
+    desk.reply(second, outcome=4, code=0)
+    desk.tick(seconds=3)
+    desk.holdings({0: shown}, others={0: 30})
+    assert [(i["side"], i["quantity"]) for i in desk.missed(18)] == [(-1, quantity) for quantity in sent]
+
+
 def test_what_others_did_before_the_start_explains_nothing_later(make_desk):
     desk = make_desk(ready=False)
     desk.funds(100_000_000)
