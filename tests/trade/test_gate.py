@@ -243,6 +243,20 @@ def test_leverage_bounds_all_positions_together(make_desk, extra, reason):
     assert verdict(desk, inst=1) == reason
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_what_is_held_counts_at_the_price_one_leaves_at_and_the_rest_at_its_limit(make_desk, side):
+    desk = make_desk(entry_life_s=60)
+    _, (entry,) = desk.enter(0, side)
+    desk.reply(entry)
+    price, quantity = int(entry["price"]), int(entry["quantity"])
+    assert desk.core.money()["exposure"] == quantity * price
+    (stop,) = desk.update(entry, 2, 20, MID)
+    desk.reply(stop)
+    assert desk.core.money()["exposure"] == 20 * (MID - 10 * side) + (quantity - 20) * price
+    desk.update(entry, 4, 20, MID)                          # the rest was cancelled
+    assert desk.core.money()["exposure"] == 20 * (MID - 10 * side)
+
+
 @pytest.mark.parametrize(("limit", "reason"), [(49 * PRICE, "pass"), (49 * PRICE + 1, "pass"),
                                                (49 * PRICE - 1, "exposure in this name")])
 def test_exposure_of_a_name(make_desk, limit, reason):
