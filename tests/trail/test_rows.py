@@ -3,16 +3,26 @@ import re
 import struct
 
 import numpy as np
+import orjson
 import pytest
 
 from _ext.core.records import PAYLOADS, REASONS, WHYS
+from _ext.tape import Tape
+from _ext.trail.journal import Journal, Reader, Trail
+from engine.config import Config
+from engine.feed import TICK_DTYPE, encode
+from engine.market.instruments import Spec, table
+from engine.market.sessions import number_of
 from engine.trail.store import Converter, RowWriter, schema
+from tests.market.conftest import DAY, OPEN_MS
+from tests.reference import upb
 
 RUN, SEQ, NOW = 5, 6, 7
 COMMON = {"run": RUN, "seq": SEQ, "ts": NOW}
 OTHERWISE = {"threshold": "limit", "exch_ts": "ltt", "trigger_price": "trigger", "latency_ns": "latency", "decoded_ns": "decoded",
              "scored_ns": "scored", "decided_ns": "decided", "done_ns": "done"}
 """Columns that are called otherwise than the record's field."""
+NAMES = [Spec("NSE_EQ|A", "A"), Spec("NSE_EQ|B", "B")]
 NO_REQUEST = {"serial": 0, "candidate": 0, "inst": 0, "role": "", "side": 0, "order_type": "", "why": "", "trigger_price": 0}
 
 
@@ -97,3 +107,54 @@ def test_types_are_as_wide_as_clickhouse_has_them():
     kinds = {"Date": "H", "UInt8": "B", "Int8": "b", "Enum8('a' = 0)": "b", "UInt32": "I", "Int32": "i", "UInt64": "Q",
              "Int64": "q", "Float32": "f", "Float64": "d", "DateTime64(9, 'Asia/Kolkata')": "q", "DateTime('Asia/Kolkata')": "I"}
     assert RowWriter(list(kinds)).rows([[3] * len(kinds)]) == struct.pack("<" + "".join(kinds.values()), *[3] * len(kinds))
+
+
+def frame_of(*updates: dict) -> bytes:
+    rows = np.zeros(len(updates), TICK_DTYPE)
+    for row, update in zip(rows, updates, strict=True):
+        row["has"], row["mode"], row["ltt"] = 1 | 2 | 64, 1, OPEN_MS
+        for name, value in update.items():
+            row[name] = value
+        row["key_len"], row["n_levels"] = len(bytes(row["key"])), 1
+    return encode(rows, OPEN_MS)
+
+
+def stored(folder, *frames: bytes) -> np.ndarray:
+    """The rows of frames that came a second apart, in a journal of two names."""
+    journal, begin = Journal(folder, 1 << 20), (OPEN_MS - 60_000) * 1_000_000
+    for kind, payload in ((1, orjson.dumps(Config(models="").record())), (2, table(NAMES, DAY).tobytes())):
+        journal.append(kind, begin, payload)
+    for k, frame in enumerate(frames):
+        journal.append(5, (OPEN_MS + 1000 * k) * 1_000_000 + 1_234_567, frame)
+    tape, reader = Tape(Trail(), 2), Reader(folder)
+    tape.run = RUN
+    while tape.step(reader) is not None:
+        pass
+    return tape.take()
+
+
+def test_an_update_is_a_row_as_it_came_with_the_best_quotes_known(tmp_path):
+    first = {"key": b"NSE_EQ|B", "ltp": 100_050, "ltq": 7, "vtt": 900, "oi": 55.0, "iv": 0.25,
+             "levels": [(5, 100_000, 6, 100_100)] + 4 * [(0, 0, 0, 0)]}
+    second = first | {"has": 1 | 64, "ltp": 100_060, "vtt": 930, "ltt": OPEN_MS + 900, "oi": -1.0}
+    third = {"key": b"NSE_EQ|B", "has": 1, "ltp": 100_070, "ltt": OPEN_MS + 1_900, "ltq": 2**40, "iv": 0.5}
+    rows = stored(tmp_path, *(frame_of(update) for update in (first, second, third)))
+    assert rows["run"].tolist() == [RUN] * 3 and rows["inst"].tolist() == [1] * 3 and rows["seq"].tolist() == [3, 4, 5]
+    assert rows["trade_date"].tolist() == [number_of(DAY)] * 3
+    assert rows["exch_ts"].tolist() == [OPEN_MS, OPEN_MS + 900, OPEN_MS + 1_900]
+    assert rows["recv_ts"].tolist() == [(OPEN_MS + 1000 * k) * 1000 + 1_234 for k in range(3)]
+    assert rows["ltp"].tolist() == [100_050, 100_060, 100_070] and rows["ltq"].tolist() == [7, 7, 2**32 - 1]
+    assert rows["vtt"].tolist() == [900, 930, 0] and rows["volume"].tolist() == [0, 30, 0]
+    for name, value in (("bid", 100_000), ("ask", 100_100), ("bid_qty", 5), ("ask_qty", 6)):
+        assert rows[name].tolist() == [value] * 3, name     # a book that was not sent is the one before
+    assert rows["oi"].tolist() == [55, 0, 0] and rows["iv"].tolist() == [0.25, 0.25, 0.0]
+
+
+def test_what_the_core_does_not_take_is_no_row(tmp_path):
+    """A key nobody knows, a price that is none, and of a key that comes twice the first."""
+    good = {"key": b"NSE_EQ|A", "ltp": 100_000, "vtt": 5}
+    bad = upb.message("FeedResponse")(type=1, currentTs=OPEN_MS)
+    bad.feeds["NSE_EQ|B"].ltpc.ltp = float("inf")
+    rows = stored(tmp_path, frame_of({"key": b"NSE_EQ|Z", "ltp": 1}, good), bad.SerializeToString(),
+                  frame_of(good | {"ltp": 100_010}, good | {"ltp": 100_020, "vtt": 6}), frame_of({"key": b"NSE_EQ|Z", "ltp": 1}))
+    assert [(int(r["inst"]), int(r["seq"]), int(r["ltp"])) for r in rows] == [(0, 3, 100_000), (0, 5, 100_020)]
