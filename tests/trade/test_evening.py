@@ -94,3 +94,4 @@ def test_what_the_broker_did_and_what_went_wrong_stands_in_the_figures(bought):
     found = summary(day_of(desk))
     assert found["broker_fills"] == 1 and found["reducing"] == ["not reconciled"]
     assert found["alarms"] == {"not reconciled": 1} and found["realised"] == 0.0
+    assert found["exits"] == {} and found["entries"] == 1   # the stop rests: an exit is one that filled
