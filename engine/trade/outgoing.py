@@ -9,7 +9,7 @@ from collections import deque
 import numpy as np
 
 from _ext.core.clock import SECOND
-from _ext.core.records import INTENT_CANCEL, INTENT_PLACE
+from _ext.core.records import INTENT_CANCEL, INTENT_PLACE, ROLE_ENTRY
 
 WINDOWS = ((SECOND, 10), (60 * SECOND, 500), (1800 * SECOND, 2000))
 """Length and requests of the broker's three windows (UPSTOX 4.1); places, modifies and cancels count."""
@@ -31,7 +31,7 @@ class Outgoing:
     def push(self, intent: np.void, now: int) -> None:
         """Queues a request. Without room the youngest entry makes some; without one to give way it is dropped itself."""
         kind, role = int(intent["kind"]), int(intent["role"])
-        rank = ENTRY if kind == INTENT_PLACE and role == 1 else CANCEL if kind == INTENT_CANCEL else EXIT
+        rank = ENTRY if kind == INTENT_PLACE and role == ROLE_ENTRY else CANCEL if kind == INTENT_CANCEL else EXIT
         if len(self.heap) >= ROOM:
             last = max(self.heap)
             if last[0] <= rank:

@@ -121,6 +121,21 @@ def test_a_refusal_in_silence_is_found_within_two_seconds_and_moved():
     assert {c.number for c in desk.keeper.connections if desk.specs[3].key in c.wanted} and first
 
 
+def test_answers_to_subscriptions_judged_at_once_count_each_from_its_own():
+    """A snapshot that came before another name was asked for is an answer all the same."""
+    desk = Desk(3).run(3)
+    (connection, _) = desk.keeper.connections
+    for key in list(connection.sent)[:2]:
+        del connection.sent[key]
+        desk.keeper.has_changed = True
+        for action in desk.keeper.due(desk.now):
+            for frame in desk.feed.request(action.number, action.message, desk.now)[0]:
+                desk.core.feed(REC_FRAME, desk.now, frame)
+        desk.now += SECOND // 5
+    desk.now += 2 * SECOND
+    assert desk.keeper.due(desk.now) == [] and not connection.open and not desk.keeper.refused
+
+
 def test_a_key_nobody_serves_is_reported_and_tried_again():
     desk = Desk(10, script=[FeedFault("refuse_keys", OPEN, OPEN + 100 * SECOND, (7,))])
     desk.run(8, talk=[i for i in range(10) if i != 7])
@@ -177,6 +192,14 @@ def test_held_names_leave_a_connection_that_is_down():
     desk.keeper.on_down(1, desk.now, 403)
     desk.run(0.5, held=[key])
     assert key in desk.keeper.connections[0].wanted and desk.feed.links[0].modes[desk.feed.index[key]] >= 0
+
+
+def test_held_names_stay_where_they_are_served():
+    desk = Desk(40, small(30)).run(3)
+    wanted = [list(connection.wanted) for connection in desk.keeper.connections]
+    for key in (wanted[0][0], wanted[1][5]):
+        assert desk.keeper.due(desk.now + SECOND, [key]) == []
+    assert [list(connection.wanted) for connection in desk.keeper.connections] == wanted      # in order of importance still
 
 
 def test_another_mode_comes_without_a_hole():

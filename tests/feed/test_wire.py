@@ -16,6 +16,8 @@ from tests.conftest import recording
 from tests.reference import upb
 
 HAS_DROPPED = 512
+SAID = set(wire.TICK_DTYPE.names) - {"inst", "has", "key_len", "key", "bidQ", "bidP", "askQ", "askP", "levels"}
+"""What a message may say of a name, and what is 0 where it does not."""
 
 
 def decode(frame: bytes):
@@ -50,8 +52,9 @@ def assert_row(row, fields: dict) -> None:
         else:
             same = row[name] == value or (isinstance(value, float) and math.isnan(value) and np.isnan(row[name]))
             assert same, f"{name}: {row[name]} is not {value}"
-    for name in ("ltp", "ltt", "vtt", "atp", "oi", "iv", "delta"):
-        assert name in fields or row[name] == 0
+    assert not row["levels"][len(fields.get("levels", ())):].view(np.int64).any()
+    for name in SAID:
+        assert name in fields or not np.any(np.array(row[name].tolist())), f"{name}: {row[name]}, and nobody said it"
 
 
 # ---- random messages -------------------------------------------------------------------------------------------------
@@ -102,6 +105,71 @@ def test_equals_upb_on_every_message(response):
 @given(messages("FeedResponse"), messages("FeedResponse"))
 def test_concatenation_merges_as_protobuf_says(first, second):
     assert_same(first.SerializeToString() + second.SerializeToString())
+
+
+PLACES = {"Feed": (), "LTPC": (1,), "FullFeed": (2,), "MarketFullFeed": (2, 1), "MarketLevel": (2, 1, 2), "Quote": (2, 1, 2, 1),
+          "OptionGreeks": (2, 1, 3), "MarketOHLC": (2, 1, 4), "OHLC": (2, 1, 4, 1), "IndexFullFeed": (2, 2),
+          "FirstLevelWithGreeks": (3,)}
+"""Message -> the field numbers that lead to it from an entry of `feeds`."""
+
+
+def placed(name: str, *pieces) -> bytes:
+    """A frame in which the message `name` is written in pieces, one behind the other."""
+    body = b"".join(piece.SerializeToString() for piece in pieces)
+    for number in (*reversed(PLACES[name]), 2):
+        head = [number << 3 | 2]
+        n = len(body)
+        while n >= 0x80:
+            head.append(n & 0x7F | 0x80)
+            n >>= 7
+        body = bytes([*head, n]) + body
+    entry = b"\x0a\x01A" + body
+    return b"\x12" + bytes([len(entry) & 0x7F | 0x80, len(entry) >> 7]) + entry
+
+
+def whole(name: str, shift: int = 0, only: int = 0):
+    """A message of the schema with every field, or that numbered `only`, and no two values alike."""
+    out = upb.message(name)()
+    for field in out.DESCRIPTOR.fields:
+        if only and field.number != only:
+            continue
+        if field.message_type is not None:
+            inner = getattr(out, field.name)
+            inner = inner.add() if field.is_repeated else inner
+            inner.SetInParent()
+            if field.message_type.name in PLACES:
+                inner.MergeFromString(whole(field.message_type.name, shift).SerializeToString())
+            else:
+                inner.value = 7.0 + shift
+        else:
+            setattr(out, field.name, {1: field.number * 1.25 + shift, 9: "1d", 8: not shift, 14: 1 + shift}.get(
+                field.type, 1000 * field.number + shift))
+    return out
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_message_in_pieces_merges_field_by_field(name):
+    """The quick ways take whole messages in the usual order: what is said once more, before or behind, counts as well."""
+    numbers = [field.number for field in upb.message(name).DESCRIPTOR.fields]
+    for first in numbers:
+        again = whole(name, 1, first)
+        assert_same(placed(name, whole(name), again))
+        assert_same(placed(name, again, whole(name)))
+        for second in numbers:
+            for third in numbers if len(numbers) <= 4 else (first,):
+                assert_same(placed(name, again, whole(name, 2, second), whole(name, 1, third)))
+
+
+@pytest.mark.parametrize("interval", ["1d", "I1", "I5", "1", "1dd"])
+def test_a_candle_in_pieces_counts_by_its_last_interval(interval):
+    last = upb.message("OHLC")(interval=interval)
+    assert_same(placed("OHLC", whole("OHLC"), last))
+    assert_same(placed("OHLC", last, whole("OHLC")))
+
+
+@pytest.mark.parametrize("more", range(4))
+def test_levels_beyond_the_fifth_leave_everything_else_alone(more):
+    assert_same(placed("MarketLevel", *(whole("MarketLevel", k) for k in range(5 + more))))
 
 
 @settings(max_examples=300, deadline=None)

@@ -49,3 +49,17 @@ def test_the_table_says_what_the_specs_say():
     assert rows["cas"].tolist() == [1, 0] and rows["close_minute"].tolist() == [360, 385]
     assert rows["lot"].tolist() == [1, 500] and rows["tradable"].tolist() == [1, 0]
     assert np.all(rows["lower_band"] == 0)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_stock_s_future_is_the_next_to_expire_its_last_day_included(order):
+    months = ["2026-09-29", "2026-10-27"][::order]
+    specs = [Spec("NSE_EQ|A", "A"), *(Spec(f"NSE_FO|{m}", "A FUT", "future", underlying="NSE_EQ|A", expiry=m) for m in months),
+             Spec("NSE_FO|O", "A 100 CE", "option", underlying="NSE_EQ|A", expiry="2026-09-01", strike=10_000, right="CE")]
+    near, far = 1 + months.index("2026-09-29"), 1 + months.index("2026-10-27")
+    for day, row in ((28, near), (29, near), (30, far)):
+        rows = instruments.table(specs, dt.date(2026, 9, day))
+        assert rows["future"].tolist() == [row] + [instruments.NO_INST] * 3, day
+    assert instruments.table(specs, dt.date(2026, 10, 28))["future"][0] == instruments.NO_INST
+    assert rows["under"].tolist() == [instruments.NO_INST, 0, 0, 0] and rows["right"].tolist() == [0, 0, 0, 1]
+    assert (rows["expiry"][near] - rows["expiry"][3], rows["expiry"][far] - rows["expiry"][near]) == (28, 28)

@@ -15,6 +15,7 @@ from tests.market.conftest import DAY
 
 OPEN_MS = epoch_ms(DAY)
 MINUTE = OPEN_MS // 60_000
+STILL = 4
 SPEC, OTHER = Spec("NSE_EQ|AAA", "AAA", price=100_000), Spec("NSE_EQ|BBB", "BBB", price=100_000)
 
 
@@ -60,14 +61,27 @@ class Desk:
         return rows
 
 
+def history(minutes):
+    """Closed minutes of today, each ten paise above the one before."""
+    rows = np.zeros(len(minutes), WARM_BAR)
+    rows["minute"] = MINUTE + np.array(minutes)
+    for name in ("open", "high", "low", "close"):
+        rows[name] = 100_000 + 10 * np.array(minutes)
+    rows["open"] -= 5
+    rows["low"] -= 5
+    rows["volume"] = 900
+    return rows.tobytes()
+
+
 def state(desk):
     market = desk.core.market
     row = market.row(0)
-    names = ("path", "raw", "last_close", "mean20", "inv20", "mean50", "inv50", "s1m", "atr", "expected", "raw20")
+    names = ("path", "raw", "last_close", "mean20", "inv20", "mean50", "inv50", "s1m", "atr", "expected", "raw20", "open5",
+             "minute5")
     return market.window(0), market.indicators_at(0), {name: row[name] for name in names}
 
 
-@pytest.mark.parametrize(("begin_s", "end_s"), [(1830, 1850), (1810, 2050), (1861, 2290), (3590, 3625)])
+@pytest.mark.parametrize(("begin_s", "end_s"), [(1830, 1850), (1790, 1930), (1810, 2050), (1861, 2290), (3590, 3625)])
 def test_after_the_backfill_all_is_as_without_the_gap(begin_s, end_s):
     whole, holed = Desk(60), Desk(60)
     until = (end_s // 60 + 2) * 60 + 30
@@ -156,6 +170,20 @@ def test_a_start_within_the_session_knows_what_it_missed():
     desk.core.feed(REC_BACKFILL, (OPEN_MS + 2_800_000) * 1_000_000, whole.bars(40, 43).tobytes())
     kept = (desk.core.market.kept_bars(0)["minute"] - MINUTE).tolist()
     assert kept[-7:] == [39, 40, 41, 42, 43, 44, 45]
+
+
+@pytest.mark.parametrize("quiet", [0, 1, 2, 49, 50, 51, 90])
+def test_minutes_without_a_trade_since_history_are_still_ones(quiet):
+    """A snapshot may be the first word of a name that trades once an hour: still minutes fill the long window, and no more."""
+    desk = Desk(60)
+    desk.core.feed(REC_BARS, OPEN_MS * 1_000_000, history(range(10)))
+    desk.tick(60 * (10 + quiet), 100_500, 5_000, kind=0)
+    kept = desk.core.market.kept_bars(0)
+    since = kept[kept["minute"] > MINUTE + 9]
+    assert since["minute"].tolist() == list(range(MINUTE + 10 + quiet - min(quiet, 50), MINUTE + 10 + quiet))
+    assert (since["flags"] & STILL).all() and (since["close"] == 100_090).all() and not since["volume"].any()
+    moves = desk.core.market.window(0)["u"]
+    assert [u == 0 for u in moves[-10 - quiet:]] == ([False] * 10 + [True] * quiet)[-50:]
 
 
 def test_nobody_trading_is_a_pause_not_a_loss():

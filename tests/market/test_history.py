@@ -13,10 +13,10 @@ DAY = dt.date(2026, 9, 16)
 
 
 class Broker:
-    """Answers candle calls: 3 minutes a day, every weekday."""
+    """Answers candle calls: 3 minutes a day, every weekday but the `closed`."""
 
     def __init__(self):
-        self.calls, self.failing = [], set()
+        self.calls, self.failing, self.closed = [], set(), set()
 
     async def candles(self, key, first, last):
         self.calls.append((key, first, last))
@@ -24,7 +24,7 @@ class Broker:
             raise BrokerError(503, "no")
         rows, day = [], first
         while day <= last:
-            if day.weekday() < 5:
+            if day.weekday() < 5 and day not in self.closed:
                 at = dt.datetime.combine(day, dt.time(15, 12), IST)
                 rows += [[(at + dt.timedelta(minutes=k)).isoformat(), 100, 101, 99, 100.5, 10 + k, 0] for k in range(3)]
             day += dt.timedelta(days=1)
@@ -52,6 +52,33 @@ def test_what_is_there_is_not_fetched_again():
     assert sync(broker)["calls"] == 6 and sync(broker)["calls"] == 0
     assert sync(broker, day=DAY + dt.timedelta(days=1))["calls"] == 2          # the running month, a day longer
     assert sync(broker, months=4)["calls"] == 2
+
+
+def test_days_without_a_session_make_a_month_no_less_whole():
+    broker, monday = Broker(), dt.date(2026, 9, 21)
+    sync(broker, day=monday - dt.timedelta(days=2), months=1)
+    assert sync(broker, day=monday, months=1) == {"calls": 2, "rows": 84, "failed": {}, "kept": 2}
+    assert sync(broker, day=monday, months=1)["calls"] == 0
+
+
+def test_an_answer_with_less_than_is_kept_is_none():
+    broker, next_day = Broker(), DAY + dt.timedelta(days=1)
+    sync(broker, keys=["NSE_EQ|A"], months=1)
+    kept = history.read("NSE_EQ|A", dt.date(2026, 9, 1), DAY)
+    broker.closed = {dt.date(2026, 9, 3), dt.date(2026, 9, 4)}
+    assert sync(broker, keys=["NSE_EQ|A"], day=next_day, months=1)["failed"] == {"NSE_EQ|A 2026-09": "30 bars where 33 are kept"}
+    assert (history.read("NSE_EQ|A", dt.date(2026, 9, 1), DAY) == kept).all() and len(kept) == 33
+    broker.closed = set()
+    assert sync(broker, keys=["NSE_EQ|A"], day=next_day, months=1) == {"calls": 1, "rows": 36, "failed": {}, "kept": 1}
+
+
+def test_a_month_without_bars_is_told_and_asked_for_again():
+    broker = Broker()
+    broker.closed = {dt.date(2026, 9, k) for k in range(1, 31)}
+    for _ in range(2):
+        assert sync(broker, keys=["NSE_EQ|A"], months=1)["failed"] == {"NSE_EQ|A 2026-09": "no bars"}
+    broker.closed = set()
+    assert sync(broker, keys=["NSE_EQ|A"], months=1)["failed"] == {}
 
 
 def test_a_month_that_fails_is_told_and_tried_at_the_next_call():

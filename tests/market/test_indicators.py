@@ -98,6 +98,23 @@ def test_regimes_are_told_apart():
     assert last(calm) in REGIMES[1:]
 
 
+def test_the_regime_is_what_ranges_and_directions_say_bar_by_bar(real):
+    """Unknown while there are fewer than fifty true ranges: the first bar has none, nothing closed before it."""
+    for name, frame in real:
+        high, low, close, volume, days = columns(frame)
+        ours = indicators_of(np.column_stack([high, low, close, volume]), days)[:, NAMES.index("regime")]
+        reach = pd.Series(talib.TRANGE(high, low, close))
+        ratio = (reach.rolling(14).mean() / reach.rolling(50).mean()).to_numpy()
+        adx = talib.ADX(high, low, close, 14)
+        is_up = talib.PLUS_DI(high, low, close, 14) > talib.MINUS_DI(high, low, close, 14)
+        expected = np.select([np.isnan(ratio) | np.isnan(adx), ratio > 1.5, ratio < 2 / 3, adx > 25],
+                             [0, REGIMES.index("wild"), REGIMES.index("quiet"), np.where(is_up, REGIMES.index("rising"),
+                                                                                         REGIMES.index("falling"))],
+                             REGIMES.index("ranging"))
+        edge = (np.abs(ratio - 1.5) < 1e-9) | (np.abs(ratio - 2 / 3) < 1e-9) | (np.abs(adx - 25) < 1e-9)
+        assert (ours == expected)[~edge].all() and ours[49] == 0 != ours[50], name
+
+
 def test_still_bars_make_no_nonsense():
     flat = np.column_stack([np.full(120, 100.0)] * 3 + [np.zeros(120)])
     ours = dict(zip(NAMES, indicators_of(flat, np.zeros(120))[-1], strict=True))

@@ -369,6 +369,17 @@ def test_a_name_that_only_answers_is_halted():
     assert desk.core.market.row(0)["echoes"] == 0 and desk.life(9_600) == "live"
 
 
+@pytest.mark.parametrize(("answers", "life"), [((3_000,), "quiet"), ((3_000, 6_000), "halted")])
+def test_one_answer_without_news_says_nothing_yet(answers, life):
+    desk = Desk()
+    desk.tick(0)
+    for at in answers:
+        desk.tick(at, inst=1)
+        desk.tick(0, more=0, received=at, kind=0)
+    desk.tick(9_000, inst=1)
+    assert desk.life(9_000) == life
+
+
 # ---- the others ------------------------------------------------------------------------------------------------------------
 def test_means_of_all_names_and_of_a_sector_by_hand():
     """SBIN and HDFCBANK are banks, TCS is none. Moves of closed minutes, each a mean over the names that closed it."""

@@ -49,7 +49,7 @@ class Quiet:
                  base: int = BASE, **sections):
         closes = swings() if closes is None else closes
         specs = [Spec("NSE_EQ|A", "RELIANCE", kind, tick, is_cas=is_cas, underlying="x" if kind == "option" else "")]
-        settings = config.Config(models="", **{name: getattr(config, name.title())(**given) for name, given in sections.items()})
+        settings = config.Config(models="", **sections)
         self.trail = Keeping((REC_CANDIDATE, REC_VERDICT, REC_GAP))
         self.core = Core(self.trail, 1, 64)
         self.start = epoch_ms(DAY, minute)

@@ -44,6 +44,13 @@ def test_the_second_number_must_be_a_probability(tmp_path, other, answer, good):
             Scorer(path)
 
 
+@pytest.mark.parametrize(("slope", "where"), [(1.0, "3"), (1e-4, "1e\\+06"), (1e-29, "1e\\+30")])
+def test_absurd_features_are_tried_before_a_model_is_taken(tmp_path, slope, where):
+    """Each answers 0.5 to zeros; the steeper, the less absurd what it answers nonsense to."""
+    with pytest.raises(ModelRefused, match=f"features around {where}, not a probability"):
+        Scorer(model(tmp_path, 0.5, 0.5, slope))
+
+
 def test_features_are_given_by_name_and_one_unknown_is_no_score(tmp_path):
     # answers to a few absurd rows are asked for too, and those must be probabilities: the slope is next to nothing
     scorer = Scorer(model(tmp_path, 0.5, 0.5, 1e-31))

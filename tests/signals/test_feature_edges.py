@@ -166,3 +166,13 @@ def test_updates_of_ten_seconds_that_hold_half_the_move(after, held):
     desk.tick(100_400, 1000)
     desk.tick(100_199, 10)
     assert of(desk.verdicts[-1])["held_updates"] == 1
+
+
+@pytest.mark.parametrize(("trade", "after", "count"), [(0.2, 59.999, 1), (0.2, 60.0, 1), (0.2, 60.001, 0), (0.99, 1.0, 0)])
+def test_what_fires_is_of_the_last_minute_and_strong_enough_to_trade(trade, after, count):
+    desk = Quiet(detector={"emit": 0.2, "trade": trade, "cooldown_s": 300})
+    desk.tick(BASE)
+    desk.tick(BASE + 400, 1000)
+    assert len(desk.candidates) == 1
+    desk.tick(BASE + 400, after=after)
+    assert desk.core.features_at(0, 1)[FEATURES.index("firing")] == count

@@ -4,9 +4,10 @@ import math
 
 import pytest
 
-from _ext.core.records import REC_STOP
+from _ext.core.records import MODEL_ACTIVE, MODEL_B, MODEL_NO_B, MODEL_NO_SHADOW, MODEL_SHADOW, REC_MODEL, REC_STOP
 from engine import config
-from tests.signals.quiet import BASE, MINUTE, Quiet, reason, swings
+from engine.signals import models
+from tests.signals.quiet import BASE, MINUTE, SCORER, Quiet, reason, swings
 
 FREE = {"strength": 0.0, "volume": 0.0, "confirm_share": 9.0, "opposing_s": 300}
 """Nothing is decided before the next trade update."""
@@ -181,6 +182,25 @@ def test_the_score_must_reach_its_limit(direction):
         asked = Asked(direction, threshold=limit)
         assert asked.reason == want
         assert (asked.row["measured"], asked.row["limit"]) == (pytest.approx(seen), limit)
+
+
+@pytest.mark.parametrize(("changes", "limits"), [
+    ([("active", 0.1)], (0.1, 0.1)), ([("active", 0.1), ("b", 0.2)], (0.1, 0.2)), ([("b", 0.2), ("active", 0.1)], (0.1, 0.2)),
+    ([("active", 0.1), ("b", 0.2), ("active", 0.05)], (0.05, 0.2)), ([("active", 0.1), ("b", 0.2), ("no b", 0.0)], (0.1, 0.1)),
+    ([("active", 0.1), ("b", 0.2), ("no b", 0.0), ("active", 0.05)], (0.05, 0.05)),
+    ([("active", 0.1), ("shadow", 0.4)], (0.1, 0.1)),
+    ([("active", 0.1), ("b", 0.2), ("shadow", 0.4), ("no shadow", 0.0)], (0.1, 0.2))])
+def test_each_arm_keeps_the_limit_of_its_own_model(changes, limits):
+    roles = {"active": MODEL_ACTIVE, "b": MODEL_B, "shadow": MODEL_SHADOW, "no b": MODEL_NO_B, "no shadow": MODEL_NO_SHADOW}
+    for arm, limit in enumerate(limits):
+        desk = Quiet(signals=FREE, detector={"emit": 0.2, "trade": 0.2, "cooldown_s": 30}, ab={"share": arm})
+        desk.core.models[SCORER.sha256] = SCORER
+        for role, threshold in changes:
+            desk.core.feed(REC_MODEL, desk.start * 1_000_000, models.model_record(SCORER.sha256, threshold, roles[role]))
+        for price, more in ((BASE, 0), (BASE + JUMP, 2500), (BASE + JUMP + 1, 10)):
+            desk.tick(price, more)
+        (row,) = desk.verdicts
+        assert (reason(row), row["arm"], row["limit"]) == ("pass", arm, limit)
 
 
 def test_the_second_score_decides_not_the_first():

@@ -56,6 +56,20 @@ def test_what_one_order_takes_is_gone_for_the_next():
     assert second.filled == 10 and venue.net(KEY) == 20
 
 
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+def test_an_order_takes_level_by_level_and_no_share_twice(side):
+    venue = exchange()
+    row = np.zeros(1, TICK_DTYPE)
+    row["key"], row["key_len"], row["ltp"], row["n_levels"] = KEY.encode(), len(KEY), 100_000, 3
+    for level in range(3):
+        row["levels"][0, level] = (4, 99_990 - 10 * level, 4, 100_010 + 10 * level)
+    venue.on_rows(row, NOW)
+    first, second = (place(venue, side, 1001.0 if side == "BUY" else 999.0, quantity) for quantity in (6, 10))
+    away = 1 if side == "BUY" else -1
+    assert (first.filled, first.value) == (6, 6 * 100_000 + away * (4 * 10 + 2 * 20))
+    assert (second.filled, second.value) == (6, 6 * 100_000 + away * (2 * 20 + 4 * 30))
+
+
 @pytest.mark.parametrize(("side", "trigger", "price", "untouched", "touched"), [
     ("SELL", 995.0, 990.0, 99_510, 99_500), ("BUY", 1005.0, 1010.0, 100_490, 100_500)])
 def test_a_stop_waits_for_the_last_price_to_reach_its_trigger(side, trigger, price, untouched, touched):
@@ -135,6 +149,33 @@ def test_modify_and_cancel():
     assert venue.cancel(order.order_id, NOW)[0] == 200 and order.status == "cancelled"
     show(venue, 99_390, 99_410)
     assert order.filled == 0 and venue.cancel("none", NOW)[0] == 400
+
+
+@pytest.mark.parametrize(("quantity", "status"), [(3, 400), (4, 400), (5, 200), (10, 200)])
+def test_an_order_cannot_be_made_smaller_than_what_it_filled(quantity, status):
+    venue = exchange()
+    show(venue, 99_990, 100_010, quantity=4)
+    order = place(venue, "BUY", 1001.0)
+    assert (order.filled, order.status) == (4, "open")
+    change = {"order_id": order.order_id, "quantity": quantity, "price": 995.0, "order_type": "LIMIT"}
+    assert venue.modify(change, NOW)[0] == status
+    assert (order.quantity, order.price) == ((quantity, 99_500) if status == 200 else (10, 100_100))
+
+
+@pytest.mark.parametrize(("first", "then", "sign"), [("BUY", "SELL", 1), ("SELL", "BUY", -1)])
+def test_the_result_of_a_position_closed_in_part(first, then, sign):
+    """Ten at about 1,000, four of them closed ten rupees higher, the last price twenty higher."""
+    venue = exchange()
+    show(venue, 99_990, 100_010)
+    opening = place(venue, first, 1001.0 if sign > 0 else 999.0)
+    show(venue, 100_990, 101_010)
+    closing = place(venue, then, 1009.0 if sign > 0 else 1011.0, 4)
+    show(venue, 101_990, 102_010, 102_000)
+    entry, out = opening.value // 10, closing.value // 4
+    assert (entry, out) == (100_000 + 10 * sign, 101_000 - 10 * sign)
+    assert venue.profit() == (4 * sign * (out - entry), 6 * sign * (102_000 - entry))
+    (row,) = venue.positions()
+    assert row["quantity"] == 6 * sign and row["pnl"] == pytest.approx(sum(venue.profit()) / 100)
 
 
 @pytest.mark.parametrize(("is_cas", "at"), [(True, dt.time(15, 10)), (False, dt.time(15, 25))])

@@ -3,15 +3,20 @@ import numpy as np
 import orjson
 import pytest
 
-from _ext.core.records import ORDER_UPDATE, REC_ORDER_UPDATE, REC_START, Stream
+from _ext.core.reasons import REASONS
+from _ext.core.records import GATE, ORDER_UPDATE, REC_GATE, REC_ORDER_UPDATE, REC_START, Stream
 from engine import config
+from engine.market.instruments import Spec
+from tests.trade.conftest import SECOND
+from tests.trade.test_orders import MODIFY, opened
 
 EQUITY = 100_000_000
+KILL = 3
 
 
-def started(make_desk, *orders, shown=None):
+def started(make_desk, *orders, shown=None, **risk):
     """A desk that adopted `orders` before its positions were read."""
-    desk = make_desk(ready=False)
+    desk = make_desk(ready=False, **risk)
     for number, fields in enumerate(orders):
         desk.adopt(0, order_id=f"A{number}", **fields)
     desk.funds(EQUITY)
@@ -35,6 +40,15 @@ def test_a_filled_entry_is_a_position_and_nothing_late(make_desk):
     (slot,) = desk.core.positions()
     assert (slot["bought"], slot["sold"], slot["cost"]) == (40, 0, 4_000_000)
     assert slot["plan"]["stop"] == 98_000 and slot["plan"]["target"] == 104_000
+
+
+@pytest.mark.parametrize(("side", "stop", "target"), [(1, 98_000, 104_000), (-1, 102_000, 96_000)])
+def test_where_nobody_knows_the_range_of_a_name_the_outer_limits_stand(make_desk, side, stop, target):
+    """Policy atr enters nothing then, but a position of an earlier life is there."""
+    desk = started(make_desk, ENTRY | {"side": side}, shown={0: 40 * side}, policy="atr")
+    (slot,) = desk.core.positions()
+    assert slot["atr"] == 0 and {n: slot["plan"][n] for n in ("stop", "target", "soft")} == {
+        "stop": stop, "target": target, "soft": 0}
 
 
 def test_a_round_trip_before_the_position_is_over(make_desk):
@@ -110,15 +124,23 @@ def test_the_reserve_for_exits_in_each_window(make_desk, name, limit, reason):
         assert desk.core.ask_gate(1, 1, 49, 100_110)[0] == "pass"
 
 
-def test_exits_may_use_the_whole_budget_and_no_more(make_desk):
-    for limit, may in ((2, True), (1, False)):
+@pytest.mark.parametrize(("name", "window"), [("broker_second", 1), ("broker_minute", 60), ("broker_half_hour", 1800)])
+def test_exits_may_use_the_whole_of_each_window_and_no_more(make_desk, name, window):
+    """Two requests were made; what the third waits for is that the first of them is over."""
+    for limit, may in ((3, True), (2, False)):
         desk = make_desk()
+        began = desk.now
+        opened(desk)
         settings = config.Config(models="").record()
-        _, (entry,) = desk.enter(0)
-        desk.reply(entry)
-        settings["risk"] |= {"broker_half_hour": limit}
+        settings["risk"] |= {name: limit, "hold": 0}
         desk.core.feed(REC_START, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
-        assert len(desk.update(entry, 3, int(entry["quantity"]), 100_000)) == may
+        desk.operator(KILL)
+        assert [i["kind"] for i in desk.intents()] == [MODIFY] * may
+        if not may:
+            assert desk.tick(seconds=(began - desk.now) / SECOND + window - 0.05) == []
+            assert [i["kind"] for i in desk.tick(seconds=0.05)] == [MODIFY]
+        said = [REASONS[g["reason"]] for g in desk.records(REC_GATE, GATE) if g["is_exit"]]
+        assert said[-1] == "pass" and ("broker budget" in said) != may
 
 
 def test_a_lost_stop_that_turns_up_after_its_successor_was_rejected_is_the_exit(desk):
@@ -132,3 +154,21 @@ def test_a_lost_stop_that_turns_up_after_its_successor_was_rejected_is_the_exit(
     assert desk.update(stop, 2) == []
     (modify,) = desk.tick(mid=104_100)
     assert (modify["kind"], modify["id"], modify["order_type"]) == (2, stop["id"], 1)
+
+
+def test_a_position_there_is_no_room_for_is_never_believed_to_be_managed(make_desk):
+    """Of sixty-four nobody asked for one more: it stays a difference, and stops entries as long as it is there."""
+    desk = make_desk(specs=[Spec(f"NSE_EQ|{i}", f"N{i}", tick=10) for i in range(65)], ready=False, hold_s=0)
+    for inst in range(64):
+        desk.adopt(inst, order_id=f"A{inst}", **ENTRY)
+    desk.funds(EQUITY)
+    shown = dict.fromkeys(range(64), 40)
+    desk.holdings(shown)
+    for which in (0, 1):
+        desk.link(which, True)
+    for _ in range(8):
+        desk.timer(2.5)
+        desk.book()
+        desk.holdings(shown | {64: 30})
+    assert desk.core.held(64) == (0, 0) and desk.core.states()[3] == 64 and desk.core.differs > 0
+    assert "a position nobody can explain was taken over" in desk.alarms()

@@ -47,6 +47,15 @@ def test_an_entry_whose_stop_cannot_rest_is_denied(make_desk, side, lower, upper
     assert make_desk(specs=banded(lower, upper)).enter(0, side) == ("its stop would lie outside the price band", [])
 
 
+@pytest.mark.parametrize(("side", "lower", "upper", "price"), [
+    (1, 0, 100_049, 100_040), (1, 0, 100_050, 100_050), (1, 0, 100_110, 100_110), (1, 0, 100_200, 100_110),
+    (-1, 99_951, 0, 99_960), (-1, 99_950, 0, 99_950), (-1, 99_890, 0, 99_890), (-1, 99_800, 0, 99_890)])
+def test_an_entry_goes_as_far_as_the_last_step_inside_the_band(make_desk, side, lower, upper, price):
+    """The edges need not lie on the grid, what is sent must."""
+    _, (entry,) = make_desk(specs=banded(lower, upper)).enter(0, side)
+    assert entry["price"] == price
+
+
 @pytest.mark.parametrize(("side", "lower", "upper", "mids"), [
     (-1, 82_000, 102_500, (102_600, 103_500, 104_000, 104_000)), (1, 97_500, 118_000, (97_400, 96_500, 96_000, 96_000))])
 def test_an_exit_is_never_cut_to_where_it_cannot_trade(make_desk, side, lower, upper, mids):
@@ -188,6 +197,7 @@ def test_bands_are_read_again_while_the_day_runs(desk):
     assert work.due(desk.now + 12 * SECOND) == [[SPECS[3].key]]         # refused: at once
     work.soon(3)
     assert work.due(desk.now + 12 * SECOND) == [] and work.due(desk.now + 13 * SECOND) == [[SPECS[3].key]]
+    assert work.due(desk.now + 14 * SECOND) == []                       # once a refusal
     assert [SPECS[1].key in part for part in work.due(desk.now + 125 * SECOND)] == [True]
     work.on_quotes({"a": quote(SPECS[0].key, 980.5, 1100), "b": quote(SPECS[1].key, "900", "1,100.0")})
     assert len(fed) == 1 and desk.core.instrument(0)["lower_band"] == 98_050

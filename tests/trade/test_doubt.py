@@ -6,7 +6,7 @@ from _ext.core.records import REC_ORDER_UPDATE
 from engine.trade import protocol
 from tests.trade.conftest import SECOND, SPECS
 from tests.trade.test_orders import CANCEL, LIMIT, MODIFY, SL, held, live_exit_quantity, opened
-from tests.trade.test_reconcile import reconciler, row
+from tests.trade.test_reconcile import ABSENT, reconciler, row
 
 KEY = SPECS[0].key
 
@@ -151,6 +151,24 @@ def test_an_order_without_tag_whose_answer_was_lost_is_the_one_like_it(desk):
     assert held(desk) == 49 and work.others == {}
 
 
+def test_of_two_orders_alike_none_is_the_one_behind_a_row_without_tag(make_desk):
+    """The first was looked for in vain, the second's answer is lost as well."""
+    desk = make_desk(settle_entry_s=15)
+    for number in (1, 2):
+        desk.tick(seconds=31)
+        _, (entry,) = desk.enter()
+        desk.reply(entry, outcome=4, code=0)
+        alike = (0, 1, int(entry["quantity"]), int(entry["price"]))
+        assert desk.core.nameless(*alike) == (1 if number == 1 else 0)
+        for other in ((1, *alike[1:]), (0, -1, *alike[2:]), (*alike[:2], 48, alike[3]), (*alike[:3], alike[3] + 10)):
+            assert desk.core.nameless(*other) == 0
+        desk.missed(20)
+        assert desk.core.orders()[-1]["state"] == ABSENT
+    work, _, _ = reconciler(desk, is_fresh=False)
+    work.on_book([told(entry, tag=None, order_id="Z9", price=entry["price"] / 100)], desk.now)
+    assert held(desk) == 0 and work.others == {0: 49}
+
+
 def test_an_order_without_its_id_is_known_by_its_tag(desk):
     entry, work = entered(desk)
     work.on_book([dropped(told(entry), "order_id")], desk.now)
@@ -228,6 +246,24 @@ def test_presumed_of_the_wrong_order_is_taken_back(desk):
     assert (cancel["kind"], cancel["id"]) == (CANCEL, stop["id"])
 
 
+def test_a_presumption_is_taken_back_once_and_what_was_told_stays(make_desk):
+    """Twenty were told, twenty-nine presumed; reads of an older book say ten, twice."""
+    desk = make_desk(entry_life_s=120)
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 2, 20)
+    desk.reply(stop)
+    desk.update(stop, 2)
+    work, _, _ = reconciler(desk, is_fresh=False)
+    wait(desk, work, [], 49, 12.5)
+    assert desk.core.orders()[0]["filled"] == 49 and desk.core.held(0) == (49, 0)
+    for _ in range(2):
+        desk.tick(seconds=2.5)
+        work.on_book([told(entry, status="open", filled_quantity=10, pending_quantity=39)], desk.now)
+        assert desk.core.orders()[0]["filled"] == 20
+    assert desk.core.held(0) == (49, 0)                                 # what is held stays held
+
+
 @pytest.mark.parametrize("inst", [0, 3])
 def test_a_position_nobody_can_explain_is_ended(desk, inst):
     work, _, _ = reconciler(desk, is_fresh=False)
@@ -251,6 +287,76 @@ def test_what_others_orders_in_the_book_explain_is_left_alone(desk, side):
                  transaction_type="BUY" if side > 0 else "SELL")
     first, _ = wait(desk, work, [theirs], side * 30, 20)
     assert first == 0 and desk.core.held(0) == (0, side * 30) and desk.core.positions() == []
+
+
+def by_hand(number: int, side: str, quantity: int) -> dict:
+    return row("by hand", "complete", order_id=f"M{number}", filled_quantity=quantity, quantity=quantity, average_price=1000.0,
+               transaction_type=side)
+
+
+def test_an_order_that_was_heard_of_before_fills_for_itself(make_desk):
+    """Only the first word of an order may be about what the positions had shown before: what was put down to others is theirs."""
+    desk = make_desk(entry_life_s=120)
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    desk.update(entry, 2)
+    work, _, _ = reconciler(desk, is_fresh=False)
+    mine = told(entry, status="open", filled_quantity=0, pending_quantity=49)
+    work.on_book([mine], desk.now)
+    work.on_positions([], desk.now)
+    wait(desk, work, [mine, by_hand(1, "BUY", 30)], 30, 20)
+    assert desk.core.held(0) == (0, 30)
+    (stop,) = desk.update(entry, 3, 49, 100_000)
+    assert stop["quantity"] == 49 and desk.core.held(0) == (49, 30)
+
+
+def test_what_others_closed_of_theirs_explains_no_sale_of_ours(desk):
+    """They held 30 and sold them; in the same reads our stop of 49 had filled, in words nobody could read."""
+    entry, stop = opened(desk)
+    work, _, _ = reconciler(desk, is_fresh=False)
+    resting = row(f"spk.n.{stop['id']}.x", "trigger pending", order_id=f"B{stop['id']}", order_type="SL", trigger_price=980.0,
+                  price=975.1, transaction_type="SELL")
+    wait(desk, work, [told(entry), resting, by_hand(1, "BUY", 30)], 79, 20)
+    assert desk.core.held(0) == (49, 30)
+    both = [by_hand(1, "BUY", 30), by_hand(2, "SELL", 30)]
+    wait(desk, work, [told(entry), resting | {"status": "complete", "filled_quantity": "all"}, *both], 0, 20)
+    assert desk.core.held(0) == (0, 0) and desk.core.positions() == []
+    filled = resting | {"status": "complete", "filled_quantity": 49, "average_price": 980.0}
+    work.on_book([told(entry), filled, *both], desk.now)                # and when it can be read: the same sale
+    assert desk.core.held(0) == (0, 0) and desk.core.positions() == []
+    assert desk.core.money()["realised"] == 49 * (98_000 - 100_000)
+
+
+@pytest.mark.parametrize(("shown", "sent"), [(79, [49]), (50, [20]), (31, [1]), (30, []), (0, [])])
+def test_a_new_exit_is_cut_to_what_the_broker_shows_beyond_what_others_hold(desk, shown, sent):
+    """They hold 30; the answer to our second stop was lost, and it may have filled."""
+    _, stop = opened(desk)
+    for _ in range(2):
+        desk.tick(seconds=3)
+        desk.book()
+        desk.holdings({0: 79}, others={0: 30})
+    assert desk.core.held(0) == (49, 30)
+    desk.update(stop, 4)                                                # cancelled, and not by us
+    (second,) = desk.tick(seconds=1.1)
+    desk.reply(second, outcome=4, code=0)
+    desk.tick(seconds=3)
+    desk.holdings({0: shown}, others={0: 30})
+    assert [(i["side"], i["quantity"]) for i in desk.missed(18)] == [(-1, quantity) for quantity in sent]
+
+
+def test_what_others_did_before_the_start_explains_nothing_later(make_desk):
+    desk = make_desk(ready=False)
+    desk.funds(100_000_000)
+    for which in (0, 1):
+        desk.link(which, True)
+    desk.tick(0)
+    work, _, _ = reconciler(desk, is_fresh=False)
+    work.on_book([by_hand(1, "BUY", 30)], desk.now)
+    positions(work, desk, 30)
+    assert desk.core.held(0) == (0, 30) and desk.core.states()[0] == 1
+    first, asked = wait(desk, work, [by_hand(1, "BUY", 30)], 60, 20)    # thirty more, by no order in the book
+    assert 7 < first <= 12.5 and [(i["side"], i["quantity"]) for i in asked[:1]] == [(-1, 30)]
+    assert desk.core.held(0) == (30, 30)
 
 
 def test_the_position_of_a_second_engine_is_its_own(desk):
@@ -307,6 +413,21 @@ def test_a_book_of_nonsense_does_not_fill_the_journal(desk):
     for _ in range(100):
         work.on_book([None, 7, [], "x", {"tag": {}}, {}], desk.now)
     assert fed.count(REC_ORDER_UPDATE) == 64 and desk.core.counts()["unreadable"] == 64 and work.strange == 100
+
+
+@pytest.mark.parametrize(("none", "is_shown", "may_be_ours"), [
+    (0, True, False), (1, False, False), (1, True, True), (2, False, True)])
+def test_a_row_that_is_none_stands_first_for_an_order_known_to_be_there(desk, none, is_shown, may_be_ours):
+    """Only what is left over may be an order of ours whose answer was lost, which then is not missing."""
+    work, _, _ = reconciler(desk, is_fresh=False)
+    another = row(None, "complete", order_id="Z1", instrument_token="NSE_EQ|OTHER")
+    work.on_book([another], desk.now)
+    _, (entry,) = desk.enter()
+    desk.reply(entry, outcome=4, code=0)
+    desk.now += SECOND
+    work.on_book([None] * none + [another] * is_shown, desk.now)
+    (order,) = desk.core.orders()
+    assert (order["doubted"] != 0, order["missed"]) == (may_be_ours, 0 if may_be_ours else 1)
 
 
 @pytest.mark.parametrize("message", [None, 7, [], "text", {"status": []}])

@@ -4,9 +4,11 @@ import dataclasses
 import pydantic
 import pytest
 
-from _ext.core.records import Stream
+from _ext.core.records import REC_ORDER_UPDATE, Stream
+from _ext.trade.fills import charges_of
 from engine import config
 from engine.market.instruments import Spec
+from engine.trade import protocol
 from tests.trade.conftest import SECOND, SPECS, Desk
 
 MID, PRICE = 100_000, 100_110          # the desk's middle, and a marketable buy: best ask 100,010 and 0.1 % on the grid
@@ -242,6 +244,20 @@ def test_leverage_bounds_all_positions_together(make_desk, extra, reason):
     assert verdict(desk, inst=1) == reason
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_what_is_held_counts_at_the_price_one_leaves_at_and_the_rest_at_its_limit(make_desk, side):
+    desk = make_desk(entry_life_s=60)
+    _, (entry,) = desk.enter(0, side)
+    desk.reply(entry)
+    price, quantity = int(entry["price"]), int(entry["quantity"])
+    assert desk.core.money()["exposure"] == quantity * price
+    (stop,) = desk.update(entry, 2, 20, MID)
+    desk.reply(stop)
+    assert desk.core.money()["exposure"] == 20 * (MID - 10 * side) + (quantity - 20) * price
+    desk.update(entry, 4, 20, MID)                          # the rest was cancelled
+    assert desk.core.money()["exposure"] == 20 * (MID - 10 * side)
+
+
 @pytest.mark.parametrize(("limit", "reason"), [(49 * PRICE, "pass"), (49 * PRICE + 1, "pass"),
                                                (49 * PRICE - 1, "exposure in this name")])
 def test_exposure_of_a_name(make_desk, limit, reason):
@@ -257,6 +273,8 @@ def test_exposure_of_a_sector(make_desk):
     unknown = [Spec("NSE_EQ|1", "AAA", tick=10), Spec("NSE_EQ|2", "BBB", tick=10)]
     desk = make_desk(specs=unknown)                         # no sector is known: they share the smallest bucket
     assert desk.enter(0)[0] == "pass" and verdict(desk, inst=1) == "exposure in this sector"
+    for limit, reason in ((49 * PRICE, "pass"), (49 * PRICE - 1, "exposure in this sector")):       # no larger than a known one
+        assert verdict(make_desk(specs=unknown, sector_exposure=limit / EQUITY)) == reason
 
 
 @pytest.mark.parametrize(("share", "reason"), [(0.999, "pass"), (1.001, "not running")])
@@ -304,6 +322,21 @@ def test_losing_streak(make_desk):
     close_position(desk, stop, 101_000)
     desk.tick(4)
     assert verdict(desk, inst=4) == "pass"
+
+
+@pytest.mark.parametrize(("more", "reason"), [(-1, "losing streak"), (0, "pass"), (1, "pass")])
+def test_a_trade_that_comes_out_even_is_no_loss(make_desk, more, reason):
+    """To the paisa, after charges: what the exit must bring is found by trying."""
+    desk = make_desk(losing_streak=1, symbol_gap_s=0)
+    entry, stop = open_position(desk, 0)
+    quantity, cost = int(entry["quantity"]), int(entry["quantity"]) * MID
+    paid = cost + charges_of(0, 1, quantity, cost, desk.now)
+    (even,) = [v for v in range(cost, cost + 100_000) if v - charges_of(0, -1, quantity, v, desk.now) == paid][:1]
+    row = {"order_id": f"B{stop['id']}", "status": "complete", "quantity": quantity, "filled_quantity": quantity,
+           "average_price": (even + more) / 100 / quantity}
+    desk.core.feed(REC_ORDER_UPDATE, desk.now, protocol.update_record(row, int(stop["id"])))
+    assert desk.core.positions() == [] and desk.core.money()["realised"] - desk.core.money()["charges"] == more
+    assert verdict(desk, inst=3) == reason
 
 
 def finish(desk, intents):

@@ -62,6 +62,17 @@ def test_what_is_ours_is_closed():
     assert report.left == {} and [(b["instrument_token"], b["quantity"]) for b in broker.placed] == [(KEY, 40)]
 
 
+@pytest.mark.parametrize(("ours", "shown", "closes"), [
+    (40, 40, 40), (40, 25, 25), (40, 60, 40), (40, 0, 0), (40, -40, 0), (-40, 40, 0), (-40, -40, -40), (-40, -70, -40), (0, 40, 0)])
+def test_what_others_hold_is_left_to_them(ours, shown, closes):
+    """Of what the broker shows only as much as our orders made, on the side they made it; of the whole account everything."""
+    book = [ENTRY | {"transaction_type": "BUY" if ours > 0 else "SELL", "filled_quantity": abs(ours)}]
+    broker = Broker(book, [HELD | {"quantity": shown}])
+    for whole, net in ((False, closes), (True, shown)):
+        held = asyncio.run(Flattener(broker, "spk", {KEY: (5, 0)}, Report(), whole)._held())
+        assert held == ({KEY: net} if net else {})
+
+
 @pytest.mark.parametrize("positions", [{"status": "success"}, {"status": "success", "data": None}, {"status": "error"},
                                        {"rows": []}, 7])
 def test_an_answer_without_positions_is_not_flat(positions):

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from engine.market.sessions import IST
 from engine.trade import login
-from engine.trade.broker import BrokerError, RestClient
+from engine.trade.broker import API, ORDERS, BrokerError, RestClient
 from engine.trade.login import LoginError, Token
 
 NOW = dt.datetime(2026, 9, 1, 9, 0, tzinfo=IST)
@@ -87,12 +87,14 @@ def test_a_token_that_says_nonsense_of_its_end_ends_in_the_night(claims):
     assert login.expiry_of(f"eyJh.{body}.sig", NOW) == login.next_expiry(NOW)
 
 
-@pytest.mark.parametrize("base", ["http://api.upstox.com", "https://upstox.com.evil.example", "https://evil.example", "http://127.0.0.1:1"])
+@pytest.mark.parametrize("base", ["http://api.upstox.com", "https://upstox.com.evil.example", "https://evil.example",
+                                  "https://evilupstox.com", "http://127.0.0.1:1"])
 def test_secret_and_token_go_to_the_broker_alone(base):
     with pytest.raises(LoginError, match="not sent"):
         login.check_base(base, "real-secret")
-    with pytest.raises(ValueError, match="only the token `demo`"):
-        RestClient(SECRET, base, base)
+    for urls in ((base, base), (base, ORDERS), (API, base)):
+        with pytest.raises(ValueError, match="only the token `demo`"):
+            RestClient(SECRET, *urls)
     assert SECRET not in repr(RestClient(SECRET))
 
 
@@ -119,9 +121,12 @@ def test_no_redirect_is_followed_and_no_text_of_the_broker_reaches_the_terminal_
                 with pytest.raises(BrokerError) as failed:
                     await rest.get(path)
                 assert "\x1b" not in str(failed.value) and "<" not in str(failed.value)
-            for url in ("wss://evil.example/x", "ws://wsfeeder-api.upstox.com/x", "wss://upstox.com.evil.example", ""):
+            for url in ("wss://evil.example/x", "ws://wsfeeder-api.upstox.com/x", "wss://upstox.com.evil.example", "",
+                        "wss://evilupstox.com/x", "ws://127.0.0.1:1/x"):
                 with pytest.raises(BrokerError, match="refused"):
                     RestClient(SECRET).check_socket_url(url)
+            with pytest.raises(BrokerError, match="refused"):
+                rest.check_socket_url("wss://wsfeeder-api.upstox.com/x")
             assert RestClient(SECRET).check_socket_url("wss://wsfeeder-api.upstox.com/x?code=1")
         finally:
             await rest.close()

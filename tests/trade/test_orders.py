@@ -210,7 +210,7 @@ def test_both_stops_filled_is_a_position_turned_round_and_ends(desk):
     assert desk.core.states()[0] == 2 and desk.core.held(0) == (-quantity, 0)
     desk.tick(seconds=3)
     assert desk.holdings({0: -quantity}) == []
-    (back,) = desk.timer()
+    (back,) = desk.tick()                                                 # at the next quote: the name's row knows the new position
     assert (back["side"], back["quantity"], back["order_type"]) == (1, quantity, LIMIT)
     desk.reply(back)
     desk.update(back, 3, quantity, 98_000)

@@ -112,3 +112,9 @@ def test_quotes_positions_books_and_links():
     assert (head["began"], head["count"], ids.tolist()) == (77, 2, [3, 9])
     row = one(protocol.link_record(STREAM_ORDERS, True, 1006), LINK)
     assert (row["which"], row["up"], row["code"]) == (1, 1, 1006)
+
+
+@pytest.mark.parametrize(("filled", "quantity", "doubted"), [(49, 49, False), (48, 49, True), (50, 49, False), (49, None, False)])
+def test_complete_with_less_than_its_quantity_is_doubted_with_more_it_is_told(filled, quantity, doubted):
+    """An order that was made smaller while it filled ends with more than its last quantity."""
+    assert protocol.filled_of({"status": "complete", "filled_quantity": filled, "quantity": quantity}) == (filled, doubted)

@@ -11,6 +11,7 @@ from tests.trade.conftest import SECOND, SPECS
 from tests.trade.test_orders import CANCEL, MODIFY, SL, held, live_exit_quantity, opened
 
 KEYS = {spec.key: i for i, spec in enumerate(SPECS)}
+ABSENT = 7
 
 
 def reconciler(desk, **given) -> tuple[Reconciler, list[int], list[str]]:
@@ -61,6 +62,38 @@ def test_reads_come_more_often_the_less_is_known(desk):
     assert 14 <= pace(30) <= 16                             # its answer was lost: every two
     for kind, limit in (("book", 900), ("positions", 720)):
         assert limit < 2000, kind                           # half an hour at the fastest, of the broker's 2,000
+
+
+def test_what_was_looked_for_in_vain_is_looked_out_for_a_while(desk):
+    """It may turn up, or have filled: for a minute and a half since its answer was lost both are read often."""
+    work, _, _ = reconciler(desk)
+    work.on_book([], desk.now)
+    work.on_positions([], desk.now)
+    _, (entry,) = desk.enter()
+    desk.reply(entry, outcome=4, code=0)
+    lost = desk.now
+
+    def reads(until: float) -> list[int]:
+        counts = {"book": 0, "positions": 0}
+        while desk.now < lost + until * SECOND:
+            desk.now += SECOND // 10
+            for what in work.due(desk.now):
+                counts[what] += 1
+                (work.on_book if what == "book" else work.on_positions)([], desk.now)
+        return list(counts.values())
+
+    reads(40)
+    assert desk.core.orders()[0]["state"] == ABSENT and (desk.core.unclear, desk.core.ghosts) == (0, 1)
+    book, positions = reads(80)
+    assert 7 <= book <= 9 and 15 <= positions <= 17         # every five seconds, and every two and a half
+    reads(95)
+    assert desk.core.ghosts == 0 and max(reads(155)) <= 2
+
+
+def test_what_was_refused_is_not_looked_out_for(desk):
+    _, (entry,) = desk.enter()
+    desk.reply(entry, outcome=2, code=400)
+    assert desk.core.orders()[0]["state"] == ABSENT and desk.core.ghosts == 0
 
 
 def test_a_read_that_fails_is_asked_again(desk):

@@ -191,9 +191,12 @@ def test_the_holding_time_counts_from_the_first_fill(make_desk, side, seconds, e
     desk.reply(entry)
     desk.now += 2 * SECOND
     began = desk.now + 10_000_000
-    (stop,) = desk.update(entry, 3, int(entry["quantity"]), MID)
+    (stop,) = desk.update(entry, 2, 20, MID)
     desk.reply(stop)
     desk.update(stop, 2)
+    desk.now += 2 * SECOND
+    (grown,) = desk.update(entry, 3, int(entry["quantity"]), MID)         # the rest comes later
+    desk.reply(grown)
     asked = desk.tick(seconds=(began - desk.now) / SECOND + seconds)
     assert [int(i["why"]) for i in asked] == [3] * ends
 

@@ -73,6 +73,33 @@ def test_no_room_is_reported_not_fatal(tmp_path):
     assert len(list(Reader(tmp_path))) == written
 
 
+def test_a_journal_with_room_again_is_full_no_more(tmp_path):
+    journal, kept = Journal(tmp_path, capacity=4096, memory_cap=8192), 0
+    while journal.append(REC_FRAME, 0, b"y" * 100):
+        kept += 1
+    (tmp_path / segment_names(tmp_path)[0]).unlink()           # as a drainer does
+    assert journal.full and journal.append(REC_FRAME, 0, b"y" * 100) == kept + 1 and not journal.full
+
+
+@pytest.mark.parametrize("lost", [(0,), (2,), (1, 2), (0, 1, 3)])
+def test_what_lost_segments_held_is_counted_to_the_record(tmp_path, lost):
+    journal = Journal(tmp_path, capacity=4096)
+    for i in range(250):
+        journal.append(REC_FRAME, i, b"y" * (i % 80))
+    journal.close()
+    names = segment_names(tmp_path)
+    whole = [record[1] for record in Reader(tmp_path)]
+    assert whole == list(range(1, 251)) and len(names) > 4
+    for k in lost:
+        (tmp_path / names[k]).unlink()
+    reader = Reader(tmp_path)
+    left = [record[1] for record in reader]
+    gone = sorted(set(whole) - set(left))
+    assert reader.missing == len(gone) > 0 and reader.corrupt == 0
+    first = next(n for n in gone if n + 1 not in gone)
+    assert reader.problem.startswith(f"records {gone[0]:,} to {first:,} are missing before")
+
+
 def test_a_full_disk_is_reported_when_the_segment_is_made(tmp_path):
     with pytest.raises(OSError, match="no room"):
         Journal(tmp_path, capacity=1 << 50)

@@ -1,0 +1,97 @@
+"""The evening's account from the journal, and what it finds against the broker's trades and charges; to the paisa."""
+import asyncio
+from typing import Any
+
+import pytest
+
+from _ext.trade.fills import charges_of
+from _ext.trail.journal import Reader
+from engine.watch.evening import Day, compare, read_day, summary
+from tests.trade.conftest import SPECS
+from tests.trade.test_orders import opened
+
+
+class Broker:
+    """Tells the trades it is given, and charges as it is told to."""
+
+    def __init__(self, trades: list[tuple[str, int, float]], charges: int):
+        self.told, self.charged, self.asked = trades, charges, []
+
+    async def trades(self) -> list[dict[str, Any]]:
+        return [{"order_id": order, "quantity": quantity, "average_price": price} for order, quantity, price in self.told]
+
+    async def brokerage(self, key: str, quantity: int, side: str, price: float) -> dict[str, Any]:
+        self.asked.append((key, quantity, side, price))
+        return {"charges": {"total": self.charged / 100}}
+
+
+def day_of(desk) -> Day:
+    return read_day(Reader(desk.folder))
+
+
+@pytest.fixture
+def bought(desk):
+    """49 bought at 1000.00, and the stop that rests."""
+    entry, stop = opened(desk)
+    return desk, entry, stop
+
+
+def differences(day: Day, trades, charges: int | None = None) -> list[tuple[str, float, float]]:
+    order = day.orders[1]
+    broker = Broker(trades, order.charges if charges is None else charges)
+    found = [(row["what"], row["ours"], row["broker"]) for row in asyncio.run(compare(day, broker))]
+    assert broker.asked == [(SPECS[0].key, 49, "BUY", 1000.0)]
+    return found
+
+
+def test_what_agrees_is_no_difference(bought):
+    desk, entry, _ = bought
+    day = day_of(desk)
+    order = day.orders[int(entry["id"])]
+    assert (order.filled, order.value, order.order_id, order.side) == (49, 4_900_000, f"B{entry['id']}", 1)
+    assert order.charges == charges_of(0, 1, 49, 4_900_000, desk.now)
+    assert differences(day, [("B1", 20, 1000.0), ("B1", 29, 1000.0), ("others", 7, 3.0)]) == []
+
+
+@pytest.mark.parametrize("quantity", [48, 50])
+def test_another_quantity_is_told(bought, quantity):
+    assert ("quantity", 49, quantity) in differences(day_of(bought[0]), [("B1", quantity, 1000.0)])
+
+
+def test_an_order_the_broker_has_no_trade_of_is_told(bought):
+    assert differences(day_of(bought[0]), []) == [("quantity", 49, 0), ("value", 49_000.0, 0.0)]
+
+
+@pytest.mark.parametrize(("paise", "is_told"), [(0, False), (24, False), (-24, False), (25, True), (-25, True), (-4_900, True)])
+def test_a_value_that_rounding_does_not_explain_is_told_either_way(bought, paise, is_told):
+    """Of 49 shares at an average of two decimals half a paisa each is nothing."""
+    trades = [("B1", 48, 1000.0), ("B1", 1, 1000.0 + paise / 100)]
+    assert differences(day_of(bought[0]), trades) == ([("value", 49_000.0, (4_900_000 + paise) / 100)] if is_told else [])
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_paisa_of_charges_is_told(bought, more):
+    day = day_of(bought[0])
+    ours = day.orders[1].charges
+    assert differences(day, [("B1", 49, 1000.0)], ours + more) == [("charges", ours / 100, (ours + more) / 100)]
+
+
+def test_the_day_in_figures(bought):
+    desk, _, stop = bought
+    desk.update(stop, 3, 49, 97_900)
+    found = summary(day_of(desk))
+    charges = charges_of(0, 1, 49, 4_900_000, desk.now) + charges_of(0, -1, 49, 49 * 97_900, desk.now)
+    assert found == {"entries": 1, "exits": {"protect": 1}, "realised": -49 * 21.0, "charges": charges / 100,
+                     "net": (-49 * 2100 - charges) / 100, "broker_fills": 0, "alarms": {}, "reducing": []}
+
+
+def test_what_the_broker_did_and_what_went_wrong_stands_in_the_figures(bought):
+    desk, entry, stop = bought
+    for _ in range(3):
+        desk.tick(seconds=3)
+        desk.book(entry, stop)
+        desk.holdings({0: 20})                              # somebody sold 29 of it, at the last price
+    found = summary(day_of(desk))
+    assert found["broker_fills"] == 1 and found["reducing"] == ["not reconciled"]
+    assert found["alarms"] == {"not reconciled": 1} and found["realised"] == 0.0
+    assert found["exits"] == {} and found["entries"] == 1   # the stop rests: an exit is one that filled

@@ -1,0 +1,161 @@
+"""Records as the store's rows: each value in its own column, and in ClickHouse's bytes."""
+import re
+import struct
+
+import numpy as np
+import orjson
+import pytest
+
+from _ext.core.reasons import REASONS
+from _ext.core.records import PAYLOADS, WHYS
+from _ext.tape import Tape
+from _ext.trail.journal import Journal, Reader, Trail
+from engine.config import Config
+from engine.feed import TICK_DTYPE, encode
+from engine.market.instruments import Spec, table
+from engine.market.sessions import number_of
+from engine.trail.store import Converter, RowWriter, schema
+from tests.market.conftest import DAY, OPEN_MS
+from tests.reference import upb
+
+RUN, SEQ, NOW = 5, 6, 7
+COMMON = {"run": RUN, "seq": SEQ, "ts": NOW}
+OTHERWISE = {"threshold": "limit", "exch_ts": "ltt", "trigger_price": "trigger", "latency_ns": "latency", "decoded_ns": "decoded",
+             "scored_ns": "scored", "decided_ns": "decided", "done_ns": "done"}
+"""Columns that are called otherwise than the record's field."""
+NAMES = [Spec("NSE_EQ|A", "A"), Spec("NSE_EQ|B", "B")]
+NO_REQUEST = {"serial": 0, "candidate": 0, "inst": 0, "role": "", "side": 0, "order_type": "", "why": "", "trigger_price": 0}
+
+
+def columns(table: str) -> list[tuple[str, str]]:
+    """(name, type) of each, as the schema has them."""
+    text = next(s for s in schema("db") if s.startswith(f"CREATE TABLE IF NOT EXISTS db.{table} (")).partition("(")[2]
+    parts = re.split(r",\s*(?![^()]*\))", text.partition(") ENGINE")[0].strip())
+    return [tuple(part.split(maxsplit=1)) for part in parts]
+
+
+def numbered(kind: int, given: dict) -> np.ndarray:
+    """A record in which no two fields are alike, but for the words `given`."""
+    row = np.zeros(1, PAYLOADS[kind])
+    for i, name in enumerate(row.dtype.names):
+        row[name] = f"text{i}".encode() if row.dtype[name].kind == "S" else 10 + i
+    if "feature" in row.dtype.names:
+        row["feature"] = 100 + np.arange(row["feature"].shape[1])
+    for name, value in given.items():
+        row[name] = value
+    return row
+
+
+@pytest.mark.parametrize(("kind", "table", "given", "said"), [
+    (64, "signals", {"level": 0, "reason": 0}, {"verdict": 0, "reason": "pass", "ts": "now"}),
+    (65, "signals", {"level": 1, "reason": 0}, {"verdict": 2, "reason": "pass", "ts": "now"}),
+    (65, "signals", {"level": 1, "reason": 1}, {"verdict": 1, "reason": REASONS[1], "ts": "now"}),
+    (66, "rate_limit_log", {"reason": 0}, {"reason": "pass"}),
+    (67, "orders", {"kind": 2, "role": 2, "order_type": 2, "why": 5}, {
+        "event": "modify", "why": WHYS[5], "role": "exit", "order_type": "SL", "status": "", "filled": 0,
+        "latency_ns": 0, "error": ""}),
+    (67, "orders", {"kind": 1, "role": 1, "order_type": 1, "why": 0}, {
+        "event": "place", "why": WHYS[0], "role": "entry", "order_type": "LIMIT", "status": "", "filled": 0,
+        "latency_ns": 0, "error": ""}),
+    (8, "orders", {"outcome": 4}, NO_REQUEST | {"id": "intent", "event": "reply", "quantity": 0, "price": 0, "status": "ambiguous",
+                                                "filled": 0}),
+    (9, "orders", {"status": 3, "is_look_up": 0, "filled": 4, "value": 430}, NO_REQUEST | {
+        "id": "intent", "event": "update", "price": 107, "status": "complete", "latency_ns": 0, "error": ""}),
+    (9, "orders", {"status": 2, "is_look_up": 1, "filled": 0}, NO_REQUEST | {
+        "id": "intent", "event": "look-up", "price": 0, "status": "open", "latency_ns": 0, "error": ""}),
+    (68, "trades", {"role": 3}, {"role": "broker"}),
+    (69, "positions", {"state": 3}, {"state": "protected"}),
+    (71, "gaps", {"kind": 4, "first_minute": 3, "last_minute": 5}, {"kind": "late", "first_minute": 180, "last_minute": 300}),
+    (22, "gaps", {"kind": 10, "first_minute": 0, "last_minute": 0}, {"kind": "refused", "first_minute": 0, "last_minute": 0}),
+    (130, "shadow_scores", {}, {}), (128, "latency", {}, {})])
+def test_each_value_stands_in_its_own_column(kind, table, given, said):
+    record = numbered(kind, given)
+    converter = Converter()
+    converter.run = RUN
+    ((where, row),) = converter.rows(kind, SEQ, NOW, record.tobytes())
+    names = [name for name, _ in columns(table)]
+    features = [name for name in names if name.startswith("f_")]
+    assert where == table and len(row) == len(names)
+    fields = record[0]
+    for name, value in zip(names, row, strict=True):
+        source = said.get(name, COMMON.get(name, OTHERWISE.get(name, name)))
+        if name in features:
+            assert value == fields["feature"][features.index(name)]
+        elif isinstance(source, str) and source in record.dtype.names:
+            assert value == fields[source], name
+        else:
+            assert name in said or name in COMMON
+            assert value == source, name
+
+
+def test_a_weak_candidate_is_a_row_at_once_and_a_strong_one_with_its_verdict():
+    assert Converter().rows(64, SEQ, NOW, numbered(64, {"level": 1, "reason": 0}).tobytes()) == []
+
+
+@pytest.mark.parametrize("length", [0, 1, 127, 128, 129, 16_383, 16_384])
+def test_texts_of_every_length_come_out_whole(length):
+    data = RowWriter(["String", "UInt8"]).rows([["x" * length, 7], [b"y", 8]])
+    n = shift = at = 0
+    while True:
+        n |= (data[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if data[at - 1] < 0x80:
+            break
+    assert n == length and data[at:at + n] == b"x" * n and data[at + n:] == b"\x07\x01y\x08"
+
+
+def test_types_are_as_wide_as_clickhouse_has_them():
+    kinds = {"Date": "H", "UInt8": "B", "Int8": "b", "Enum8('a' = 0)": "b", "UInt32": "I", "Int32": "i", "UInt64": "Q",
+             "Int64": "q", "Float32": "f", "Float64": "d", "DateTime64(9, 'Asia/Kolkata')": "q", "DateTime('Asia/Kolkata')": "I"}
+    assert RowWriter(list(kinds)).rows([[3] * len(kinds)]) == struct.pack("<" + "".join(kinds.values()), *[3] * len(kinds))
+
+
+def frame_of(*updates: dict) -> bytes:
+    rows = np.zeros(len(updates), TICK_DTYPE)
+    for row, update in zip(rows, updates, strict=True):
+        row["has"], row["mode"], row["ltt"] = 1 | 2 | 64, 1, OPEN_MS
+        for name, value in update.items():
+            row[name] = value
+        row["key_len"], row["n_levels"] = len(bytes(row["key"])), 1
+    return encode(rows, OPEN_MS)
+
+
+def stored(folder, *frames: bytes) -> np.ndarray:
+    """The rows of frames that came a second apart, in a journal of two names."""
+    journal, begin = Journal(folder, 1 << 20), (OPEN_MS - 60_000) * 1_000_000
+    for kind, payload in ((1, orjson.dumps(Config(models="").record())), (2, table(NAMES, DAY).tobytes())):
+        journal.append(kind, begin, payload)
+    for k, frame in enumerate(frames):
+        journal.append(5, (OPEN_MS + 1000 * k) * 1_000_000 + 1_234_567, frame)
+    tape, reader = Tape(Trail(), 2), Reader(folder)
+    tape.run = RUN
+    while tape.step(reader) is not None:
+        pass
+    return tape.take()
+
+
+def test_an_update_is_a_row_as_it_came_with_the_best_quotes_known(tmp_path):
+    first = {"key": b"NSE_EQ|B", "ltp": 100_050, "ltq": 7, "vtt": 900, "oi": 55.0, "iv": 0.25,
+             "levels": [(5, 100_000, 6, 100_100)] + 4 * [(0, 0, 0, 0)]}
+    second = first | {"has": 1 | 64, "ltp": 100_060, "vtt": 930, "ltt": OPEN_MS + 900, "oi": -1.0}
+    third = {"key": b"NSE_EQ|B", "has": 1, "ltp": 100_070, "ltt": OPEN_MS + 1_900, "ltq": 2**40, "iv": 0.5}
+    rows = stored(tmp_path, *(frame_of(update) for update in (first, second, third)))
+    assert rows["run"].tolist() == [RUN] * 3 and rows["inst"].tolist() == [1] * 3 and rows["seq"].tolist() == [3, 4, 5]
+    assert rows["trade_date"].tolist() == [number_of(DAY)] * 3
+    assert rows["exch_ts"].tolist() == [OPEN_MS, OPEN_MS + 900, OPEN_MS + 1_900]
+    assert rows["recv_ts"].tolist() == [(OPEN_MS + 1000 * k) * 1000 + 1_234 for k in range(3)]
+    assert rows["ltp"].tolist() == [100_050, 100_060, 100_070] and rows["ltq"].tolist() == [7, 7, 2**32 - 1]
+    assert rows["vtt"].tolist() == [900, 930, 0] and rows["volume"].tolist() == [0, 30, 0]
+    for name, value in (("bid", 100_000), ("ask", 100_100), ("bid_qty", 5), ("ask_qty", 6)):
+        assert rows[name].tolist() == [value] * 3, name     # a book that was not sent is the one before
+    assert rows["oi"].tolist() == [55, 0, 0] and rows["iv"].tolist() == [0.25, 0.25, 0.0]
+
+
+def test_what_the_core_does_not_take_is_no_row(tmp_path):
+    """A key nobody knows, a price that is none, and of a key that comes twice the first."""
+    good = {"key": b"NSE_EQ|A", "ltp": 100_000, "vtt": 5}
+    bad = upb.message("FeedResponse")(type=1, currentTs=OPEN_MS)
+    bad.feeds["NSE_EQ|B"].ltpc.ltp = float("inf")
+    rows = stored(tmp_path, frame_of({"key": b"NSE_EQ|Z", "ltp": 1}, good), bad.SerializeToString(),
+                  frame_of(good | {"ltp": 100_010}, good | {"ltp": 100_020, "vtt": 6}), frame_of({"key": b"NSE_EQ|Z", "ltp": 1}))
+    assert [(int(r["inst"]), int(r["seq"]), int(r["ltp"])) for r in rows] == [(0, 3, 100_000), (0, 5, 100_020)]
