@@ -3,48 +3,63 @@ PYTHON ?= python3
 BIN := .venv/bin
 PY := $(BIN)/python
 SOURCES := $(shell find _ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+# what is downloaded and what is compiled need not wait for each other
+SET_UP = @$(MAKE) -s -j2 build/.compiled
 
-.PHONY: run install test bench lint sanitize mutants mutants-ci soak clean
+.PHONY: run install dev test bench lint sanitize mutants mutants-ci soak clean always
 run: install
-	$(PY) -m engine
+	@$(PY) -m engine
 
-install: build/.compiled
+install:
+	$(SET_UP) .venv/run
 
-build/.installed: pyproject.toml
-	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), "Python 3.11 to 3.13 is needed: make PYTHON=python3.12"'
-	test -x $(PY) || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
-	SPIKE_BUILD=none $(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
-	@mkdir -p build && touch $@
+dev:
+	$(SET_UP) .venv/dev
 
-build/.compiled: build/.installed setup.py $(SOURCES)
-	$(PY) setup.py --quiet build_ext --inplace -j2
+install-%:          # the other extras of pyproject.toml: train, sequence
+	$(SET_UP) .venv/$*
+
+# made again where it is broken, was moved or lost its Python
+.venv/made: always
+	@command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON) here: README.md says what to install"; exit 1; }
+	@$(PYTHON) tools/environment.py made
+
+.venv/build: .venv/made pyproject.toml
+	@$(PY) tools/environment.py build
+
+.venv/run: .venv/build
+	@$(PY) tools/environment.py run
+
+.venv/%: .venv/run
+	@$(PY) tools/environment.py $*
+
+build/.compiled: .venv/build setup.py $(SOURCES)
+	@$(PY) setup.py --quiet build_ext --inplace -j $$(nproc)
 	@touch $@
-
 # two files at a time: half of the time is spent waiting for processes
-test: install
+test: dev
 	$(PY) -m pytest -q -n 2 --dist loadfile
 
-bench: install
+bench: dev
 	$(PY) -m pytest -q bench -p benchmark --benchmark-disable-gc --benchmark-json=build/benchmark.json
 
-lint: install
+lint: dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint --max-line-length 132 _ext
 	$(PY) bench/hints.py
 
-sanitize: build/.installed
+sanitize: .venv/dev
 	$(PY) bench/sanitize.py
 
 # mistakes put into the product one at a time, each of which a test must find; ten of them, chosen by the commit, in CI
-mutants: install
+mutants: dev
 	$(PY) -m tests.mutants
 
-mutants-ci: install
+mutants-ci: dev
 	$(PY) -m tests.mutants --by-commit 10
 
-soak: install
+soak: dev
 	$(PY) tests/feed/fuzz_wire.py -max_total_time=120
 	$(PY) -m tests.trade.episodes --seed 1 --count 100000
 	$(PY) -m tests.feed.daylong --keys 2500 --minutes 360 --faults 60

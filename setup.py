@@ -4,12 +4,19 @@ release (default) · debug (bounds checks) · sanitize (ASAN + UBSAN) · none ·
 """
 import os
 import platform
+import sys
+import time
 from pathlib import Path
 
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer_group
 
+SHARED = "_ext.shared"                 # what typed memoryviews need, compiled once and not in each module that has some
+CORES = len(os.sched_getaffinity(0))
+BEGUN = Path("build/begun")            # what is being made: an interruption, a kill or a full disk leaves half a file there
 MODE = os.environ.get("SPIKE_BUILD", "release")
 CHECKED = MODE in ("debug", "sanitize")
 DIRECTIVES = {
@@ -44,17 +51,73 @@ LDFLAGS = ["-fsanitize=address,undefined"] if MODE == "sanitize" else []
 
 extensions = [
     Extension(
-        ".".join(path.with_suffix("").parts),
-        [str(path)],
+        name,
+        [source],
         include_dirs=[numpy.get_include(), "_ext/core"],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=CFLAGS,
         extra_link_args=LDFLAGS,
-        depends=["_ext/core/checksum.h"],
+        depends=["_ext/core/checksum.h", "setup.py"],
     )
-    for path in sorted(Path("_ext").rglob("*.pyx"))
+    for name, source in [(SHARED, "_ext/shared.c")] + [
+        (".".join(path.with_suffix("").parts), str(path)) for path in sorted(Path("_ext").rglob("*.pyx"))]
 ]
 
-# pip resolves and links the package first (SPIKE_BUILD=none), then `make` compiles in place, incrementally.
-setup(ext_modules=[] if MODE == "none" else cythonize(
-    extensions, compiler_directives=DIRECTIVES, annotate=MODE == "annotate", nthreads=2))
+
+def translated() -> list[Extension]:
+    """The extensions with their C sources, which are written where the .pyx or what it imports is newer."""
+    mark = BEGUN / "translation"
+    for path in Path("_ext").rglob("*.c"):
+        at = path.stat().st_mtime
+        if at < os.path.getmtime("setup.py") or (mark.exists() and at >= mark.stat().st_mtime):
+            path.unlink()
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    print(f"looking for what changed in {len(extensions)} modules, writing its C", flush=True)
+    try:
+        done = cythonize(extensions, compiler_directives=DIRECTIVES, annotate=MODE == "annotate", nthreads=CORES, quiet=True,
+                         shared_utility_qualified_name=SHARED)
+    except BaseException as problem:
+        if isinstance(problem.__context__ or problem, KeyboardInterrupt):      # Cython fails at ending its own processes
+            sys.exit("interrupted: the next make goes on")
+        raise
+    mark.unlink()
+    return done
+
+
+class Build(build_ext):
+    """Compiles what changed, the longest first, and says so."""
+
+    def build_extensions(self) -> None:
+        begun = time.monotonic()
+        for ext in self.extensions:
+            if self._mark(ext).exists():
+                Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)
+        stale = [ext for ext in self.extensions if newer_group(ext.sources + ext.depends, self.get_ext_fullpath(ext.name))]
+        stale.sort(key=lambda ext: -os.path.getsize(ext.sources[0]))
+        self.left = len(stale)
+        if stale:
+            print(f"compiling {len(stale)} of {len(self.extensions)} modules", flush=True)
+            every, self.extensions = self.extensions, stale
+            super().build_extensions()
+            self.extensions = every
+            print(f"compiled: {time.monotonic() - begun:.0f} s", flush=True)
+
+    def build_extension(self, ext: Extension) -> None:
+        self._mark(ext).touch()
+        super().build_extension(ext)
+        self._mark(ext).unlink()
+        self.left -= 1
+        if self.left and self.left % 9 == 0:
+            print(f"  {self.left} to go", flush=True)
+
+    def copy_extensions_to_source(self) -> None:
+        self.force = True              # a copy that was cut short is newer than what it is a copy of
+        super().copy_extensions_to_source()
+
+    def _mark(self, ext: Extension) -> Path:
+        return BEGUN / ext.name
+
+
+# pip resolves and links the package first (SPIKE_BUILD=none), then `make` compiles in place.
+setup(ext_modules=[] if MODE == "none" else translated(), cmdclass={"build_ext": Build})

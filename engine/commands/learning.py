@@ -22,7 +22,7 @@ def _with_libraries(work: Any) -> Any:
         return work()
     except ImportError as error:
         extra = "sequence" if error.name == "torch" else "train"
-        raise Failed(f"{error.name} is missing: pip install 'spike-engine[{extra}]'") from None
+        raise Failed(f"{error.name} is missing, which running does not need: `make install-{extra}` brings it") from None
 
 
 @command.callback()

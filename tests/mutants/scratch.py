@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("_ext", "engine", "tests", "proto", "models", "bench", "docs")
+FOLDERS = ("_ext", "engine", "tests", "proto", "models", "bench", "docs", "tools")
 FILES = ("pyproject.toml", "setup.py", "Makefile", "README.md", "CHANGELOG.md", "LICENSE")
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 # as setup.py's, but not optimised; SSE 4.2 because a checksum is computed with it
