@@ -15,6 +15,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.modified import newer_group
 
 SHARED = "_ext.shared"                 # what typed memoryviews need, compiled once and not in each module that has some
+WHOLE = {"_ext.core.records"}          # Cython 3.3 forgets what names a struct's fields where that is shared
 CORES = len(os.sched_getaffinity(0))
 BEGUN = Path("build/begun")            # what is being made: an interruption, a kill or a full disk leaves half a file there
 MODE = os.environ.get("SPIKE_BUILD", "release")
@@ -75,8 +76,10 @@ def translated() -> list[Extension]:
     mark.touch()
     print(f"looking for what changed in {len(extensions)} modules, writing its C", flush=True)
     try:
-        done = cythonize(extensions, compiler_directives=DIRECTIVES, annotate=MODE == "annotate", nthreads=CORES, quiet=True,
-                         shared_utility_qualified_name=SHARED)
+        alone = [ext for ext in extensions if ext.name in WHOLE]
+        shared = [ext for ext in extensions if ext.name not in WHOLE]
+        options = {"compiler_directives": DIRECTIVES, "annotate": MODE == "annotate", "nthreads": CORES, "quiet": True}
+        done = cythonize(alone, **options) + cythonize(shared, shared_utility_qualified_name=SHARED, **options)
     except BaseException as problem:
         if isinstance(problem.__context__ or problem, KeyboardInterrupt):      # Cython fails at ending its own processes
             sys.exit("interrupted: the next make goes on")
