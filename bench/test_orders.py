@@ -10,6 +10,8 @@ from _ext.core.records import CANDIDATE, INTENT, REC_ASK, REC_LINK, REC_REPLY, R
 from _ext.trail.journal import Journal, Reader
 from _ext.wiring import Core
 from bench.conftest import BUDGETS, note, percentiles
+from engine.broker.upstox import protocol
+from engine.broker.upstox.client import RestClient
 from engine.config import Config
 from engine.market import sessions
 from engine.market.instruments import shipped
@@ -17,8 +19,6 @@ from engine.sim.exchange import Exchange
 from engine.sim.market import SyntheticMarket
 from engine.sim.server import SimServer
 from engine.sim.virtual import VirtualRun
-from engine.trade import protocol
-from engine.trade.broker import RestClient
 from engine.trade.outgoing import Outgoing
 from engine.wiring import Boot, begin
 from tests.trade.conftest import SPECS, Desk

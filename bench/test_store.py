@@ -11,10 +11,10 @@ from bench.conftest import BUDGETS, note
 from engine.config import Config
 from engine.market.instruments import shipped
 from engine.sim.market import SyntheticMarket
+from engine.store.embedded import Embedded
+from engine.store.rows import Store
 from engine.trail.checked import capacity_of
-from engine.trail.embedded import Embedded
 from engine.trail.rundir import RunDir
-from engine.trail.store import Store
 from engine.wiring import run_virtual
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from _ext.trail.status import StatusBlock
 from engine.child import Adopted, Child
-from engine.trail import confinement
+from engine.store import confinement
 from engine.trail.checked import damage_words
 from engine.trail.note import Note, read_note
 from engine.trail.resources import in_words

@@ -50,6 +50,9 @@ from _ext.signals.scorer import ModelRefused
 from _ext.trail.journal import Journal
 from _ext.trail.status import StatusBlock
 from _ext.wiring import Core
+from engine.broker.upstox import answers, login, protocol
+from engine.broker.upstox.api import Api
+from engine.broker.upstox.client import BrokerError, clean, funds_of
 from engine.config import Config
 from engine.feed.backfill import Backfill, Fetch
 from engine.feed.client import FeedClient
@@ -57,10 +60,8 @@ from engine.feed.keeper import Keeper
 from engine.market import candles, history, master, sessions, universe
 from engine.market.instruments import Spec
 from engine.signals import models
-from engine.trade import answers, login, protocol, rollout
-from engine.trade.api import Api
+from engine.trade import rollout
 from engine.trade.bands import BandWatch
-from engine.trade.broker import BrokerError, clean, funds_of
 from engine.trade.outgoing import Outgoing
 from engine.trade.reconcile import READS, UNREADABLE, Reconciler
 from engine.trail.note import read_note

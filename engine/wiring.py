@@ -27,13 +27,13 @@ from _ext.core.records import (
 )
 from _ext.trail.journal import Journal, Reader, Verifier
 from _ext.wiring import Core
+from engine.broker.upstox.protocol import link_record
 from engine.config import Config
 from engine.market import instruments, sessions, universe
 from engine.market.instruments import Spec
 from engine.signals import models
 from engine.sim.exchange import Exchange
 from engine.sim.virtual import VirtualRun
-from engine.trade.protocol import link_record
 from engine.trail.resources import ROOM, advice_for
 from engine.trail.rundir import RunDir, RunError
 

@@ -13,9 +13,9 @@ from engine.commands.options import Failed, Json, app, run_of, show
 
 async def examine(source: str, base: str | None, sandbox: bool) -> dict[str, Any]:
     """All of doctor's checks as a document."""
-    from engine.trade import login as logins
-    from engine.trade.api import Api
-    from engine.trade.broker import API, ORDERS
+    from engine.broker.upstox import login as logins
+    from engine.broker.upstox.api import Api
+    from engine.broker.upstox.client import API, ORDERS
     from engine.watch.doctor import FAIL, SANDBOX, Doctor
 
     token, api, said = None, None, ""

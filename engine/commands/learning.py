@@ -307,7 +307,7 @@ def _drift() -> Any:
 
 
 def _store(run_dir: Path | None, work: Any) -> Any:
-    from engine.trail.sidecar import client_of
+    from engine.store.process import client_of
 
     with client_of(configuration.load(), run_of(run_dir)) as client:
         return work(client)

@@ -15,7 +15,7 @@ from engine.trail.rundir import RunDir
 def evening(run_dir: Run = None, compare: Annotated[bool, typer.Option(help="with the broker's trades and charges")] = False,
             json: Json = False) -> None:
     """The day's account: entries, exits by reason, costs, alarms; --compare holds fills and charges against the broker's."""
-    from engine.trade.api import Api
+    from engine.broker.upstox.api import Api
     from engine.trade.kill import target_of
     from engine.watch import evening as work
 
@@ -140,7 +140,7 @@ def gaps(run_dir: Run = None, names: Annotated[bool, typer.Option("--names", hel
 @app.command()
 def query(sql: str, run_dir: Run = None, json: Json = False) -> None:
     """Ask the run's ClickHouse, while it runs or afterwards. Read-only."""
-    from engine.trail.sidecar import client_of
+    from engine.store.process import client_of
 
     folder = run_of(run_dir)
     with client_of(configuration.load(), folder) as client:

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from engine import config as configuration
+from engine.broker.upstox import login as logins
 from engine.commands.looking import evening
 from engine.commands.options import Failed, Flatten, Json, LeaveStops, Run, app, ending_of, run_of, show, token_for
 from engine.commands.running import Opening, closing_words, confirmed, run_upstox
 from engine.market.master import MasterError
-from engine.trade import login as logins
 from engine.trail.rundir import RunError
 
 
@@ -39,7 +39,7 @@ def login(paste: Annotated[bool, typer.Option(help="paste a token of the broker'
 
 def _consented(phone: bool = False, user: str = "") -> logins.Token:
     """A token given by browser or phone, verified and kept."""
-    from engine.trade import consent
+    from engine.broker.upstox import consent
 
     way = consent.phone if phone else consent.browser
     return asyncio.run(way(logins.app_of_environment(), lambda text: print(text if phone else f"open: {text}", flush=True),
@@ -123,10 +123,10 @@ def _token(may_ask: bool) -> logins.Token:
 
 def _trading_day(json: bool, live: bool, may_ask: bool, is_confirmed: bool, ending: str) -> bool:
     """One session from now to its close and the account of it, nothing where there is none today; whether a signal ended it."""
+    from engine.broker.upstox.api import Api
+    from engine.broker.upstox.client import BrokerError
     from engine.market import calendar
     from engine.market.sessions import IST
-    from engine.trade.api import Api
-    from engine.trade.broker import BrokerError
 
     async def ask(token: str, date: dt.date) -> list[dict[str, Any]] | None:
         api = Api(token)

@@ -87,7 +87,7 @@ def token_for(source: str) -> str:
     """The token of a source: `demo` for the sim, never another."""
     if source == "sim":
         return "demo"
-    from engine.trade.login import stored_token
+    from engine.broker.upstox.login import stored_token
 
     return stored_token()
 

@@ -327,10 +327,10 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
 @app.command(hidden=True)
 def engine(base: str = "", source: str = "sim", run_dir: Run = None, seed: int = 1, observe: bool = False) -> None:
     """The engine process alone (what `run` starts)."""
+    from engine.broker.upstox.client import API
+    from engine.broker.upstox.login import load
     from engine.process import Target
     from engine.process import main as work
-    from engine.trade.broker import API
-    from engine.trade.login import load
 
     if source == "sim":
         target = Target(base, "demo")
@@ -343,7 +343,7 @@ def engine(base: str = "", source: str = "sim", run_dir: Run = None, seed: int =
 @app.command(hidden=True)
 def store(run_dir: Run = None, once: bool = False, drain_only: bool = False) -> None:
     """The store process alone: journal -> ClickHouse. This process becomes it, without its threads and without its secrets."""
-    from engine.trail import confinement
+    from engine.store import confinement
 
     flags = [name for name, chosen in (("--once", once), ("--drain-only", drain_only)) if chosen]
     command = confinement.command("--run-dir", str(run_of(run_dir).path), *flags)

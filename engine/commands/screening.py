@@ -115,9 +115,9 @@ def sync(months: Annotated[int, typer.Option(min=1, max=12, help="how far back")
          names: Annotated[str, typer.Option(help="symbols, separated by commas; by default every F&O stock")] = "",
          json: Json = False) -> None:
     """Fetch one-minute candles, newest month first; stop it and go on with it at will."""
+    from engine.broker.upstox.api import Api
+    from engine.broker.upstox.client import API, BrokerError
     from engine.market import history
-    from engine.trade.api import Api
-    from engine.trade.broker import API, BrokerError
 
     today = dt.datetime.now(IST).date()
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from picows import WSHandshakeError, WSMsgType, WSTransport, ws_connect
 
 from _ext.feed.frame import FrameListener
+from engine.broker.upstox.client import BrokerError, RestClient, clean
 from engine.feed.keeper import Keeper
-from engine.trade.broker import BrokerError, RestClient, clean
 
 AUTHORIZE = "/v3/feed/market-data-feed/authorize"
 TICK_S, TOKEN_S = 0.1, 5.0

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from _ext.core.records import WARM_BAR
-from engine.trade import answers
-from engine.trade.answers import Unreadable
+from engine.broker.upstox import answers
+from engine.broker.upstox.answers import Unreadable
 
 PRICES = ("open", "high", "low", "close")
 MOST_PRICE = 1e8

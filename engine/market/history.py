@@ -19,11 +19,11 @@ import numpy as np
 
 from _ext.core.clock import day_of_minutes
 from _ext.core.records import WARM_BAR
+from engine.broker.upstox.api import Api
+from engine.broker.upstox.client import BrokerError
 from engine.market import candles
 from engine.market.sessions import number_of
 from engine.market.universe import turnover_of_bars
-from engine.trade.api import Api
-from engine.trade.broker import BrokerError
 
 WARM_BARS = 75
 """Minutes of the last session an engine starts with: the long window is 50."""

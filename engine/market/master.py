@@ -14,11 +14,11 @@ from typing import Any
 
 import aiohttp
 
+from engine.broker.upstox import answers
+from engine.broker.upstox.answers import BrokerError, Unreadable, clean
+from engine.broker.upstox.client import session
 from engine.errors import UsageError
 from engine.market.sessions import IST
-from engine.trade import answers
-from engine.trade.answers import BrokerError, Unreadable, clean
-from engine.trade.broker import session
 
 URL = "https://assets.upstox.com/market-quote/instruments/exchange/NSE.json.gz"
 LEAST = {"rows": 60_000, "contracts": 15_000, "futures": 400, "stocks": 150}

@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from engine.broker.upstox.protocol import Request
 from engine.sim.exchange import Exchange, Order
-from engine.trade.protocol import Request
 
 Row = dict[str, Any]
 MEDIAN_NS, SPREAD = 35_000_000, 0.45

@@ -24,6 +24,7 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from _ext.core.clock import MINUTE
+from engine.broker.upstox.protocol import Request
 from engine.market.sessions import IST, epoch_ms
 from engine.sim.candles import Candles
 from engine.sim.exchange import Exchange, error, success
@@ -33,7 +34,6 @@ from engine.sim.pace import Pace, words
 from engine.sim.player import PATIENCE_S, FeedSocket, Player
 from engine.sim.requests import CANDLES, LOOPBACK, Refused, body_of, is_local, look, malformed
 from engine.sim.rest import Rest
-from engine.trade.protocol import Request
 
 CLOCK_HEADER = "X-Sim-Time"
 FEED = "/market-data-feeder/v3/upstox-developer-api/feeds"

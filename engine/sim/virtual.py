@@ -11,11 +11,12 @@ import numpy as np
 
 from _ext.core.records import REC_FRAME, REC_LINK, REC_REPLY, REC_STOP, REC_TIMER, STREAM_ORDERS
 from _ext.wiring import Core
+from engine.broker.upstox import protocol
 from engine.sim.exchange import Exchange
 from engine.sim.faults import Line
 from engine.sim.rest import Rest
 from engine.sim.virtual_feed import VirtualFeed
-from engine.trade import bands, protocol
+from engine.trade import bands
 from engine.trade.outgoing import Outgoing
 from engine.trade.reconcile import READS, Reconciler
 

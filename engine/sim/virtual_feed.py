@@ -7,11 +7,11 @@ import numpy as np
 
 from _ext.core.records import REC_FRAME, REC_LINK, STREAM_FEED
 from _ext.wiring import Core
+from engine.broker.upstox.protocol import link_record
 from engine.feed.backfill import Backfill, Fetch
 from engine.feed.keeper import Keeper
 from engine.sim.candles import Candles
 from engine.sim.feed import Feed
-from engine.trade.protocol import link_record
 
 MILLI = 1_000_000
 HANDSHAKE, REQUEST, CANDLES = 180 * MILLI, 25 * MILLI, 60 * MILLI

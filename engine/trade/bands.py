@@ -6,7 +6,7 @@ from typing import Any
 from _ext.core.clock import SECOND
 from _ext.core.records import REC_BANDS
 from _ext.wiring import Core
-from engine.trade import protocol
+from engine.broker.upstox import protocol
 
 EVERY = {"held": 10 * SECOND, "all": 120 * SECOND}
 """Names with a position or a working entry, and every name that may be traded."""

@@ -14,11 +14,11 @@ import orjson
 
 from _ext.core.records import INTENT_PLACE, OPERATOR_STATES, OUTCOME_AMBIGUOUS, OUTCOME_DONE
 from _ext.trail.status import StatusBlock
-from engine.trade import answers, protocol
-from engine.trade.answers import Unreadable
-from engine.trade.api import Api
+from engine.broker.upstox import answers, protocol
+from engine.broker.upstox.answers import Unreadable
+from engine.broker.upstox.api import Api
+from engine.broker.upstox.protocol import Request
 from engine.trade.bands import band_of
-from engine.trade.protocol import Request
 from engine.trade.reconcile import READS, TERMINAL
 from engine.trail.rundir import Lock, RunDir, RunError, account_lock, end_process, start_time
 

@@ -8,8 +8,8 @@ from typing import Any
 from _ext.core.clock import SECOND
 from _ext.core.records import REC_ADOPTED, REC_BOOK, REC_HOLDINGS, REC_ORDER_UPDATE
 from _ext.wiring import Core
+from engine.broker.upstox import protocol
 from engine.market.instruments import NO_INST
-from engine.trade import protocol
 
 BOOK_EVERY = {"unclear": 2 * SECOND, "live": 5 * SECOND, "idle": 60 * SECOND}
 POSITIONS_EVERY = {"differ": 5 * SECOND // 2, "open": 10 * SECOND, "idle": 60 * SECOND}

@@ -13,15 +13,15 @@ import orjson
 
 from _ext.core.records import INTENT_PLACE
 from _ext.signals.scorer import ModelRefused
+from engine.broker.upstox import answers, login, protocol
+from engine.broker.upstox.api import Api
+from engine.broker.upstox.client import BrokerError, funds_of
+from engine.broker.upstox.protocol import Request
 from engine.config import Config
 from engine.market import master, universe
 from engine.market.sessions import IST
 from engine.signals.models import active, trained
-from engine.trade import answers, login, protocol
-from engine.trade.api import Api
-from engine.trade.broker import BrokerError, funds_of
-from engine.trade.protocol import Request
-from engine.trail import landlock
+from engine.store import landlock
 from engine.watch import drift
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -149,8 +149,8 @@ class Doctor:
 
     def _drift(self) -> None:
         """Of the latest run's store, where there is one with enough candidates."""
+        from engine.store.process import client_of
         from engine.trail.rundir import RunDir, RunError
-        from engine.trail.sidecar import client_of
 
         try:
             with client_of(self.config, RunDir.existing(RunDir.latest())) as client:

@@ -26,8 +26,8 @@ from _ext.core.records import (
     WHYS,
 )
 from _ext.trail.journal import Reader
-from engine.trade.api import Api
-from engine.trade.protocol import paise
+from engine.broker.upstox.api import Api
+from engine.broker.upstox.protocol import paise
 
 
 @dataclass

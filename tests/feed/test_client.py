@@ -7,8 +7,8 @@ from aiohttp import WSMsgType, web
 from picows import WSError, ws_connect
 
 from _ext.feed.frame import FrameListener, FrameSink
+from engine.broker.upstox.client import BrokerError, RestClient
 from engine.feed.client import FeedClient
-from engine.trade.broker import BrokerError, RestClient
 
 TEXTS = [b'{"status":"failed"}', b"\xff\xfe\xed\xa0\x80", b"[" * 300_000, b"", b"\x1b[2J<script>"]
 

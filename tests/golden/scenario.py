@@ -16,6 +16,7 @@ from _ext.core.records import CANDIDATE, OPERATOR_CHANGE, REC_ASK, REC_LINK, REC
 from _ext.trail.journal import Journal, Keeping
 from _ext.wiring import Core
 from engine import config, wiring
+from engine.broker.upstox.protocol import Request, link_record
 from engine.feed import HAS_I1, HAS_OHLC, encode
 from engine.market.instruments import Spec, shipped
 from engine.market.sessions import epoch_ms
@@ -28,7 +29,6 @@ from engine.sim.feed import Feed, script_of
 from engine.sim.market import SyntheticMarket
 from engine.sim.virtual import NET, VirtualRun
 from engine.sim.virtual_feed import VirtualFeed
-from engine.trade.protocol import Request, link_record
 from tests.golden.models import build
 
 DAY = dt.date(2026, 9, 2)

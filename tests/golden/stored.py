@@ -14,8 +14,8 @@ import numpy as np
 import orjson
 
 from _ext.core.records import BOOK, HOLDING, PAYLOADS, RECORD_NAMES
+from engine.broker.upstox.protocol import book_record
 from engine.config import Config
-from engine.trade.protocol import book_record
 
 NUMBERS = {name: number for number, name in RECORD_NAMES.items()}
 JSON = ("start", "boot", "universe")

@@ -10,9 +10,9 @@ from engine.lab import dataset, series, stored
 from engine.market.instruments import shipped
 from engine.sim.market import SyntheticMarket
 from engine.sim.recorded import DataError, from_run
+from engine.store.process import client_of
+from engine.store.process import main as store
 from engine.trail.rundir import RunDir
-from engine.trail.sidecar import client_of
-from engine.trail.sidecar import main as store
 from engine.wiring import run_virtual
 
 DAY = dt.date(2026, 9, 1)

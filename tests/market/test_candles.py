@@ -1,8 +1,8 @@
 """Candles of the broker: what is one, and what makes no sense."""
 import pytest
 
+from engine.broker.upstox.answers import Unreadable
 from engine.market import candles
-from engine.trade.answers import Unreadable
 
 GOOD = ["2026-09-01T09:15:00+05:30", 100.0, 101.5, 99.5, 101.25, 5000, 0]
 MINUTE = 29_803_905

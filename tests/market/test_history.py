@@ -5,9 +5,9 @@ import datetime as dt
 import numpy as np
 import pytest
 
+from engine.broker.upstox.client import BrokerError
 from engine.market import history
 from engine.market.sessions import IST
-from engine.trade.broker import BrokerError
 
 DAY = dt.date(2026, 9, 16)
 

@@ -6,6 +6,8 @@ import time
 import numpy as np
 import pytest
 
+from engine.broker.upstox.api import Api
+from engine.broker.upstox.protocol import Request
 from engine.feed import HAS_FULL, HAS_LTPC, TICK_DTYPE, encode
 from engine.market.instruments import Spec
 from engine.market.sessions import epoch_ms
@@ -15,8 +17,6 @@ from engine.sim.exchange import Exchange
 from engine.sim.pace import GRACE_S, Lateness, Pace, words
 from engine.sim.player import Ahead, FeedSocket, head_of
 from engine.sim.server import SimServer
-from engine.trade.api import Api
-from engine.trade.protocol import Request
 from engine.watch.view import speeds
 
 DAY = dt.date(2026, 9, 1)

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from _ext.trail.status import StatusBlock
+from engine.broker.upstox.api import Api
 from engine.launcher import DEAD_MAN_S, Child, Launcher
 from engine.market.instruments import Spec
 from engine.sim.exchange import Exchange
@@ -17,7 +18,6 @@ from engine.sim.faults import Journey, Line
 from engine.sim.market import SyntheticMarket
 from engine.sim.server import SimServer
 from engine.trade import kill
-from engine.trade.api import Api
 from engine.trade.kill import Flattener, Report, limit_price, slices
 from engine.trail.rundir import RunDir, RunError, start_time
 

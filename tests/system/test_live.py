@@ -13,7 +13,7 @@ import pytest
 
 from _ext.core.records import INSTRUMENT, POSITION, REC_INSTRUMENTS, REC_POSITION
 from _ext.trail.status import StatusBlock
-from engine.trade.api import Api
+from engine.broker.upstox.api import Api
 from engine.trail.rundir import RunDir, start_time
 
 RUN = ("--names", "24", "--speed", "25", "--start", "09:19")

@@ -46,10 +46,10 @@ from _ext.core.records import (
 from _ext.trail.journal import Journal, Reader
 from _ext.wiring import Core
 from engine import config
+from engine.broker.upstox import protocol
 from engine.feed import TICK_DTYPE, encode
 from engine.market.instruments import Spec, table
 from engine.market.sessions import epoch_ms
-from engine.trade import protocol
 
 DAY = dt.date(2026, 9, 1)
 SPECS = [Spec(f"NSE_EQ|{name}", name, tick=10) for name in ("RELIANCE", "TCS", "SBIN", "SUNPHARMA", "LT")]

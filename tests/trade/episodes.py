@@ -26,13 +26,13 @@ from _ext.core.records import CANDIDATE, FUNDS, REC_ASK, REC_FUNDS, REC_INSTRUME
 from _ext.trail.journal import Journal
 from _ext.wiring import Core
 from engine import config
+from engine.broker.upstox import protocol
 from engine.feed import TICK_DTYPE, encode
 from engine.market.instruments import Spec, table
 from engine.market.sessions import epoch_ms
 from engine.sim.exchange import Exchange, Order
 from engine.sim.faults import BAD_PRICES, Journey, Line, Rates
 from engine.sim.virtual import ANSWER, ARRIVE, MESSAGE, VirtualRun
-from engine.trade import protocol
 from engine.wiring import restore
 from tests.trade.conftest import DAY
 

@@ -26,14 +26,14 @@ import aiohttp
 import numpy as np
 
 from _ext.core.records import INTENT_CANCEL, INTENT_MODIFY, INTENT_PLACE, WARM_BAR
+from engine.broker.upstox import consent, protocol
+from engine.broker.upstox.api import Api
+from engine.broker.upstox.client import BrokerError, funds_of, session
+from engine.broker.upstox.login import App, LoginError
 from engine.config import Config
 from engine.feed.backfill import Fetch
 from engine.market import calendar, candles, master
 from engine.process import EngineProcess
-from engine.trade import consent, protocol
-from engine.trade.api import Api
-from engine.trade.broker import BrokerError, funds_of, session
-from engine.trade.login import App, LoginError
 from engine.trade.reconcile import Reconciler
 from engine.watch.doctor import Doctor
 from tests.trade.conftest import SPECS, Desk

@@ -10,10 +10,10 @@ import orjson
 import pytest
 
 from _ext.core.records import INTENT_CANCEL, INTENT_MODIFY, INTENT_PLACE, OUTCOME_AMBIGUOUS, OUTCOME_DONE
-from engine.trade import answers, api, protocol
-from engine.trade.answers import BrokerError, Unreadable
-from engine.trade.api import Api
-from engine.trade.broker import RestClient, funds_of, session
+from engine.broker.upstox import answers, api, protocol
+from engine.broker.upstox.answers import BrokerError, Unreadable
+from engine.broker.upstox.api import Api
+from engine.broker.upstox.client import RestClient, funds_of, session
 from tests.trade import fuzz_answers
 from tests.trade.conftest import SPECS
 from tests.trade.fuzz_answers import GOLDEN, KEY, ORDER, Bare, Wire

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from _ext.core.records import INTENT_PLACE
+from engine.broker.upstox import protocol
 from engine.market.instruments import Spec, table
 from engine.sim.exchange import Exchange
 from engine.sim.rest import Rest
-from engine.trade import bands, protocol
+from engine.trade import bands
 from engine.trade.bands import BandWatch, band_of
 from engine.trade.kill import limit_price
 from engine.watch.events import Narrator

@@ -3,7 +3,7 @@ nothing, and leaves nothing unprotected for long."""
 import pytest
 
 from _ext.core.records import REC_ORDER_UPDATE
-from engine.trade import protocol
+from engine.broker.upstox import protocol
 from tests.trade.conftest import SECOND, SPECS
 from tests.trade.test_orders import CANCEL, LIMIT, MODIFY, SL, held, live_exit_quantity, opened
 from tests.trade.test_reconcile import ABSENT, reconciler, row

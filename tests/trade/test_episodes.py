@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from _ext.core.records import INTENT_PLACE
+from engine.broker.upstox.protocol import Request
 from engine.sim.faults import Journey, Rates
 from engine.sim.virtual import TIMEOUT_NS, VirtualRun
 from engine.trade.outgoing import Outgoing
-from engine.trade.protocol import Request
 from tests.trade import episodes
 from tests.trade.episodes import Episode, Violation, WatchedLine, play_all
 

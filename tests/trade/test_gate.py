@@ -7,8 +7,8 @@ import pytest
 from _ext.core.records import REC_ORDER_UPDATE, Stream
 from _ext.trade.fills import charges_of
 from engine import config
+from engine.broker.upstox import protocol
 from engine.market.instruments import Spec
-from engine.trade import protocol
 from tests.trade.conftest import SECOND, SPECS, Desk
 
 MID, PRICE = 100_000, 100_110          # the desk's middle, and a marketable buy: best ask 100,010 and 0.1 % on the grid

@@ -11,11 +11,11 @@ import upstox_client
 from upstox_client import models
 
 from _ext.core.records import INTENT, INTENT_MODIFY, INTENT_PLACE, OUTCOME_AMBIGUOUS, OUTCOME_HALT, OUTCOME_REFUSED, OUTCOME_RETRY
+from engine.broker.upstox import protocol
 from engine.market.instruments import Spec
 from engine.sim.exchange import Exchange
 from engine.sim.market import SyntheticMarket
 from engine.sim.rest import Rest
-from engine.trade import protocol
 
 GOLDEN = Path(__file__).parents[2] / "proto" / "orders"
 KEY = "NSE_EQ|INE002A01018"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from engine.broker.upstox.client import Answer
 from engine.trade import kill
-from engine.trade.broker import Answer
 from engine.trade.kill import Flattener, Report
 from engine.trail.rundir import RunError
 

@@ -2,9 +2,9 @@
 import orjson
 
 from _ext.core.records import INTENT_PLACE, OUTCOME_AMBIGUOUS, REC_BOOT, ROLE_ENTRY, ROLE_EXIT, Stream
+from engine.broker.upstox import protocol
 from engine.sim.exchange import Exchange
 from engine.sim.faults import Line, Rates, from_file
-from engine.trade import protocol
 from engine.trade.outgoing import ENTRY_LIFE, ROOM, Outgoing
 from engine.trade.reconcile import Reconciler
 from tests.trade.conftest import SECOND, SPECS

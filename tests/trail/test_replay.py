@@ -5,9 +5,9 @@ import pytest
 
 from _ext.core.records import CANDIDATE, FIRST_DECISION, FIRST_TELEMETRY, ORDER_UPDATE
 from _ext.trail.journal import Journal, Reader, segment_names
+from engine.store.rows import Converter
 from engine.trail import replay as work
 from engine.trail.checked import JournalError
-from engine.trail.store import Converter
 from tests.trade.conftest import Desk
 
 

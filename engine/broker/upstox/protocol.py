@@ -39,8 +39,8 @@ from _ext.core.records import (
     TYPE_LIMIT,
     TYPE_SL,
 )
+from engine.broker.upstox import answers
 from engine.market.instruments import NO_INST
-from engine.trade import answers
 
 TYPES = {"LIMIT": TYPE_LIMIT, "SL": TYPE_SL}
 STATUSES = {

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from engine.errors import EngineError
-from engine.trail.functions import is_allowed
-from engine.trail.grants import DATABASE
+from engine.store.functions import is_allowed
+from engine.store.grants import DATABASE
 
 Ask = Callable[[str, Mapping[str, str]], str]
 """Runs a statement of our own with parameters and gives its answer as raw text."""

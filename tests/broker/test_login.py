@@ -8,10 +8,10 @@ import orjson
 import pytest
 from aiohttp import web
 
+from engine.broker.upstox import login
+from engine.broker.upstox.client import API, ORDERS, BrokerError, RestClient
+from engine.broker.upstox.login import LoginError, Token
 from engine.market.sessions import IST
-from engine.trade import login
-from engine.trade.broker import API, ORDERS, BrokerError, RestClient
-from engine.trade.login import LoginError, Token
 
 NOW = dt.datetime(2026, 9, 1, 9, 0, tzinfo=IST)
 SECRET = "eyJhbGciOiJIUzI1NiJ9.secretsecretsecret.sig"

@@ -14,7 +14,7 @@ from engine.config import Config
 from engine.feed import TICK_DTYPE, encode
 from engine.market.instruments import Spec, table
 from engine.market.sessions import number_of
-from engine.trail.store import Converter, RowWriter, schema
+from engine.store.rows import Converter, RowWriter, schema
 from tests.market.conftest import DAY, OPEN_MS
 from tests.reference import upb
 

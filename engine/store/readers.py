@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from engine.errors import EngineError
-from engine.trail import statements
-from engine.trail.grants import DATABASE
+from engine.store import statements
+from engine.store.grants import DATABASE
 
 AT_ONCE = 2
 WAIT_S = 30.0

@@ -6,9 +6,9 @@ import socket
 import pytest
 from aiohttp import web
 
+from engine.broker.upstox import consent, login
+from engine.broker.upstox.client import BrokerError, RestClient
 from engine.market.sessions import IST
-from engine.trade import consent, login
-from engine.trade.broker import BrokerError, RestClient
 
 NOW = dt.datetime(2026, 9, 2, 10, 0, tzinfo=IST)
 TEXT = "abcdefgh.ijklmnop-12345_~+/="

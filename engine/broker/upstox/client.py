@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from engine.trade import answers
-from engine.trade.answers import BrokerError, Unreadable, clean
-from engine.trade.protocol import Request, error_code
+from engine.broker.upstox import answers
+from engine.broker.upstox.answers import BrokerError, Unreadable, clean
+from engine.broker.upstox.protocol import Request, error_code
 
 __all__ = ["API", "LOOPBACK", "ORDERS", "Answer", "BrokerError", "RestClient", "clean", "funds_of", "session"]
 

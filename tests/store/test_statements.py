@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.trail.functions import is_allowed
-from engine.trail.statements import FORMATS, Refused, check_tree, check_words, escaped, parsed, without_format
+from engine.store.functions import is_allowed
+from engine.store.statements import FORMATS, Refused, check_tree, check_words, escaped, parsed, without_format
 
 GOOD = """SelectWithUnionQuery (children 1)
  ExpressionList (children 1)

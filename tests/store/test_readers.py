@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from engine.trail import confinement, landlock
-from engine.trail.embedded import password_of
+from engine.store import confinement, landlock
+from engine.store.embedded import password_of
 from engine.trail.rundir import RunDir
 from tests.conftest import ROOT
-from tests.trail import hostile
+from tests.store import hostile
 
 MARK = "swordfish-1881"
 
@@ -27,7 +27,7 @@ class Served:
         self.trap = socket.create_server(("127.0.0.1", 0))
         self.trap.settimeout(0)
         self.errors = (base / "errors").open("w+")
-        command = [confinement.command()[0], "-m", "tests.trail.served", str(self.run.path), *([] if confined else ["unconfined"])]
+        command = [confinement.command()[0], "-m", "tests.store.served", str(self.run.path), *([] if confined else ["unconfined"])]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
-from engine.trade import answers
-from engine.trade.answers import Unreadable
-from engine.trade.broker import Answer, BrokerError, RestClient
-from engine.trade.protocol import Request
+from engine.broker.upstox import answers
+from engine.broker.upstox.answers import Unreadable
+from engine.broker.upstox.client import Answer, BrokerError, RestClient
+from engine.broker.upstox.protocol import Request
 
 PAGE, PAGES = 100, 1000
 

@@ -9,8 +9,8 @@ import urllib.request
 import clickhouse_connect
 import pytest
 
-from engine.trail import readers
-from engine.trail.embedded import Embedded
+from engine.store import readers
+from engine.store.embedded import Embedded
 
 
 @pytest.fixture(scope="module")

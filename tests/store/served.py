@@ -1,4 +1,4 @@
-"""A store process for tests: `python -m tests.trail.served RUN_DIR [unconfined]` serves a database with the table t and says its
+"""A store process for tests: `python -m tests.store.served RUN_DIR [unconfined]` serves a database with the table t and says its
 port and the store's secret; it ends with its standard input."""
 import asyncio
 import os
@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from engine.config import Config
-from engine.trail import confinement
-from engine.trail.embedded import Embedded
+from engine.store import confinement
+from engine.store.embedded import Embedded
 from engine.trail.rundir import RunDir
 
 

@@ -11,9 +11,9 @@ from engine.market.instruments import shipped
 from engine.signals import models
 from engine.sim.contracts import with_contracts
 from engine.sim.market import SyntheticMarket
+from engine.store.process import client_of
+from engine.store.process import main as store
 from engine.trail.rundir import RunDir
-from engine.trail.sidecar import client_of
-from engine.trail.sidecar import main as store
 from engine.watch import drift
 from engine.watch.explain import against_training, explain
 from engine.wiring import run_virtual

@@ -9,7 +9,8 @@ import pytest
 
 from engine.config import Config
 from engine.launcher import Launcher
-from engine.trail import confinement, grants, landlock, sidecar
+from engine.store import confinement, grants, landlock
+from engine.store import process as sidecar
 from engine.trail.rundir import RunDir, RunError
 from engine.watch.doctor import Doctor
 from tests.conftest import ROOT
@@ -19,7 +20,7 @@ INSIDE = """
 import os, socket, sys, threading
 from pathlib import Path
 from engine.config import Config
-from engine.trail import confinement
+from engine.store import confinement
 from engine.trail.rundir import RunDir
 run = RunDir(Path(sys.argv[1]))
 run.memory.mkdir(mode=0o700, exist_ok=True)
@@ -98,7 +99,7 @@ def test_the_launcher_starts_the_store_without_secrets_and_the_engine_with_them(
     launcher = Launcher(RunDir(tmp_path / "run"), "", quiet=True)
     launcher.add("store", "store", "--run-dir", str(tmp_path / "run"))
     launcher.add("engine", "engine", "--run-dir", str(tmp_path / "run"))
-    assert "ENGINE_TOKEN" not in started["engine.trail"] and started["engine"] is None
+    assert "ENGINE_TOKEN" not in started["engine.store"] and started["engine"] is None
 
 
 def asked(run: RunDir, sql: str):

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from engine.broker.upstox import answers
+from engine.broker.upstox.client import LOOPBACK, clean
 from engine.errors import UsageError
 from engine.market.sessions import IST
-from engine.trade import answers
-from engine.trade.broker import LOOPBACK, clean
 
 EXPIRY = dt.time(3, 30)
 

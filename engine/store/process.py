@@ -18,15 +18,15 @@ from typing import Any
 import orjson
 
 from engine.config import Config
-from engine.trail import confinement
+from engine.store import confinement
+from engine.store.embedded import NO_READERS, READER, Embedded, password_of
+from engine.store.grants import DATABASE
+from engine.store.rows import Store
 from engine.trail.checked import JournalError, capacity_of, damage_words, survey
 from engine.trail.drain import Drainer
-from engine.trail.embedded import NO_READERS, READER, Embedded, password_of
-from engine.trail.grants import DATABASE
 from engine.trail.note import Note
 from engine.trail.resources import ADVICE, in_words
 from engine.trail.rundir import Attendance, Lock, RunDir, RunError, is_held
-from engine.trail.store import Store
 
 ALLOW_LIST_ALONE = "the database is not confined: readers are kept from files by the list of statements they may run alone"
 PATIENCE_S = 20.0

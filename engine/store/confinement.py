@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from engine.config import Config
-from engine.trail import landlock
-from engine.trail.landlock import READ, REMOVE_DIR, WRITE, ConfinementError
+from engine.store import landlock
+from engine.store.landlock import READ, REMOVE_DIR, WRITE, ConfinementError
 from engine.trail.rundir import RunDir
 
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/localtime",
@@ -38,7 +38,7 @@ def environment() -> dict[str, str]:
 
 def command(*arguments: str) -> list[str]:
     """What starts a store process."""
-    return [sys.executable, "-m", "engine.trail", *arguments]
+    return [sys.executable, "-m", "engine.store", *arguments]
 
 
 def confine(run: RunDir, config: Config, own_port: int) -> bool:

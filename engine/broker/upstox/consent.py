@@ -20,10 +20,10 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 import aiohttp
 from aiohttp import web
 
-from engine.trade import answers
-from engine.trade.answers import Unreadable, clean
-from engine.trade.broker import API, LOOPBACK, session
-from engine.trade.login import App, LoginError, LoginRefused, Token, check_base, known_user, pasted, save
+from engine.broker.upstox import answers
+from engine.broker.upstox.answers import Unreadable, clean
+from engine.broker.upstox.client import API, LOOPBACK, session
+from engine.broker.upstox.login import App, LoginError, LoginRefused, Token, check_base, known_user, pasted, save
 
 DIALOG, EXCHANGE = "/v2/login/authorization/dialog", "/v2/login/authorization/token"
 PHONE, PROFILE = "/v3/login/auth/token/request/", "/v2/user/profile"

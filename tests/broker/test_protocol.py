@@ -20,7 +20,7 @@ from _ext.core.records import (
     STREAM_ORDERS,
     TYPE_LIMIT,
 )
-from engine.trade import protocol
+from engine.broker.upstox import protocol
 
 NOBODY = 0xFFFFFFFF
 

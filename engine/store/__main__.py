@@ -1,4 +1,4 @@
-"""The store process alone: `python -m engine.trail`. What `python -m engine store` becomes, in an environment without secrets.
+"""The store process alone: `python -m engine.store`. What `python -m engine store` becomes, in an environment without secrets.
 
 A module of its own, since a process can be confined only while it has one thread, and what the command line imports starts some.
 """
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from engine import config as configuration
-from engine.trail import confinement
+from engine.store import confinement
 from engine.trail.checked import JournalError
 from engine.trail.rundir import RunDir, RunError
 
@@ -19,7 +19,7 @@ def main() -> None:
         options.add_argument(name, action="store_true")
     chosen = options.parse_args()
     try:
-        from engine.trail.sidecar import main as work
+        from engine.store.process import main as work
 
         work(configuration.load(), RunDir(chosen.run_dir), chosen.once, chosen.drain_only, chosen.serve, not chosen.unconfined)
     except (RunError, confinement.ConfinementError) as error:

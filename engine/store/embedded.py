@@ -20,9 +20,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from engine.trail import grants
-from engine.trail.readers import Busy, Readers
-from engine.trail.statements import TEXT_MAX, Refused
+from engine.store import grants
+from engine.store.readers import Busy, Readers
+from engine.store.statements import TEXT_MAX, Refused
 
 READER = "reader"
 LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}

@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 
 from engine import __main__ as command_line
-from engine.trade import consent, login
-from engine.trade.login import App, LoginError, LoginRefused, Token
-from tests.trade.test_login import NOW, SECRET, jwt, state  # noqa: F401
+from engine.broker.upstox import consent, login
+from engine.broker.upstox.login import App, LoginError, LoginRefused, Token
+from tests.broker.test_login import NOW, SECRET, jwt, state  # noqa: F401
 
 TOKEN = jwt(NOW + dt.timedelta(days=400))
 PATH = "/upstox/Zx3_kQ9-fLr0aVb7TnW2yHcE"

@@ -1,0 +1,1 @@
+"""Upstox: its REST interface, its login, its order messages."""
