@@ -2,22 +2,11 @@
 import contextlib
 import os
 import sys
-from importlib import import_module
-
-try:
-    import_module("_ext.wiring")
-except ImportError as problem:
-    sys.exit(f"the compiled path is missing or stale ({problem}): run `make install`")
 
 import typer
 
-from _ext.signals.scorer import ModelRefused
-from engine.commands import examining, learning, looking, operating, running, screening
-from engine.commands.options import app
+from engine.cli import app
 from engine.errors import EngineError
-from engine.trail.resources import in_words
-
-__all__ = ["examining", "learning", "looking", "main", "operating", "running", "screening"]
 
 
 def main() -> None:
@@ -27,15 +16,19 @@ def main() -> None:
         sys.exit(leave.exit_code)
     except EngineError as error:
         sys.exit(_say(error, error.exit_code))
-    except (LookupError, ModelRefused) as error:
-        sys.exit(_say(error, 1))
     except typer.Abort:
         sys.exit(130)
     except Exception as error:
+        if isinstance(error, ImportError) and (error.name or "").startswith("_ext"):
+            sys.exit(_say(f"the compiled path is missing or stale ({error}): run `make install`", 1))
+        if isinstance(error, LookupError) or type(error).__name__ == "ModelRefused":       # the compiled half says what to do
+            sys.exit(_say(error, 1))
         if hasattr(error, "format_message"):
             sys.exit(_say(error.format_message(), 2))
         if os.environ.get("ENGINE_DEBUG"):
             raise
+        from engine.trail.resources import in_words
+
         sys.exit(_say(in_words(error), 1))
 
 

@@ -403,14 +403,5 @@ def wait_for(path: Path, launcher: Launcher, child: Child) -> str:
     raise RunError(f"{child.name} did not start within {START_S:.0f} s: {child.last_words()}")
 
 
-def is_running(run: RunDir) -> bool:
-    """Whether an engine of this run lives: its heartbeat is fresh."""
-    status, _ = vital_signs(run)
-    if status is None or status["ready"] != READY:
-        return False
-    return (time.time_ns() - int(status["heartbeat"]) < 3_000_000_000
-            and Path(f"/proc/{int(status['pid'])}").exists())
-
-
 def launcher_lock(run: RunDir) -> Lock:
     return Lock(run.path / "launcher.lock", f"the launcher of {run.path}")

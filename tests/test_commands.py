@@ -11,7 +11,7 @@ from _ext.core.records import REC_STATE
 from _ext.trail.journal import Journal
 from _ext.trail.status import StatusBlock
 from engine.__main__ import main
-from engine.commands.running import Opening, run_upstox
+from engine.cli.starting import Opening, run_upstox
 from engine.trail.rundir import FolderError, RunDir, mark_latest, start_time
 from engine.watch.signs import READY
 from engine.watch.view import Screen, View
@@ -119,9 +119,9 @@ def test_a_living_engine_of_the_broker_is_gone_on_with(here, monkeypatch, capsys
     note = {"pid": os.getpid(), "started": start_time(os.getpid()), "source": "upstox", "live": True}
     run.engine.write_bytes(orjson.dumps(note))
     assert Opening(None).living().path == run.path and Opening(Path("another")).living() is None
-    monkeypatch.setattr("engine.commands.running.token_for", lambda _: "t")
+    monkeypatch.setattr("engine.cli.starting.token_for", lambda _: "t")
     from engine import config
-    from engine.commands.options import Failed
+    from engine.cli.options import Failed
     with pytest.raises(Failed, match=f"process {os.getpid()}.* still runs, and is another kind of run"):
         run_upstox(config.load(), Opening(None), None, False, True, True)
     run.engine.write_bytes(orjson.dumps(note | {"source": "sim"}))

@@ -3,7 +3,11 @@ import re
 import subprocess
 import sys
 
+import pytest
+import typer
+
 from _ext.core import reasons, records
+from engine import cli
 from tests.conftest import ROOT
 
 STAGES = ["core", "feed", "market", "signals", "trade", "trail"]
@@ -89,3 +93,23 @@ def test_the_directory_of_the_active_model_is_consistent():
 
     scorer = active(Path(Config().models))
     assert scorer is not None and scorer.threshold == 0.3
+
+
+def test_a_command_is_one_module_of_its_name():
+    """`python -m engine X` is engine/cli/X.py; nothing else has to know of it."""
+    for name in cli.NAMES:
+        assert (ROOT / "engine" / "cli" / f"{name}.py").exists()
+        assert cli.app.registered_commands == [] and typer.main.get_command(cli.app).get_command(None, name).name == name
+    assert {"run", "kill", "pause", "status", "train", "history"} <= set(cli.NAMES) and not set(cli.SHARED) & set(cli.NAMES)
+
+
+@pytest.mark.parametrize("name", ["pause", "kill", "status"])
+def test_who_must_act_at_once_waits_for_no_library(name):
+    """Up to the moment the run is found, and with what ends an engine or reads its signs."""
+    code = (f"import sys\nimport engine.cli.{name}, engine.trade.fence, engine.watch.signs\nfrom engine.__main__ import main\n"
+            f"sys.argv = ['engine', '{name}', '--run-dir', '/nonexistent']\n"
+            "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 2, end\n"
+            "slow = {'polars', 'aiohttp', 'picows', 'rich', 'pandas', 'chdb', 'pydantic_settings'}\n"
+            "assert not slow & set(sys.modules), slow & set(sys.modules)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr

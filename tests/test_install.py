@@ -54,8 +54,8 @@ def test_what_running_needs_is_what_the_code_imports():
 
 
 def test_what_the_lab_lacks_is_named_with_the_command_that_brings_it(monkeypatch):
-    from engine.commands.learning import _with_libraries
-    from engine.commands.options import Failed
+    from engine.cli.options import Failed
+    from engine.cli.train import _with_libraries
 
     for module, command in (("sklearn", "make install-train"), ("torch", "make install-sequence")):
         monkeypatch.setitem(sys.modules, module, None)

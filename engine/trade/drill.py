@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from _ext.trail.status import StatusBlock
-from engine.trade.kill import target_of
+from engine.trade.fence import target_of
 from engine.trail.rundir import RunDir, RunError
 
 START_S, OPEN_S = 40.0, 20.0

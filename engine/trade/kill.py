@@ -7,88 +7,23 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
-from _ext.core.records import INTENT_PLACE, OPERATOR_STATES, OUTCOME_AMBIGUOUS, OUTCOME_DONE
-from _ext.trail.status import StatusBlock
+from _ext.core.records import INTENT_PLACE, OUTCOME_AMBIGUOUS, OUTCOME_DONE
 from engine.broker.upstox import answers, protocol
 from engine.broker.upstox.answers import Unreadable
 from engine.broker.upstox.api import Api
 from engine.broker.upstox.protocol import Request
 from engine.trade.bands import band_of
+from engine.trade.fence import Report, fence, note, target_of
 from engine.trade.reconcile import READS, TERMINAL
-from engine.trail.rundir import Lock, RunDir, RunError, account_lock, end_process, start_time
+from engine.trail.rundir import Lock, RunDir, RunError
 
-KILLED = OPERATOR_STATES.index("KILL")
-ACKNOWLEDGE_S, LOCK_S = 0.5, 2.0
 SPACING_S = 0.11                    # between order requests: the broker takes ten a second
 PATIENCE = (0.005, 0.01, 0.02, 0.03)
 """How far beyond the other side an order may trade: half a per cent at first, then ever more, one step a second."""
 ROUNDS = 24
 SETTLE_S = 15.0                     # an order that no read of the book shows for so long does not exist
-
-
-@dataclass
-class Report:
-    """What was done, in order: (step, ms since the beginning, what came of it)."""
-    steps: list[tuple[str, float, str]] = field(default_factory=list)
-    left: dict[str, int] = field(default_factory=dict)       # key -> quantity still held
-    began: float = field(default_factory=time.monotonic)
-
-    def step(self, name: str, outcome: str = "") -> None:
-        self.steps.append((name, round((time.monotonic() - self.began) * 1000, 1), outcome))
-
-    def document(self) -> dict[str, Any]:
-        return {"flat": not self.left, "left": self.left, "ms": self.steps[-1][1] if self.steps else 0.0,
-                "steps": [{"step": name, "ms": ms, "outcome": outcome} for name, ms, outcome in self.steps]}
-
-
-def target_of(run: RunDir) -> dict[str, Any]:
-    """What the engine of a run wrote about itself: pid, its start, broker, account. RunError where there never was one."""
-    try:
-        return orjson.loads(run.engine.read_bytes())
-    except (OSError, ValueError):
-        raise RunError(f"{run.path} has had no engine: name the run with --run-dir") from None
-
-
-def fence(run: RunDir, target: dict[str, Any], report: Report) -> Lock:
-    """Tells the engine, waits half a second, then ends it whatever it does; the account's lock proves that it is gone. One that
-    was started meanwhile is ended too."""
-    _note(run, {"under_way": True})                        # the launcher starts no engine from here on
-    pid, started = int(target["pid"]), int(target["started"])
-    with contextlib.suppress(OSError, ValueError):
-        status = StatusBlock(run.status)
-        status.operator = KILLED
-        end = time.monotonic() + ACKNOWLEDGE_S
-        while time.monotonic() < end and start_time(pid) == started:
-            row = status.read()
-            if row is not None and row["operator"] == KILLED:
-                break
-            time.sleep(0.01)
-        row = status.read()
-        report.step("told the engine", "acknowledged" if row is not None and row["operator"] == KILLED else "no answer")
-    if end_process(pid, started):
-        report.step("ended the engine", f"process {pid}")
-    else:
-        report.step("ended the engine", "there was none")
-    end = time.monotonic() + LOCK_S
-    while True:
-        try:
-            lock = account_lock(f"{target['account']}@{target['base']}")
-            report.step("locked the account")
-            return lock
-        except RunError:
-            if time.monotonic() > end:
-                raise
-            later = target_of(run) if run.engine.exists() else target
-            if (later["pid"], later["started"]) != (pid, started):
-                pid, started = int(later["pid"]), int(later["started"])
-                if end_process(pid, started):
-                    report.step("ended the engine", f"process {pid}")
-            time.sleep(0.02)
 
 
 class Flattener:
@@ -276,7 +211,12 @@ async def kill(run: RunDir, token: str, whole_account: bool = False,
                say: Callable[[str], Any] = lambda text: None) -> dict[str, Any]:
     """The whole of it; the report as a document. RunError where the broker cannot be reached or the account is held."""
     target, report = target_of(run), Report()
-    lock = fence(run, target, report)
+    return await after(fence(run, target, report), run, target, report, token, whole_account, say)
+
+
+async def after(lock: Lock, run: RunDir, target: dict[str, Any], report: Report, token: str, whole_account: bool = False,
+                say: Callable[[str], Any] = lambda text: None) -> dict[str, Any]:
+    """What follows once the engine is gone and its account is locked: cancel, close, report."""
     rest = Api(token, target["base"], target["orders"])
     try:
         await rest.open()
@@ -284,14 +224,8 @@ async def kill(run: RunDir, token: str, whole_account: bool = False,
     finally:
         await rest.close()
         lock.release()
-    _note(run, report.document())
+    note(run, report.document())
     return report.document()
-
-
-def _note(run: RunDir, document: dict[str, Any]) -> None:
-    """A disk that is full must not keep anybody from closing positions: the file's time alone says enough."""
-    with contextlib.suppress(OSError):
-        (run.path / "killed.json").write_bytes(orjson.dumps(document))
 
 
 async def switch_off(target: dict[str, Any], token: str, segment: str) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 """What is wrong with a run, in words: the one list that the view, `status`, the closing summary and the exit code go by."""
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from engine.trail.rundir import RunDir, is_held, start_time
 
 NOT_READY, READY, ENDED = range(3)
 """What the status block's field `ready` says of the engine."""
+FRESH_NS = 3_000_000_000
+"""An engine that lives has beaten within so long."""
 ENOUGH = 2
 """Deaths of a process from which on they are told of: one may be chance, and is mended by the next start."""
 
@@ -22,6 +25,15 @@ def vital_signs(run: RunDir, block: StatusBlock | None = None) -> tuple[Any, dic
     except (OSError, ValueError):
         status = None
     return status, read_note(run.store)
+
+
+def is_running(run: RunDir) -> bool:
+    """Whether an engine of this run lives: its heartbeat is fresh."""
+    status, _ = vital_signs(run)
+    if status is None or status["ready"] != READY:
+        return False
+    return (time.time_ns() - int(status["heartbeat"]) < FRESH_NS
+            and Path(f"/proc/{int(status['pid'])}").exists())
 
 
 def is_alive(run: RunDir) -> bool:

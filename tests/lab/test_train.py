@@ -196,7 +196,7 @@ def test_the_report_is_drawn(tmp_path, data, done):
 
 def test_learning_from_a_file_says_so(tmp_path, data):
     """What `train dataset` wrote is learned from as it is; the card does not call it generated."""
-    from engine.commands.learning import _train
+    from engine.cli.train import _train
 
     work.write(data, tmp_path / "own.parquet")
     card = _train(tmp_path, 3, 2, 4, 60, tmp_path / "own.parquet", None, False, True)

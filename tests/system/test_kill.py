@@ -17,7 +17,7 @@ from engine.sim.exchange import Exchange
 from engine.sim.faults import Journey, Line
 from engine.sim.market import SyntheticMarket
 from engine.sim.server import SimServer
-from engine.trade import kill
+from engine.trade import fence
 from engine.trade.kill import Flattener, Report, limit_price, slices
 from engine.trail.rundir import RunDir, RunError, start_time
 
@@ -37,9 +37,9 @@ def test_only_the_process_that_wrote_the_note_is_ended(tmp_path, monkeypatch):
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         target = {"pid": bystander.pid, "started": start_time(bystander.pid) - 1, "account": "a", "base": "b"}
-        kill.fence(RunDir(tmp_path / "run"), target, Report()).release()
+        fence.fence(RunDir(tmp_path / "run"), target, Report()).release()
         assert bystander.poll() is None
-        kill.fence(RunDir(tmp_path / "run"), target | {"started": start_time(bystander.pid)}, Report()).release()
+        fence.fence(RunDir(tmp_path / "run"), target | {"started": start_time(bystander.pid)}, Report()).release()
         assert bystander.wait(5) == -9
     finally:
         bystander.kill()
@@ -222,4 +222,4 @@ def _command(pid: str) -> bytes:
 
 def test_errors_are_run_errors(tmp_path):
     with pytest.raises(RunError, match="no engine"):
-        kill.target_of(RunDir(tmp_path / "x"))
+        fence.target_of(RunDir(tmp_path / "x"))

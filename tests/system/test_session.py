@@ -1,7 +1,7 @@
 """A simulated run ends with its session: all of the market was sent in time, and the summary follows."""
 import orjson
 
-from engine.commands.options import source_of
+from engine.cli.options import source_of
 from engine.market.sessions import minute_of_session
 
 NAMES, START = 12, "15:13"

@@ -1,4 +1,4 @@
-"""The universe: which stocks are in F&O, on what terms, what changed, who may trade; and their history."""
+"""The F&O universe: which stocks, on what terms, what changed, who may trade."""
 import asyncio
 import datetime as dt
 import math
@@ -6,18 +6,17 @@ import re
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from engine import config as configuration
-from engine.commands.options import Failed, Json, app, show, token_for
+from engine.cli.options import Failed, Json, show
 from engine.market import master
 from engine.market import universe as work
 from engine.market.sessions import IST
 
-command = typer.Typer(invoke_without_command=True, help="The F&O universe: screen, compare two days, acknowledge changes.")
-app.add_typer(command, name="universe")
+app = typer.Typer(invoke_without_command=True, help="The F&O universe: screen, compare two days, acknowledge changes.")
 Day = Annotated[str | None, typer.Option(help="trading day, YYYY-MM-DD; by default today, or what the file's name says")]
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -30,7 +29,7 @@ def _day_of(text: str, given: str | None = None) -> dt.date:
         raise typer.BadParameter(f"{text}: no day in its name; give one with --day") from None
 
 
-@command.callback()
+@app.callback()
 def universe(context: typer.Context,
              file: Annotated[Path | None, typer.Option(help="an instrument file instead of the broker's of today")] = None,
              day: Day = None, refresh: Annotated[bool, typer.Option(help="ask the broker whether its file has changed")] = False,
@@ -73,7 +72,7 @@ def _with_history(found: work.Universe) -> work.Universe:
     return work.with_liquidity(found, {s.symbol: work.Turnover(usual.get(s.key, math.nan)) for s in found.stocks.values()})
 
 
-@command.command()
+@app.command()
 def diff(old: str, new: str, json: Json = False) -> None:
     """What changed between two days: each a kept day (YYYY-MM-DD) or an instrument file."""
     excluded = configuration.load().excluded
@@ -99,48 +98,8 @@ def _path(text: str) -> Path:
     return path
 
 
-@command.command()
+@app.command()
 def acknowledge(symbols: list[str]) -> None:
     """Let names trade again whose lot, tick, freeze quantity or expiry changed: you have looked at the new terms."""
     work.acknowledge([s.upper() for s in symbols], dt.datetime.now(IST).date())
     print(f"{', '.join(s.upper() for s in symbols)}: may trade from the next start on")
-
-
-histories = typer.Typer(no_args_is_help=True, help="Candles of the last months, kept on this machine.")
-app.add_typer(histories, name="history")
-
-
-@histories.command()
-def sync(months: Annotated[int, typer.Option(min=1, max=12, help="how far back")] = 6,
-         names: Annotated[str, typer.Option(help="symbols, separated by commas; by default every F&O stock")] = "",
-         json: Json = False) -> None:
-    """Fetch one-minute candles, newest month first; stop it and go on with it at will."""
-    from engine.broker.upstox.api import Api
-    from engine.broker.upstox.client import API, BrokerError
-    from engine.market import history
-
-    today = dt.datetime.now(IST).date()
-
-    async def fetch() -> dict[str, Any]:
-        api = Api(token_for("upstox"), API, API)
-        try:
-            source, _ = await master.fetch(today)
-            specs = work.build(source, today, None, configuration.load().excluded).specs()
-            wanted = {n.strip().upper() for n in names.split(",") if n.strip()} or {s.symbol for s in specs}
-            keys = [s.key for s in specs if s.symbol in wanted and s.kind == "equity"]
-            return await history.sync(api, keys, today, months, lambda done, all_, what: json or print(f"{done}/{all_} {what}"))
-        finally:
-            await api.close()
-
-    try:
-        document = asyncio.run(fetch())
-    except BrokerError as error:
-        raise Failed(str(error)) from None
-    if json:
-        show(document)
-    else:
-        print(f"{document['calls']} calls, {document['rows']:,} bars; {document['kept']} files in {history.folder()}")
-        for what, why in document["failed"].items():
-            print(f"failed: {what}: {why}")
-    if document["failed"]:
-        raise Failed(f"{len(document['failed'])} months could not be had: run it again")

@@ -1,18 +1,16 @@
-"""Learning the noise filter, and the life of a model: what trades, what looks on, what came before."""
+"""Learning the noise filter."""
 import datetime as dt
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
 
-from _ext.core.records import MODEL_B, MODEL_SHADOW
 from engine import config as configuration
-from engine.commands.options import Failed, Json, Run, app, fail_where, run_of, show
+from engine.cli.model import _store
+from engine.cli.options import Failed, Json, Run, fail_where, show
 from engine.trail.checked import survey
 
-command = typer.Typer(invoke_without_command=True, help="Learn the noise filter, make its data, judge it.")
-app.add_typer(command, name="train")
+app = typer.Typer(invoke_without_command=True, help="Learn the noise filter, make its data, judge it.")
 Data = Annotated[Path, typer.Option(help="folder of recorded ticks or bars (Parquet), or of a run")]
 
 
@@ -25,7 +23,7 @@ def _with_libraries(work: Any) -> Any:
         raise Failed(f"{error.name} is missing, which running does not need: `make install-{extra}` brings it") from None
 
 
-@command.callback()
+@app.callback()
 def train(context: typer.Context, seed: int = 7, days: Annotated[int, typer.Option(min=2)] = 12,
           names: Annotated[int, typer.Option(min=2, max=208)] = 40, minutes: Annotated[int, typer.Option(min=60, max=375)] = 375,
           out: Annotated[Path | None, typer.Option(help="model folder; by default the one in force")] = None,
@@ -94,7 +92,7 @@ def _train(folder: Path, seed: int, days: int, names: int, minutes: int, learn_f
     return card
 
 
-@command.command()
+@app.command()
 def dataset(source: Annotated[str, typer.Option(help="generator, ticks or bars")], out: Path,
             data: Annotated[Path | None, typer.Option(help="folder of ticks or bars, or a run's; without it, the store")] = None,
             run_dir: Run = None, day: Annotated[str, typer.Option(help="of several days of ticks: YYYY-MM-DD")] = "", seed: int = 7,
@@ -143,7 +141,7 @@ def day_of(text: str) -> dt.date | None:
         raise typer.BadParameter(f"--day {text}: write it as 2026-09-01") from None
 
 
-@command.command()
+@app.command()
 def evaluate(data: Data, model: Annotated[str, typer.Option(help="by default the one that trades")] = "",
              seeds: Annotated[int, typer.Option(min=1, help="times artefacts are planted anew")] = 40, seed: int = 1,
              json: Json = False) -> None:
@@ -170,7 +168,7 @@ def evaluate(data: Data, model: Annotated[str, typer.Option(help="by default the
     print("\n".join(artefact_lines(document)))
 
 
-@command.command()
+@app.command()
 def recall(data: Data, day: Annotated[str, typer.Option(help="of several: YYYY-MM-DD; by default the first")] = "", seed: int = 1,
            json: Json = False) -> None:
     """Plant sustained spikes into recorded ticks and count which the detector finds, by size, volume and ramp."""
@@ -191,7 +189,7 @@ def recall(data: Data, day: Annotated[str, typer.Option(help="of several: YYYY-M
               f"{row['found_at_0.6']:>7}")
 
 
-@command.command()
+@app.command()
 def outcomes(data: Data, source: Annotated[str, typer.Option(help="ticks (one-second) or bars")] = "bars",
              names: Annotated[int, typer.Option(help="only so many; 0: all")] = 0, seed: int = 7, json: Json = False) -> None:
     """What really came of candidates on later days: activity, direction, money. Nothing of the data is kept."""
@@ -211,103 +209,3 @@ def outcomes(data: Data, source: Annotated[str, typer.Option(help="ticks (one-se
     from engine.lab.outcomes import lines
 
     print("\n".join(lines(document)))
-
-
-life = typer.Typer(no_args_is_help=True, help="Models: which trades, which look on, which came before.")
-app.add_typer(life, name="model")
-
-
-def _folder() -> Path:
-    return Path(configuration.load().models)
-
-
-@life.command(name="list")
-def list_models(json: Json = False) -> None:
-    """Every model of the folder and what it does."""
-    from engine.signals.models import entries
-
-    rows = entries(_folder())
-    if json:
-        show(rows)
-        return
-    for row in rows:
-        told = row.get("why") or f"{row['features']} features, removed {row['removed']}, learned from {row['learned from']}"
-        print(f"{row['model']}  {row['role'] or '-':<8} {told}")
-
-
-@life.command(name="show")
-def show_model(name: str) -> None:
-    """All a model says of itself."""
-    from engine.signals.models import find
-
-    scorer = find(_folder(), name)
-    show({"sha256": scorer.sha256, "threshold": scorer.threshold} | {
-        k: orjson.loads(v) if v[:1] in "[{" else v for k, v in scorer.meta.items()})
-
-
-@life.command()
-def promote(name: str) -> None:
-    """Let a model trade, from the next record on; the one before is remembered."""
-    from engine.signals import models
-
-    print(f"{models.promote(_folder(), name).sha256[:16]} trades")
-
-
-@life.command()
-def rollback() -> None:
-    """Put back the model that traded before."""
-    from engine.signals import models
-
-    print(f"{models.rollback(_folder()).sha256[:16]} trades again")
-
-
-@life.command()
-def shadow(name: Annotated[str, typer.Argument()] = "",
-           off: Annotated[bool, typer.Option(help="no shadow any more")] = False) -> None:
-    """Let a model score every candidate beside the one that trades; it decides nothing (table shadow_scores)."""
-    from engine.signals import models
-
-    if not name and not off:
-        raise Failed("which model? (or --off)")
-    models.assign(_folder(), MODEL_SHADOW, "" if off else name)
-    print("no shadow any more" if off else f"{name} scores beside")
-
-
-@life.command()
-def arm(name: Annotated[str, typer.Argument()] = "", off: Annotated[bool, typer.Option(help="back to one model")] = False) -> None:
-    """Give a model the names of arm B (`ab.share` of them, in engine.toml); table signals, column arm."""
-    from engine.signals import models
-
-    if not name and not off:
-        raise Failed("which model? (or --off)")
-    models.assign(_folder(), MODEL_B, "" if off else name)
-    share = configuration.load().ab.share
-    print("one model trades" if off else f"{name} decides for arm B" + ("" if share else ": set ab.share in engine.toml, it is 0"))
-
-
-@life.command()
-def compare(first: str, second: str, run_dir: Run = None, json: Json = False) -> None:
-    """Two models on the candidates a run's store has: where they differ, and what came of those within a minute."""
-    document = _store(run_dir, lambda client: _drift().compare(client, _folder(), first, second))
-    show(document) if json else print("\n".join(_drift().compared(document)))
-
-
-@life.command()
-def drift(run_dir: Run = None, json: Json = False) -> None:
-    """Whether the candidates of a run's store look like those its model learned from (PSI), and whether its score still means the
-    same."""
-    document = _store(run_dir, lambda client: _drift().measure(client, _folder()))
-    show(document) if json else print("\n".join(_drift().lines(document)))
-
-
-def _drift() -> Any:
-    from engine.watch import drift as work
-
-    return work
-
-
-def _store(run_dir: Path | None, work: Any) -> Any:
-    from engine.store.process import client_of
-
-    with client_of(configuration.load(), run_of(run_dir)) as client:
-        return work(client)

@@ -1,7 +1,6 @@
-"""Operating a run and an account: pause, kill, log in, the morning in one command."""
+"""The morning in one command, or every day from now on."""
 import asyncio
 import datetime as dt
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,40 +9,14 @@ import typer
 
 from engine import config as configuration
 from engine.broker.upstox import login as logins
-from engine.commands.looking import evening
-from engine.commands.options import Failed, Flatten, Json, LeaveStops, Run, app, ending_of, run_of, show, token_for
-from engine.commands.running import Opening, closing_words, confirmed, run_upstox
+from engine.cli.evening import evening
+from engine.cli.login import consented
+from engine.cli.options import Failed, Flatten, Json, LeaveStops, ending_of
+from engine.cli.starting import Opening, closing_words, confirmed, run_upstox
 from engine.market.master import MasterError
 from engine.trail.rundir import RunError
 
-
-@app.command()
-def login(paste: Annotated[bool, typer.Option(help="paste a token of the broker's console")] = False,
-          phone: Annotated[bool, typer.Option(help="approve on the phone")] = False,
-          user: Annotated[str, typer.Option(help="the broker's user id it must be of; by default the last token's")] = "",
-          analytics: Annotated[bool, typer.Option(help="the pasted token is the read-only, year-long one")] = False,
-          status: Annotated[bool, typer.Option(help="only say what there is")] = False) -> None:
-    """Get the broker's token: by browser, by phone, or pasted. It stays on this machine, readable by you alone."""
-    import getpass
-
-    if status:
-        print(repr(logins.load()))
-        return
-    if paste:
-        token = logins.pasted(getpass.getpass("token (not shown): "), "analytics" if analytics else "trading")
-    else:
-        token = _consented(phone, user)
-    path = logins.token_file() if token.user else logins.save(token)
-    print(f"{token!r} kept in {path}")
-
-
-def _consented(phone: bool = False, user: str = "") -> logins.Token:
-    """A token given by browser or phone, verified and kept."""
-    from engine.broker.upstox import consent
-
-    way = consent.phone if phone else consent.browser
-    return asyncio.run(way(logins.app_of_environment(), lambda text: print(text if phone else f"open: {text}", flush=True),
-                           tell=lambda text: print(text, flush=True), user=user))
+app = typer.Typer()
 
 
 @app.command()
@@ -113,7 +86,7 @@ def _token(may_ask: bool) -> logins.Token:
         except logins.LoginError as error:
             if may_ask:
                 print(error)
-                _consented()
+                consented()
                 continue
             if not told:
                 print(f"waiting for a token: {error}", flush=True)
@@ -159,73 +132,3 @@ def _trading_day(json: bool, live: bool, may_ask: bool, is_confirmed: bool, endi
         raise Failed(document["problem"])
     evening(Path(document["run_dir"]))
     return bool(document.get("told_to_stop"))
-
-
-def _operate(run_dir: Path | None, state: int, word: str) -> None:
-    from _ext.trail.status import StatusBlock
-    from engine.launcher import is_running
-
-    folder = run_of(run_dir)
-    if not is_running(folder):
-        raise Failed(f"no engine runs in {folder.path}")
-    block = StatusBlock(folder.status)
-    block.operator = state
-    end = time.monotonic() + 2
-    while time.monotonic() < end:
-        seen = block.read()
-        if seen is not None and seen["operator"] == state:
-            print(f"{word}: the engine has seen it")
-            return
-        time.sleep(0.02)
-    raise Failed(f"{word}: written, but the engine has not answered within 2 s")
-
-
-@app.command()
-def pause(run_dir: Run = None) -> None:
-    """No new entries; positions stay protected."""
-    _operate(run_dir, 1, "pause")
-
-
-@app.command()
-def resume(run_dir: Run = None) -> None:
-    """Entries again."""
-    _operate(run_dir, 0, "resume")
-
-
-@app.command()
-def flatten(run_dir: Run = None) -> None:
-    """Cancel entries and close every position; nothing new until `resume`."""
-    _operate(run_dir, 3, "flatten")
-
-
-@app.command()
-def kill(run_dir: Run = None, json: Json = False,
-         account: Annotated[bool, typer.Option("--account", help="every intraday position, whoever opened it")] = False,
-         drill: Annotated[bool, typer.Option("--drill", help="a rehearsal on a sim of its own, with each step's time")] = False,
-         switch_off: Annotated[str | None, typer.Option("--switch-off", metavar="SEGMENT", help=(
-             "last resort, when all is flat: the broker's own switch of a segment such as NSE_EQ, 12 hours long"))] = None,
-         yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False) -> None:
-    """End the engine whatever it does, cancel its orders, close its positions; works on one that hangs."""
-    from engine.trade import drill as drills
-    from engine.trade import kill as work
-
-    if drill:
-        document = drills.run()
-    else:
-        folder = run_of(run_dir)
-        target = work.target_of(folder)
-        token = token_for(target["source"])
-        if not yes and sys.stdin.isatty():
-            typer.confirm(f"End the engine of {folder.path} and close its positions?", abort=True)
-        if switch_off:
-            document = asyncio.run(work.switch_off(target, token, switch_off))
-        else:
-            document = asyncio.run(work.kill(folder, token, account, lambda text: print(text, file=sys.stderr)))
-    if json:
-        show(document)
-    else:
-        for step in document["steps"]:
-            print(f"{step['ms']:>9,.1f} ms  {step['step']}{': ' + step['outcome'] if step['outcome'] else ''}")
-        print("flat" if document["flat"] else f"STILL OPEN: {document['left']}; close it in the broker's app")
-    if not document["flat"]:
-        raise Failed(f"still open: {document['left']}")

@@ -8,11 +8,7 @@ import orjson
 import typer
 
 from engine.errors import EngineError
-from engine.trail.checked import survey
 from engine.trail.rundir import RunDir
-
-app = typer.Typer(add_completion=False, no_args_is_help=False, pretty_exceptions_enable=False,
-                  help="A deterministic, explainable trading engine for NSE F&O stocks.")
 
 
 def _folder(text: str) -> Path:
@@ -110,6 +106,8 @@ def source_of(data: Path | None, seed: int, day: dt.date | None, names: int, min
     from engine.sim.market import SyntheticMarket
 
     if data is not None and (data / "journal").is_dir():
+        from engine.trail.checked import survey
+
         fail_where(survey(data))                           # half a market must not pass for one
         return recorded.Journaled(data / "journal")
     if data is not None:

@@ -1,4 +1,4 @@
-"""Examining what must be right before money is risked."""
+"""What must be right before money is risked."""
 import asyncio
 import os
 from pathlib import Path
@@ -8,7 +8,9 @@ import orjson
 import typer
 
 from engine import config as configuration
-from engine.commands.options import Failed, Json, app, run_of, show
+from engine.cli.options import Failed, Json, run_of, show
+
+app = typer.Typer()
 
 
 async def examine(source: str, base: str | None, sandbox: bool) -> dict[str, Any]:

@@ -1,0 +1,24 @@
+"""The engine process alone."""
+import typer
+
+from engine import config as configuration
+from engine.cli.options import Run, run_of
+from engine.trail.rundir import RunDir
+
+app = typer.Typer()
+
+
+@app.command(hidden=True)
+def engine(base: str = "", source: str = "sim", run_dir: Run = None, seed: int = 1, observe: bool = False) -> None:
+    """The engine process alone (what `run` starts)."""
+    from engine.broker.upstox.client import API
+    from engine.broker.upstox.login import load
+    from engine.process import Target
+    from engine.process import main as work
+
+    if source == "sim":
+        target = Target(base, "demo")
+    else:
+        token = load()
+        target = Target(API, token.text, source, "upstox", token.expires.timestamp())
+    work(configuration.load(), RunDir.new(run_dir) if run_dir is not None else run_of(None), target, seed, observe)

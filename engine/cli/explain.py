@@ -1,0 +1,57 @@
+"""The chain of one candidate."""
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine import config as configuration
+from engine.cli.options import Failed, Json, Run, fail_where, run_of, show
+from engine.trail.checked import survey
+
+app = typer.Typer()
+
+
+@app.command()
+def explain(number: int, run_dir: Run = None, json: Json = False,
+            order: Annotated[bool, typer.Option("--order", help="the number is an order's, not a candidate's")] = False) -> None:
+    """Show the chain of one candidate: tick, statistics, features, score, the rule that said no, orders, stage times."""
+    from engine.watch.explain import against_training, candidate_of
+    from engine.watch.explain import explain as work
+
+    folder = run_of(run_dir).path
+    damage = survey(folder)
+    if order:
+        found = candidate_of(folder, number)
+        if found is None:
+            fail_where(damage)
+            raise Failed(f"there is no order {number} in this run: `python -m engine query \"SELECT id, event FROM orders\"`")
+        number = found
+    document = work(folder, number)
+    if document is None:
+        fail_where(damage)
+        raise Failed(f"there is no candidate {number} in this run: `python -m engine query \"SELECT id, reason FROM signals\"`")
+    document["against_training"] = against_training(document, Path(configuration.load().models))
+    if json:
+        show(document | {"problem": damage})
+    else:
+        _show_chain(document)
+    fail_where(damage)
+
+
+def _show_chain(document: dict[str, Any]) -> None:
+    print(f"candidate {document['candidate']}: {document['symbol']} at {document['time']}, verdict {document['verdict']} "
+          f"({document['measured']:.4g} against {document['limit']:.4g})")
+    for name in ("tick", "statistics", "features"):
+        print(f"  {name}: " + ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in document[name].items()))
+    print(f"  score {document['score']:.3f}, at the next update {document['score_next']:.3f}, model {document['model']}")
+    if document["against_training"]:
+        print("  what the model saw      value   genuine ones in training: 1 %, 50 %, 99 %")
+    elif document["model"]:
+        print(f"  what training had is not known: model {document['model']} is no longer in {configuration.load().models}")
+    for row in document["against_training"]:
+        print(f"  {'!' if row['is_outside'] else ' '} {row['feature']:<18} {row['value']:>9.4g}   {row['low']:>9.4g} "
+              f"{row['middle']:>9.4g} {row['high']:>9.4g}")
+    for line in document["chain"]:
+        print(f"  {line}")
+    if "stages_ns" in document:
+        print("  stages: " + ", ".join(f"{k} {v / 1000:.1f} us" for k, v in document["stages_ns"].items()))

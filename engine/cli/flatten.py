@@ -1,0 +1,13 @@
+"""Every position closed."""
+import typer
+
+from engine.cli.operator import instruct
+from engine.cli.options import Run
+
+app = typer.Typer()
+
+
+@app.command()
+def flatten(run_dir: Run = None) -> None:
+    """Cancel entries and close every position; nothing new until `resume`."""
+    instruct(run_dir, 3, "flatten")

@@ -1,0 +1,29 @@
+"""Every decision of a journal, recomputed."""
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine import config as configuration
+from engine.cli.options import Failed, Json, run_of, show
+
+app = typer.Typer()
+
+
+@app.command()
+def replay(journal: Annotated[Path | None, typer.Argument(help="run folder or journal folder; by default the latest run")] = None,
+           json: Json = False) -> None:
+    """Recompute every decision of a journal from its inputs and compare."""
+    from engine.trail.replay import replay as work
+
+    settings = configuration.load()
+    document = work(journal if journal is not None else run_of(None).path, Path(settings.models))
+    if json:
+        show(document)
+    else:
+        print(f"{document['updates']:,} updates in {document['seconds']} s ({document['updates_per_s']:,}/s), "
+              f"{document['candidates']} candidates, {document['intents']} intents, {document['matched']} decisions the same, "
+              f"{document['mismatched']} different, {document['corrupt']} corrupt records, {document['lost']} missing")
+        print(f"digest {document['digest']}, {'IDENTICAL' if document['identical'] else 'NOT IDENTICAL'}")
+    if not document["identical"]:
+        raise Failed(document["problem"] or document["first_mismatch"] or "the digests differ")
