@@ -58,7 +58,8 @@ def test_the_change_between_two_real_days_is_right_in_every_row():
     assert Counter(c.kind for c in changes) == {"listed": 742}
 
 
-@pytest.mark.parametrize("data", [b"", b"not gzip", gzip.compress(b"[1, 2"), gzip.compress(b"[1, 2]"), gzip.compress(b"{}")])
+@pytest.mark.parametrize("data", [b"", b"not gzip", gzip.compress(b"[1, 2"), gzip.compress(b"[1, 2]"), gzip.compress(b"{}")],
+                         ids=["empty", "not gzip", "cut short", "not rows", "no list"])   # gzip's own bytes hold the time
 def test_damaged_files_are_refused(data):
     with pytest.raises(master.MasterError, match="fetch it again"):
         master.read(data)
