@@ -92,7 +92,9 @@ def test_no_python_object_on_a_quiet_tick(tmp_path):
 
 
 def test_cost_does_not_grow_with_the_number_of_names(tmp_path):
-    results = {n: percentiles(cost(n, tmp_path / str(n))[1]) for n in (200, 1000, 5000)}
+    """Three rounds of all sizes: what else the machine does falls on one size in one round, not on the least of three."""
+    rounds = [{n: percentiles(cost(n, tmp_path / f"{n}-{k}")[1]) for n in (200, 1000, 5000)} for k in range(3)]
+    results = {n: min((each[n] for each in rounds), key=lambda p: p["p50"]) for n in rounds[0]}
     ratio = results[5000]["p50"] / results[200]["p50"]
     for n, p in results.items():
         note(f"a tick at {n:,} instruments", "ns", p, f"x{p['p50'] / results[200]['p50']:.2f}")
