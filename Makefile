@@ -36,6 +36,7 @@ install-%:          # the other extras of pyproject.toml: train, sequence
 build/.compiled: .venv/build setup.py $(SOURCES)
 	@$(PY) setup.py --quiet build_ext --inplace -j $$(nproc)
 	@touch $@
+
 # two files at a time: half of the time is spent waiting for processes
 test: dev
 	$(PY) -m pytest -q -n 2 --dist loadfile

@@ -21,7 +21,7 @@ def main() -> None:
     except Exception as error:
         if isinstance(error, ImportError) and (error.name or "").startswith("_ext"):
             sys.exit(_say(f"the compiled path is missing or stale ({error}): run `make install`", 1))
-        if isinstance(error, LookupError) or type(error).__name__ == "ModelRefused":       # the compiled half says what to do
+        if isinstance(error, LookupError):
             sys.exit(_say(error, 1))
         if hasattr(error, "format_message"):
             sys.exit(_say(error.format_message(), 2))

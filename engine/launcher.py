@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from _ext.core.records import OP_KILL, OP_REDUCE
 from _ext.trail.status import StatusBlock
 from engine.child import Adopted, Child
 from engine.store import confinement
@@ -23,7 +24,6 @@ START_S, READY_S = 60.0, 60.0
 """How long a process may take to start (a synthetic day that is joined late is made up to there first), and an engine to be
 ready."""
 CRASHES, CRASH_WINDOW_S = 3, 600
-REDUCE, FLATTEN = 2, 3
 DEAD_MAN_S = 60
 """An engine with positions that has shown no heartbeat for so long is ended, and what it holds is closed."""
 AGAIN_S = 10.0
@@ -147,7 +147,7 @@ class Launcher:
             child.is_given_up = True
             self.failure = f"{child.name}: {child.words}"
         elif child.name == "engine" and len(child.deaths) >= CRASHES and self.status is not None:
-            self.status.operator = max(self.status.operator, REDUCE)      # never looser than it was
+            self.status.operator = max(self.status.operator, OP_REDUCE)      # never looser than it was
         elif child.name == "store" and len(child.deaths) >= CRASHES and "--drain-only" not in child.command:
             child.command.append("--drain-only")           # rows can be stored later; the journal must be safe now
             child.is_crippled = True
@@ -310,7 +310,7 @@ class Launcher:
         end = time.monotonic() + FLATTEN_S
         while self._holds() and time.monotonic() < end:
             if self.status is not None:
-                self.status.operator = FLATTEN
+                self.status.operator = OP_KILL
             self.supervise()
             self.beat()
             time.sleep(0.1)

@@ -25,6 +25,10 @@ from _ext.core.records import (
     INTENT_CANCEL,
     INTENT_PLACE,
     KINDS,
+    OP_KILL,
+    OP_PAUSE,
+    OP_REDUCE,
+    OP_RUN,
     OPERATOR_CHANGE,
     OUTCOME_AMBIGUOUS,
     OUTCOME_HALT,
@@ -65,7 +69,7 @@ from engine.trade.bands import BandWatch
 from engine.trade.outgoing import Outgoing
 from engine.trade.reconcile import READS, UNREADABLE, Reconciler
 from engine.trail.note import read_note
-from engine.trail.resources import SHARED, advice_for, in_words
+from engine.trail.resources import SHARED, advice_for, in_words, is_ours
 from engine.trail.rundir import Attendance, Lock, RunDir, RunError, account_lock, start_time
 from engine.wiring import (
     ENGINE_ID,
@@ -179,8 +183,7 @@ class EngineProcess:
             self.core = Core(self._journal(0), capacity, self.config.ring_depth)
             past = await self._history()
             total = await self._opening_funds()
-            now = self.clock.now() or int(dt.datetime.combine(self.day, dt.time(9), dt.timezone(
-                dt.timedelta(hours=5, minutes=30))).timestamp() * 1e9)
+            now = self.clock.now() or int(dt.datetime.combine(self.day, dt.time(9), sessions.IST).timestamp() * 1e9)
             begin(self.core, self.config, self.specs, self.day, past, now,
                   Boot(self.target.source, self.seed, self.nonce,
                        store_seconds=self.config.store.seconds * max(1.0, self.clock.speed)), total, self.screened)
@@ -413,9 +416,9 @@ class EngineProcess:
             if self._now() > 0:
                 self.core.feed(REC_TIMER, self._now())
             self.journal.prepare()
-            if self.journal.full and self.status.operator == 0:
+            if self.journal.full and self.status.operator == OP_RUN:
                 self._note(self._no_room())
-                self.status.operator = 2
+                self.status.operator = OP_REDUCE
             if self.waiting:
                 self._input(*self.waiting.pop())
             self._drain()
@@ -435,20 +438,20 @@ class EngineProcess:
     def _heed_store(self) -> None:
         """While the journal cannot be made safe on disk nothing is entered; that stop ends with its cause, and no other does."""
         self.drain = str(read_note(self.run_dir.store).get("drain") or "")
-        if self.drain and self.status.operator == 0:
+        if self.drain and self.status.operator == OP_RUN:
             self._note(self.drain)
-            self.status.operator, self.drain_stop = 2, True
+            self.status.operator, self.drain_stop = OP_REDUCE, True
         elif not self.drain and self.drain_stop:
             self.drain_stop = False
-            if self.status.operator == 2:
+            if self.status.operator == OP_REDUCE:
                 self._note("the journal is on disk again: entries go on")
-                self.status.operator = 0
+                self.status.operator = OP_RUN
 
     def _operator(self) -> None:
         """Takes over what an authorised process wrote into the status file."""
         self._heed_launcher()
         state = self.status.operator
-        if state != self.core.states()[1] and 0 <= state <= 3:
+        if state != self.core.states()[1] and OP_RUN <= state <= OP_KILL:
             row = np.zeros(1, OPERATOR_CHANGE)
             row["state"] = state
             self.core.feed(REC_OPERATOR, self._now(), row.tobytes())
@@ -470,9 +473,9 @@ class EngineProcess:
         if silence > Attendance.LOST_S and not self._is_live and not self.stopping.is_set():
             self._note("the launcher is gone: the run ends, no real money is in it")
             self.stopping.set()
-        elif silence > SILENCE_S and self.status.operator == 0:
+        elif silence > SILENCE_S and self.status.operator == OP_RUN:
             self._note("the launcher is silent: entries stop")
-            self.status.operator = 1
+            self.status.operator = OP_PAUSE
 
     def _heed_token(self) -> None:
         """Tokens die at 03:30: a word ten minutes before. From then on nothing is entered until another is there."""
@@ -484,11 +487,11 @@ class EngineProcess:
             self.rest.renew(token)
             self.keeper.on_token(self._now())
             self._note("another token is there: going on with it")
-            if self.token_stop and self.status.operator == 2:
-                self.status.operator = 0                   # the stop the dead token caused, and no other
+            if self.token_stop and self.status.operator == OP_REDUCE:
+                self.status.operator = OP_RUN                   # the stop the dead token caused, and no other
             self.token_stop = False
-        elif left <= 0 and self.status.operator == 0:
-            self.status.operator, self.token_stop = 2, True
+        elif left <= 0 and self.status.operator == OP_RUN:
+            self.status.operator, self.token_stop = OP_REDUCE, True
 
     def _new_token(self) -> str | None:
         """A token that somebody has logged in for since, if there is one."""
@@ -558,7 +561,7 @@ class EngineProcess:
         if self.core.has_intents:
             for intent in self.core.take_intents():
                 is_entry = intent["kind"] == INTENT_PLACE and intent["role"] == ROLE_ENTRY
-                if self.observe or (is_entry and self.status.operator != 0):
+                if self.observe or (is_entry and self.status.operator != OP_RUN):
                     self._refuse(intent, "OBSERVED" if self.observe else "OPERATOR")
                 else:
                     self.outgoing.push(intent, now)
@@ -585,9 +588,9 @@ class EngineProcess:
         self._input(REC_REPLY, protocol.reply_record(number, kind, answer.status, answer.body, answer.latency_ns))
 
     def _second_engine(self, tag: str) -> None:
-        if self.status.operator == 0:
+        if self.status.operator == OP_RUN:
             self._note(f"order {clean(tag)} has our mark and is not ours: a second engine trades this account; entries stop")
-            self.status.operator = 2
+            self.status.operator = OP_REDUCE
 
     def _input(self, kind: int, record: bytes) -> None:
         """Feeds what must not be lost: while the journal has no room it waits, in order."""
@@ -734,7 +737,7 @@ def main(config: Config, run: RunDir, target: Target, seed: int, observe: bool) 
             await process.start()
         except UNREADABLE as error:
             await process.rest.close()
-            if type(error).__module__.startswith(("engine.", "_ext.")):     # one of ours says what to do
+            if is_ours(error):
                 raise
             raise RunError(f"what the broker answered at the start was not understood ({in_words(error)[:200]}): run `python -m "
                            "engine doctor`, then try again") from None

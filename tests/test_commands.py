@@ -162,3 +162,10 @@ def test_half_a_market_does_not_pass_for_one(said, here):
         code, text = said(*command)
         assert code == 1 and "are missing before" in text
     assert not (here / "runs").exists() and not (here / "x.parquet").exists()
+
+
+def test_a_compiled_part_that_is_missing_is_told_with_what_brings_it():
+    code = ("import sys\nsys.modules['_ext.trail.status'] = None\nfrom engine.__main__ import main\n"
+            "sys.argv = ['engine', 'status']\nmain()")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 1 and "missing or stale" in done.stderr and done.stderr.rstrip().endswith("run `make install`")

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from _ext.core.records import OP_KILL
 from _ext.trail.status import StatusBlock
 from engine import launcher as module
 from engine.child import Child
@@ -169,14 +170,14 @@ def test_flatten_has_the_engine_close_and_waits_for_it(run, monkeypatch, capsys,
     monkeypatch.setattr(module, "FLATTEN_S", 0.3)
 
     def supervise() -> None:
-        if is_closed and block.operator == module.FLATTEN:
+        if is_closed and block.operator == OP_KILL:
             block.values["positions"] = 0
             block.publish()
 
     monkeypatch.setattr(launcher, "supervise", supervise)
     launcher.is_ending = True
     launcher.read()
-    assert launcher._may_end() == is_closed and block.operator == module.FLATTEN
+    assert launcher._may_end() == is_closed and block.operator == OP_KILL
     assert ("still open" in capsys.readouterr().out) != is_closed
 
 

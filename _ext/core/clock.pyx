@@ -1,13 +1,12 @@
 """India's clock for Python; see clock.pxd. Each function takes numbers or arrays."""
 SECOND = SECOND_NS
 MINUTE = MINUTE_NS
-DAY = DAY_NS
 MINUTES = SESSION_MINUTES
 """Of a session: 09:15 to 15:44 IST."""
 OPEN_OF_DAY = OPEN_MINUTE
 """09:15 in minutes of India's day."""
-OPEN_UTC = OPEN_MINUTE - IST_MINUTES
-"""09:15 in India in minutes of UTC's day."""
+AHEAD_OF_UTC = IST_MINUTES
+"""Minutes."""
 
 
 def day_of_minutes(minutes):

@@ -68,7 +68,8 @@ TEXT = {
 }
 
 if set(TEXT) != {reason.name for reason in Reason}:
-    raise ImportError(f"reasons without words, or words without a reason: {set(TEXT) ^ {reason.name for reason in Reason}}")
+    raise ImportError(f"reasons without words, or words without a reason: {set(TEXT) ^ {reason.name for reason in Reason}}",
+                      name=__name__)
 
 REASONS = tuple([TEXT[reason.name] for reason in sorted(Reason)])
 """By number."""

@@ -125,7 +125,7 @@ ctypedef struct Link:
     int32_t code              # close code or HTTP status
     int32_t pad
 
-cpdef enum Outcome:            # of an order request
+cpdef enum Outcome:           # of an order request
     OUTCOME_DONE = 1          # accepted by the API (not yet by the exchange)
     OUTCOME_REFUSED = 2       # definite: the order does not exist
     OUTCOME_RETRY = 3         # definite: not accepted now (throttle)
@@ -142,7 +142,7 @@ ctypedef struct Reply:
     int32_t kind              # IntentKind it answers: a late answer is not one to the request under way
     int32_t pad
 
-cpdef enum OrderStatus:        # the broker's 17 words in five states
+cpdef enum OrderStatus:       # the broker's 17 words in five states
     STATUS_UNREADABLE = 0     # a row or message nobody can read: of the order `intent`, or of one unknown
     STATUS_PENDING = 1
     STATUS_OPEN = 2           # working, also a stop waiting for its trigger
@@ -213,15 +213,9 @@ cpdef enum OperatorState:
     OP_REDUCE = 2             # no entries, exits only
     OP_KILL = 3               # cancel and flatten
 
-cpdef enum OperatorSource:
-    FROM_STATUS = 0           # the operator's word in the status file
-    FROM_START = 1
-    FROM_SILENCE = 2          # no beat of the launcher
-    FROM_JOURNAL = 3          # the journal is full
-
 ctypedef struct OperatorChange:
     int32_t state             # OperatorState
-    int32_t source            # OperatorSource
+    int32_t source            # 0: the status file
 
 ctypedef struct ModelChange:
     char sha256[64]
@@ -288,7 +282,7 @@ cpdef enum OrderType:
     TYPE_LIMIT = 1
     TYPE_SL = 2               # stop with a limit: rests at the exchange
 
-cpdef enum Why:                # why an exit order is what it is
+cpdef enum Why:               # why an exit order is what it is
     WHY_ENTRY = 0
     WHY_PROTECT = 1
     WHY_TARGET = 2

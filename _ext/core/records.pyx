@@ -4,9 +4,11 @@ import hashlib
 
 import numpy as np
 
+from libc.stdint cimport int64_t
 
-for _enum in (RecordType, InstrumentKind, GapKind, Stream, Outcome, OrderStatus, OperatorState, OperatorSource, ModelRole,
-              IntentKind, Role, OrderType, Why, TradingState, PositionState, StateKind):
+
+for _enum in (RecordType, InstrumentKind, GapKind, Stream, Outcome, OrderStatus, OperatorState, ModelRole, IntentKind,
+              Role, OrderType, Why, TradingState, PositionState, StateKind):
     globals().update(_enum.__members__)                    # an enumerator is called the same in both halves
 
 
@@ -43,53 +45,31 @@ cdef object of(array):
                      "offsets": [dtype.fields[name][1] for name in fields], "itemsize": dtype.itemsize})
 
 
-cdef Instrument a_instrument
-cdef WarmBar a_warm_bar
-cdef Gap a_gap
-cdef Link a_link
-cdef Reply a_reply
-cdef OrderUpdate a_order_update
-cdef BookRead a_book_read
-cdef Holding a_holding
-cdef Band a_band
-cdef Adopted a_adopted
-cdef Quote a_quote
-cdef Funds a_funds
-cdef OperatorChange a_operator_change
-cdef ModelChange a_model_change
-cdef ShadowScore a_shadow_score
-cdef Candidate a_candidate
-cdef Intent a_intent
-cdef GateDecision a_gate_decision
-cdef Fill a_fill
-cdef PositionChange a_position_change
-cdef StateChange a_state_change
-cdef Timing a_timing
-cdef Closing a_closing
+cdef int64_t room[1]                                       # what a view points at; nothing is read through one
 
-INSTRUMENT = of(<Instrument[:1]>&a_instrument)
-WARM_BAR = of(<WarmBar[:1]>&a_warm_bar)
-GAP = of(<Gap[:1]>&a_gap)
-LINK = of(<Link[:1]>&a_link)
-REPLY = of(<Reply[:1]>&a_reply)
-ORDER_UPDATE = of(<OrderUpdate[:1]>&a_order_update)
-BOOK = of(<BookRead[:1]>&a_book_read)
-HOLDING = of(<Holding[:1]>&a_holding)
-BAND = of(<Band[:1]>&a_band)
-ADOPTED = of(<Adopted[:1]>&a_adopted)
-QUOTE = of(<Quote[:1]>&a_quote)
-FUNDS = of(<Funds[:1]>&a_funds)
-OPERATOR_CHANGE = of(<OperatorChange[:1]>&a_operator_change)
-MODEL_CHANGE = of(<ModelChange[:1]>&a_model_change)
-SHADOW = of(<ShadowScore[:1]>&a_shadow_score)
-CANDIDATE = of(<Candidate[:1]>&a_candidate)
-INTENT = of(<Intent[:1]>&a_intent)
-GATE = of(<GateDecision[:1]>&a_gate_decision)
-FILL = of(<Fill[:1]>&a_fill)
-POSITION = of(<PositionChange[:1]>&a_position_change)
-STATE = of(<StateChange[:1]>&a_state_change)
-TIMING = of(<Timing[:1]>&a_timing)
-CLOSING = of(<Closing[:1]>&a_closing)
+INSTRUMENT = of(<Instrument[:1]><Instrument*>room)
+WARM_BAR = of(<WarmBar[:1]><WarmBar*>room)
+GAP = of(<Gap[:1]><Gap*>room)
+LINK = of(<Link[:1]><Link*>room)
+REPLY = of(<Reply[:1]><Reply*>room)
+ORDER_UPDATE = of(<OrderUpdate[:1]><OrderUpdate*>room)
+BOOK = of(<BookRead[:1]><BookRead*>room)
+HOLDING = of(<Holding[:1]><Holding*>room)
+BAND = of(<Band[:1]><Band*>room)
+ADOPTED = of(<Adopted[:1]><Adopted*>room)
+QUOTE = of(<Quote[:1]><Quote*>room)
+FUNDS = of(<Funds[:1]><Funds*>room)
+OPERATOR_CHANGE = of(<OperatorChange[:1]><OperatorChange*>room)
+MODEL_CHANGE = of(<ModelChange[:1]><ModelChange*>room)
+SHADOW = of(<ShadowScore[:1]><ShadowScore*>room)
+CANDIDATE = of(<Candidate[:1]><Candidate*>room)
+INTENT = of(<Intent[:1]><Intent*>room)
+GATE = of(<GateDecision[:1]><GateDecision*>room)
+FILL = of(<Fill[:1]><Fill*>room)
+POSITION = of(<PositionChange[:1]><PositionChange*>room)
+STATE = of(<StateChange[:1]><StateChange*>room)
+TIMING = of(<Timing[:1]><Timing*>room)
+CLOSING = of(<Closing[:1]><Closing*>room)
 
 PAYLOADS = {
     REC_INSTRUMENTS: INSTRUMENT, REC_BARS: WARM_BAR, REC_LINK: LINK, REC_REPLY: REPLY, REC_ORDER_UPDATE: ORDER_UPDATE,

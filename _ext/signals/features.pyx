@@ -8,6 +8,7 @@ import hashlib
 
 from libc.math cimport NAN, fabs, fmax, log, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from _ext.core.clock cimport MINUTE_MS, MINUTE_NS, SECOND_NS
 from _ext.core.records cimport N_FEATURES, Candidate
 from _ext.market.indicators cimport Indicators
 from _ext.market.market cimport Market
@@ -75,10 +76,7 @@ DESCRIBED = (
 FEATURES = tuple(name for name, _, _, _ in DESCRIBED)
 FEATURES_HASH = hashlib.sha256("\n".join(FEATURES).encode()).hexdigest()[:16]
 if len(FEATURES) != N_FEATURES:
-    raise ImportError("FEATURES and core/records.pxd::N_FEATURES disagree: rebuild with `make install`")
-
-cdef int64_t MINUTE_BACK = 60000000000
-cdef int64_t TEN_SECONDS = 10000000000
+    raise ImportError("FEATURES and core/records.pxd::N_FEATURES disagree: rebuild with `make install`", name=__name__)
 
 
 cdef inline double middle(const RingTick* s) noexcept nogil:
@@ -105,7 +103,7 @@ cdef void fill_features(Market market, uint32_t inst, const TickInfo* t, double 
     cdef double oldest_price = price, oldest_mid = NAN, mid = NAN, step, largest = 0.0, spread_sum = 0.0
     cdef double previous = 0.0, mid_move, ltp_move, half, shown, squares = 0.0, steps = 0.0
     cdef double flow = 0.0, volume = 0.0, largest_volume = 0.0, touch = 0.0, oldest_lean = NAN
-    cdef int64_t longest = 0, later_now = t.now, book_age = MINUTE_BACK
+    cdef int64_t longest = 0, later_now = t.now, book_age = MINUTE_NS
     cdef int updates = 0, repeats = 0, held = 0, spreads = 0, k
     cdef uint64_t n = min(r.ring_at, <uint64_t>market.depth)
     cdef const RingTick* s
@@ -113,7 +111,7 @@ cdef void fill_features(Market market, uint32_t inst, const TickInfo* t, double 
     half = 0.5 * (<double>out.last_close + <double>fired_price)
     for k in range(<int>n):
         s = &ring[(r.ring_at - 1 - k) & (market.depth - 1)]
-        if t.now - s.now > MINUTE_BACK:
+        if t.now - s.now > MINUTE_NS:
             break
         updates += 1
         repeats += (s.flags & TICK_REPEAT) != 0
@@ -144,7 +142,7 @@ cdef void fill_features(Market market, uint32_t inst, const TickInfo* t, double 
                 flow += <double>s.volume
             elif s.bid > 0 and s.ltp <= s.bid:
                 flow -= <double>s.volume
-        if s.flags & TICK_TRADED and t.now - s.now <= TEN_SECONDS and sign * (<double>s.ltp - half) >= 0.0:
+        if s.flags & TICK_TRADED and t.now - s.now <= 10 * SECOND_NS and sign * (<double>s.ltp - half) >= 0.0:
             held += 1
         if s.flags & TICK_AFTER_GAP:                  # nothing is computed across a gap
             break
@@ -193,7 +191,7 @@ cdef void fill_features(Market market, uint32_t inst, const TickInfo* t, double 
     f[46] = <float>(sign * market.sector_move(r.sector, r.minute, 5) * 1e4)
     f[48] = <float>out.quality
     f[49] = <float>(r.iv / r.iv5 - 1.0 if r.iv > 0.0 and r.iv5 > 0.0 else NAN)
-    f[50] = <float>(<double>(t.ltt % 60000) * 1e-3)
+    f[50] = <float>(<double>(t.ltt % MINUTE_MS) * 1e-3)
     f[51] = <float>(clip(fabs(ltp_move) / steps, 0.0, 1.0) if steps > 0.0 else 0.0)
     f[52] = <float>out.updates
     f[53] = <float>(clip(sign * log(mid / (0.5 * <double>(out.bid + out.ask))) / s1m, -50.0, 50.0)

@@ -37,10 +37,10 @@ def kill(run_dir: Run = None, json: Json = False,
         else:
             report = Report()
             lock = fence(folder, target, report)
-            from engine.trade.kill import after  # the engine is gone: now there is time for the network
+            from engine.trade.kill import cancel_and_flatten  # the engine is gone: now there is time for the network
 
-            document = asyncio.run(after(lock, folder, target, report, token, account,
-                                         lambda text: print(text, file=sys.stderr)))
+            document = asyncio.run(cancel_and_flatten(lock, folder, target, report, token, account,
+                                                      lambda text: print(text, file=sys.stderr)))
     if json:
         show(document)
     else:

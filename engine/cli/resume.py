@@ -1,6 +1,7 @@
 """Entries again."""
 import typer
 
+from _ext.core.records import OP_RUN
 from engine.cli.operator import instruct
 from engine.cli.options import Run
 
@@ -10,4 +11,4 @@ app = typer.Typer()
 @app.command()
 def resume(run_dir: Run = None) -> None:
     """Entries again."""
-    instruct(run_dir, 0, "resume")
+    instruct(run_dir, OP_RUN, "resume")

@@ -14,6 +14,7 @@ from _ext.wiring import Core
 from engine.cli.doctor import examine, show_checks
 from engine.cli.options import Failed, token_for
 from engine.launcher import Launcher, launcher_lock, wait_for
+from engine.market.sessions import IST
 from engine.trail.resources import in_words
 from engine.trail.rundir import Lock, RunDir, RunError, mark_latest, new_run
 from engine.watch.signs import about_engine, is_alive, take_over
@@ -57,7 +58,7 @@ def run_max(settings: Any, folder: RunDir, market: Any, data: Path | None, seed:
         if not json and time.monotonic() - told[0] > 1:
             told[0] = time.monotonic()
             counts = core.counts()
-            moment = dt.datetime.fromtimestamp(now / 1e9, dt.timezone(dt.timedelta(hours=5.5))).strftime("%H:%M:%S")
+            moment = dt.datetime.fromtimestamp(now / 1e9, IST).strftime("%H:%M:%S")
             print(f"{moment} market time: {counts['updates']:,} updates, {counts['signals']} signals, {counts['orders']} orders",
                   flush=True)
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from _ext.core.clock import MINUTES, OPEN_OF_DAY
+from _ext.core.clock import AHEAD_OF_UTC, MINUTES, OPEN_OF_DAY
 
-IST = dt.timezone(dt.timedelta(hours=5, minutes=30))
+IST = dt.timezone(dt.timedelta(minutes=AHEAD_OF_UTC))
 EPOCH = dt.date(1970, 1, 1)
 OPEN = dt.time(9, 15)
 CLOSING_AUCTION_FROM = dt.date(2026, 8, 3)

@@ -15,7 +15,7 @@ from engine.broker.upstox.answers import Unreadable
 from engine.broker.upstox.api import Api
 from engine.broker.upstox.protocol import Request
 from engine.trade.bands import band_of
-from engine.trade.fence import Report, fence, note, target_of
+from engine.trade.fence import Report, note
 from engine.trade.reconcile import READS, TERMINAL
 from engine.trail.rundir import Lock, RunDir, RunError
 
@@ -207,16 +207,10 @@ def slices(quantity: int, freeze: int) -> list[int]:
     return [freeze] * whole + ([rest] if rest else [])
 
 
-async def kill(run: RunDir, token: str, whole_account: bool = False,
-               say: Callable[[str], Any] = lambda text: None) -> dict[str, Any]:
-    """The whole of it; the report as a document. RunError where the broker cannot be reached or the account is held."""
-    target, report = target_of(run), Report()
-    return await after(fence(run, target, report), run, target, report, token, whole_account, say)
-
-
-async def after(lock: Lock, run: RunDir, target: dict[str, Any], report: Report, token: str, whole_account: bool = False,
-                say: Callable[[str], Any] = lambda text: None) -> dict[str, Any]:
-    """What follows once the engine is gone and its account is locked: cancel, close, report."""
+async def cancel_and_flatten(lock: Lock, run: RunDir, target: dict[str, Any], report: Report, token: str,
+                             whole_account: bool = False, say: Callable[[str], Any] = lambda text: None) -> dict[str, Any]:
+    """Cancels and closes what a fenced engine has left, under the `lock` of its account; the report as a document. RunError where
+    the broker cannot be reached."""
     rest = Api(token, target["base"], target["orders"])
     try:
         await rest.open()

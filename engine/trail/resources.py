@@ -33,6 +33,11 @@ def advice_for(text: str, otherwise: str = "") -> str:
     return otherwise
 
 
+def is_ours(error: BaseException) -> bool:
+    """Whether the error is one of the engine's or of its compiled half's: it has words of its own that say what to do."""
+    return type(error).__module__.startswith(("engine.", "_ext."))
+
+
 def in_words(error: BaseException) -> str:
     """An error that is not one of ours: what ran out and what to do, or its own words on one line."""
     if isinstance(error, MemoryError):
@@ -40,7 +45,7 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in ADVICE:
         return f"{error.filename}: {ADVICE[error.errno]}" if error.filename else ADVICE[error.errno]
     text = " ".join(str(error).split())
-    if type(error).__module__.startswith("engine."):       # one of ours has words of its own
+    if is_ours(error):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from _ext.core.records import OPERATOR_STATES, POSITION, REC_POSITION, TRADING_STATES
+from _ext.core.records import OP_RUN, OPERATOR_STATES, POSITION, REC_POSITION, TRADING_STATES
 from engine.trail.checked import damage_words
 from engine.trail.resources import in_words
 from engine.trail.rundir import RunDir
@@ -87,7 +87,7 @@ class View:
         if s is None or not s["ready"]:
             return Group(Panel(Text("starting ..."), title=self.title), *self._wrong())
         alive = time.time_ns() - int(s["heartbeat"]) < 2_000_000_000
-        state = TRADING_STATES[s["trading"]] if s["operator"] == 0 else OPERATOR_STATES[s["operator"]]
+        state = TRADING_STATES[s["trading"]] if s["operator"] == OP_RUN else OPERATOR_STATES[s["operator"]]
         money = {n: int(s[n]) / 100 for n in ("equity", "realised", "charges", "open", "exposure")}
         net = money["realised"] + money["open"] - money["charges"]
         head.add_row(f"[b]{clock(int(s['now']))}[/b] market time, {self.pace()}",

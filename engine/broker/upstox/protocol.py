@@ -37,12 +37,11 @@ from _ext.core.records import (
     STATUS_REJECTED,
     STATUS_UNREADABLE,
     TYPE_LIMIT,
-    TYPE_SL,
 )
 from engine.broker.upstox import answers
 from engine.market.instruments import NO_INST
 
-TYPES = {"LIMIT": TYPE_LIMIT, "SL": TYPE_SL}
+TYPES = {word: number for number, word in enumerate(ORDER_TYPES) if word}
 STATUSES = {
     "complete": STATUS_COMPLETE, "cancelled": STATUS_CANCELLED, "cancelled after market order": STATUS_CANCELLED,
     "rejected": STATUS_REJECTED, "open": STATUS_OPEN, "trigger pending": STATUS_OPEN, "not modified": STATUS_OPEN,
