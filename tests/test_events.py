@@ -4,7 +4,22 @@ import numpy as np
 import pytest
 
 from _ext.core.reasons import REASONS
-from _ext.core.records import GAPS, PAYLOADS
+from _ext.core.records import (
+    GAPS,
+    PAYLOADS,
+    REC_CANDIDATE,
+    REC_FEED_NOTE,
+    REC_FILL,
+    REC_GAP,
+    REC_GATE,
+    REC_INSTRUMENTS,
+    REC_INTENT,
+    REC_LINK,
+    REC_POSITION,
+    REC_REPLY,
+    REC_STATE,
+    REC_VERDICT,
+)
 from engine.market.instruments import NO_INST, table
 from engine.watch.events import Narrator
 from tests.trade.conftest import DAY, SPECS
@@ -21,7 +36,7 @@ SPREAD = REASONS.index("wide spread")
 @pytest.fixture
 def tell():
     narrator = Narrator()
-    assert narrator.event(2, 1, 0, table(SPECS, DAY).tobytes()) is None
+    assert narrator.event(REC_INSTRUMENTS, 1, 0, table(SPECS, DAY).tobytes()) is None
 
     def event(kind: int, fields: dict):
         row = np.zeros(1, PAYLOADS[kind])
@@ -35,41 +50,41 @@ def tell():
 
 
 @pytest.mark.parametrize(("kind", "fields", "log", "text"), [
-    (64, MOVE | {"level": 0}, "signals", f"{SEEN} watched"),
-    (65, MOVE | {"level": 1}, "signals", f"{SEEN} PASSED"),
-    (65, MOVE | {"level": 1, "direction": -1, "score_next": 0.25, "reason": SPREAD}, "signals",
+    (REC_CANDIDATE, MOVE | {"level": 0}, "signals", f"{SEEN} watched"),
+    (REC_VERDICT, MOVE | {"level": 1}, "signals", f"{SEEN} PASSED"),
+    (REC_VERDICT, MOVE | {"level": 1, "direction": -1, "score_next": 0.25, "reason": SPREAD}, "signals",
      f"{SEEN.replace('up', 'down').replace('score 0.50', 'score 0.25')} refused: wide spread (12.5 against 15)"),
-    (66, {"inst": 1, "quantity": 49, "price": 100_110}, "trading", f"{NAME} gate: pass, 49 at 1001.10"),
-    (66, {"inst": 1, "reason": SPREAD, "measured": 2.0, "limit": 1.5}, "trading",
+    (REC_GATE, {"inst": 1, "quantity": 49, "price": 100_110}, "trading", f"{NAME} gate: pass, 49 at 1001.10"),
+    (REC_GATE, {"inst": 1, "reason": SPREAD, "measured": 2.0, "limit": 1.5}, "trading",
      f"{NAME} gate: wide spread (2 against 1.5)"),
-    (67, INTENT, "trading", f"{NAME} place entry BUY 49 LIMIT 1001.10 (entry)"),
-    (67, INTENT | {"kind": 2, "role": 2, "side": -1, "order_type": 2, "trigger": 98_000, "price": 97_500, "why": 1}, "trading",
-     f"{NAME} modify exit SELL 49 SL 975.00 trigger 980.00 (protect)"),
-    (68, FILL, "trading", f"{NAME} FILL sold 49 at 980.00, charges 12.34, realised -98.00"),
-    (68, FILL | {"side": 1, "role": 1}, "trading", f"{NAME} FILL bought 49 at 980.00, charges 12.34"),
-    (68, FILL | {"role": 3}, "trading",
+    (REC_INTENT, INTENT, "trading", f"{NAME} place entry BUY 49 LIMIT 1001.10 (entry)"),
+    (REC_INTENT, INTENT | {"kind": 2, "role": 2, "side": -1, "order_type": 2, "trigger": 98_000, "price": 97_500, "why": 1},
+     "trading", f"{NAME} modify exit SELL 49 SL 975.00 trigger 980.00 (protect)"),
+    (REC_FILL, FILL, "trading", f"{NAME} FILL sold 49 at 980.00, charges 12.34, realised -98.00"),
+    (REC_FILL, FILL | {"side": 1, "role": 1}, "trading", f"{NAME} FILL bought 49 at 980.00, charges 12.34"),
+    (REC_FILL, FILL | {"role": 3}, "trading",
      f"{NAME} FILL sold 49 at 980.00, charges 12.34, realised -98.00 (not by an order of ours)"),
-    (68, FILL | {"quantity": 0}, "trading", f"{NAME} the price told late: order at 980.00, charges 12.34, realised -98.00"),
-    (69, {"inst": 1, "state": 0, "realised": -9_800}, "trading", f"{NAME} no position, day -98.00"),
-    (70, {"what": 0, "was": 1, "now_is": 2, "reason": SPREAD}, "errors", "trading state: RUNNING -> REDUCING: wide spread"),
-    (70, {"what": 1, "was": 0, "now_is": 3}, "trading", "operator: RUN -> KILL"),
-    (70, {"what": 2, "now_is": 5, "reason": SPREAD}, "errors", "ALARM: wide spread (5)"),
-    (8, {"intent": 4, "outcome": 2, "code": 400, "error": b"UDAPI1"}, "errors", "order 4: refused (400 UDAPI1)"),
-    (7, {"which": 0, "up": 1}, "feed", "feed up"), (7, {"which": 1, "up": 0}, "feed", "order stream down"),
-    (71, {"inst": NO_INST, "kind": GAPS.index("stall"), "measured": 39.0}, "feed", "feed stall (39)"),
-    (22, {"inst": 1, "kind": GAPS.index("refused"), "measured": 2.0, "begin": 10**9, "end": 3 * 10**9}, "feed",
+    (REC_FILL, FILL | {"quantity": 0}, "trading", f"{NAME} the price told late: order at 980.00, charges 12.34, realised -98.00"),
+    (REC_POSITION, {"inst": 1, "state": 0, "realised": -9_800}, "trading", f"{NAME} no position, day -98.00"),
+    (REC_STATE, {"what": 0, "was": 1, "now_is": 2, "reason": SPREAD}, "errors", "trading state: RUNNING -> REDUCING: wide spread"),
+    (REC_STATE, {"what": 1, "was": 0, "now_is": 3}, "trading", "operator: RUN -> KILL"),
+    (REC_STATE, {"what": 2, "now_is": 5, "reason": SPREAD}, "errors", "ALARM: wide spread (5)"),
+    (REC_REPLY, {"intent": 4, "outcome": 2, "code": 400, "error": b"UDAPI1"}, "errors", "order 4: refused (400 UDAPI1)"),
+    (REC_LINK, {"which": 0, "up": 1}, "feed", "feed up"), (REC_LINK, {"which": 1, "up": 0}, "feed", "order stream down"),
+    (REC_GAP, {"inst": NO_INST, "kind": GAPS.index("stall"), "measured": 39.0}, "feed", "feed stall (39)"),
+    (REC_FEED_NOTE, {"inst": 1, "kind": GAPS.index("refused"), "measured": 2.0, "begin": 10**9, "end": 3 * 10**9}, "feed",
      f"{NAME} refused (2, 2.0 s from 05:30:01)")])
 def test_what_is_told_and_in_which_words(tell, kind, fields, log, text):
     assert tell(kind, fields) == (log, text)
 
 
 @pytest.mark.parametrize(("kind", "fields"), [
-    (64, MOVE | {"level": 1}),                              # its verdict follows
-    (66, {"inst": 1, "is_exit": 1}), (69, {"inst": 1, "state": 3}), (8, {"intent": 4, "outcome": 1}),
-    *((71, {"inst": 1, "kind": GAPS.index(word)}) for word in ("silence", "filled", "jump", "pause"))])
+    (REC_CANDIDATE, MOVE | {"level": 1}),                              # its verdict follows
+    (REC_GATE, {"inst": 1, "is_exit": 1}), (REC_POSITION, {"inst": 1, "state": 3}), (REC_REPLY, {"intent": 4, "outcome": 1}),
+    *((REC_GAP, {"inst": 1, "kind": GAPS.index(word)}) for word in ("silence", "filled", "jump", "pause"))])
 def test_what_is_not_told(tell, kind, fields):
     assert tell(kind, fields) is None
 
 
 def test_a_name_beyond_the_table_is_told_by_its_number(tell):
-    assert tell(66, {"inst": 99, "quantity": 1, "price": 100})[1] == "99 gate: pass, 1 at 1.00"
+    assert tell(REC_GATE, {"inst": 99, "quantity": 1, "price": 100})[1] == "99 gate: pass, 1 at 1.00"

@@ -24,9 +24,9 @@ def test_compiled_modules_import_only_from_their_own_or_earlier_stages():
                 assert STAGES.index(name) <= STAGES.index(stage), f"{path} imports {name}"
 
 
-RECORD_LITERAL = re.compile(r"\bfeed\(\d|\.records\(\d|Keeping\(\(\d"
+RECORD_LITERAL = re.compile(r"\bfeed\(\d|\.records\(\d|Keeping\(\(\d|\.append\(\d+, |\.event\(\d|\.rows\(\d+, "
                             r"|(?<!entry\.)\b(?:kind|record\[0\]|head\.type|last\.type|r\[0\]) (?:==|!=|<|in \() ?\d+(?![\d.])")
-CLOCK_LITERAL = re.compile(r"\+ 330\b|\b19_?800_?000|% ?1440|- 555\b|\b86_?400_?000_?000_?000\b")
+CLOCK_LITERAL = re.compile(r"\+ 330\b|\b19_?800_?000|% ?1440|- 555\b|\b86_?400_?000_?000_?000\b|hours=5")
 
 
 def _sources(*folders):

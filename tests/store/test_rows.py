@@ -7,7 +7,25 @@ import orjson
 import pytest
 
 from _ext.core.reasons import REASONS
-from _ext.core.records import PAYLOADS, WHYS
+from _ext.core.records import (
+    PAYLOADS,
+    REC_CANDIDATE,
+    REC_FEED_NOTE,
+    REC_FILL,
+    REC_FRAME,
+    REC_GAP,
+    REC_GATE,
+    REC_INSTRUMENTS,
+    REC_INTENT,
+    REC_ORDER_UPDATE,
+    REC_POSITION,
+    REC_REPLY,
+    REC_SHADOW,
+    REC_START,
+    REC_TIMING,
+    REC_VERDICT,
+    WHYS,
+)
 from _ext.tape import Tape
 from _ext.trail.journal import Journal, Reader, Trail
 from engine.config import Config
@@ -47,27 +65,28 @@ def numbered(kind: int, given: dict) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("kind", "table", "given", "said"), [
-    (64, "signals", {"level": 0, "reason": 0}, {"verdict": 0, "reason": "pass", "ts": "now"}),
-    (65, "signals", {"level": 1, "reason": 0}, {"verdict": 2, "reason": "pass", "ts": "now"}),
-    (65, "signals", {"level": 1, "reason": 1}, {"verdict": 1, "reason": REASONS[1], "ts": "now"}),
-    (66, "rate_limit_log", {"reason": 0}, {"reason": "pass"}),
-    (67, "orders", {"kind": 2, "role": 2, "order_type": 2, "why": 5}, {
+    (REC_CANDIDATE, "signals", {"level": 0, "reason": 0}, {"verdict": 0, "reason": "pass", "ts": "now"}),
+    (REC_VERDICT, "signals", {"level": 1, "reason": 0}, {"verdict": 2, "reason": "pass", "ts": "now"}),
+    (REC_VERDICT, "signals", {"level": 1, "reason": 1}, {"verdict": 1, "reason": REASONS[1], "ts": "now"}),
+    (REC_GATE, "rate_limit_log", {"reason": 0}, {"reason": "pass"}),
+    (REC_INTENT, "orders", {"kind": 2, "role": 2, "order_type": 2, "why": 5}, {
         "event": "modify", "why": WHYS[5], "role": "exit", "order_type": "SL", "status": "", "filled": 0,
         "latency_ns": 0, "error": ""}),
-    (67, "orders", {"kind": 1, "role": 1, "order_type": 1, "why": 0}, {
+    (REC_INTENT, "orders", {"kind": 1, "role": 1, "order_type": 1, "why": 0}, {
         "event": "place", "why": WHYS[0], "role": "entry", "order_type": "LIMIT", "status": "", "filled": 0,
         "latency_ns": 0, "error": ""}),
-    (8, "orders", {"outcome": 4}, NO_REQUEST | {"id": "intent", "event": "reply", "quantity": 0, "price": 0, "status": "ambiguous",
-                                                "filled": 0}),
-    (9, "orders", {"status": 3, "is_look_up": 0, "filled": 4, "value": 430}, NO_REQUEST | {
+    (REC_REPLY, "orders", {"outcome": 4}, NO_REQUEST | {
+        "id": "intent", "event": "reply", "quantity": 0, "price": 0, "status": "ambiguous", "filled": 0}),
+    (REC_ORDER_UPDATE, "orders", {"status": 3, "is_look_up": 0, "filled": 4, "value": 430}, NO_REQUEST | {
         "id": "intent", "event": "update", "price": 107, "status": "complete", "latency_ns": 0, "error": ""}),
-    (9, "orders", {"status": 2, "is_look_up": 1, "filled": 0}, NO_REQUEST | {
+    (REC_ORDER_UPDATE, "orders", {"status": 2, "is_look_up": 1, "filled": 0}, NO_REQUEST | {
         "id": "intent", "event": "look-up", "price": 0, "status": "open", "latency_ns": 0, "error": ""}),
-    (68, "trades", {"role": 3}, {"role": "broker"}),
-    (69, "positions", {"state": 3}, {"state": "protected"}),
-    (71, "gaps", {"kind": 4, "first_minute": 3, "last_minute": 5}, {"kind": "late", "first_minute": 180, "last_minute": 300}),
-    (22, "gaps", {"kind": 10, "first_minute": 0, "last_minute": 0}, {"kind": "refused", "first_minute": 0, "last_minute": 0}),
-    (130, "shadow_scores", {}, {}), (128, "latency", {}, {})])
+    (REC_FILL, "trades", {"role": 3}, {"role": "broker"}),
+    (REC_POSITION, "positions", {"state": 3}, {"state": "protected"}),
+    (REC_GAP, "gaps", {"kind": 4, "first_minute": 3, "last_minute": 5}, {"kind": "late", "first_minute": 180, "last_minute": 300}),
+    (REC_FEED_NOTE, "gaps", {"kind": 10, "first_minute": 0, "last_minute": 0}, {
+        "kind": "refused", "first_minute": 0, "last_minute": 0}),
+    (REC_SHADOW, "shadow_scores", {}, {}), (REC_TIMING, "latency", {}, {})])
 def test_each_value_stands_in_its_own_column(kind, table, given, said):
     record = numbered(kind, given)
     converter = Converter()
@@ -89,7 +108,7 @@ def test_each_value_stands_in_its_own_column(kind, table, given, said):
 
 
 def test_a_weak_candidate_is_a_row_at_once_and_a_strong_one_with_its_verdict():
-    assert Converter().rows(64, SEQ, NOW, numbered(64, {"level": 1, "reason": 0}).tobytes()) == []
+    assert Converter().rows(REC_CANDIDATE, SEQ, NOW, numbered(REC_CANDIDATE, {"level": 1, "reason": 0}).tobytes()) == []
 
 
 @pytest.mark.parametrize("length", [0, 1, 127, 128, 129, 16_383, 16_384])
@@ -123,10 +142,10 @@ def frame_of(*updates: dict) -> bytes:
 def stored(folder, *frames: bytes) -> np.ndarray:
     """The rows of frames that came a second apart, in a journal of two names."""
     journal, begin = Journal(folder, 1 << 20), (OPEN_MS - 60_000) * 1_000_000
-    for kind, payload in ((1, orjson.dumps(Config(models="").record())), (2, table(NAMES, DAY).tobytes())):
+    for kind, payload in ((REC_START, orjson.dumps(Config(models="").record())), (REC_INSTRUMENTS, table(NAMES, DAY).tobytes())):
         journal.append(kind, begin, payload)
     for k, frame in enumerate(frames):
-        journal.append(5, (OPEN_MS + 1000 * k) * 1_000_000 + 1_234_567, frame)
+        journal.append(REC_FRAME, (OPEN_MS + 1000 * k) * 1_000_000 + 1_234_567, frame)
     tape, reader = Tape(Trail(), 2), Reader(folder)
     tape.run = RUN
     while tape.step(reader) is not None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from _ext.core.records import INTENT_PLACE
+from _ext.core.records import INTENT_PLACE, REC_BANDS, REC_INSTRUMENTS
 from engine.broker.upstox import protocol
 from engine.market.instruments import Spec, table
 from engine.sim.exchange import Exchange
@@ -268,7 +268,7 @@ def test_kill_gets_out_beyond_an_old_band():
 
 def test_a_band_that_moves_is_one_line_and_those_of_the_morning_are_one_too(desk):
     narrator = Narrator()
-    narrator.event(2, 1, 0, table(SPECS, DAY).tobytes())
-    one = narrator.event(23, 2, desk.now, protocol.bands_record({1: (90_000, 110_050)}))
-    many = narrator.event(23, 3, desk.now, protocol.bands_record({i: (90_000, 110_000) for i in range(5)}))
+    narrator.event(REC_INSTRUMENTS, 1, 0, table(SPECS, DAY).tobytes())
+    one = narrator.event(REC_BANDS, 2, desk.now, protocol.bands_record({1: (90_000, 110_050)}))
+    many = narrator.event(REC_BANDS, 3, desk.now, protocol.bands_record({i: (90_000, 110_000) for i in range(5)}))
     assert one.text.split() == ["TCS", "price", "band", "900.00", "to", "1100.50"] and many.text == "price bands of 5 names"

@@ -103,10 +103,10 @@ def test_whole_records_by_their_lengths(block, want):
 def test_an_input_leaves_room_for_what_it_may_cause(tmp_path):
     """A quarter of a small segment is kept for decisions: an input goes to the next one before, a decision still fits."""
     journal = Journal(tmp_path, capacity=4096, memory_cap=4096)
-    while journal.append(5, 1, bytes(100)):
+    while journal.append(REC_FRAME, 1, bytes(100)):
         pass
     written = len(list(Reader(tmp_path)))
     assert journal.full and written == (4096 - 64 - 1024) // 136
     assert journal.append(REC_INTENT, 2, bytes(100)) == written + 1
-    assert journal.append(5, 3, bytes(10)) == 0
+    assert journal.append(REC_FRAME, 3, bytes(10)) == 0
     assert [r[0] for r in Reader(tmp_path)][-1] == REC_INTENT

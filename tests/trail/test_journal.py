@@ -106,8 +106,9 @@ def test_a_full_disk_is_reported_when_the_segment_is_made(tmp_path):
 
 
 def test_killed_while_writing_loses_nothing_written(tmp_path):
-    code = ("import sys; from _ext.trail.journal import Journal; j = Journal(sys.argv[1], capacity=1 << 16)\n"
-            "i = 0\nwhile True:\n i += 1; j.append(5, i, b'z' * (i % 200)); print(i, flush=True)")
+    code = ("import sys; from _ext.core.records import REC_FRAME; from _ext.trail.journal import Journal\n"
+            "j = Journal(sys.argv[1], capacity=1 << 16)\n"
+            "i = 0\nwhile True:\n i += 1; j.append(REC_FRAME, i, b'z' * (i % 200)); print(i, flush=True)")
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     for line in child.stdout:
         if int(line) == 3000:
@@ -119,21 +120,21 @@ def test_killed_while_writing_loses_nothing_written(tmp_path):
     assert len(records) >= 3000 and all(r[3] == b"z" * (r[1] % 200) for r in records)
     again = Journal(tmp_path, first_seq=records[-1][1])
     assert again.epoch == 2
-    again.append(5, 1, b"after")
+    again.append(REC_FRAME, 1, b"after")
     assert [r[1] for r in Reader(tmp_path)] == list(range(1, len(records) + 2))
 
 
 def test_a_second_run_repeats_the_first_and_goes_on(tmp_path):
     first = Journal(tmp_path, capacity=4096)
     for i in range(50):
-        first.append(5, i, b"a" * i)
+        first.append(REC_FRAME, i, b"a" * i)
     second = Journal(tmp_path, capacity=4096, prefix=Reader(tmp_path))
     for i in range(80):
-        second.append(5, i, b"a" * i)
+        second.append(REC_FRAME, i, b"a" * i)
     assert not second.diverged
     assert [(r[1], r[3]) for r in Reader(tmp_path)] == [(i + 1, b"a" * i) for i in range(80)]
     third = Journal(tmp_path, capacity=4096, prefix=Reader(tmp_path))
-    third.append(5, 0, b"other")
+    third.append(REC_FRAME, 0, b"other")
     assert third.diverged
 
 

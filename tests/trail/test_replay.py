@@ -3,7 +3,18 @@ import numpy as np
 import orjson
 import pytest
 
-from _ext.core.records import CANDIDATE, FIRST_DECISION, FIRST_TELEMETRY, ORDER_UPDATE
+from _ext.core.records import (
+    CANDIDATE,
+    FIRST_DECISION,
+    FIRST_TELEMETRY,
+    ORDER_UPDATE,
+    REC_BOOT,
+    REC_CANDIDATE,
+    REC_FRAME,
+    REC_ORDER_UPDATE,
+    REC_TIMER,
+    REC_VERDICT,
+)
 from _ext.trail.journal import Journal, Reader, segment_names
 from engine.store.rows import Converter
 from engine.trail import replay as work
@@ -122,24 +133,24 @@ def test_a_signals_verdict(level, reason, verdict):
     c = np.zeros(1, CANDIDATE)
     c["level"], c["reason"], c["strength"] = level, reason, 0.7
     converter = Converter()
-    made = converter.rows(64, 1, 2, c.tobytes())
+    made = converter.rows(REC_CANDIDATE, 1, 2, c.tobytes())
     assert len(made) == (level == 0)
-    (table, row), = converter.rows(65, 1, 2, c.tobytes())
+    (table, row), = converter.rows(REC_VERDICT, 1, 2, c.tobytes())
     assert table == "signals" and row[20] == verdict and row[21] == ("pass" if reason == 0 else "weak") and row[11] == 0.7
 
 
 def test_an_order_update_has_the_mean_price():
     u = np.zeros(1, ORDER_UPDATE)
     u["intent"], u["filled"], u["value"], u["quantity"], u["status"], u["order_id"] = 7, 3, 1_000, 9, 2, b"X"
-    (table, row), = Converter().rows(9, 1, 2, u.tobytes())
+    (table, row), = Converter().rows(REC_ORDER_UPDATE, 1, 2, u.tobytes())
     assert table == "orders" and (row[3], row[7], row[12], row[13], row[15], row[17]) == (7, "update", 9, 333, b"X", 3)
     u["filled"], u["is_look_up"] = 0, 1
-    (_, row), = Converter().rows(9, 1, 2, u.tobytes())
+    (_, row), = Converter().rows(REC_ORDER_UPDATE, 1, 2, u.tobytes())
     assert (row[7], row[13]) == ("look-up", 0)
 
 
 def test_events_are_rows_and_frames_are_none():
     converter = Converter()
-    assert converter.rows(5, 1, 2, b"frame") == [] and converter.rows(6, 1, 2, b"") == []
-    (table, row), = converter.rows(13, 4, 5, orjson.dumps({"nonce": "n"}))
+    assert converter.rows(REC_FRAME, 1, 2, b"frame") == [] and converter.rows(REC_TIMER, 1, 2, b"") == []
+    (table, row), = converter.rows(REC_BOOT, 4, 5, orjson.dumps({"nonce": "n"}))
     assert table == "events" and row[1:] == [4, 5, "boot", '{"nonce":"n"}']
