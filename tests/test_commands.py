@@ -2,6 +2,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import orjson
@@ -169,3 +170,16 @@ def test_a_compiled_part_that_is_missing_is_told_with_what_brings_it():
             "sys.argv = ['engine', 'status']\nmain()")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 1 and "missing or stale" in done.stderr and done.stderr.rstrip().endswith("run `make install`")
+
+
+@pytest.mark.parametrize(("word", "state"), [("pause", 1), ("resume", 0), ("flatten", 3)])
+def test_each_word_of_the_operator_reaches_a_living_engine(here, said, word, state):
+    """By the numbers of the status file: run 0, pause 1, flatten 3; the engine here has seen it before it is asked."""
+    run = RunDir.new(here / "run")
+    block = StatusBlock(run.status, create=True)
+    block.values["ready"], block.values["pid"] = READY, os.getpid()
+    block.values["heartbeat"], block.values["operator"] = time.time_ns() + 60 * 10**9, state
+    block.publish()
+    block.operator = 2
+    assert said(word, "--run-dir", "run") == (0, "") and f"{word}: the engine has seen it" in said.out
+    assert block.operator == state

@@ -55,6 +55,8 @@ def test_every_label_of_the_records_is_there_by_number():
                         (records.Outcome, records.OUTCOMES), (records.PositionState, records.POSITION_STATES),
                         (reasons.Reason, reasons.REASONS)):
         assert all(words[member] for member in enum) and len(words) == max(enum) + 1, enum
+    assert records.OUTCOMES == ("", "accepted", "refused", "throttled", "ambiguous", "halted")
+    assert records.REQUESTS == ("", "place", "modify", "cancel") and records.ORDER_TYPES == ("", "LIMIT", "SL")
     assert records.RECORD_NAMES[records.REC_FEED_NOTE] == "feed_note" and records.GAPS[records.GAP_HALTED] == "halted"
     assert reasons.REASONS[reasons.STOP_OUTSIDE_BAND] == "its stop would lie outside the price band"
 
