@@ -14,7 +14,7 @@ def test_an_account_that_stays_held_is_told_and_not_waited_for(tmp_path, monkeyp
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(fence, "LOCK_S", 0.2)
     code = ("import time; from engine.trail.rundir import account_lock\n"
-            "held = account_lock('a@b'); print('held', flush=True); time.sleep(60)")
+            "held = account_lock('a@b'); print('held', flush=True); time.sleep(10)")
     other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
         assert other.stdout.readline() == "held\n"
