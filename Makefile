@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PY := $(BIN)/python
-SOURCES := $(shell find _ext -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+SOURCES := tools/generate.py engine/config/limits.py $(shell find _ext -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h')
 # what is downloaded and what is compiled need not wait for each other
 SET_UP = @$(MAKE) -s -j2 build/.compiled
 
@@ -61,6 +61,7 @@ mutants-ci: dev
 	$(PY) -m tests.mutants --by-commit 10
 
 soak: dev
+	COUNTS=soak $(PY) -m pytest -q -n 2 --dist loadfile -m long
 	$(PY) tests/feed/fuzz_wire.py -max_total_time=120
 	$(PY) -m tests.trade.episodes --seed 1 --count 100000
 	$(PY) -m tests.feed.daylong --keys 2500 --minutes 360 --faults 60

@@ -4,6 +4,7 @@ release (default) · debug (bounds checks) · sanitize (ASAN + UBSAN) · none ·
 """
 import os
 import platform
+import runpy
 import sys
 import time
 from pathlib import Path
@@ -67,6 +68,7 @@ extensions = [
 
 def translated() -> list[Extension]:
     """The extensions with their C sources, which are written where the .pyx or what it imports is newer."""
+    runpy.run_path("tools/generate.py", run_name="__main__")
     mark = BEGUN / "translation"
     for path in Path("_ext").rglob("*.c"):
         at = path.stat().st_mtime

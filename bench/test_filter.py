@@ -18,7 +18,7 @@ from engine.config import Config
 from engine.lab import graph, train
 from engine.lab.dataset import generated
 from engine.lab.members import MEMBERS, Hybrid
-from engine.process import SWITCH_S
+from engine.run.live import SWITCH_S
 from engine.signals import models
 
 ALL = "hybrid of all four"

@@ -7,20 +7,23 @@ import aiohttp
 import numpy as np
 
 from _ext.core.records import CANDIDATE, INTENT, REC_ASK, REC_LINK, REC_REPLY, REC_TIMING, TIMING, Stream
-from _ext.trail.journal import Journal, Reader
-from _ext.wiring import Core
+from _ext.entrance import Core
+from _ext.trail.journal import Journal
+from _ext.trail.reader import Reader
 from bench.conftest import BUDGETS, note, percentiles
 from engine.broker.upstox import protocol
 from engine.broker.upstox.client import RestClient
 from engine.config import Config
 from engine.market import sessions
 from engine.market.instruments import shipped
+from engine.run.opening import Boot, begin
+from engine.run.virtual import VirtualRun
 from engine.sim.exchange import Exchange
 from engine.sim.market import SyntheticMarket
 from engine.sim.server import SimServer
-from engine.sim.virtual import VirtualRun
+from engine.trade import inputs
 from engine.trade.outgoing import Outgoing
-from engine.wiring import Boot, begin
+from engine.trade.tags import tag_of
 from tests.trade.conftest import SPECS, Desk
 
 
@@ -33,7 +36,7 @@ def test_frames_with_a_candidate(tmp_path):
     first = sessions.epoch_ms(day) * 1_000_000
     begin(core, Config(), specs, day, market.history(), first, Boot("bench", 9, "9"), 100_000_000)
     for which in Stream:
-        core.feed(REC_LINK, first, protocol.link_record(which, True))
+        core.feed(REC_LINK, first, inputs.link_record(which, True))
     core.stamped = True
     VirtualRun(core, market.frames(), Exchange(specs, 100_000_000), "spk", "9").run()
     rows = np.concatenate([np.frombuffer(r[3], TIMING) for r in Reader(tmp_path) if r[0] == REC_TIMING])
@@ -71,7 +74,7 @@ def test_decision_to_socket():
             for n in range(150):
                 await asyncio.sleep(0.11)
                 began = time.perf_counter_ns()
-                answer = await client.call(protocol.request_of(intent, specs[0].key, protocol.tag_of("spk", "b", n + 1, 1)))
+                answer = await client.call(protocol.request_of(intent, specs[0].key, tag_of("spk", "b", n + 1, 1)))
                 assert answer.status == 200, answer
                 to_socket.append((sent[-1] - began) / 1000)
         finally:                                                        # an open server would keep the loop from closing
@@ -93,8 +96,8 @@ def test_signal_to_acceptance(tmp_path):
     import uvloop
 
     desk = Desk(tmp_path, minute=10, symbol_gap_s=0, symbol_per_minute=16, symbol_per_hour=16, orders_per_minute=500,
-                orders_per_hour=5000,
-                orders_per_day=5000, losing_streak=0, max_positions=64)
+                orders_per_hour=2000,
+                orders_per_day=2000, losing_streak=0, max_positions=64)
     ask = np.zeros(1, CANDIDATE)
     sent: list[int] = []
 
@@ -118,18 +121,19 @@ def test_signal_to_acceptance(tmp_path):
                 desk.now += 61 * 1_000_000_000
                 inst = n % len(SPECS)
                 desk.tick(inst)
-                ask["id"], ask["inst"], ask["direction"] = n + 1, inst, 1
+                ask["id"], ask["inst"], ask["side"] = n + 1, inst, 1
                 began = time.perf_counter_ns()
                 desk.core.feed(REC_ASK, desk.now, ask.tobytes())
                 for intent in desk.core.take_intents():
                     queue.push(intent, desk.now)
                 (intent,), _ = queue.take(desk.now)
-                request = protocol.request_of(intent, SPECS[inst].key, protocol.tag_of("spk", "b", int(intent["id"]), 1))
+                request = protocol.request_of(intent, SPECS[inst].key, tag_of("spk", "b", int(intent["id"]), 1))
                 answer = await client.call(request)
                 back = time.perf_counter_ns()
                 assert answer.status == 200, answer
                 body = answer.body | {"data": {"order_ids": [f"B{intent['id']}"]}}      # the desk's name for it
-                record = protocol.reply_record(int(intent["id"]), 1, answer.status, body, answer.latency_ns)
+                verdict = protocol.verdict_of(1, answer.status, body)
+                record = inputs.reply_record(int(intent["id"]), 1, verdict, answer.status, answer.latency_ns)
                 desk.core.feed(REC_REPLY, desk.now, record)
                 whole.append((time.perf_counter_ns() - began) / 1e6)
                 ours.append((sent[-1] - began + time.perf_counter_ns() - back) / 1000)

@@ -11,14 +11,16 @@ import pytest
 from picows.picows import WSMsgType, _make_test_ws_frame
 
 from _ext.core.records import LINK, REC_BARS, REC_FRAME, REC_INSTRUMENTS, REC_LINK, REC_PROFILE, REC_START, WARM_BAR
+from _ext.entrance import Core
 from _ext.feed.frame import FrameListener
-from _ext.trail.journal import Journal, Reader, Verifier
-from _ext.wiring import Core
+from _ext.trail.journal import Journal
+from _ext.trail.reader import Reader
+from _ext.trail.verifier import Verifier
 from bench.conftest import BUDGETS, best_of, note, percentiles, quiet_rows, sampled
 from bench.test_decode import read_all
 from engine import config
 from engine.feed import TICK_DTYPE, encode
-from engine.market.instruments import Spec, table
+from engine.market.instruments import Instrument, table
 from engine.market.sessions import profile
 
 
@@ -32,7 +34,7 @@ def tmp_path():
 
 def core_of(count: int, folder) -> Core:
     core = Core(Journal(folder, 64 << 20, 1 << 40), count)
-    specs = [Spec(f"NSE_EQ|INE{i:06d}0101", str(i), tick=10) for i in range(count)]
+    specs = [Instrument(f"NSE_EQ|INE{i:06d}0101", str(i), tick=10) for i in range(count)]
     core.feed(REC_START, 1, orjson.dumps(config.Config().record()))
     core.feed(REC_INSTRUMENTS, 1, table(specs, dt.date(2026, 9, 1)).tobytes())
     core.feed(REC_PROFILE, 1, profile(dt.date(2026, 9, 1)).tobytes())

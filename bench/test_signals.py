@@ -74,7 +74,7 @@ def test_gate(tmp_path):
         assert desk.enter(i)[0] == "pass"
     assert desk.enter(3)[0] == "too many positions" and twin(desk, 3) == "no"
     row = np.zeros(1, CANDIDATE)
-    row["inst"], row["direction"] = 3, 1
+    row["inst"], row["side"] = 3, 1
     payload = row.tobytes()
     samples, twins = [], []
     for _ in range(20_000):

@@ -3,19 +3,18 @@ import asyncio
 import datetime as dt
 import threading
 import time
-from pathlib import Path
 
 import clickhouse_connect
 
 from bench.conftest import BUDGETS, note
 from engine.config import Config
 from engine.market.instruments import shipped
+from engine.run.virtual import run_virtual
 from engine.sim.market import SyntheticMarket
 from engine.store.embedded import Embedded
 from engine.store.rows import Store
 from engine.trail.checked import capacity_of
 from engine.trail.rundir import RunDir
-from engine.wiring import run_virtual
 
 
 def test_store(tmp_path):
@@ -31,7 +30,7 @@ def test_store(tmp_path):
     try:
         with clickhouse_connect.get_client(host="127.0.0.1", port=port, username="store", password=embedded.writer,
                                            compress=False) as c:
-            store = Store(run.reader(), c, "spike", capacity_of(run.path), Path(Config().models), run.path / "cursor")
+            store = Store(run.reader(), c, "spike", capacity_of(run.path), run.path / "cursor")
             began = time.perf_counter()
             while store.step():
                 pass

@@ -1,12 +1,18 @@
--- Questions an analyst asks first. Each stands between its name and the next; tests/trail/test_queries.py runs them all.
+-- Questions an analyst asks first. Each stands between its name and the next; tests/store/test_queries.py runs them all.
 -- Prices are paise: divide by 100 for rupees. Run one with: python -m engine query "..."
+-- All runs of a data home share the tables. {run:UInt32} is the run of --run-dir, by default the latest; without it a question is
+-- about every run.
+
+-- name: the runs whose rows are here, and how much they saw
+SELECT r.name, r.day, r.source, r.began, count() AS updates, uniqExact(t.inst) AS instruments
+FROM ticks AS t INNER JOIN (SELECT * FROM runs FINAL) AS r ON r.run = t.run GROUP BY r.name, r.day, r.source, r.began ORDER BY r.began;
 
 -- name: candidates by verdict and reason
-SELECT verdict, reason, count() AS n, round(avg(strength), 3) AS strength FROM signals GROUP BY verdict, reason ORDER BY n DESC;
+SELECT verdict, reason, count() AS n, round(avg(strength), 3) AS strength FROM signals WHERE run = {run:UInt32} GROUP BY verdict, reason ORDER BY n DESC;
 
 -- name: candidates by hour
 SELECT toHour(exch_ts) AS hour, count() AS candidates, countIf(level = 1) AS signals, countIf(verdict = 'passed') AS passed
-FROM signals GROUP BY hour ORDER BY hour;
+FROM signals WHERE run = {run:UInt32} GROUP BY hour ORDER BY hour;
 
 -- name: what the noise filter refused, and how sure it was
 SELECT s.symbol, g.ts, g.strength, g.score, g.score_next, g.f_mid_over_ltp, g.f_spread_ratio
@@ -22,11 +28,13 @@ WHERE g.verdict = 'passed' ORDER BY g.ts;
 
 -- name: one minute bars of the busiest name
 SELECT bar_ts, argMinMerge(open) AS open, max(high) AS high, min(low) AS low, argMaxMerge(close) AS close, sum(volume) AS volume
-FROM bars_1m WHERE inst = (SELECT inst FROM ticks GROUP BY inst ORDER BY count() DESC LIMIT 1) GROUP BY bar_ts ORDER BY bar_ts;
+FROM bars_1m WHERE run = {run:UInt32}
+  AND inst = (SELECT inst FROM ticks WHERE run = {run:UInt32} GROUP BY inst ORDER BY count() DESC LIMIT 1)
+GROUP BY bar_ts ORDER BY bar_ts;
 
 -- name: five minute volume weighted average price of each name
 SELECT s.symbol, b.bar_ts, round(sum(b.turnover) / sum(b.volume) / 100, 2) AS vwap
-FROM bars_5m AS b INNER JOIN instruments AS s ON s.run = b.run AND s.inst = b.inst
+FROM bars_5m AS b INNER JOIN instruments AS s ON s.run = b.run AND s.inst = b.inst WHERE b.run = {run:UInt32}
 GROUP BY s.symbol, b.bar_ts HAVING sum(b.volume) > 0 ORDER BY s.symbol, b.bar_ts;
 
 -- name: updates, repeats and gaps of each name
@@ -44,7 +52,7 @@ GROUP BY s.symbol ORDER BY median_bp;
 SELECT id, anyIf(event, event = 'place') AS placed, minIf(ts, event = 'place') AS at, anyIf(role, event = 'place') AS role,
   anyIf(why, event = 'place') AS why, countIf(event = 'modify') AS modifies, argMaxIf(status, seq, event IN ('update', 'look-up')) AS status,
   max(filled) AS filled
-FROM orders GROUP BY id ORDER BY id;
+FROM orders WHERE run = {run:UInt32} GROUP BY id ORDER BY id;
 
 -- name: profit and loss of each name, rupees
 SELECT s.symbol, sum(t.realised) / 100 AS realised, sum(t.charges) / 100 AS charges, (sum(t.realised) - sum(t.charges)) / 100 AS net,
@@ -55,23 +63,25 @@ FROM trades AS t INNER JOIN instruments AS s ON s.run = t.run AND s.inst = t.ins
 SELECT t.candidate, dateDiff('second', minIf(t.ts, t.role = 'entry'), maxIf(t.ts, t.role = 'exit' AND t.quantity > 0)) AS seconds,
   argMaxIf(o.why, o.seq, o.role = 'exit') AS why, sum(t.realised) / 100 AS realised
 FROM trades AS t INNER JOIN orders AS o ON o.run = t.run AND o.candidate = t.candidate
-GROUP BY t.candidate HAVING countIf(t.role = 'exit') > 0 ORDER BY t.candidate;
+WHERE t.run = {run:UInt32} GROUP BY t.candidate HAVING countIf(t.role = 'exit') > 0 ORDER BY t.candidate;
 
 -- name: what the gate said, with the budgets used
 SELECT reason, is_exit, count() AS n, max(used_second) AS second, max(used_minute) AS minute, max(used_half_hour) AS half_hour
-FROM rate_limit_log GROUP BY reason, is_exit ORDER BY n DESC;
+FROM rate_limit_log WHERE run = {run:UInt32} GROUP BY reason, is_exit ORDER BY n DESC;
 
 -- name: stages of the path for candidates, microseconds
 SELECT count() AS n, quantile(0.5)(decoded_ns) / 1000 AS decoded, quantile(0.5)(scored_ns) / 1000 AS scored,
-  quantile(0.5)(done_ns) / 1000 AS done, quantile(0.99)(done_ns) / 1000 AS done_p99 FROM latency;
+  quantile(0.5)(done_ns) / 1000 AS done, quantile(0.99)(done_ns) / 1000 AS done_p99
+FROM latency WHERE run = {run:UInt32};
 
 -- name: delivery lag by hour, milliseconds
 SELECT toHour(recv_ts) AS hour, quantile(0.5)(lag) AS p50, quantile(0.95)(lag) AS p95, max(lag) AS worst
-FROM (SELECT recv_ts, dateDiff('millisecond', exch_ts, recv_ts) AS lag FROM ticks WHERE bitTest(flags, 0)) GROUP BY hour ORDER BY hour;
+FROM (SELECT recv_ts, dateDiff('millisecond', exch_ts, recv_ts) AS lag FROM ticks
+  WHERE run = {run:UInt32} AND bitTest(flags, 0)) GROUP BY hour ORDER BY hour;
 
 -- name: what was missing from the feed, by kind
 SELECT kind, count() AS n, round(max(dateDiff('millisecond', begin, end)) / 1000, 1) AS longest_s, sum(volume) AS volume
-FROM gaps GROUP BY kind ORDER BY n DESC;
+FROM gaps WHERE run = {run:UInt32} GROUP BY kind ORDER BY n DESC;
 
 -- name: terms of each F&O stock today, as the universe has them
 SELECT symbol, lot, tick / 100 AS tick, freeze, near_expiry, sector, status, valid_from, liquidity
@@ -82,8 +92,9 @@ SELECT day, symbol, what, kind, field, was, now_is, blocking FROM symbol_update_
 
 -- name: put/call ratio of open interest of each underlying
 SELECT u.symbol, sumIf(o.oi, i.option_type = -1) / nullIf(sumIf(o.oi, i.option_type = 1), 0) AS put_call, count() AS contracts
-FROM (SELECT run, inst, argMax(oi, (exch_ts, seq)) AS oi FROM ticks GROUP BY run, inst) AS o
-INNER JOIN instruments AS i ON i.run = o.run AND i.inst = o.inst INNER JOIN instruments AS u ON u.run = i.run AND u.inst = i.underlying
+FROM (SELECT run, inst, argMax(oi, (exch_ts, seq)) AS oi FROM ticks WHERE run = {run:UInt32} GROUP BY run, inst) AS o
+INNER JOIN instruments AS i ON i.run = o.run AND i.inst = o.inst INNER JOIN instruments AS u
+  ON u.run = i.run AND u.inst = i.underlying
 WHERE i.option_type != 0 GROUP BY u.symbol ORDER BY u.symbol;
 
 -- name: what the two arms of a comparison did

@@ -1,1 +1,33 @@
-"""The engine around the compiled path: everything that is not per tick."""
+"""A trading engine for NSE F&O stocks: what it offers to Python.
+
+`run(...)` runs a day and gives its summary, `replay(folder)` recomputes every decision of a run, `explain(folder, number)` gives
+the chain of one candidate; `decode`, `decode_into` and `encode` speak the wire. Each is imported when it is first asked for, so
+that the commands that must act at once wait for no library.
+"""
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.config import Config as Config
+    from engine.errors import EngineError as EngineError
+    from engine.feed import decode as decode
+    from engine.feed import decode_into as decode_into
+    from engine.feed import encode as encode
+    from engine.public import explain as explain
+    from engine.public import replay as replay
+    from engine.public import run as run
+    from engine.run.options import RunOptions as RunOptions
+
+WHERE = {"Config": "engine.config", "EngineError": "engine.errors", "RunOptions": "engine.run.options", "decode": "engine.feed",
+         "decode_into": "engine.feed", "encode": "engine.feed", "explain": "engine.public", "replay": "engine.public"}
+"""The module of each public name. `run` is the folder engine/run, which may be called (engine/run/__init__.py)."""
+
+__all__ = ["Config", "EngineError", "RunOptions", "decode", "decode_into", "encode", "explain", "replay", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "run":
+        return import_module("engine.run")
+    if name not in WHERE:
+        raise AttributeError(f"module 'engine' has no attribute {name!r}")
+    return getattr(import_module(WHERE[name]), name)

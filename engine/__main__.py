@@ -11,9 +11,8 @@ from engine.errors import EngineError
 
 def main() -> None:
     try:
-        app(standalone_mode=False)
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
+        code = app(standalone_mode=False)                  # what leaves early, Ctrl-C among it, comes back as its exit code
+        sys.exit(code if isinstance(code, int) else 0)
     except EngineError as error:
         sys.exit(_say(error, error.exit_code))
     except typer.Abort:

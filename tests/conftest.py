@@ -1,11 +1,15 @@
-"""Where real market data lies, and what every test may use."""
+"""Where real market data lies, what every test may use, and who may skip."""
 import os
 import socket
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+MAY_SKIP = {"recording", "machine"}
+"""Marks of tests that need what a clean clone or a machine may lack; any other test that skips has failed."""
+collect_ignore = [] if find_spec("torch") else ["lab/test_sequence.py"]      # of the extra `sequence`, which nobody has by chance
 
 
 def data_folder() -> Path:
@@ -14,11 +18,20 @@ def data_folder() -> Path:
 
 
 def recording(name: str) -> Path:
-    """A recorded file or folder; skips the test where it is absent (recordings are not ours to ship)."""
+    """A recorded file or folder; skips the test, which bears the mark `recording`, where it is absent."""
     path = data_folder() / name
     if not path.exists():
         pytest.skip(f"no recording {name}: set ENGINE_DATA to a folder that has it")
     return path
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.skipped and not MAY_SKIP & {mark.name for mark in item.iter_markers()}:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and has none of the marks {', '.join(sorted(MAY_SKIP))}: {call.excinfo.value}"
+    return report
 
 
 @pytest.fixture

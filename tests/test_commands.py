@@ -1,4 +1,8 @@
-"""Commands that look at a run: none makes a folder, a wrong one is named, and what is wrong with a run is their exit code too."""
+"""Commands that look at a run: none makes a folder, a wrong one is named, and what is wrong with a run is their exit code too.
+
+What cannot be done is said as `engine/errors.py` has it: in one line, with exit code 1 or 2. The operator's words go by
+`engine/cli/operator.py`, `store` becomes `engine/store/__main__.py`, and the last words are `engine/cli/closing.py`.
+"""
 import os
 import subprocess
 import sys
@@ -12,13 +16,15 @@ from _ext.core.records import REC_STATE
 from _ext.trail.journal import Journal
 from _ext.trail.status import StatusBlock
 from engine.__main__ import main
-from engine.cli.starting import Opening, run_upstox
+from engine.run.options import RunOptions
+from engine.run.session import Folder, NotReady
+from engine.run.session import run as begin
 from engine.trail.rundir import FolderError, RunDir, mark_latest, start_time
-from engine.watch.signs import READY
+from engine.trail.signs import READY
 from engine.watch.view import Screen, View
 
 ROOT = Path(__file__).parents[1]
-LOOKING = (("evening",), ("gaps",), ("explain", "1"), ("query", "SELECT 1"), ("status",), ("store", "--once"), ("logs",),
+LOOKING = (("report",), ("gaps",), ("explain", "1"), ("query", "SELECT 1"), ("status",), ("store", "--once"), ("logs",),
            ("pause",), ("resume",), ("flatten",), ("kill", "--yes"), ("model", "drift"))
 
 
@@ -67,7 +73,7 @@ def test_without_any_run_one_is_asked_for(said, here):
 
 def test_a_run_without_a_journal_has_no_gaps_to_tell_of(said, here):
     (here / "run" / "journal").mkdir(parents=True)
-    for command in ("gaps", "evening"):
+    for command in ("gaps", "report", "evening"):
         code, text = said(command, "--run-dir", "run")
         assert code == 2 and "there is no journal in" in text
 
@@ -94,7 +100,7 @@ def test_a_run_takes_no_folder_with_other_things(said, here):
     code, text = said("run", "--run-dir", "letters", "--speed", "max")
     assert code == 2 and "holds other files" in text and not (here / "runs").exists()
     with pytest.raises(FolderError):
-        Opening(here / "letters")()
+        Folder(here / "letters").make()
 
 
 def test_a_status_with_trouble_is_a_failed_check(said, here):
@@ -114,21 +120,20 @@ def test_a_status_with_trouble_is_a_failed_check(said, here):
 
 def test_a_living_engine_of_the_broker_is_gone_on_with(here, monkeypatch, capsys):
     """A launcher that was killed leaves it; the next run names it, and takes no other kind of run for it."""
-    assert Opening(None).living() is None
+    assert Folder(None).living() is None
     run = RunDir.new(here / "runs" / "one")
     mark_latest(run.path)
     note = {"pid": os.getpid(), "started": start_time(os.getpid()), "source": "upstox", "live": True}
     run.engine.write_bytes(orjson.dumps(note))
-    assert Opening(None).living().path == run.path and Opening(Path("another")).living() is None
-    monkeypatch.setattr("engine.cli.starting.token_for", lambda _: "t")
+    assert Folder(None).living().path == run.path and Folder(Path("another")).living() is None
+    monkeypatch.setattr("engine.run.session.stored_token", lambda: "t")
     from engine import config
-    from engine.cli.options import Failed
-    with pytest.raises(Failed, match=f"process {os.getpid()}.* still runs, and is another kind of run"):
-        run_upstox(config.load(), Opening(None), None, False, True, True)
+    with pytest.raises(NotReady, match=f"process {os.getpid()}.* still runs, and is another kind of run"):
+        begin(RunOptions(source="upstox"), config.load())
     run.engine.write_bytes(orjson.dumps(note | {"source": "sim"}))
-    assert Opening(None).living() is None
+    assert Folder(None).living() is None
     run.engine.write_bytes(orjson.dumps(note | {"started": note["started"] - 1}))
-    assert Opening(None).living() is None
+    assert Folder(None).living() is None
 
 
 def test_the_view_shows_what_is_wrong_where_nobody_can_miss_it(here, capsys):
@@ -183,3 +188,26 @@ def test_each_word_of_the_operator_reaches_a_living_engine(here, said, word, sta
     block.operator = 2
     assert said(word, "--run-dir", "run") == (0, "") and f"{word}: the engine has seen it" in said.out
     assert block.operator == state
+
+
+def test_without_a_command_a_run_with_every_default_begins(said, monkeypatch):
+    """What `make run` does."""
+    asked = []
+    monkeypatch.setattr("engine.run.session.run", lambda *given: asked.append(given) or {"problem": None})
+    assert said() == (0, "")
+    ((options, _, quiet, _, confirm),) = asked
+    assert options == RunOptions() and quiet is False and callable(confirm)
+
+
+def test_a_command_that_is_interrupted_has_not_succeeded(monkeypatch):
+    """Ctrl-C before a run has begun: the exit code says so."""
+    from engine import __main__ as entrance
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("engine.cli.status.run_of", interrupted)
+    monkeypatch.setattr(sys, "argv", ["spike", "status"])
+    with pytest.raises(SystemExit) as left:
+        entrance.main()
+    assert left.value.code == 130

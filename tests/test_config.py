@@ -82,32 +82,39 @@ def test_a_link_to_a_file_is_a_file(here):
 SECONDS = {"symbol_gap_s": "symbol_gap", "stale_s": "stale", "hold_s": "hold", "entry_life_s": "entry_life", "fade_s": "fade",
            "streak_pause_s": "streak_pause", "feed_dead_s": "feed_dead", "settle_entry_s": "settle_entry",
            "settle_exit_s": "settle_exit"}
-COUNTS = {"orders_per_minute": "per_minute", "orders_per_hour": "per_hour", "orders_per_day": "per_day",
-          "requests_per_second": "broker_second"}
 ELSEWHERE = {"account_size", "order_value", "skew_s", "vehicle", "policy", "exit_by"}
 
 
 @pytest.mark.parametrize("name", sorted(set(config.Risk.model_fields) - ELSEWHERE))
 def test_each_limit_is_the_cores_own_in_its_unit(name):
     """Changed alone, it changes its own number of the record alone: ns for seconds, the same for all others."""
-    usual = config.Config().record()["risk"]
+    usual = config.Config().record()["limits"]
     default = config.Risk.model_fields[name].default
     value = default + 1 if isinstance(default, int) else default * 1.25 + 0.01
-    risk = config.Config(risk=config.Risk(**{name: value})).record()["risk"]
-    mine = SECONDS.get(name) or COUNTS.get(name) or name
+    risk = config.Config(risk=config.Risk(**{name: value})).record()["limits"]
+    mine = SECONDS.get(name) or name
     assert {key: risk[key] for key in risk if risk[key] != usual[key]} == {mine: value * (10**9 if name in SECONDS else 1)}
 
 
 @pytest.mark.parametrize(("given", "key", "number"), [
-    ({"order_value": 1234.56}, "order_value", 123_456), ({"skew_s": 12.5}, "skew", 12_500), ({"vehicle": "future"}, "futures", 1),
-    ({"policy": "atr"}, "policy", 1), ({"exit_by": "cancel"}, "replace", 1)])
+    ({"order_value": 1234.56}, "order_value", 123_456), ({"skew_s": 12.5}, "skew", 12_500_000_000), ({"vehicle": "future"},
+                                                                                                     "vehicle", 1),
+    ({"policy": "atr"}, "policy", 1), ({"exit_by": "cancel"}, "exit_by", 1)])
 def test_limits_in_paise_milliseconds_and_words(given, key, number):
-    usual, risk = config.Config().record()["risk"], config.Config(risk=config.Risk(**given)).record()["risk"]
+    usual, risk = config.Config().record()["limits"], config.Config(risk=config.Risk(**given)).record()["limits"]
     assert {name: risk[name] for name in risk if risk[name] != usual[name]} == {key: number}
 
 
 @pytest.mark.parametrize("name", sorted(config.Session.model_fields))
 def test_each_minute_of_the_session_reaches_the_gate(name):
     record = config.Config(session=config.Session(**{name: 42})).record()
-    assert record["session"][name] == record["risk"][name] == 42
-    assert sum(record["risk"][other] == 42 for other in config.Session.model_fields) == 1
+    assert record["limits"][name] == 42
+    assert sum(record["limits"][other] == 42 for other in config.Session.model_fields) == 1
+
+
+def test_the_other_variables_are_known_and_a_misspelt_one_is_not(monkeypatch):
+    monkeypatch.setenv("ENGINE_SANDBOX_TOKEN", "t")         # what `doctor --sandbox` reads
+    config.load()
+    monkeypatch.setenv("ENGINE_SANDBOX_TOKE", "t")
+    with pytest.raises(ConfigurationError, match="ENGINE_SANDBOX_TOKE: unknown variable"):
+        config.load()

@@ -21,11 +21,12 @@ from _ext.core.records import (
     REC_VERDICT,
 )
 from engine.market.instruments import NO_INST, table
-from engine.watch.events import Narrator
+from engine.watch.events import EventFormatter
+from engine.watch.state import RunState
 from tests.trade.conftest import DAY, SPECS
 
 NAME = SPECS[1].symbol
-MOVE = {"inst": 1, "direction": 1, "price": 100_150, "strength": 0.654, "volume_ratio": 2.26, "rz": 3.14, "score": 0.5,
+MOVE = {"inst": 1, "move": 1, "price": 100_150, "strength": 0.654, "volume_ratio": 2.26, "rz": 3.14, "score": 0.5,
         "score_next": np.nan, "measured": 12.5, "limit": 15.0}
 SEEN = f"{NAME} up 1001.50 strength 0.65 volume x2.3 move +3.1 sd score 0.50"
 INTENT = {"inst": 1, "kind": 1, "role": 1, "side": 1, "order_type": 1, "quantity": 49, "price": 100_110}
@@ -35,7 +36,7 @@ SPREAD = REASONS.index("wide spread")
 
 @pytest.fixture
 def tell():
-    narrator = Narrator()
+    narrator = EventFormatter()
     assert narrator.event(REC_INSTRUMENTS, 1, 0, table(SPECS, DAY).tobytes()) is None
 
     def event(kind: int, fields: dict):
@@ -52,7 +53,7 @@ def tell():
 @pytest.mark.parametrize(("kind", "fields", "log", "text"), [
     (REC_CANDIDATE, MOVE | {"level": 0}, "signals", f"{SEEN} watched"),
     (REC_VERDICT, MOVE | {"level": 1}, "signals", f"{SEEN} PASSED"),
-    (REC_VERDICT, MOVE | {"level": 1, "direction": -1, "score_next": 0.25, "reason": SPREAD}, "signals",
+    (REC_VERDICT, MOVE | {"level": 1, "move": -1, "score_next": 0.25, "reason": SPREAD}, "signals",
      f"{SEEN.replace('up', 'down').replace('score 0.50', 'score 0.25')} refused: wide spread (12.5 against 15)"),
     (REC_GATE, {"inst": 1, "quantity": 49, "price": 100_110}, "trading", f"{NAME} gate: pass, 49 at 1001.10"),
     (REC_GATE, {"inst": 1, "reason": SPREAD, "measured": 2.0, "limit": 1.5}, "trading",
@@ -88,3 +89,17 @@ def test_what_is_not_told(tell, kind, fields):
 
 def test_a_name_beyond_the_table_is_told_by_its_number(tell):
     assert tell(REC_GATE, {"inst": 99, "quantity": 1, "price": 100})[1] == "99 gate: pass, 1 at 1.00"
+
+
+def test_what_follows_a_run_all_day_keeps_no_gap_ledger():
+    """The line is shown, the row not kept; a state of the whole journal has it. Two records of instruments are one list."""
+    row = np.zeros(1, PAYLOADS[REC_GAP])
+    row["inst"], row["kind"] = 1, GAPS.index("late")
+    parts = [table(part, DAY).tobytes() for part in (SPECS[:2], SPECS[2:])]
+    formatter, records = EventFormatter(), [(REC_INSTRUMENTS, 1, 0, parts[0]), (REC_INSTRUMENTS, 2, 0, parts[1]),
+                                            (REC_GAP, 3, 9, row.tobytes())]
+    said = [formatter.event(*record) for record in records]
+    assert said[:2] == [None, None] and said[2].name == "gap" and formatter.state.gaps == []
+    state = RunState.after(records)
+    assert [int(gap["inst"]) for gap in state.gaps] == [1] and state.symbols == [spec.symbol for spec in SPECS]
+    assert state.key(len(SPECS)) == "" and state.key(4) == SPECS[4].key

@@ -47,7 +47,7 @@ def test_what_running_needs_is_what_the_code_imports():
     files = [p for folder in ("_ext", "engine") for p in (ROOT / folder).rglob("*") if p.suffix in (".py", ".pyx", ".pxd")]
     running = {module for p in files if (ROOT / "engine" / "lab") not in p.parents for module in imported(p)}
     lab = {module for p in files if (ROOT / "engine" / "lab") in p.parents for module in imported(p)}
-    by_library = {"onnxruntime"}                   # its shared library is opened, not imported (_ext/signals/runtime.pyx)
+    by_library = {"onnxruntime"}                   # its shared library is opened, not imported (_ext/signals/onnx.pyx)
     assert distributions(running) == base - by_library
     extras = PROJECT["optional-dependencies"]
     assert distributions(lab) <= base | named(extras["train"]) | named(extras["sequence"])

@@ -18,6 +18,19 @@ cdef extern from *:
     """
     const int64_t MS_NS, SECOND_NS, MINUTE_NS, DAY_NS
 
+cdef extern from "<time.h>" nogil:
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+    int clock_gettime(int, timespec*)
+    int CLOCK_MONOTONIC
+
+cdef inline int64_t stopwatch() noexcept nogil:
+    """Monotonic ns, for telemetry only: nothing decides by it."""
+    cdef timespec t
+    clock_gettime(CLOCK_MONOTONIC, &t)
+    return <int64_t>t.tv_sec * SECOND_NS + t.tv_nsec
+
 cdef inline int64_t day_of_minute(int64_t minute) noexcept nogil:
     """Days since 1970 in India."""
     return (minute + IST_MINUTES) // MINUTES_A_DAY

@@ -31,7 +31,6 @@ cpdef enum Reason:
     WIDE_SPREAD
     NOISE
     NO_SCORE
-    LATE_TICK
     NOT_CONFIRMED
     PENDING
     FEED_DOWN
@@ -62,3 +61,4 @@ cpdef enum Reason:
     FILL_PRESUMED
     TAKEN_OVER
     UNREADABLE_ANSWER
+    OTHER_STRATEGY

@@ -34,7 +34,6 @@ TEXT = {
     "WIDE_SPREAD": "wide spread",
     "NOISE": "noise",
     "NO_SCORE": "no score",
-    "LATE_TICK": "late tick",
     "NOT_CONFIRMED": "not confirmed",
     "PENDING": "pending",
     "FEED_DOWN": "feed down",
@@ -57,7 +56,7 @@ TEXT = {
     "SECOND_EXIT": "a second exit was needed",
     "REVERSED": "position turned round",
     "TABLE_FULL": "order table full",
-    "JOURNAL_FULL": "journal full",
+    "JOURNAL_FULL": "journal or outbox full",
     "BROKER_HALT": "the broker refuses orders",
     "ILLEGAL_STEP": "impossible order state",
     "STOP_OUTSIDE_BAND": "its stop would lie outside the price band",
@@ -65,6 +64,7 @@ TEXT = {
     "FILL_PRESUMED": "filled by the broker's positions",
     "TAKEN_OVER": "a position nobody can explain was taken over",
     "UNREADABLE_ANSWER": "unreadable answer of the broker",
+    "OTHER_STRATEGY": "another source is in this name",
 }
 
 if set(TEXT) != {reason.name for reason in Reason}:

@@ -5,8 +5,10 @@
 from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t, uint64_t
 from _ext.core.tick cimport KEY_MAX
 
+include "features.pxi"
+
 cdef enum:
-    N_FEATURES = 54           # see signals/features.pyx for their order
+    N_OWN = 6                 # statistics of its own that a candidate source may add
 
 cpdef enum:
     FIRST_DECISION = 64       # types before it are inputs
@@ -37,6 +39,8 @@ cpdef enum RecordType:
     REC_BACKFILL = 21         # WarmBar[]: minutes lost in a gap, from candles, oldest first for each name
     REC_FEED_NOTE = 22        # Gap: what the feed's keeper found out: keys that are refused, names that are halted
     REC_BANDS = 23            # Band[]: price bands that changed while the day runs
+    REC_DATA = 24             # JSON: hash and rows of a day file that stands for frames which are not journaled
+    REC_STRATEGY_OFF = 25     # JSON: a strategy is not called any more: which, at which call, why
     # decisions
     REC_CANDIDATE = 64        # Candidate at the tick that made it
     REC_VERDICT = 65          # Candidate once decided
@@ -138,7 +142,7 @@ ctypedef struct Reply:
     int32_t code              # HTTP status
     int64_t latency           # ns, request to answer
     char order_id[32]
-    char error[16]            # broker's code, e.g. UDAPI1154
+    char error[16]            # the broker's code
     int32_t kind              # IntentKind it answers: a late answer is not one to the request under way
     int32_t pad
 
@@ -239,8 +243,11 @@ ctypedef struct ShadowScore:
 ctypedef struct Candidate:
     uint64_t id
     uint32_t inst
-    int16_t direction         # +1 up, -1 down
-    int16_t level             # 0 reached the emit threshold, 1 the trade threshold
+    int16_t move              # of the price: +1 up, -1 down
+    int16_t side              # of the trade it proposes: +1 buy, -1 sell
+    int16_t source            # which candidate source: its place in the configuration
+    int16_t level             # 0 worth keeping, 1 worth trading
+    int32_t arm               # of the comparison its name is in: 0 A, 1 B
     int64_t now
     int64_t ltt               # ms
     int64_t price
@@ -266,7 +273,8 @@ ctypedef struct Candidate:
     int64_t decided           # now of the decision
     char model[16]            # head of the model's sha256
     int32_t quality           # bars since a minute was lost for good, at most 50: the windows are whole
-    int32_t arm               # of the comparison its name is in: 0 A, 1 B
+    int32_t pad
+    double own[N_OWN]         # statistics of its source, in the order the source names them
 
 cpdef enum IntentKind:
     INTENT_PLACE = 1
@@ -311,6 +319,9 @@ ctypedef struct Intent:
     int16_t side              # +1 buy, -1 sell
     int16_t order_type        # OrderType
     int32_t why               # Why
+    int16_t source            # of the candidate
+    int16_t via               # who takes it: 0 the broker, 1 the engine's own matching
+    int32_t pad
     int64_t quantity
     int64_t price
     int64_t trigger           # 0: none

@@ -90,3 +90,4 @@ def _layout() -> str:
 
 
 LAYOUT = _layout()
+N_OWN_STATISTICS = N_OWN

@@ -1,4 +1,4 @@
-"""Best bid and ask of an instrument. Price 0 is no level; an absent book is no news (UPSTOX 1.5.8, 1.5.9)."""
+"""Best bid and ask of an instrument. Price 0 is no level; an absent book is no news (docs/upstox.md 1.5.8, 1.5.9)."""
 from libc.stdint cimport int64_t
 from _ext.core.tick cimport DEPTH, HAS_DEPTH, Level, Tick
 from _ext.market.state cimport TICK_BOOK, Row

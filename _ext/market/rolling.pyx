@@ -1,4 +1,4 @@
-"""Rolling 20 and 50 bar statistics (MARKET.md 1.3): exclusive of the forming bar, population standard deviations.
+"""Rolling 20 and 50 bar statistics (docs/market.md 1.3): exclusive of the forming bar, population standard deviations.
 
 Recomputed from the window when a minute begins: no drift, and a tick costs a few multiplications.
 """
@@ -35,7 +35,7 @@ cdef void moments(const double* values, uint64_t n, uint64_t count, double* mean
 cdef void begin_minute(Row* r, const Window* w, double a, double v) noexcept nogil:
     """Sets the constants of a minute whose time-of-day factors are `a` and `v`.
 
-    Each sd is at least one price step: it was below it in two thirds of the bars of stocks under Rs 50 (MARKET 1.1).
+    Each sd is at least one price step: it was below it in two thirds of the bars of stocks under Rs 50 (docs/market.md 1.1).
     """
     cdef double step, mean, sd, volumes = 0.0, shares = 0.0, ranges = 0.0
     cdef uint64_t k

@@ -9,7 +9,7 @@ cdef enum:
     GAP_BUCKETS = 24          # half-octave buckets from 125 ms
     BARS_KEPT = 64            # closed bars of a name that can be entered once more
     SAVE_EVERY = 32           # bars between two states kept to begin again from
-    GAP_MIN_MS = 8000         # no silence below this is a gap (MARKET 2, "Outages")
+    GAP_MIN_MS = 8000         # no silence below this is a gap (docs/market.md 2, "Outages")
     CLOSE_GRACE_MS = 1500     # a bar closes this long after its end
 
 cdef enum TickFlag:           # what the market stage found out about one update
@@ -66,7 +66,7 @@ ctypedef struct Row:
     double capped             # volume, one update adding at most one expected bar
     int32_t bar_flags         # BarFlag
     int32_t updates
-    # constants of the forming minute, from closed bars only (MARKET 1.3)
+    # constants of the forming minute, from closed bars only (docs/market.md 1.3)
     double last_close         # paise; 0: unknown
     double inv_a              # 1 / time-of-day factor of |return|
     double path               # running sum of closed u
@@ -91,10 +91,8 @@ ctypedef struct Row:
     uint16_t gaps[GAP_BUCKETS]
     uint16_t trade_gaps[GAP_BUCKETS]
     # signals and trade
-    int64_t cool[2][2]        # ms of exchange time until which level, direction (0 up, 1 down) is quiet
-    int64_t last_signal_ms[2]  # ms of the last trade-level candidate up, down
     int32_t closed            # clean bars in the windows
-    int32_t pending           # 1 + slot of a candidate that waits for its next trade update; 0: none
+    int32_t pending           # 1 + slot of the first candidate that waits for the next trade update; 0: none
     int32_t position          # 1 + slot of an open position or working entry; 0: none
     int32_t close_minute
     int32_t kind              # InstrumentKind

@@ -9,7 +9,7 @@ import hashlib
 from libc.math cimport NAN, fabs, fmax, log, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from _ext.core.clock cimport MINUTE_MS, MINUTE_NS, SECOND_NS
-from _ext.core.records cimport N_FEATURES, Candidate
+from _ext.core.records cimport *
 from _ext.market.indicators cimport Indicators
 from _ext.market.market cimport Market
 from _ext.market.state cimport LONG, TICK_AFTER_GAP, TICK_BOOK, TICK_REPEAT, TICK_TRADED, RingTick, Row, TickInfo, Window
@@ -74,9 +74,18 @@ DESCRIBED = (
     ("mid_since_tick", "s1m", "-50..50", "book"),  # move of the mid since the tick
 )
 FEATURES = tuple(name for name, _, _, _ in DESCRIBED)
-FEATURES_HASH = hashlib.sha256("\n".join(FEATURES).encode()).hexdigest()[:16]
+
+
+def hash_of(names) -> str:
+    """What a model's metadata says of the features it was trained on: their names, in order."""
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+
+
+FEATURES_HASH = hash_of(FEATURES)
+FIRST_HASH = hash_of(FEATURES[:54])
+"""What models say that were made when every model named all features there were."""
 if len(FEATURES) != N_FEATURES:
-    raise ImportError("FEATURES and core/records.pxd::N_FEATURES disagree: rebuild with `make install`", name=__name__)
+    raise ImportError("FEATURES and the compiled N_FEATURES disagree: rebuild with `make`", name=__name__)
 
 
 cdef inline double middle(const RingTick* s) noexcept nogil:
@@ -97,7 +106,7 @@ cdef void fill_features(Market market, uint32_t inst, const TickInfo* t, double 
     """Writes out.feature. `fired_price` is the price at the tick that made the candidate."""
     cdef const Row* r = &market.rows[inst]
     cdef const RingTick* ring = market.ring + <size_t>inst * market.depth
-    cdef double sign = <double>out.direction
+    cdef double sign = <double>out.move
     cdef double s1m = fmax(out.s1m, 1e-7)
     cdef double price = <double>t.ltp
     cdef double oldest_price = price, oldest_mid = NAN, mid = NAN, step, largest = 0.0, spread_sum = 0.0
@@ -148,54 +157,55 @@ cdef void fill_features(Market market, uint32_t inst, const TickInfo* t, double 
             break
     ltp_move = log(price / oldest_price)
     mid_move = log(mid / oldest_mid) if mid == mid and oldest_mid == oldest_mid else NAN
-    f[0] = <float>out.strength
-    f[1] = <float>(sign * out.z20)
-    f[2] = <float>(sign * out.z50)
-    f[3] = <float>(sign * out.rz)
-    f[4] = <float>out.volume_ratio
-    f[5] = <float>(sign * (r.raw + log(price / r.last_close) - r.raw20) * 1e4)
-    f[6] = <float>(s1m * 1e4)
-    f[7] = <float>clip(sign * mid_move / s1m, -50.0, 50.0)
-    f[8] = <float>(clip(mid_move / ltp_move, -2.0, 2.0) if fabs(ltp_move) > 1e-9 else (0.0 if mid_move == mid_move else NAN))
-    f[9] = <float>(clip(largest / fabs(ltp_move), 0.0, 2.0) if fabs(ltp_move) > 1e-9 else 2.0)
-    f[10] = <float>(<double>(r.ask - r.bid) * spreads / spread_sum
-                    if r.bid > 0 and r.ask > 0 and spread_sum > 0.0 else NAN)
+    f[F_STRENGTH] = <float>out.strength
+    f[F_Z20] = <float>(sign * out.z20)
+    f[F_Z50] = <float>(sign * out.z50)
+    f[F_RZ] = <float>(sign * out.rz)
+    f[F_VOLUME_RATIO] = <float>out.volume_ratio
+    f[F_ROC20_BP] = <float>(sign * (r.raw + log(price / r.last_close) - r.raw20) * 1e4)
+    f[F_S1M_BP] = <float>(s1m * 1e4)
+    f[F_MID_MOVE_S1M] = <float>clip(sign * mid_move / s1m, -50.0, 50.0)
+    f[F_MID_OVER_LTP] = <float>(clip(mid_move / ltp_move, -2.0, 2.0) if fabs(ltp_move) > 1e-9 else (
+        0.0 if mid_move == mid_move else NAN))
+    f[F_LARGEST_STEP] = <float>(clip(largest / fabs(ltp_move), 0.0, 2.0) if fabs(ltp_move) > 1e-9 else 2.0)
+    f[F_SPREAD_RATIO] = <float>(<double>(r.ask - r.bid) * spreads / spread_sum
+                                if r.bid > 0 and r.ask > 0 and spread_sum > 0.0 else NAN)
     shown = 0.0
     if r.ask > 0 and price > <double>r.ask:
         shown = price / <double>r.ask - 1.0
     elif r.bid > 0 and price < <double>r.bid:
         shown = 1.0 - price / <double>r.bid
-    f[11] = <float>(clip(shown / s1m, 0.0, 50.0) if r.bid > 0 or r.ask > 0 else NAN)
-    f[12] = <float>held
-    f[13] = <float>(<double>longest * 1e-9)
-    f[14] = <float>(<double>t.volume / out.expected if out.expected > 0.0 else 0.0)
-    f[15] = <float>(<double>(r.ask - r.bid) / mid * 1e4 if r.bid > 0 and r.ask > 0 else NAN)
-    f[16] = <float>(sign * lean(<double>r.bid_q, <double>r.ask_q))
-    f[17] = <float>updates
-    f[18] = <float>(<double>repeats / <double>max(updates, 1))
-    f[19] = <float>(<double>t.minute / 375.0)
-    f[20] = <float>(sign * market.market_move(r.minute, 5) * 1e4)
-    f[21] = <float>firing
-    f[22] = <float>(<double>t.lag_ms * 1e-3)
-    f[23] = <float>(clip((price - <double>out.last_close) / (<double>(fired_price - out.last_close)), -1.0, 3.0)
-                    if fired_price != out.last_close else 1.0)
-    f[33] = <float>(sqrt(squares) / s1m)
-    f[35] = <float>(sign * flow / volume if volume > 0.0 and spreads > 0 else NAN)
-    f[36] = <float>(largest_volume / volume if volume > 0.0 else NAN)
-    f[40] = <float>(<double>(r.ask - r.bid) / <double>r.tick if r.bid > 0 and r.ask > 0 else NAN)
-    f[41] = <float>(<double>min(r.bid_q, r.ask_q) * spreads / touch if touch > 0.0 and r.bid > 0 and r.ask > 0 else NAN)
-    f[42] = <float>(sign * lean(<double>r.bid_depth, <double>r.ask_depth))
-    f[43] = <float>(sign * (lean(<double>r.bid_q, <double>r.ask_q) - oldest_lean))
-    f[44] = <float>(<double>book_age * 1e-9 if r.book_seen else NAN)
-    f[45] = <float>(sign * market.market_move(r.minute, 1) * 1e4)
-    f[46] = <float>(sign * market.sector_move(r.sector, r.minute, 5) * 1e4)
-    f[48] = <float>out.quality
-    f[49] = <float>(r.iv / r.iv5 - 1.0 if r.iv > 0.0 and r.iv5 > 0.0 else NAN)
-    f[50] = <float>(<double>(t.ltt % MINUTE_MS) * 1e-3)
-    f[51] = <float>(clip(fabs(ltp_move) / steps, 0.0, 1.0) if steps > 0.0 else 0.0)
-    f[52] = <float>out.updates
-    f[53] = <float>(clip(sign * log(mid / (0.5 * <double>(out.bid + out.ask))) / s1m, -50.0, 50.0)
-                    if out.bid > 0 and out.ask > 0 and mid > 0.0 else NAN)
+    f[F_OUTSIDE_BOOK_S1M] = <float>(clip(shown / s1m, 0.0, 50.0) if r.bid > 0 or r.ask > 0 else NAN)
+    f[F_HELD_UPDATES] = <float>held
+    f[F_LONGEST_GAP_S] = <float>(<double>longest * 1e-9)
+    f[F_LAST_VOLUME] = <float>(<double>t.volume / out.expected if out.expected > 0.0 else 0.0)
+    f[F_SPREAD_BP] = <float>(<double>(r.ask - r.bid) / mid * 1e4 if r.bid > 0 and r.ask > 0 else NAN)
+    f[F_IMBALANCE] = <float>(sign * lean(<double>r.bid_q, <double>r.ask_q))
+    f[F_UPDATES] = <float>updates
+    f[F_REPEATS] = <float>(<double>repeats / <double>max(updates, 1))
+    f[F_SESSION] = <float>(<double>t.minute / 375.0)
+    f[F_MARKET_5M_BP] = <float>(sign * market.market_move(r.minute, 5) * 1e4)
+    f[F_FIRING] = <float>firing
+    f[F_LAG_S] = <float>(<double>t.lag_ms * 1e-3)
+    f[F_STILL_THERE] = <float>(clip((price - <double>out.last_close) / (<double>(fired_price - out.last_close)), -1.0, 3.0)
+                               if fired_price != out.last_close else 1.0)
+    f[F_REALISED] = <float>(sqrt(squares) / s1m)
+    f[F_FLOW] = <float>(sign * flow / volume if volume > 0.0 and spreads > 0 else NAN)
+    f[F_LARGEST_VOLUME] = <float>(largest_volume / volume if volume > 0.0 else NAN)
+    f[F_SPREAD_TICKS] = <float>(<double>(r.ask - r.bid) / <double>r.tick if r.bid > 0 and r.ask > 0 else NAN)
+    f[F_THIN_TOUCH] = <float>(<double>min(r.bid_q, r.ask_q) * spreads / touch if touch > 0.0 and r.bid > 0 and r.ask > 0 else NAN)
+    f[F_DEPTH_IMBALANCE] = <float>(sign * lean(<double>r.bid_depth, <double>r.ask_depth))
+    f[F_IMBALANCE_CHANGE] = <float>(sign * (lean(<double>r.bid_q, <double>r.ask_q) - oldest_lean))
+    f[F_BOOK_AGE_S] = <float>(<double>book_age * 1e-9 if r.book_seen else NAN)
+    f[F_MARKET_1M_BP] = <float>(sign * market.market_move(r.minute, 1) * 1e4)
+    f[F_SECTOR_5M_BP] = <float>(sign * market.sector_move(r.sector, r.minute, 5) * 1e4)
+    f[F_QUALITY] = <float>out.quality
+    f[F_IV_CHANGE] = <float>(r.iv / r.iv5 - 1.0 if r.iv > 0.0 and r.iv5 > 0.0 else NAN)
+    f[F_SECOND] = <float>(<double>(t.ltt % MINUTE_MS) * 1e-3)
+    f[F_DIRECTNESS] = <float>(clip(fabs(ltp_move) / steps, 0.0, 1.0) if steps > 0.0 else 0.0)
+    f[F_WAITED] = <float>out.updates
+    f[F_MID_SINCE_TICK] = <float>(clip(sign * log(mid / (0.5 * <double>(out.bid + out.ask))) / s1m, -50.0, 50.0)
+                                  if out.bid > 0 and out.ask > 0 and mid > 0.0 else NAN)
     fill_closed(market, inst, t, sign, s1m, f)
 
 
@@ -207,21 +217,21 @@ cdef void fill_closed(Market market, uint32_t inst, const TickInfo* t, double si
     cdef double price = <double>t.ltp, share
     cdef double moved = log(price / r.last_close)
     cdef uint64_t last = (w.n - 1) % LONG
-    f[24] = <float>(sign * (r.raw + moved - w.raw[(w.n - 5) % LONG]) * 1e4 if w.n >= 5 else NAN)
-    f[25] = <float>(sign * w.u[last] * r.inv_u if w.n else NAN)
-    f[26] = <float>(sign * (x.rsi - 50.0) / 50.0)
-    f[27] = <float>clip(sign * x.macd_histogram / price / s1m, -50.0, 50.0)
-    f[28] = <float>(sign * (r.mean20 - r.mean50) * r.inv50 if r.inv50 > 0.0 else NAN)
-    f[29] = <float>x.adx
-    f[30] = <float>(sign * (x.plus_di - x.minus_di) / 100.0)
-    f[31] = <float>(x.width / s1m)
-    f[32] = <float>(x.atr / price / s1m)
+    f[F_ROC5_BP] = <float>(sign * (r.raw + moved - w.raw[(w.n - 5) % LONG]) * 1e4 if w.n >= 5 else NAN)
+    f[F_MINUTE_BEFORE] = <float>(sign * w.u[last] * r.inv_u if w.n else NAN)
+    f[F_RSI] = <float>(sign * (x.rsi - 50.0) / 50.0)
+    f[F_MACD] = <float>clip(sign * x.macd_histogram / price / s1m, -50.0, 50.0)
+    f[F_MA_GAP] = <float>(sign * (r.mean20 - r.mean50) * r.inv50 if r.inv50 > 0.0 else NAN)
+    f[F_ADX] = <float>x.adx
+    f[F_TREND] = <float>(sign * (x.plus_di - x.minus_di) / 100.0)
+    f[F_BAND_WIDTH] = <float>(x.width / s1m)
+    f[F_ATR] = <float>(x.atr / price / s1m)
     share = market.v[t.minute] if t.minute >= 0 else 0.0
-    f[34] = <float>(w.volume[last] / (w.share[last] * r.expected / share)
-                    if w.n and share > 0.0 and r.expected > 0.0 and w.share[last] > 0.0 else NAN)
-    f[37] = <float>(clip(sign * log(price / x.vwap) / s1m, -50.0, 50.0) if x.vwap > 0.0 else NAN)
-    f[38] = f[39] = NAN
+    f[F_VOLUME_BEFORE] = <float>(w.volume[last] / (w.share[last] * r.expected / share)
+                                 if w.n and share > 0.0 and r.expected > 0.0 and w.share[last] > 0.0 else NAN)
+    f[F_VWAP] = <float>(clip(sign * log(price / x.vwap) / s1m, -50.0, 50.0) if x.vwap > 0.0 else NAN)
+    f[F_TO_LEVEL] = f[F_FROM_LEVEL] = NAN
     if x.support > 0.0 and x.resistance > 0.0:
-        f[38] = <float>clip((log(x.resistance / price) if sign > 0 else log(price / x.support)) / s1m, -50.0, 50.0)
-        f[39] = <float>clip((log(price / x.support) if sign > 0 else log(x.resistance / price)) / s1m, -50.0, 50.0)
-    f[47] = <float>x.regime
+        f[F_TO_LEVEL] = <float>clip((log(x.resistance / price) if sign > 0 else log(price / x.support)) / s1m, -50.0, 50.0)
+        f[F_FROM_LEVEL] = <float>clip((log(price / x.support) if sign > 0 else log(x.resistance / price)) / s1m, -50.0, 50.0)
+    f[F_REGIME] = <float>x.regime

@@ -1,4 +1,4 @@
-from _ext.signals.runtime cimport Session
+from _ext.signals.onnx cimport Session
 
 
 cdef class Scorer:

@@ -12,8 +12,8 @@ import numpy as np
 from libc.math cimport NAN, isnan
 from _ext.core.records cimport N_FEATURES
 
-from _ext.signals.features import FEATURES, FEATURES_HASH
-from _ext.signals.runtime import RuntimeFailed
+from _ext.signals.features import FEATURES, FIRST_HASH, hash_of
+from _ext.signals.onnx import RuntimeFailed
 
 MAX_BYTES = 32 << 20
 MAX_US = 1000
@@ -45,10 +45,12 @@ cdef class Scorer:
         except RuntimeFailed as error:
             raise ModelRefused(f"{path.name} is not a loadable ONNX model: {str(error)[:200]}") from None
         self.meta = meta = self.session.meta
-        if meta.get("features_hash") != FEATURES_HASH:
-            raise ModelRefused(f"{path.name} was trained on other features (hash {meta.get('features_hash')}, "
-                               f"this engine computes {FEATURES_HASH}): train it again")
-        self.columns = np.array([FEATURES.index(name) for name in json.loads(meta["features"])], np.int32)
+        names = json.loads(meta.get("features", "[]"))
+        unknown = [name for name in names if name not in FEATURES]
+        if not names or unknown or meta.get("features_hash") not in (hash_of(names), FIRST_HASH):
+            what = ", ".join(map(str, unknown[:3])) or "its hash differs"
+            raise ModelRefused(f"{path.name} was trained on other features ({what}): train it again")
+        self.columns = np.array([FEATURES.index(name) for name in names], np.int32)
         self.count = len(self.columns)
         self.threshold = float(meta["threshold"])
         self._check(path.name)

@@ -2,7 +2,11 @@
 from libc.stdint cimport int32_t, int64_t
 from _ext.core.records cimport Instrument, Why
 from _ext.market.state cimport Row
-from _ext.trade.gate cimport Limits
+from _ext.trade.limits cimport Limits
+
+cdef enum Policy:
+    POLICY_SEED = 0           # 2 % and 4 %
+    POLICY_ATR = 1            # multiples of the average range, the 2 % stop still resting at the exchange
 
 cdef struct Plan:             # of one position; prices in paise, 0: none
     int32_t side

@@ -4,7 +4,7 @@ from _ext.core.records cimport (
     WHY_FADE, WHY_FEED, WHY_OPERATOR, WHY_PROTECT, WHY_SOFT_STOP, WHY_SQUARE_OFF, WHY_TARGET, WHY_TIME, WHY_UNWANTED,
     Instrument, Why)
 from _ext.market.state cimport Row
-from _ext.trade.gate cimport POLICY_ATR, POLICY_SEED, Limits
+from _ext.trade.limits cimport Limits
 
 
 cdef int64_t to_tick(int64_t price, int64_t tick, int up) noexcept nogil:
@@ -75,7 +75,7 @@ cdef int64_t stop_of(const Limits* limits, int side, double average, int64_t tic
 
 cdef void plan_exits(Plan* plan, const Limits* limits, int64_t tick, double average, double atr) noexcept nogil:
     """Stop, target and the policy's own stop from the average price of entry. The 2 % stop rests in every policy; with `atr`
-    the barriers lie at 4 average ranges, not below 30 bp, with 2 % and 4 % as outer limits (MARKET 4)."""
+    the barriers lie at 4 average ranges, not below 30 bp, with 2 % and 4 % as outer limits (docs/market.md 4)."""
     cdef double share = target_share(limits, atr)
     if not share > 0.0:
         share = limits.target

@@ -47,7 +47,7 @@ cdef Parts parts_of(int kind, int side, int64_t quantity, int64_t value, int64_t
     """Charges of one order's fills of `value` (paise x quantity) on `day` (days since 1970 IST), each part rounded up.
 
     Brokerage, STT, exchange, SEBI, stamp duty and GST of 18 % on brokerage, exchange and SEBI; rates and the day from which
-    contracts pay more STT from UPSTOX 8.1.
+    contracts pay more STT from docs/upstox.md 8.1.
     """
     cdef double v = <double>value
     cdef double brokerage, stt, exchange, stamp

@@ -1,8 +1,8 @@
-"""Risk gate and sizing (DESIGN 4): every entry passes here, in the order of the checks below."""
+"""Risk gate and sizing: every entry passes here, in the order of the checks below."""
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
-from _ext.core.clock cimport SECOND_NS, day_of
+from _ext.core.clock cimport MS_NS, SECOND_NS, day_of
 from _ext.core.reasons cimport (
     ALREADY_IN, BANNED, BROKER_BUDGET, CLOCK_SKEW, COST_SHARE, DAILY_LOSS, DAY_BUDGET, DRAWDOWN, EXPIRY_WEEK, FEED_DOWN,
     FOREIGN_POSITION, HOUR_BUDGET, LOSING_STREAK, MAX_POSITIONS, MINUTE_BUDGET, NOT_RUNNING, NOT_TRADABLE, NO_QUOTE, OFF_LOT,
@@ -11,7 +11,7 @@ from _ext.core.reasons cimport (
     UNKNOWN_NUMBER, UNRECONCILED, Reason)
 from _ext.core.records cimport KIND_EQUITY, KIND_FUTURE, OP_RUN, RUNNING, GateDecision, Instrument
 from _ext.market.state cimport Row
-from _ext.trade.exits cimport in_band, stop_of, stop_order, target_share
+from _ext.trade.exits cimport POLICY_ATR, in_band, stop_of, stop_order, target_share
 from _ext.trade.fills cimport charges
 
 cdef enum:
@@ -38,6 +38,17 @@ cdef class Gate:
 
     def __dealloc__(self):
         free(self.symbols)
+
+    cdef int configure(self, dict limits) except -1:
+        """Takes the limits of a START record: every one this build knows, and no other. ValueError says which."""
+        cdef Limits none
+        memset(&none, 0, sizeof(none))
+        known, given = set(none), set(limits)
+        if known != given:
+            raise ValueError(f"the limits are not those of this build: {', '.join(sorted(known ^ given))} "
+                             f"{'missing' if known - given else 'unknown'}; begin a new run folder")
+        self.limits = limits
+        return 0
 
     cdef int32_t _recent(self, const int64_t* ring, int64_t n, int64_t since) noexcept nogil:
         """How many of the last times in `ring` are later than `since`."""
@@ -91,8 +102,8 @@ cdef class Gate:
                 return no(out, BANNED, spec.banned, 0)
         if self.symbols[inst].foreign != 0:
             return no(out, FOREIGN_POSITION, <double>self.symbols[inst].foreign, 0)
-        if self.skew == UNKNOWN_SKEW or self.skew > limits.skew or self.skew < -limits.skew:
-            return no(out, CLOCK_SKEW, <double>self.skew * 1e-3, <double>limits.skew * 1e-3)
+        if self.skew == UNKNOWN_SKEW or self.skew > limits.skew // MS_NS or self.skew < -(limits.skew // MS_NS):
+            return no(out, CLOCK_SKEW, <double>self.skew * 1e-3, <double>limits.skew / 1e9)
         if r.book_seen == 0 or not now - r.book_seen <= limits.stale:
             return no(out, STALE_QUOTE, (now - r.book_seen) * 1e-9, limits.stale * 1e-9)
         if r.bid <= 0 or r.ask <= 0 or r.ask <= r.bid:
@@ -173,7 +184,7 @@ cdef class Gate:
 
     cdef Reason _costs(self, const Instrument* spec, const Row* r, int side, int64_t quantity, int64_t price,
                        GateDecision* out, int64_t now) noexcept nogil:
-        """Charges of both legs and one spread against the target's profit (MARKET 4)."""
+        """Charges of both legs and one spread against the target's profit (docs/market.md 4)."""
         cdef int64_t value = quantity * price
         cdef double cost = <double>(charges(spec.kind, 1, quantity, value, day_of(now))
                                     + charges(spec.kind, -1, quantity, value, day_of(now)) + quantity * (r.ask - r.bid))
@@ -205,26 +216,26 @@ cdef class Gate:
         if hour >= limits.symbol_per_hour:
             return no(out, SYMBOL_BUDGET, hour, limits.symbol_per_hour)
         used = self._recent(self.entries, self.n_entries, now - 60 * SECOND_NS)
-        if used >= limits.per_minute:
-            return no(out, MINUTE_BUDGET, used, limits.per_minute)
-        if out.used_hour >= limits.per_hour:
-            return no(out, HOUR_BUDGET, out.used_hour, limits.per_hour)
-        if out.used_day >= limits.per_day:
-            return no(out, DAY_BUDGET, out.used_day, limits.per_day)
-        if out.used_second >= limits.broker_second - reserve:
-            return no(out, BROKER_BUDGET, out.used_second, limits.broker_second - reserve)
-        if out.used_minute >= limits.broker_minute - 10 * reserve:
-            return no(out, BROKER_BUDGET, out.used_minute, limits.broker_minute - 10 * reserve)
-        if out.used_half_hour >= limits.broker_half_hour - 100 * reserve:
-            return no(out, BROKER_BUDGET, out.used_half_hour, limits.broker_half_hour - 100 * reserve)
+        if used >= limits.orders_per_minute:
+            return no(out, MINUTE_BUDGET, used, limits.orders_per_minute)
+        if out.used_hour >= limits.orders_per_hour:
+            return no(out, HOUR_BUDGET, out.used_hour, limits.orders_per_hour)
+        if out.used_day >= limits.orders_per_day:
+            return no(out, DAY_BUDGET, out.used_day, limits.orders_per_day)
+        if out.used_second >= limits.requests_per_second - reserve:
+            return no(out, BROKER_BUDGET, out.used_second, limits.requests_per_second - reserve)
+        if out.used_minute >= limits.requests_per_minute - 10 * reserve:
+            return no(out, BROKER_BUDGET, out.used_minute, limits.requests_per_minute - 10 * reserve)
+        if out.used_half_hour >= limits.requests_per_half_hour - 100 * reserve:
+            return no(out, BROKER_BUDGET, out.used_half_hour, limits.requests_per_half_hour - 100 * reserve)
         return PASS
 
     cdef bint may_exit(self, int64_t now) noexcept nogil:
         """Exits know the broker's own limits only."""
-        return (self._recent(self.requests, self.n_requests, now - SECOND_NS) < self.limits.broker_second
-                and self._recent(self.requests, self.n_requests, now - 60 * SECOND_NS) < self.limits.broker_minute
+        return (self._recent(self.requests, self.n_requests, now - SECOND_NS) < self.limits.requests_per_second
+                and self._recent(self.requests, self.n_requests, now - 60 * SECOND_NS) < self.limits.requests_per_minute
                 and self._recent(self.requests, self.n_requests, now - 1800 * SECOND_NS)
-                < self.limits.broker_half_hour)
+                < self.limits.requests_per_half_hour)
 
     cdef void count_request(self, int64_t now) noexcept nogil:
         self.requests[self.n_requests % REQUESTS_KEPT] = now

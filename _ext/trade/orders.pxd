@@ -3,7 +3,7 @@
 from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t, uint64_t
 from _ext.core.records cimport BookRead, Intent, OrderUpdate, Reply
 from _ext.trade.gate cimport Gate
-from _ext.trail.journal cimport Trail
+from _ext.core.sink cimport RecordSink
 
 cdef enum:
     MAX_ORDERS = 8192         # of a day
@@ -21,6 +21,7 @@ cdef struct Order:
     int32_t order_type
     int32_t why
     int32_t busy              # IntentKind of the request under way, 0: none
+    int32_t source            # of the candidate, 0 where there was none
     int64_t quantity
     int64_t price
     int64_t trigger
@@ -30,7 +31,7 @@ cdef struct Order:
     int64_t mark              # price one could leave at when it was sent
     int64_t sent              # now of the place
     int64_t changed           # now of the last request
-    int64_t heard             # now of the broker's first word of it; 0: none yet
+    int64_t acknowledged      # now of the broker's first word of it; 0: none yet
     int64_t answered          # now of the last answer, or of its loss
     int64_t retry_at          # no request before this
     int64_t read_after        # no request until the book was read after this; 0: free
@@ -53,7 +54,7 @@ cdef struct Order:
 
 cdef class Orders:
     cdef Gate gate
-    cdef Trail trail
+    cdef RecordSink trail
     cdef Order* orders
     cdef Intent outbox[OUTBOX]
     cdef int32_t out_count
@@ -78,7 +79,7 @@ cdef class Orders:
     cdef bint _emit(self, Order* o, int kind, int64_t now) noexcept
     cdef bint _cancel(self, Order* o, int why, int64_t now) noexcept
     cdef bint _ready(self, const Order* o, int64_t now) noexcept
-    cdef void _hear(self, Order* o, int event, int64_t now) noexcept
+    cdef void _advance(self, Order* o, int event, int64_t now) noexcept
     cdef void _unclear(self, Order* o, int64_t now) noexcept
     cdef void _learn(self, Order* o, const OrderUpdate* update) noexcept
     # what the positions make of it

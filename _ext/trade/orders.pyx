@@ -2,7 +2,7 @@
 
 A request is an Intent journaled before it is handed out. An answer that is lost leaves a place UNKNOWN until the book tells,
 and a modify or cancel waiting for a fresh read of the book; nothing is sent a second time blindly. What an order means
-for a position is `positions.Trader`'s, which fills in the six methods at the end.
+for a position is `positions.PositionManager`'s, which fills in the six methods at the end.
 
 A fill is a fill: its quantity counts when it is told, priced by the order's limit until the broker tells the average. Of a word
 that nobody can read, the doubt counts, and the broker's positions decide (`reconcile`).
@@ -19,7 +19,7 @@ from _ext.core.records cimport (
     STATUS_REJECTED, STATUS_UNREADABLE, BookRead, Intent, OrderUpdate, Reply, StateChange)
 from _ext.trade.gate cimport Gate
 from _ext.trade.states cimport (
-    HEARD_DONE, HEARD_NOTHING, HEARD_REFUSED, ILLEGAL, NOT_FOUND, ORDER_ACCEPTED, ORDER_DEAD, ORDER_FILLED, ORDER_SENT,
+    ANSWERED_DONE, ANSWERED_NOTHING, ANSWERED_REFUSED, ILLEGAL, NOT_FOUND, ORDER_ACCEPTED, ORDER_DEAD, ORDER_FILLED, ORDER_SENT,
     ORDER_UNKNOWN, SAID_COMPLETE, SAID_OPEN, SAID_OVER, SAID_PENDING, STAY, after, is_live)
 
 cdef enum:
@@ -100,6 +100,7 @@ cdef class Orders:
         intent.kind = <short>kind
         intent.role = o.role
         intent.side = o.side
+        intent.source = <short>o.source
         intent.order_type = <short>(o.order_type if is_place else o.new_type)
         intent.why = o.why if is_place else o.new_why
         intent.quantity = o.quantity if is_place else o.new_quantity
@@ -131,7 +132,7 @@ cdef class Orders:
         return True
 
     # ---- what comes back ----------------------------------------------------------------------------------------
-    cdef void _hear(self, Order* o, int event, int64_t now) noexcept:
+    cdef void _advance(self, Order* o, int event, int64_t now) noexcept:
         """Takes the step of the table; a forbidden one is counted and told."""
         cdef int was = o.state
         cdef int to = after(was, event)
@@ -160,7 +161,7 @@ cdef class Orders:
         o.answered = now
         if o.busy == INTENT_PLACE:
             o.missed = 0
-            self._hear(o, HEARD_NOTHING, now)
+            self._advance(o, ANSWERED_NOTHING, now)
             return
         o.busy = 0
         o.read_after = now
@@ -188,7 +189,7 @@ cdef class Orders:
         if reply.outcome == OUTCOME_DONE:
             if kind == INTENT_PLACE:
                 memcpy(o.order_id, reply.order_id, sizeof(o.order_id))
-                self._hear(o, HEARD_DONE, now)
+                self._advance(o, ANSWERED_DONE, now)
             elif kind == INTENT_MODIFY:
                 o.order_type, o.why, o.quantity = o.new_type, o.new_why, o.new_quantity
                 o.price, o.trigger = o.new_price, o.new_trigger
@@ -200,7 +201,7 @@ cdef class Orders:
             if reply.outcome == OUTCOME_HALT:
                 self.set_state(STATE_TRADING, REDUCING, BROKER_HALT, now)
             if kind == INTENT_PLACE:
-                self._hear(o, HEARD_REFUSED, now)
+                self._advance(o, ANSWERED_REFUSED, now)
             elif reply.outcome != OUTCOME_RETRY:   # finished already, or unknown there: the book tells
                 o.read_after = now
             self._refused(o, kind, now)
@@ -233,8 +234,8 @@ cdef class Orders:
             return
         if o.order_id[0] == 0:
             memcpy(o.order_id, update.order_id, sizeof(o.order_id))
-        if o.heard == 0:
-            o.heard = now
+        if o.acknowledged == 0:
+            o.acknowledged = now
         filled = self._told_filled(o, update)
         if filled > o.most:
             self.set_state(STATE_TRADING, REDUCING, STRANGE_FILL, now)     # more than was ever asked for: the positions will tell
@@ -251,11 +252,11 @@ cdef class Orders:
         self._learn(o, update)
         o.is_final = is_over and not update.is_doubtful
         if update.status == STATUS_COMPLETE:
-            self._hear(o, SAID_COMPLETE, now)
+            self._advance(o, SAID_COMPLETE, now)
         elif is_over:
-            self._hear(o, SAID_OVER, now)
+            self._advance(o, SAID_OVER, now)
         else:
-            self._hear(o, SAID_OPEN if update.status == STATUS_OPEN else SAID_PENDING, now)
+            self._advance(o, SAID_OPEN if update.status == STATUS_OPEN else SAID_PENDING, now)
         self._settle(o, now)
 
     cdef void _unreadable(self, Order* o, int64_t now) noexcept:
@@ -310,7 +311,7 @@ cdef class Orders:
         o.is_unpriced = 1
         self._filled(o, quantity, worth, now)
         if o.filled >= o.quantity and o.state != ORDER_DEAD:
-            self._hear(o, SAID_COMPLETE, now)
+            self._advance(o, SAID_COMPLETE, now)
 
     cdef void _recall(self, Order* o, const OrderUpdate* update) noexcept:
         """A word that knows better than a presumption: what the positions showed was not this order's. What is held stays held."""
@@ -367,7 +368,7 @@ cdef class Orders:
                 settle = max(settle, NEVER_SHOWN)
             if o.missed >= READS and read.began - o.first_missed >= settle:
                 o.retry_at = now                   # the search was the wait
-                self._hear(o, NOT_FOUND, now)
+                self._advance(o, NOT_FOUND, now)
                 self._settle(o, now)
 
     # ---- what the positions make of it ----------------------------------------------------------------------------

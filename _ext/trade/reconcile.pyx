@@ -18,7 +18,8 @@ from _ext.core.records cimport (
 from _ext.core.tick cimport NO_INST
 from _ext.market.state cimport Row
 from _ext.trade.orders cimport Order
-from _ext.trade.positions cimport Ledger, Slot, Trader
+from _ext.trade.holdings cimport Ledger, Position
+from _ext.trade.positions cimport PositionManager
 from _ext.trade.states cimport ORDER_ACCEPTED, ORDER_DEAD, ORDER_FILLED, ORDER_SENT, ORDER_WORKING, is_live
 
 cdef int64_t QUIET = 2 * SECOND_NS  # nothing of ours moved in a name for so long before a read of it counts
@@ -26,16 +27,16 @@ cdef int64_t LASTING = 7 * SECOND_NS   # at a read every 2.5 s: a position nobod
 cdef int64_t GHOST = 300 * SECOND_NS   # an order not found may have filled so long after it was sent
 
 
-cdef bint unsure(Trader t, uint64_t order) noexcept:
+cdef bint unsure(PositionManager t, uint64_t order) noexcept:
     """Whether an order may have filled without our hearing of it: no answer, accepted and silent since, or told in words nobody can
     read."""
     return order != 0 and (ORDER_SENT <= t.orders[order - 1].state <= ORDER_ACCEPTED or t.orders[order - 1].doubted != 0)
 
 
-cdef bint is_unsure(Trader t, uint32_t inst) noexcept:
+cdef bint is_unsure(PositionManager t, uint32_t inst) noexcept:
     """Whether an order of a position in the name is."""
     cdef int i
-    cdef Slot* s
+    cdef Position* s
     for i in range(t.top):
         s = &t.slots[i]
         if s.used and s.inst == inst and (unsure(t, s.entry) or unsure(t, s.exit) or unsure(t, s.rival)):
@@ -43,7 +44,7 @@ cdef bint is_unsure(Trader t, uint32_t inst) noexcept:
     return False
 
 
-cdef void compare_holdings(Trader t, const Holding* rows, int64_t n, int64_t now) noexcept:
+cdef void compare_holdings(PositionManager t, const Holding* rows, int64_t n, int64_t now) noexcept:
     """A full read of the broker's positions; the first row carries the time it was asked for."""
     cdef int64_t k, began
     cdef uint32_t inst
@@ -71,7 +72,7 @@ cdef void compare_holdings(Trader t, const Holding* rows, int64_t n, int64_t now
     t.gate.reconciled = 1
 
 
-cdef void compare(Trader t, uint32_t inst, int64_t began, bint is_start, int64_t now) noexcept:
+cdef void compare(PositionManager t, uint32_t inst, int64_t began, bint is_start, int64_t now) noexcept:
     """One name of a read asked for at `began`. What its first read shows beyond our orders was there before us."""
     cdef Ledger* ledger = &t.ledger[inst]
     cdef int64_t expected = ledger.net + t.gate.symbols[inst].foreign
@@ -100,7 +101,7 @@ cdef void compare(Trader t, uint32_t inst, int64_t began, bint is_start, int64_t
         ledger.differs = 0
 
 
-cdef int64_t patience(Trader t, uint32_t inst, int64_t expected, int64_t change) noexcept:
+cdef int64_t patience(PositionManager t, uint32_t inst, int64_t expected, int64_t change) noexcept:
     """How long a difference must last. What only makes a position smaller, or what others' orders in the book explain, is
     believed at the second read, unless an order of ours may be behind it."""
     cdef const Ledger* ledger = &t.ledger[inst]
@@ -110,7 +111,7 @@ cdef int64_t patience(Trader t, uint32_t inst, int64_t expected, int64_t change)
     return LASTING
 
 
-cdef Order* suspect(Trader t, uint32_t inst, int side, int64_t since, int64_t now) noexcept:
+cdef Order* suspect(PositionManager t, uint32_t inst, int side, int64_t since, int64_t now) noexcept:
     """The youngest order of ours that may have filled unseen: not shown by a read of the book after `since`, its end not told."""
     cdef uint64_t i
     cdef Order* o
@@ -122,7 +123,7 @@ cdef Order* suspect(Trader t, uint32_t inst, int side, int64_t since, int64_t no
     return NULL
 
 
-cdef void believe(Trader t, uint32_t inst, int64_t change, int64_t now) noexcept:
+cdef void believe(PositionManager t, uint32_t inst, int64_t change, int64_t now) noexcept:
     """The broker's position of a name is `change` more than ours: taken from what others hold there, then from our position, then
     presumed of an order, then put down to others' orders in the book; what is left nobody explains."""
     cdef Ledger* ledger = &t.ledger[inst]
@@ -164,7 +165,7 @@ cdef void believe(Trader t, uint32_t inst, int64_t change, int64_t now) noexcept
         take_over(t, inst, change - part, now)
 
 
-cdef int64_t broker_fill(Trader t, Slot* s, uint32_t inst, int64_t change, int64_t now) noexcept:
+cdef int64_t broker_fill(PositionManager t, Position* s, uint32_t inst, int64_t change, int64_t now) noexcept:
     """Takes what of `change` makes the position smaller from it, at the last price: what it was done at is not told here. Returns
     that much."""
     cdef Row* r = &t.market.rows[inst]
@@ -194,7 +195,7 @@ cdef int64_t broker_fill(Trader t, Slot* s, uint32_t inst, int64_t change, int64
     return -s.side * part
 
 
-cdef void take_over(Trader t, uint32_t inst, int64_t quantity, int64_t now) noexcept:
+cdef void take_over(PositionManager t, uint32_t inst, int64_t quantity, int64_t now) noexcept:
     """A position that nobody can explain: ours from now on, and ended. Without room for it the difference stays, and stops
     entries."""
     cdef int64_t price = t.market.rows[inst].ltp
@@ -204,11 +205,11 @@ cdef void take_over(Trader t, uint32_t inst, int64_t quantity, int64_t now) noex
         t.gate.unreconciled += 1
 
 
-cdef void adopt(Trader t, const Adopted* found, int64_t now) noexcept:
+cdef void adopt(PositionManager t, const Adopted* found, int64_t now) noexcept:
     """An order of an earlier life of this engine, from the broker's book, in the order it was placed: the book alone rebuilds
     positions, their exits and the day's fills when the journal is gone."""
     cdef Row* r
-    cdef Slot* s
+    cdef Position* s
     cdef Order* o
     cdef int64_t filled = found.filled
     if found.inst >= t.market.size or found.quantity <= 0:
@@ -251,7 +252,7 @@ cdef void adopt(Trader t, const Adopted* found, int64_t now) noexcept:
     o.is_final = not is_live(o.state)
 
 
-cdef void take_quotes(Trader t, const Quote* rows, int64_t n, int64_t now) noexcept:
+cdef void take_quotes(PositionManager t, const Quote* rows, int64_t n, int64_t now) noexcept:
     """Quotes by REST while the feed is down: enough to leave positions by, never to enter (the feed is down)."""
     cdef int64_t k
     cdef Row* r

@@ -12,9 +12,9 @@ cdef enum OrderState:
     ORDER_STATES = 8
 
 cdef enum OrderEvent:
-    HEARD_DONE = 0            # answer to the place: accepted by the API
-    HEARD_REFUSED = 1         # answer to the place: definitely not
-    HEARD_NOTHING = 2         # the answer was lost, or the process that waited for it
+    ANSWERED_DONE = 0            # answer to the place: accepted by the API
+    ANSWERED_REFUSED = 1         # answer to the place: definitely not
+    ANSWERED_NOTHING = 2         # the answer was lost, or the process that waited for it
     NOT_FOUND = 3             # full reads of the book over its settling time did not show it
     SAID_PENDING = 4          # the broker's word, from stream or book
     SAID_OPEN = 5

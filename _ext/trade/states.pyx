@@ -1,5 +1,5 @@
-"""The transition table of an order. Messages come late, twice and out of order (UPSTOX 7.13): a terminal word of the broker is
-final, a state never goes back, and what was thought absent may still appear."""
+"""The transition table of an order. Messages come late, twice and out of order (docs/upstox.md 7.13): a terminal word of the
+broker is final, a state never goes back, and what was thought absent may still appear."""
 
 cdef signed char[8][8] NEXT = [
     # DONE             REFUSED        NOTHING         NOT_FOUND      PENDING          OPEN            COMPLETE       OVER
@@ -29,5 +29,5 @@ def follows(str state, str event):
     """The state after `event` by name; None where nothing changes; ValueError where it cannot be."""
     cdef int out = after(STATES.index(state), EVENTS.index(event))
     if out == ILLEGAL:
-        raise ValueError(f"an order that is {state} cannot hear {event!r}")
+        raise ValueError(f"an order that is {state} cannot take {event!r}")
     return None if out == STAY else STATES[out]

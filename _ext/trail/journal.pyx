@@ -1,5 +1,4 @@
-"""Journal writer, reader and verifier. Format in journal.pxd."""
-import mmap
+"""Writes the journal. Format in segment.pxd."""
 import os
 from pathlib import Path
 
@@ -7,9 +6,10 @@ from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, strerror
 from _ext.core.records cimport FIRST_DECISION, FIRST_TELEMETRY
-
-cdef extern from "checksum.h" nogil:
-    uint32_t checksum(const void* data, size_t n, uint64_t seed)
+from _ext.core.sink cimport RecordSink, record_check
+from _ext.trail.reader cimport Reader
+from _ext.trail.segment cimport RecordHead, SegmentHead
+from _ext.trail.segment import LAYOUT_BYTES, MAGIC, segment_name, segment_names
 
 cdef extern from "<fcntl.h>" nogil:
     int open(const char*, int, int)
@@ -34,60 +34,16 @@ cdef extern from *:
     """
     #define STORE_LENGTH(p, n) __atomic_store_n((uint32_t *)(p), (uint32_t)(n), __ATOMIC_RELEASE)
     #define STORE_FIRST(p, n) __atomic_store_n((uint64_t *)(p), (uint64_t)(n), __ATOMIC_RELEASE)
-    #define LOAD_LENGTH(p) __atomic_load_n((const uint32_t *)(p), __ATOMIC_ACQUIRE)
     """
     void STORE_LENGTH(void* p, uint64_t n) noexcept nogil
     void STORE_FIRST(void* p, uint64_t n) noexcept nogil
-    uint32_t LOAD_LENGTH(const void* p) noexcept nogil
 
 cdef enum:
     PAGE = 4096
     RESERVE = 4 << 20         # bytes of decisions one input may cause: 16,384 rows of the gap ledger are 1.6 MB
 
-MAGIC = b"SPIKEJ\x00\x01"
 
-
-cdef uint32_t record_check(int type, uint64_t seq, int64_t now, const void* payload, size_t n) noexcept nogil:
-    return checksum(payload, n, (seq * <uint64_t>0x9E3779B97F4A7C15) ^ <uint64_t>now ^ (<uint64_t>type << 48))
-
-
-def segment_name(uint64_t epoch, uint64_t index) -> str:
-    return f"{epoch:06d}-{index:06d}.seg"
-
-
-def segment_names(*folders) -> list:
-    """Names of all segments of a journal in reading order; a name in several folders counts once."""
-    names = set()
-    for folder in folders:
-        if os.path.isdir(folder):
-            names.update(name for name in os.listdir(folder) if name.endswith(".seg"))
-    return sorted(names)
-
-
-cdef class Trail:
-    cdef uint64_t put(self, int type, int64_t now, const void* payload, size_t n) noexcept:
-        """Takes one record; returns its sequence, 0 when it could not be taken. The base takes and forgets."""
-        self.seq += 1
-        self.check = record_check(type, self.seq, now, payload, n)
-        return self.seq
-
-
-cdef class Keeping(Trail):
-    """Keeps (type, now, payload) of the record types `wanted` in a list and forgets the rest: for soaks, which look at decisions
-    and not at sixty million frames."""
-    cdef frozenset wanted
-    cdef readonly list kept
-
-    def __cinit__(self, wanted):
-        self.wanted, self.kept = frozenset(wanted), []
-
-    cdef uint64_t put(self, int type, int64_t now, const void* payload, size_t n) noexcept:
-        if type in self.wanted:
-            self.kept.append((type, now, (<const char*>payload)[:n]))
-        return Trail.put(self, type, now, payload, n)
-
-
-cdef class Journal(Trail):
+cdef class Journal(RecordSink):
     """Appends records to segments of `capacity` bytes in `folder`, a new epoch each time it is opened.
 
     Blocks are reserved when a segment is made, so a full disk or memory shows as `full` and never as SIGBUS. `prefix`
@@ -99,7 +55,9 @@ cdef class Journal(Trail):
     def __cinit__(self, folder, uint64_t capacity=16 << 20, uint64_t memory_cap=512 << 20, Reader prefix=None,
                   uint64_t first_seq=0, folders=()):
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.magic, self.layout = MAGIC, LAYOUT_BYTES
+        for made in (self.folder.parent, self.folder):
+            made.mkdir(parents=True, exist_ok=True, mode=0o700)
         names = segment_names(folder, *folders, *(prefix.folders if prefix is not None else ()))
         self.epoch = int(names[len(names) - 1].split("-")[0]) + 1 if names else 1
         self.capacity = capacity
@@ -148,7 +106,8 @@ cdef class Journal(Trail):
         head.epoch = self.epoch
         head.index = index
         head.capacity = self.capacity
-        memcpy(head.magic, b"SPIKEJ\x00\x01", 8)
+        memcpy(head.magic, <const char*>self.magic, 8)
+        memcpy(head.layout, <const char*>self.layout, 16)
         if rename(name, final) != 0:
             self.problem = f"cannot name {path.decode()}: {strerror(errno).decode()}"
             munmap(out[0], self.capacity)
@@ -260,167 +219,3 @@ cdef class Journal(Trail):
             munmap(self.base, self.capacity)
         if self.next_base != NULL:
             munmap(self.next_base, self.capacity)
-
-
-cdef class Reader:
-    """Reads the records of a journal in order; `folders` are searched for each segment in turn (memory, then disk).
-
-    A record that fails its checksum is counted in `corrupt` and left out, one whose number is passed over in `missing`;
-    `problem` names the first. At the end of what is written `next` gives NULL, and may give more later: a live journal can be
-    followed.
-    """
-
-    def __init__(self, *folders):
-        self.folders = [Path(folder) for folder in folders]
-
-    def _find(self, name):
-        """(mapping, size) of a segment that is in use, or None: not there, still being made, or not a segment."""
-        for folder in self.folders:
-            try:
-                with (folder / name).open("rb") as file:
-                    size = os.fstat(file.fileno()).st_size
-                    if size < sizeof(SegmentHead):
-                        return None
-                    view = mmap.mmap(file.fileno(), size, mmap.MAP_SHARED | mmap.MAP_POPULATE, mmap.PROT_READ)
-            except FileNotFoundError:
-                continue
-            if view[:8] != MAGIC:
-                self._note(f"{name} is not a journal segment")
-                return None
-            return (view, size) if view[32:40] != bytes(8) else None
-        return None
-
-    cdef bint _open(self) except *:
-        """Goes on to the next segment in use, if there is one; one made ahead and never used is passed over."""
-        cdef const uint8_t[::1] data
-        names = segment_names(*self.folders)
-        for name in names:
-            if self.current is not None and name <= self.current:
-                continue
-            found = self._find(name)
-            if found is None:
-                continue
-            if self.base != NULL and self.used + sizeof(RecordHead) <= self.size and LOAD_LENGTH(
-                    self.base + self.used) != 0:
-                return True          # written between the look at the old segment and the start of the new one
-            if self.used > sizeof(SegmentHead):
-                self.before = self.view      # records handed out from the old segment stay valid until the one after this
-            self.view, self.size = found
-            data = self.view
-            self.base = &data[0]
-            self.used = sizeof(SegmentHead)
-            self.current = name
-            return True
-        return False
-
-    def _note(self, text):
-        self.corrupt += 1
-        if self.problem is None:
-            self.problem = text
-
-    cdef RecordHead* _step(self) except? NULL:
-        """The record at the cursor, which moves on; NULL at the end of what is written."""
-        cdef RecordHead* head
-        cdef uint32_t length
-        while True:
-            if self.base == NULL or self.used + sizeof(RecordHead) > self.size:
-                if not self._open():
-                    return NULL
-                continue
-            head = <RecordHead*>(self.base + self.used)
-            length = LOAD_LENGTH(&head.length)
-            if length == 0:
-                if not self._open():
-                    return NULL
-                continue
-            if (length < sizeof(RecordHead) or length & 7 or self.used + length > self.size
-                    or head.size > length - sizeof(RecordHead)):
-                self._note(f"{self.current} at byte {self.used}: a record of {length} bytes cannot be")
-                self.used = self.size
-                continue
-            self.used += length
-            if head.check != record_check(head.type, head.seq, head.now, <uint8_t*>head + sizeof(RecordHead), head.size):
-                self._note(f"{self.current} at byte {self.used - length}: record {head.seq} fails its checksum")
-                continue
-            if head.seq > self.last + 1:
-                self.missing += head.seq - self.last - 1
-                self.problem = self.problem or f"records {self.last + 1:,} to {head.seq - 1:,} are missing before {self.current}"
-            self.last = head.seq
-            return head
-
-    cdef RecordHead* peek(self) except? NULL:
-        if self.peeked == NULL:
-            self.peeked = self._step()
-        return self.peeked
-
-    cdef RecordHead* next(self) except? NULL:
-        """Borrowed: valid until the reader moves to another segment."""
-        cdef RecordHead* head = self.peeked
-        if head != NULL:
-            self.peeked = NULL
-            return head
-        return self._step()
-
-    def read(self):
-        """The next record as (type, sequence, now ns, payload bytes), or None at the end of what is written."""
-        cdef RecordHead* head = self.next()
-        if head == NULL:
-            return None
-        return head.type, head.seq, head.now, (<char*>head + sizeof(RecordHead))[:head.size]
-
-    def __iter__(self):
-        while (record := self.read()) is not None:
-            yield record
-
-    def skim(self):
-        """Reads on to the end of what is written, for `corrupt`, `missing` and `last` alone."""
-        while self.next() != NULL:
-            pass
-
-    @property
-    def position(self):
-        """(segment name, byte) of the cursor."""
-        return self.current, self.used
-
-
-cdef class Verifier(Trail):
-    """Compares what the core decides with what `source` says was decided; `replay` and restart use it.
-
-    The caller takes inputs from `source` and applies them; decisions are taken from it here. A decision that the
-    journal's end does not hold any more is kept in `missing`.
-    """
-
-    def __init__(self, Reader source not None):
-        self.source = source
-        self.missing = []
-
-    cdef uint64_t put(self, int type, int64_t now, const void* payload, size_t n) noexcept:
-        cdef RecordHead* known = NULL
-        if type >= FIRST_TELEMETRY:
-            return self.seq
-        try:
-            known = self.source.peek()
-            while known != NULL and known.type >= FIRST_TELEMETRY:
-                self.source.next()
-                known = self.source.peek()
-            if known == NULL:
-                self.seq += 1
-                self.check = record_check(type, self.seq, now, payload, n)
-                self.missing.append((type, now, (<const char*>payload)[:n]))
-                return self.seq
-            if (known.type == type and known.now == now and known.size == n
-                    and memcmp(<char*>known + sizeof(RecordHead), payload, n) == 0):
-                self.matched += 1
-            else:
-                self.mismatched += 1
-                if self.first_mismatch is None:
-                    self.first_mismatch = (known.seq, known.type, type, now, (<const char*>payload)[:n],
-                                           (<char*>known + sizeof(RecordHead))[:known.size])
-            if known.type >= FIRST_DECISION:
-                self.source.next()
-                self.seq = known.seq
-                self.check = known.check
-        except Exception as error:
-            self.mismatched += 1
-            self.first_mismatch = self.first_mismatch or str(error)
-        return self.seq

@@ -1,4 +1,5 @@
 """The command line: one module a command, its name the command's, loaded when it is asked for."""
+import os
 import pkgutil
 from importlib import import_module
 from typing import Any
@@ -6,8 +7,10 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-SHARED = ("operator", "options", "starting")
+SHARED = ("closing", "operator", "options", "typed")
 """Modules that are no command."""
+AT_ONCE = frozenset({"pause", "resume", "flatten", "kill", "status"})
+"""They must act at once: the threads of numpy's algebra take a tenth of a second to start, and none of these needs them."""
 NAMES = sorted(found.name for found in pkgutil.iter_modules(__path__) if found.name not in SHARED)
 
 
@@ -20,6 +23,8 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in NAMES:
             return None
+        if cmd_name in AT_ONCE:
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         command = typer.main.get_command(import_module(f"engine.cli.{cmd_name}").app)
         command.name = cmd_name
         return command

@@ -5,7 +5,7 @@ from engine import config as configuration
 from engine.cli.options import Run, run_of
 from engine.trail.rundir import RunDir
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(hidden=True)
@@ -13,8 +13,8 @@ def engine(base: str = "", source: str = "sim", run_dir: Run = None, seed: int =
     """The engine process alone (what `run` starts)."""
     from engine.broker.upstox.client import API
     from engine.broker.upstox.login import load
-    from engine.process import Target
-    from engine.process import main as work
+    from engine.run.guards import Target
+    from engine.run.live import main as work
 
     if source == "sim":
         target = Target(base, "demo")

@@ -1,51 +1,7 @@
-"""The account of a day."""
-import asyncio
-from typing import Annotated, Any
-
+"""The former name of `report`, for one release."""
 import typer
 
-from engine.cli.options import Failed, Json, Run, fail_where, run_of, show, token_for
-from engine.trail.checked import damage_of, reader_of
+from engine.cli.report import report
 
-app = typer.Typer()
-
-
-@app.command()
-def evening(run_dir: Run = None, compare: Annotated[bool, typer.Option(help="with the broker's trades and charges")] = False,
-            json: Json = False) -> None:
-    """The day's account: entries, exits by reason, costs, alarms; --compare holds fills and charges against the broker's."""
-    from engine.broker.upstox.api import Api
-    from engine.trade.fence import target_of
-    from engine.watch import evening as work
-
-    folder = run_of(run_dir)
-    reader = reader_of(folder.path)
-    done = work.read_day(reader)
-    damage = damage_of(folder.path, reader)
-    document = work.summary(done) | {"problem": damage}
-    if compare:
-        target = target_of(folder)
-
-        async def ask() -> list[dict[str, Any]]:
-            api = Api(token_for(target["source"]), target["base"], target["orders"])
-            try:
-                return await work.compare(done, api)
-            finally:
-                await api.close()
-
-        document["differences"] = asyncio.run(ask())
-    if json:
-        show(document)
-    else:
-        exits = ", ".join(f"{n} by {why}" for why, n in sorted(document["exits"].items())) or "none"
-        print(f"{document['entries']} entries; exits: {exits}")
-        print(f"realised Rs {document['realised']:+,.2f}, charges {document['charges']:,.2f}, net {document['net']:+,.2f}")
-        for name, count in document["alarms"].items():
-            print(f"alarm: {name} ({count})")
-        for row in document.get("differences", []):
-            print(f"order {row['order']} {row['symbol']}: {row['what']} ours {row['ours']}, broker {row['broker']}")
-        if compare and not document["differences"]:
-            print("every fill and every charge agrees with the broker's, to the paisa")
-    fail_where(damage)
-    if document.get("differences"):
-        raise Failed(f"{len(document['differences'])} differences from the broker")
+app = typer.Typer(add_completion=False)
+app.command(hidden=True)(report)

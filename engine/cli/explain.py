@@ -8,11 +8,12 @@ from engine import config as configuration
 from engine.cli.options import Failed, Json, Run, fail_where, run_of, show
 from engine.trail.checked import survey
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def explain(number: int, run_dir: Run = None, json: Json = False,
+def explain(number: Annotated[int, typer.Argument(min=1, help="of the candidate, or with --order of the order")],
+            run_dir: Run = None, json: Json = False,
             order: Annotated[bool, typer.Option("--order", help="the number is an order's, not a candidate's")] = False) -> None:
     """Show the chain of one candidate: tick, statistics, features, score, the rule that said no, orders, stage times."""
     from engine.watch.explain import against_training, candidate_of
@@ -39,9 +40,12 @@ def explain(number: int, run_dir: Run = None, json: Json = False,
 
 
 def _show_chain(document: dict[str, Any]) -> None:
-    print(f"candidate {document['candidate']}: {document['symbol']} at {document['time']}, verdict {document['verdict']} "
+    print(f"candidate {document['candidate']}: {document['symbol']} at {document['time']} by {document['source']}, "
+          f"verdict {document['verdict']} "
           f"({document['measured']:.4g} against {document['limit']:.4g})")
-    for name in ("tick", "statistics", "features"):
+    for name in ("tick", "statistics", "own", "features"):
+        if not document[name]:
+            continue
         print(f"  {name}: " + ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in document[name].items()))
     print(f"  score {document['score']:.3f}, at the next update {document['score_next']:.3f}, model {document['model']}")
     if document["against_training"]:

@@ -5,7 +5,7 @@ from _ext.core.records import OP_KILL
 from engine.cli.operator import instruct
 from engine.cli.options import Run
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import typer
 from engine.cli.options import Json, Run, fail_where, run_of, show
 from engine.trail.checked import damage_of, reader_of
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
@@ -14,10 +14,11 @@ def gaps(run_dir: Run = None, names: Annotated[bool, typer.Option("--names", hel
          json: Json = False) -> None:
     """The ledger of what was missing from the feed: links, stalls, late deliveries, the clocks' difference; what was filled."""
     from engine.watch.ledger import rows_of
+    from engine.watch.state import RunState
 
     folder = run_of(run_dir)
     reader = reader_of(folder.path)
-    rows, counts = rows_of(reader)
+    rows, counts = rows_of(RunState.after(reader))
     damage = damage_of(folder.path, reader)
     shown = rows if names else [row for row in rows if row["name"] == "feed"]
     if json:

@@ -7,7 +7,7 @@ import typer
 
 from engine.cli.options import Failed, Json, Run, run_of, show, token_for
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
@@ -18,10 +18,10 @@ def kill(run_dir: Run = None, json: Json = False,
              "last resort, when all is flat: the broker's own switch of a segment such as NSE_EQ, 12 hours long"))] = None,
          yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False) -> None:
     """End the engine whatever it does, cancel its orders, close its positions; works on one that hangs."""
-    from engine.trade.fence import Report, fence, target_of
+    from engine.run.fence import Report, fence, target_of
 
     if drill:
-        from engine.trade import drill as drills
+        from engine.run import drill as drills
 
         document = drills.run()
     else:
@@ -31,13 +31,13 @@ def kill(run_dir: Run = None, json: Json = False,
         if not yes and sys.stdin.isatty():
             typer.confirm(f"End the engine of {folder.path} and close its positions?", abort=True)
         if switch_off:
-            from engine.trade.kill import switch_off as end_segment
+            from engine.run.kill import switch_off as end_segment
 
             document = asyncio.run(end_segment(target, token, switch_off))
         else:
             report = Report()
             lock = fence(folder, target, report)
-            from engine.trade.kill import cancel_and_flatten  # the engine is gone: now there is time for the network
+            from engine.run.kill import cancel_and_flatten  # the engine is gone: now there is time for the network
 
             document = asyncio.run(cancel_and_flatten(lock, folder, target, report, token, account,
                                                       lambda text: print(text, file=sys.stderr)))

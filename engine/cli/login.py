@@ -6,7 +6,7 @@ import typer
 
 from engine.broker.upstox import login as logins
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

@@ -3,7 +3,7 @@ import typer
 
 from engine.cli.options import Run, run_of
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(hidden=True)

@@ -9,6 +9,7 @@ from _ext.core.records import MODEL_B, MODEL_SHADOW
 from engine import config as configuration
 from engine.cli.options import Failed, Json, Run, run_of, show
 
+Name = Annotated[str, typer.Argument(help="of a model, as `model list` shows it; its beginning is enough")]
 app = typer.Typer(no_args_is_help=True, help="Models: which trades, which look on, which came before.")
 
 
@@ -31,17 +32,17 @@ def list_models(json: Json = False) -> None:
 
 
 @app.command(name="show")
-def show_model(name: str) -> None:
+def show_model(name: Name) -> None:
     """All a model says of itself."""
     from engine.signals.models import find
 
     scorer = find(_folder(), name)
-    show({"sha256": scorer.sha256, "threshold": scorer.threshold} | {
-        k: orjson.loads(v) if v[:1] in "[{" else v for k, v in scorer.meta.items()})
+    said = {k: orjson.loads(v) if v[:1] in "[{" else v for k, v in scorer.meta.items()}
+    show(said | {"sha256": scorer.sha256, "threshold": scorer.threshold})
 
 
 @app.command()
-def promote(name: str) -> None:
+def promote(name: Name) -> None:
     """Let a model trade, from the next record on; the one before is remembered."""
     from engine.signals import models
 
@@ -57,7 +58,7 @@ def rollback() -> None:
 
 
 @app.command()
-def shadow(name: Annotated[str, typer.Argument()] = "",
+def shadow(name: Name = "",
            off: Annotated[bool, typer.Option(help="no shadow any more")] = False) -> None:
     """Let a model score every candidate beside the one that trades; it decides nothing (table shadow_scores)."""
     from engine.signals import models
@@ -69,7 +70,7 @@ def shadow(name: Annotated[str, typer.Argument()] = "",
 
 
 @app.command()
-def arm(name: Annotated[str, typer.Argument()] = "", off: Annotated[bool, typer.Option(help="back to one model")] = False) -> None:
+def arm(name: Name = "", off: Annotated[bool, typer.Option(help="back to one model")] = False) -> None:
     """Give a model the names of arm B (`ab.share` of them, in engine.toml); table signals, column arm."""
     from engine.signals import models
 
@@ -81,17 +82,17 @@ def arm(name: Annotated[str, typer.Argument()] = "", off: Annotated[bool, typer.
 
 
 @app.command()
-def compare(first: str, second: str, run_dir: Run = None, json: Json = False) -> None:
-    """Two models on the candidates a run's store has: where they differ, and what came of those within a minute."""
-    document = _store(run_dir, lambda client: _drift().compare(client, _folder(), first, second))
+def compare(first: Name, second: Name, run_dir: Run = None, json: Json = False) -> None:
+    """Two models on the stored candidates of this run's market: where they differ, and what came of those within a minute."""
+    document = _store(run_dir, lambda client, among: _drift().compare(client, _folder(), first, second, among))
     show(document) if json else print("\n".join(_drift().compared(document)))
 
 
 @app.command()
 def drift(run_dir: Run = None, json: Json = False) -> None:
-    """Whether the candidates of a run's store look like those its model learned from (PSI), and whether its score still means the
-    same."""
-    document = _store(run_dir, lambda client: _drift().measure(client, _folder()))
+    """Whether the candidates of this run's market look like those the model learned from (PSI), and whether its score still means
+    the same."""
+    document = _store(run_dir, lambda client, among: _drift().measure(client, _folder(), among))
     show(document) if json else print("\n".join(_drift().lines(document)))
 
 
@@ -102,7 +103,8 @@ def _drift() -> Any:
 
 
 def _store(run_dir: Path | None, work: Any) -> Any:
-    from engine.store.process import client_of
+    from engine.store.client import client_of, market_of
 
-    with client_of(configuration.load(), run_of(run_dir)) as client:
-        return work(client)
+    run = run_of(run_dir)
+    with client_of(configuration.load(), run) as client:
+        return work(client, market_of(run))

@@ -7,7 +7,7 @@ from engine.cli.options import Failed, run_of
 
 def instruct(run_dir: Path | None, state: int, word: str) -> None:
     from _ext.trail.status import StatusBlock
-    from engine.watch.signs import is_running
+    from engine.trail.signs import is_running
 
     folder = run_of(run_dir)
     if not is_running(folder):

@@ -1,5 +1,5 @@
 """A question to the run's ClickHouse."""
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -7,18 +7,20 @@ from engine import config as configuration
 from engine.cli.options import Failed, Json, Run, fail_where, run_of, show
 from engine.trail.checked import survey
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def query(sql: str, run_dir: Run = None, json: Json = False) -> None:
-    """Ask the run's ClickHouse, while it runs or afterwards. Read-only."""
-    from engine.store.process import client_of
+def query(sql: Annotated[str, typer.Argument(help="one SELECT; docs/queries.sql has a dozen")],
+          run_dir: Run = None, json: Json = False) -> None:
+    """Ask ClickHouse, while a run fills it or afterwards. Read-only. {run:UInt32} in the text stands for the run of --run-dir."""
+    from engine.store.client import client_of, number_of
 
     folder = run_of(run_dir)
     with client_of(configuration.load(), folder) as client:
+        parameters = {"run": number_of(folder)} if "{run:" in sql else None
         try:
-            result = client.query(sql)
+            result = client.query(sql, parameters=parameters)
         except Exception as error:
             raise Failed(str(error).split("(for url")[0].strip()) from None
         names, rows = result.column_names, result.result_rows

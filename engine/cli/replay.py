@@ -7,7 +7,7 @@ import typer
 from engine import config as configuration
 from engine.cli.options import Failed, Json, run_of, show
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()

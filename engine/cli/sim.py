@@ -1,15 +1,15 @@
 """The local Upstox alone."""
-import datetime as dt
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from engine import config as configuration
-from engine.cli.options import source_of, speed_of
+from engine.cli.typed import options_of
+from engine.run.options import SPEED_MAX, SimOptions
 from engine.trail.rundir import Attendance, RunDir, RunError
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 def faulty(market: Any, plus: bool, faults: Path | None) -> tuple[Any, Any]:
@@ -25,18 +25,8 @@ def faulty(market: Any, plus: bool, faults: Path | None) -> tuple[Any, Any]:
 
 
 @app.command()
-def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed: str = "1", seed: int = 1,
-        day: str | None = None, names: int = 208, start: str = "09:15", token: str = "demo",
-        mood: str = "normal", contracts: int = -1,
-        plus: Annotated[bool, typer.Option(help="an account with Upstox Plus: full_d30 is served")] = False,
-        faults: Annotated[Path | None, typer.Option(help=(
-            "TOML file: rates of order faults (engine/sim/faults.py), [[feed]] faults by time (engine/sim/feed.py)"))] = None,
-        tls_cert: Path | None = None, tls_key: Path | None = None,
-        allow_host: Annotated[list[str] | None, typer.Option(help=(
-            "a name the sim may be called by besides localhost and --host, such as one of a container; once for each"))] = None,
-        address_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
-        state_file: Annotated[Path | None, typer.Option(hidden=True)] = None,
-        attend: Annotated[Path | None, typer.Option(hidden=True, help="end with the run of this folder")] = None) -> None:
+@options_of(SimOptions)
+def sim(options: SimOptions) -> None:
     """Serve a local Upstox: feed V3, orders v3, funds, positions, portfolio stream, candles. Token: demo.
 
     The market's day begins with the first subscription, order or look at prices. Where the machine is too slow for --speed the
@@ -47,37 +37,40 @@ def sim(host: str = "127.0.0.1", port: int = 0, data: Path | None = None, speed:
 
     from engine.market.sessions import epoch_ms, minute_of_session
     from engine.sim.exchange import Exchange
-    from engine.sim.faults import Line
+    from engine.sim.faults import Network
+    from engine.sim.markets import market_of
     from engine.sim.server import SimServer, serve_until
 
-    factor = speed_of(speed) or 50.0
+    factor = options.speed or SPEED_MAX
     settings = configuration.load()
-    market = source_of(data, seed, dt.date.fromisoformat(day) if day else None, names, mood=mood, contracts=contracts)
-    first = epoch_ms(market.day, minute_of_session(start))
-    rates, feed = faulty(market, plus, faults)
-    if data is None:
-        market.skip_to(minute_of_session(start))
+    market = market_of(options.data, options.seed, options.day, options.names, mood=options.mood, contracts=options.contracts)
+    first = epoch_ms(market.day, minute_of_session(options.start))
+    rates, feed = faulty(market, options.plus, options.faults)
+    if options.data is None:
+        market.skip_to(minute_of_session(options.start))
     else:
         first = int(market.received[0]) - 1000
 
     async def serve() -> None:
         exchange = Exchange(market.specs, round(settings.risk.account_size * 100))
-        server = SimServer(market, exchange, factor, token, first, plus, Line(exchange, rates), feed, [host, *(allow_host or ())])
+        host = options.host
+        server = SimServer(market, exchange, factor, options.token, first, options.plus, Network(exchange, rates), feed,
+                           [host, *options.allow_host])
         context = None
-        if tls_cert is not None:
+        if options.tls_cert is not None:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            context.load_cert_chain(tls_cert, tls_key)
+            context.load_cert_chain(options.tls_cert, options.tls_key)
         try:
-            bound = await server.start(host, port, context)
+            bound = await server.start(host, options.port, context)
         except OSError as error:
-            raise RunError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from None
-        if address_file is not None:
-            address_file.write_text(f"http://{host}:{bound}\n")
+            raise RunError(f"cannot listen on {host}:{options.port}: {error.strerror}; choose another with --port") from None
+        if options.address_file is not None:
+            options.address_file.write_text(f"http://{host}:{bound}\n")
         else:
-            print(f"sim of {len(market.specs)} instruments, {market.day}, x{factor:g}, at http://{host}:{bound}, token {token}",
-                  flush=True)
-        attendance = Attendance(RunDir.existing(attend)) if attend is not None else None
-        await serve_until(server, state_file, attendance.is_over if attendance is not None else lambda: False)
+            print(f"sim of {len(market.specs)} instruments, {market.day}, x{factor:g}, at http://{host}:{bound}, "
+                  f"token {options.token}", flush=True)
+        attendance = Attendance(RunDir.existing(options.attend)) if options.attend is not None else None
+        await serve_until(server, options.state_file, attendance.is_over if attendance is not None else lambda: False)
         if server.failure is not None:
             raise RunError(f"the market broke off: {type(server.failure).__name__}: {server.failure}")
 

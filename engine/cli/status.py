@@ -5,13 +5,13 @@ from engine.cli.options import Failed, Json, Run, run_of, show
 from engine.trail.checked import JournalError, survey
 from engine.trail.rundir import RunDir
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def status(run_dir: Run = None, json: Json = False) -> None:
     """Vital signs of a run, and all that is wrong with it."""
-    from engine.watch.signs import is_running, summary, troubles, vital_signs
+    from engine.trail.signs import is_running, summary, troubles, vital_signs
 
     folder = run_of(run_dir)
     signs, is_alive = vital_signs(folder), is_running(folder)

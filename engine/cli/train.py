@@ -7,9 +7,10 @@ import typer
 
 from engine import config as configuration
 from engine.cli.model import _store
-from engine.cli.options import Failed, Json, Run, fail_where, show
+from engine.cli.options import Failed, Json, Run, fail_where, run_of, show
 from engine.trail.checked import survey
 
+Seed = Annotated[int, typer.Option(min=0, help="number from which chance is drawn: one seed, one result")]
 app = typer.Typer(invoke_without_command=True, help="Learn the noise filter, make its data, judge it.")
 Data = Annotated[Path, typer.Option(help="folder of recorded ticks or bars (Parquet), or of a run")]
 
@@ -24,8 +25,9 @@ def _with_libraries(work: Any) -> Any:
 
 
 @app.callback()
-def train(context: typer.Context, seed: int = 7, days: Annotated[int, typer.Option(min=2)] = 12,
-          names: Annotated[int, typer.Option(min=2, max=208)] = 40, minutes: Annotated[int, typer.Option(min=60, max=375)] = 375,
+def train(context: typer.Context, seed: Seed = 7, days: Annotated[int, typer.Option(min=2, help="days to generate")] = 12,
+          names: Annotated[int, typer.Option(min=2, max=208, help="stocks of each day")] = 40,
+          minutes: Annotated[int, typer.Option(min=60, max=375, help="length of each day")] = 375,
           out: Annotated[Path | None, typer.Option(help="model folder; by default the one in force")] = None,
           learn_from: Annotated[Path | None, typer.Option(help="a file of `train dataset`, instead of the generator")] = None,
           recorded: Annotated[Path | None, typer.Option(help="a recorded session of the feed to judge by as well")] = None,
@@ -93,10 +95,13 @@ def _train(folder: Path, seed: int, days: int, names: int, minutes: int, learn_f
 
 
 @app.command()
-def dataset(source: Annotated[str, typer.Option(help="generator, ticks or bars")], out: Path,
+def dataset(source: Annotated[str, typer.Option(help="generator, ticks or bars")],
+            out: Annotated[Path, typer.Argument(help="file to write, Parquet")],
             data: Annotated[Path | None, typer.Option(help="folder of ticks or bars, or a run's; without it, the store")] = None,
-            run_dir: Run = None, day: Annotated[str, typer.Option(help="of several days of ticks: YYYY-MM-DD")] = "", seed: int = 7,
-            days: int = 2, names: int = 40, level: Annotated[float, typer.Option(min=0.1, max=1)] = 0.5,
+            run_dir: Run = None, day: Annotated[str, typer.Option(help="of several days of ticks: YYYY-MM-DD")] = "",
+            seed: Seed = 7, days: Annotated[int, typer.Option(min=1, help="days to generate")] = 2,
+            names: Annotated[int, typer.Option(min=1, max=208, help="stocks of each day")] = 40,
+            level: Annotated[float, typer.Option(min=0.1, max=1, help="strength from which an update is a candidate")] = 0.5,
             planted: Annotated[bool, typer.Option(help="put artefacts and genuine spikes into the ticks")] = True,
             json: Json = False) -> None:
     """Every candidate with its features and labels, as Parquet: made by the path that trades, from the generator, from files, from
@@ -117,7 +122,8 @@ def _dataset(source: str, out: Path, data: Path | None, run_dir: Path | None, da
         found = work.generated(seed, days, names, kinds, level, every_s=train.EVERY_S)
     elif source == "ticks":
         if data is None:
-            ticks, kind = _store(run_dir, lambda client: stored.ticks(client, day)), "store"
+            number = _number(run_dir)
+            ticks, kind = _store(run_dir, lambda client, among: stored.ticks(client, day, among, number)), "store"
         elif (data / "journal").is_dir():
             fail_where(survey(data))
             ticks, kind = recorded.from_run(data / "journal"), "live"
@@ -134,6 +140,14 @@ def _dataset(source: str, out: Path, data: Path | None, run_dir: Path | None, da
     return {"rows": len(found), "out": str(out), "kinds": {str(k): int((found.kind == k).sum()) for k in sorted(set(found.kind))}}
 
 
+def _number(run_dir: Path | None) -> int:
+    """Of a run that was named, among others in its database; 0: whichever saw most."""
+    from engine.store.client import number_of
+
+    run = run_of(run_dir)
+    return number_of(run) if run_dir is not None and run.home != run.path else 0
+
+
 def day_of(text: str) -> dt.date | None:
     try:
         return dt.date.fromisoformat(text) if text else None
@@ -143,7 +157,7 @@ def day_of(text: str) -> dt.date | None:
 
 @app.command()
 def evaluate(data: Data, model: Annotated[str, typer.Option(help="by default the one that trades")] = "",
-             seeds: Annotated[int, typer.Option(min=1, help="times artefacts are planted anew")] = 40, seed: int = 1,
+             seeds: Annotated[int, typer.Option(min=1, help="times artefacts are planted anew")] = 40, seed: Seed = 1,
              json: Json = False) -> None:
     """Judge a model on a recorded session: artefacts and spikes are planted into it, at seeds of yours."""
     from engine.signals import models
@@ -169,7 +183,7 @@ def evaluate(data: Data, model: Annotated[str, typer.Option(help="by default the
 
 
 @app.command()
-def recall(data: Data, day: Annotated[str, typer.Option(help="of several: YYYY-MM-DD; by default the first")] = "", seed: int = 1,
+def recall(data: Data, day: Annotated[str, typer.Option(help="of several: YYYY-MM-DD; by default the first")] = "", seed: Seed = 1,
            json: Json = False) -> None:
     """Plant sustained spikes into recorded ticks and count which the detector finds, by size, volume and ramp."""
     def work() -> list[dict[str, Any]]:
@@ -191,7 +205,7 @@ def recall(data: Data, day: Annotated[str, typer.Option(help="of several: YYYY-M
 
 @app.command()
 def outcomes(data: Data, source: Annotated[str, typer.Option(help="ticks (one-second) or bars")] = "bars",
-             names: Annotated[int, typer.Option(help="only so many; 0: all")] = 0, seed: int = 7, json: Json = False) -> None:
+             names: Annotated[int, typer.Option(help="only so many; 0: all")] = 0, seed: Seed = 7, json: Json = False) -> None:
     """What really came of candidates on later days: activity, direction, money. Nothing of the data is kept."""
     def work() -> dict[str, Any]:
         from engine.lab import outcomes as study

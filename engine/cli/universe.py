@@ -11,10 +11,11 @@ from typing import Annotated
 import typer
 
 from engine import config as configuration
+from engine.broker.upstox import master
 from engine.cli.options import Failed, Json, show
-from engine.market import master
 from engine.market import universe as work
 from engine.market.sessions import IST
+from engine.run import universe as kept
 
 app = typer.Typer(invoke_without_command=True, help="The F&O universe: screen, compare two days, acknowledge changes.")
 Day = Annotated[str | None, typer.Option(help="trading day, YYYY-MM-DD; by default today, or what the file's name says")]
@@ -41,11 +42,11 @@ def universe(context: typer.Context,
     date = _day_of(file.name, day) if file is not None else dt.date.fromisoformat(day) if day else dt.datetime.now(IST).date()
     listed = master.banned(Path(settings.ban_list) if settings.ban_list else None, date)
     if file is not None:
-        found = work.build(master.read(file.read_bytes()), date, listed, settings.excluded)
+        found = work.build(master.read(file.read_bytes()).listing, date, listed, settings.excluded)
         document = found.document()
     else:
         source, note = asyncio.run(master.fetch(date, again=refresh))
-        today = work.take(date, source, listed, settings.excluded)
+        today = kept.take(date, source.listing, listed, settings.excluded)
         found = _with_history(today.universe)
         document = found.document() | {"changes": [asdict(c) for c in today.changes]}
     document["note"] = note
@@ -73,10 +74,11 @@ def _with_history(found: work.Universe) -> work.Universe:
 
 
 @app.command()
-def diff(old: str, new: str, json: Json = False) -> None:
+def diff(old: Annotated[str, typer.Argument(help="the earlier day, or its file")],
+         new: Annotated[str, typer.Argument(help="the later one")], json: Json = False) -> None:
     """What changed between two days: each a kept day (YYYY-MM-DD) or an instrument file."""
     excluded = configuration.load().excluded
-    a, b = (work.build(master.read(_path(text).read_bytes()), _day_of(text), None, excluded) for text in (old, new))
+    a, b = (work.build(master.read(_path(text).read_bytes()).listing, _day_of(text), None, excluded) for text in (old, new))
     changes = work.diff(a, b)
     if json:
         show({"old": a.day.isoformat(), "new": b.day.isoformat(), "changes": [asdict(c) | {"blocking": c.is_blocking}
@@ -99,7 +101,7 @@ def _path(text: str) -> Path:
 
 
 @app.command()
-def acknowledge(symbols: list[str]) -> None:
+def acknowledge(symbols: Annotated[list[str], typer.Argument(help="names whose new terms are right")]) -> None:
     """Let names trade again whose lot, tick, freeze quantity or expiry changed: you have looked at the new terms."""
-    work.acknowledge([s.upper() for s in symbols], dt.datetime.now(IST).date())
+    kept.acknowledge([s.upper() for s in symbols], dt.datetime.now(IST).date())
     print(f"{', '.join(s.upper() for s in symbols)}: may trade from the next start on")

@@ -3,6 +3,10 @@
 `decode(frame)` -> one row per update, `decode_into(frames, out)`, `encode(rows, current_ts)`; rows have TICK_DTYPE, names
 as on the wire, prices in paise.
 """
+from collections.abc import Sequence
+
+import numpy as np
+
 from _ext.core.keys import KeyTable
 from _ext.feed.encode import encode, encode_market_info
 from _ext.feed.wire import TICK_DTYPE, Decoder
@@ -16,11 +20,11 @@ HAS_LTPC, HAS_DEPTH, HAS_GREEKS, HAS_OHLC, HAS_I1, HAS_FULL, HAS_FIRST = 1, 2, 4
 _decoder = Decoder(KeyTable(1), 8192)
 
 
-def decode(frame: bytes):
+def decode(frame: bytes) -> np.ndarray:
     """Updates of one frame as a structured array of TICK_DTYPE; ValueError where it is no FeedResponse."""
     return _decoder.decode_frame(frame)
 
 
-def decode_into(frames, out) -> int:
+def decode_into(frames: Sequence[bytes], out: np.ndarray) -> int:
     """Decodes a list of frames into `out` (TICK_DTYPE); rows written. ValueError when it is too short or a frame bad."""
-    return _decoder.decode_into(frames, out)
+    return int(_decoder.decode_into(frames, out))

@@ -14,7 +14,7 @@ import numpy as np
 
 from _ext.core.clock import MINUTE, SECOND, day_of_minutes, open_minute
 from _ext.core.records import GAP, GAPS, REC_BACKFILL, WARM_BAR
-from _ext.wiring import Core
+from _ext.entrance import Core
 from engine.market.instruments import NO_INST
 
 SETTLE = 4 * SECOND
@@ -32,7 +32,7 @@ FEW = 100
 TRIES, AGAIN = 12, 15 * SECOND
 """A call that gave nothing is made again after 15 s, 30 s, .. up to four minutes, half an hour in all."""
 BUDGET = ((SECOND, 10), (60 * SECOND, 300), (1800 * SECOND, 1200))
-"""Calls: the broker allows 50, 500 and 2,000 of each kind (UPSTOX 4.1); what else reads candles must find room."""
+"""Calls: the broker allows 50, 500 and 2,000 of each kind (docs/upstox.md 4.1); what else reads candles must find room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +104,12 @@ class Backfill:
 
     def _look_ahead(self, now: int, last: int) -> list[Fetch]:
         """While nothing is heard in the session: each minute of every name as it ends."""
-        heard, today = self.core.market.heard, open_minute(day_of_minutes(last))
-        if self.ahead and last > self.ahead_of + MISSED_BY and now - heard < SILENT:
+        seen, today = self.core.market.last_update, open_minute(day_of_minutes(last))
+        if self.ahead and last > self.ahead_of + MISSED_BY and now - seen < SILENT:
             self.ahead.clear()                           # nobody missed them
-        is_due = heard and now - heard >= SILENT and last > self.ahead_of and now >= self.next_ahead and self._may(now)
+        is_due = seen and now - seen >= SILENT and last > self.ahead_of and now >= self.next_ahead and self._may(now)
         if not is_due or not today <= last < today + max(self.closes.values(), default=0) or (
-                last + 1) * MINUTE < self.core.market.exchange_now(heard):
+                last + 1) * MINUTE < self.core.market.exchange_now(seen):
             return []
         self.ahead_of = last
         rows = [inst for inst in self.keys if last < today + self.closes[inst]]

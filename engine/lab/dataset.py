@@ -1,9 +1,9 @@
 """Candidates with features and labels, made by the compiled path itself: from generated days, recorded ticks, bars, a run's
 journal or the store.
 
-Each candidate has its features twice: at the tick, and at the next trade update, when most orders are decided (MARKET 0.8). Labels
-(MARKET 0.9, 4): what was planted there, where an injector or the generator knows; whether activity goes on; and, for the record,
-what following it would have brought.
+Each candidate has its features twice: at the tick, and at the next trade update, when most orders are decided (docs/market.md 0.8).
+Labels (docs/market.md 0.9, 4): what was planted there, where an injector or the generator knows; whether activity goes on; and, for
+the record, what following it would have brought.
 """
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,14 +26,14 @@ from _ext.core.records import (
     REC_TIMER,
     REC_VERDICT,
 )
+from _ext.core.sink import KeepingSink
+from _ext.entrance import Core
 from _ext.signals.features import DESCRIBED, FEATURES
-from _ext.trail.journal import Keeping
-from _ext.wiring import Core
 from engine import config
 from engine.feed import TICK_DTYPE
 from engine.lab.inject import ARTEFACTS, HELD_OUT, Planted, inject
 from engine.market import instruments, sessions
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 from engine.sim.market import SyntheticMarket
 from engine.sim.recorded import Recording
 
@@ -87,15 +87,17 @@ def joined(parts: Iterable[Dataset]) -> Dataset:
 
 
 # ---- the path --------------------------------------------------------------------------------------------------------------
-def candidates_of(specs: Sequence[Spec], days: Iterable[tuple[dt.date, Iterator[tuple[int, bytes]]]], history: np.ndarray,
+def candidates_of(specs: Sequence[Instrument], days: Iterable[tuple[dt.date, Iterator[tuple[int, bytes]]]], history: np.ndarray,
                   level: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
     """(records, which are of the tick) of the days, in order: each candidate at its tick and decided. Every candidate of strength
     `level` waits for the next trade update (0: as the engine is configured, which journals those of 0.5 and waits with those of
     0.6); there is no model, no order and no clock but the frames'."""
     base = config.Config.model_construct().record()
-    settings = base | {"detector": base["detector"] | ({"emit": level, "trade": level} if level else {}),
+    (spike,) = base["sources"]
+    given = {"emit": level, "trade": level} if level else {}
+    settings = base | {"sources": [spike | {"parameters": spike["parameters"] | given}],
                        "signals": base["signals"] | {"confirm_share": 9.0}}
-    trail = Keeping((REC_CANDIDATE, REC_VERDICT))
+    trail = KeepingSink((REC_CANDIDATE, REC_VERDICT))
     core, is_begun, now = Core(trail, len(specs)), False, 0
     for day, frames in days:
         begin = (sessions.epoch_ms(day) - 60_000) * 1_000_000
@@ -177,7 +179,7 @@ def outcome(bars: Minutes, minute: int, direction: int, price: float, a: np.ndar
     return active, barrier, move
 
 
-def rows_from(specs: Sequence[Spec], found: tuple[np.ndarray, np.ndarray], source: str, planted: dict[int, list[Planted]],
+def rows_from(specs: Sequence[Instrument], found: tuple[np.ndarray, np.ndarray], source: str, planted: dict[int, list[Planted]],
               bars: dict[tuple[int, int], Minutes], alone: np.ndarray | None = None) -> Dataset:
     """Candidates as rows: each with what was planted at its time and what came of it. `alone`: those that are there anyhow."""
     records, is_first = found
@@ -198,7 +200,7 @@ def rows_from(specs: Sequence[Spec], found: tuple[np.ndarray, np.ndarray], sourc
         later = second.get(int(c["id"]))
         if later is not None and later["updates"] > 0:
             out.second[k] = later["feature"]
-        anyhow = alone is not None and bool(((alone["inst"] == inst) & (alone["direction"] == c["direction"])
+        anyhow = alone is not None and bool(((alone["inst"] == inst) & (alone["move"] == c["move"])
                                              & (np.abs(alone["ltt"] - c["ltt"]) < 10_000)).any())
         for p in planted.get(inst, ()):
             if p.begin <= at <= p.end + 1500 and not (anyhow and p.kind in ARTEFACTS + HELD_OUT):
@@ -209,14 +211,14 @@ def rows_from(specs: Sequence[Spec], found: tuple[np.ndarray, np.ndarray], sourc
             profiles[day] = sessions.profile(date)[0]
         minute = int((int(c["ltt"]) - sessions.epoch_ms(date)) // 60_000)
         out.name[k], out.day[k], out.minute[k], out.id[k] = specs[inst].symbol, day, minute, int(c["ltt"])
-        out.strength[k], out.direction[k] = float(c["strength"]), int(c["direction"])
+        out.strength[k], out.direction[k] = float(c["strength"]), int(c["move"])
         mine = bars.get((inst, day))
         if mine is None or not 0 <= minute < len(mine.close):
             continue
         out.path[k] = path_before(mine, minute, profiles[day])
         if np.isfinite(mine.close[minute]):
             out.active[k], out.barrier[k], out.ahead_bp[k] = outcome(
-                mine, minute, int(c["direction"]), float(mine.close[minute]), profiles[day])
+                mine, minute, int(c["move"]), float(mine.close[minute]), profiles[day])
     out.first[:, missing] = out.second[:, missing] = np.nan
     return out
 
@@ -256,10 +258,10 @@ def played(recording: Recording, level: float) -> tuple[np.ndarray, np.ndarray]:
 def undisturbed(recording: Recording, level: float = 0.5) -> np.ndarray:
     """CANDIDATE records at the tick of a day as it is."""
     records, is_first = played(recording, level)
-    return records[is_first]
+    return np.asarray(records[is_first])
 
 
-def minutes_of(recording: Recording, specs: Sequence[Spec]) -> dict[tuple[int, int], Minutes]:
+def minutes_of(recording: Recording, specs: Sequence[Instrument]) -> dict[tuple[int, int], Minutes]:
     """Bars of each of `specs`, by (instrument, day)."""
     day = recording.day
     number, open_ms, count = sessions.number_of(day), sessions.epoch_ms(day), sessions.close_minute("equity", False, day)

@@ -32,11 +32,11 @@ def of_scorer(scorer: Any) -> Scores:
 
 def guarded(rows: np.ndarray) -> np.ndarray:
     """Refused by rule whatever the score: a side of the book is empty, or it is crossed (validator: no quote)."""
-    return np.isnan(rows[:, SPREAD_TICKS]) | (rows[:, SPREAD_TICKS] <= 0)
+    return np.asarray(np.isnan(rows[:, SPREAD_TICKS]) | (rows[:, SPREAD_TICKS] <= 0))
 
 
 def by_rules(rows: np.ndarray) -> np.ndarray:
-    """Passed by the rules of MARKET 3.4 alone: a whole book, spread up to three times its mean, the mid moved by a quarter."""
+    """Passed by the rules of docs/market.md 3.4 alone: a whole book, spread to three times its mean, the mid moved by a quarter."""
     return ~guarded(rows) & (rows[:, SPREAD_RATIO] <= 3.0) & (rows[:, MID_OVER_LTP] >= 0.25)
 
 

@@ -81,7 +81,7 @@ def _path_lengths(tree: Any) -> np.ndarray:
     for node in range(tree.node_count):
         if tree.children_left[node] >= 0:
             depth[tree.children_left[node]] = depth[tree.children_right[node]] = depth[node] + 1
-    return depth + _average(tree.n_node_samples)
+    return np.asarray(depth + _average(tree.n_node_samples))
 
 
 def _average(n: np.ndarray) -> np.ndarray:

@@ -1,5 +1,5 @@
-"""Artefacts and genuine spikes put into a stream of ticks, recorded or generated (MARKET 3.2): sizes are relative to the moment, by
-the name's own one-minute sd (s1m) and expected minute volume (M).
+"""Artefacts and genuine spikes put into a stream of ticks, recorded or generated (docs/market.md 3.2): sizes are relative to the
+moment, by the name's own one-minute sd (s1m) and expected minute volume (M).
 
 A name's rows stay in order of receipt; what a genuine spike moved stays moved, and what was traded more stays in the cumulative
 volume. The kinds of HELD_OUT are for tests alone: no model may have seen them.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 
 GENUINE = ("spike", "fast")
 ARTEFACTS = ("bad_print", "sweep", "wide", "vtt_jump", "outage", "backlog", "step_back", "duplicate", "late_print")
@@ -40,7 +40,7 @@ class Moment:
 class Name:
     """Rows of one instrument, in order of receipt, while things are put into them."""
 
-    def __init__(self, rows: np.ndarray, received: np.ndarray, spec: Spec, a: np.ndarray, v: np.ndarray, open_ms: int):
+    def __init__(self, rows: np.ndarray, received: np.ndarray, spec: Instrument, a: np.ndarray, v: np.ndarray, open_ms: int):
         self.rows, self.received, self.spec, self.a, self.v, self.open_ms = rows, received, spec, a, v, open_ms
         self.keep = np.ones(len(rows), bool)
         self.extra: list[tuple[np.ndarray, np.ndarray]] = []
@@ -308,7 +308,8 @@ def more(injectors: dict[str, Injector]) -> Iterator[None]:
             del INJECTORS[kind]
 
 
-def inject(rows: np.ndarray, received: np.ndarray, specs: Sequence[Spec], open_ms: int, a: np.ndarray, v: np.ndarray, seed: int,
+def inject(rows: np.ndarray, received: np.ndarray, specs: Sequence[Instrument], open_ms: int, a: np.ndarray, v: np.ndarray,
+           seed: int,
            kinds: Sequence[str], every_s: float = 420.0) -> tuple[np.ndarray, np.ndarray, list[Planted]]:
     """(rows, received, what was planted) of a day: one of `kinds` about every `every_s` seconds of each name, from the 22nd minute
     on.

@@ -37,7 +37,7 @@ class Scale:
         return cls(low, high, clipped.mean(axis=0), np.where(sd > 1e-12, sd, 1.0))
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        return (np.clip(x.astype(float), self.low, self.high) - self.mean) / self.sd
+        return np.asarray((np.clip(x.astype(float), self.low, self.high) - self.mean) / self.sd)
 
 
 def fit_trees(x: np.ndarray, y: np.ndarray, weight: np.ndarray, seed: int) -> GradientBoostingClassifier:
@@ -83,14 +83,14 @@ class Hybrid:
     shift: np.ndarray = field(default_factory=lambda: np.zeros(PHASES))
 
     def vote(self, margins: np.ndarray) -> np.ndarray:
-        return sigmoid(margins * self.platt[:, 0] + self.platt[:, 1]) @ self.weights
+        return np.asarray(sigmoid(margins * self.platt[:, 0] + self.platt[:, 1]) @ self.weights)
 
     def probability(self, x: np.ndarray, waited: np.ndarray) -> np.ndarray:
         """P(genuine) of rows; `waited`: trade updates since the tick."""
         return self.of_margins(self.members.margins(x), waited)
 
     def of_margins(self, margins: np.ndarray, waited: np.ndarray) -> np.ndarray:
-        return sigmoid(self.slope * logit(self.vote(margins)) + self.shift[np.minimum(waited, 1).astype(int)])
+        return np.asarray(sigmoid(self.slope * logit(self.vote(margins)) + self.shift[np.minimum(waited, 1).astype(int)]))
 
 
 def sigmoid(x: Any) -> Any:

@@ -14,7 +14,7 @@ from engine.lab.dataset import Dataset, features_of
 from engine.lab.evaluate import interval
 
 COST_BP = 8.4
-"""A round trip of Rs 2 lakh and 2.5 bp of spread and slip (MARKET 4)."""
+"""A round trip of Rs 2 lakh and 2.5 bp of spread and slip (docs/market.md 4)."""
 REMOVED = 0.70
 LEARN = 0.65
 """Share of the days, from the first on, that are learned from."""

@@ -20,7 +20,7 @@ from engine.sim.recorded import Recording
 MEASURED = {(4.0, 6.0): ((.47, .77, .81, .79), (.13, .27, .55, .33)), (6.0, 6.0): ((.87, .90, .96, .91), (.53, .74, .79, .74)),
             (8.0, 6.0): ((.92, .97, .98, .99), (.82, .84, .92, .94)), (8.0, 10.0): ((.96, .98, 1.0, .99), (.88, .95, .98, .95)),
             (10.0, 6.0): ((.99, 1.0, 1.0, 1.0), (.97, .97, .94, .97))}
-"""MARKET 1.4: shares found at 0.5 and at 0.6 by (size, volume), at ramps of 2, 15, 60 and 110 s."""
+"""docs/market.md 1.4: shares found at 0.5 and at 0.6 by (size, volume), at ramps of 2, 15, 60 and 110 s."""
 AROUND_MS = 90_000
 EXAMPLES = 6
 INK, KEPT_INK, REFUSED_INK = "#334155", "#15803d", "#b91c1c"
@@ -206,7 +206,7 @@ def markdown(card: dict[str, Any]) -> str:
 
 
 def recall_lines(card: dict[str, Any]) -> list[str]:
-    """Spikes planted into a day and found, by size and volume, ramp by ramp; in brackets what MARKET measured on real ticks."""
+    """Spikes planted into a day and found, by size, volume and ramp; in brackets the shares on real ticks (docs/market.md 1.4)."""
     if "recall" not in card:
         return []
     cells: dict[tuple[float, float], list[dict[str, Any]]] = {}

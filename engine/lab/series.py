@@ -13,7 +13,7 @@ from _ext.core.records import WARM_BAR
 from engine.feed import HAS_FULL, HAS_LTPC, TICK_DTYPE
 from engine.lab.dataset import Dataset, Minutes, candidates_of, minutes_of, rows_from
 from engine.market import sessions
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 from engine.sim import recorded
 from engine.sim.recorded import Recording
 
@@ -24,21 +24,21 @@ BEAT = 2_500
 PRICES = ("open", "high", "low", "close")
 
 
-def bars_of_folder(folder: Path, names: int = 0) -> tuple[list[Spec], pl.DataFrame]:
+def bars_of_folder(folder: Path, names: int = 0) -> tuple[list[Instrument], pl.DataFrame]:
     """(instruments, bars) of a folder of Parquet files of one-minute bars (ts, open, high, low, close in rupees, volume), a stock
     each. Columns of the bars: inst, ms (of their minute), open, high, low, close in paise, volume. Raises ValueError without
     any."""
     paths = sorted(p for p in folder.glob("*.parquet") if "NIFTY" not in p.stem)[:names or None]
     if not paths:
         raise ValueError(f"{folder}: no Parquet files of bars there")
-    specs = [Spec(f"NSE_EQ|{p.stem}"[:48], p.stem[:31]) for p in paths]
+    specs = [Instrument(f"NSE_EQ|{p.stem}"[:48], p.stem[:31]) for p in paths]
     return specs, pl.concat([pl.read_parquet(p).select(
         pl.lit(i, pl.Int64).alias("inst"), pl.col("ts").dt.epoch("ms").alias("ms"),
         *((pl.col(c) * 100).round().cast(pl.Int64) for c in PRICES), pl.col("volume").fill_null(0).cast(pl.Int64))
         for i, p in enumerate(paths)])
 
 
-def of_bars(specs: Sequence[Spec], bars: pl.DataFrame, level: float = 0.5) -> Dataset:
+def of_bars(specs: Sequence[Instrument], bars: pl.DataFrame, level: float = 0.5) -> Dataset:
     """Candidates of one-minute bars. A bar shows its open, its extremes without volume, and at its close all of its volume: a
     candidate is one of the closed bar, and nothing of its inside is made up."""
     bars = bars.sort("ms", "inst").with_columns(day=day_of_minutes(pl.col("ms") // 60_000))
@@ -57,7 +57,7 @@ Bars = dict[tuple[int, int], Minutes]
 """By (instrument, day)."""
 
 
-def _played(specs: Sequence[Spec], days: Iterator[tuple[Recording, Bars]], source: str, level: float) -> Dataset:
+def _played(specs: Sequence[Instrument], days: Iterator[tuple[Recording, Bars]], source: str, level: float) -> Dataset:
     minutes: Bars = {}
 
     def play() -> Iterator[tuple[dt.date, Iterator[tuple[int, bytes]]]]:
@@ -80,7 +80,7 @@ def _minutes(bars: pl.DataFrame) -> Bars:
     return out
 
 
-def _updates(specs: Sequence[Spec], bars: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def _updates(specs: Sequence[Instrument], bars: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """(rows, receipt ms) of a day's bars."""
     values = {name: bars[name].to_numpy() for name in ("inst", "ms", *PRICES, "volume")}
     inst, ms, volume = values["inst"], values["ms"], values["volume"]

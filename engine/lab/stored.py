@@ -7,8 +7,9 @@ import polars as pl
 
 from _ext.core.records import WARM_BAR
 from engine.feed import HAS_DEPTH, HAS_FULL, HAS_LTPC, TICK_DTYPE
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 from engine.sim.recorded import DataError, Recording
+from engine.store.client import EVERY_RUN
 
 TICK = np.dtype([("inst", "<u4"), ("ltt", "<i8"), ("received", "<i8"), ("ltp", "<i8"), ("ltq", "<u4"), ("vtt", "<u8"),
                  ("bid", "<i8"), ("ask", "<i8"), ("bid_qty", "<u4"), ("ask_qty", "<u4"), ("oi", "<u8"), ("iv", "<f4")])
@@ -23,19 +24,20 @@ def _rows(client: Any, query: str, dtype: np.dtype) -> np.ndarray:
     return np.frombuffer(client.raw_query(query, fmt="RowBinary"), dtype)
 
 
-def _instruments(client: Any, run: int) -> list[Spec]:
+def _instruments(client: Any, run: int) -> list[Instrument]:
     found = client.query("SELECT inst, key, symbol, kind, tick, lot, freeze, tradable, cas FROM instruments "
                          f"WHERE run = {run} ORDER BY inst").result_rows
     if [row[0] for row in found] != list(range(len(found))) or not found:
         raise DataError(f"the store does not have all instruments of run {run}")
-    return [Spec(key, symbol, kind, tick, lot, freeze, bool(tradable), bool(cas)) for _, key, symbol, kind, tick, lot, freeze,
+    return [Instrument(key, symbol, kind, tick, lot, freeze, bool(tradable), bool(cas)) for _, key, symbol, kind, tick, lot, freeze,
             tradable, cas in found]
 
 
-def ticks(client: Any, day: dt.date | None = None) -> Recording:
-    """Every update of `day` (by default the last one there), from the run that saw most of it, in order of receipt. The store keeps
-    the best quotes, no deeper ones. Raises DataError where there are none."""
-    found = client.query("SELECT run, trade_date FROM ticks " + (f"WHERE trade_date = '{day}' " if day else "") +
+def ticks(client: Any, day: dt.date | None = None, among: str = EVERY_RUN, named: int = 0) -> Recording:
+    """Every update of `day` (by default the last one there) that the run `named` saw, or else the run `among` these that saw most
+    of it, in order of receipt. The store keeps the best quotes, no deeper ones. Raises DataError where there are none."""
+    found = client.query(f"SELECT run, trade_date FROM ticks WHERE {f'run = {named}' if named else among} " +
+                         (f"AND trade_date = '{day}' " if day else "") +
                          "GROUP BY run, trade_date ORDER BY trade_date DESC, count() DESC, run DESC LIMIT 1").result_rows
     if not found:
         raise DataError(f"the store has no ticks{f' of {day}: ask it SELECT DISTINCT trade_date FROM ticks' if day else ''}")
@@ -52,12 +54,12 @@ def ticks(client: Any, day: dt.date | None = None) -> Recording:
         rows[name] = stored[name]
     for level, name in (("bidP", "bid"), ("askP", "ask"), ("bidQ", "bid_qty"), ("askQ", "ask_qty")):
         rows["levels"][level][:, 0] = stored[name]
-    return Recording(rows, stored["received"].copy(), specs, _before(client, date, specs))
+    return Recording(rows, stored["received"].copy(), specs, _before(client, date, specs, among))
 
 
-def _before(client: Any, day: dt.date, specs: list[Spec]) -> np.ndarray:
+def _before(client: Any, day: dt.date, specs: list[Instrument], among: str) -> np.ndarray:
     """WARM_BAR rows of the last WARM minutes of the day before, where the store has one."""
-    found = [(run, date) for run, date in _days(client) if date < day]
+    found = [(run, date) for run, date in _days(client, among) if date < day]
     if not found:
         return np.zeros(0, WARM_BAR)
     known, stored = _bars(client, *found[-1])
@@ -71,26 +73,26 @@ def _before(client: Any, day: dt.date, specs: list[Spec]) -> np.ndarray:
     return rows
 
 
-def _days(client: Any) -> list[tuple[int, dt.date]]:
+def _days(client: Any, among: str) -> list[tuple[int, dt.date]]:
     """(run that saw most of it, day), in order."""
     return [(int(run), day) for run, day in client.query(
         "SELECT argMax(run, seen), trade_date FROM (SELECT run, trade_date, sum(updates) AS seen FROM bars_1m "
-        "GROUP BY run, trade_date) GROUP BY trade_date ORDER BY trade_date").result_rows]
+        f"WHERE {among} GROUP BY run, trade_date) GROUP BY trade_date ORDER BY trade_date").result_rows]
 
 
-def _bars(client: Any, run: int, day: dt.date) -> tuple[list[Spec], np.ndarray]:
+def _bars(client: Any, run: int, day: dt.date) -> tuple[list[Instrument], np.ndarray]:
     """(instruments of the run, BAR rows in order) of one day."""
     return _instruments(client, run), _rows(
         client, "SELECT inst, toUnixTimestamp(bar_ts) * 1000::Int64, argMinMerge(open), max(high), min(low), argMaxMerge(close), "
         f"sum(volume) FROM bars_1m WHERE run = {run} AND trade_date = '{day}' GROUP BY inst, bar_ts ORDER BY inst, bar_ts", BAR)
 
 
-def bars(client: Any) -> tuple[list[Spec], pl.DataFrame]:
-    """(stocks, bars) as series.bars_of_folder: of each day from the run that saw most of it. Raises DataError where there are
-    none."""
-    specs: dict[str, Spec] = {}
+def bars(client: Any, among: str = EVERY_RUN) -> tuple[list[Instrument], pl.DataFrame]:
+    """(stocks, bars) as series.bars_of_folder: of each day from the run `among` these that saw most of it. Raises DataError
+    where there are none."""
+    specs: dict[str, Instrument] = {}
     parts = []
-    for run, day in _days(client):
+    for run, day in _days(client, among):
         of_run, mine = _bars(client, run, day)
         for s in of_run:
             if s.kind == "equity":

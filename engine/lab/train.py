@@ -31,7 +31,7 @@ LEFT_OUT = {
     **dict.fromkeys(("market_5m_bp", "market_1m_bp", "sector_5m_bp", "firing"), OTHERS),
     **dict.fromkeys(("updates", "repeats"), RATE),
     **dict.fromkeys(("rsi", "macd", "adx", "trend", "ma_gap", "to_level", "from_level", "vwap"), TREND),
-    "lag_s": "no use against any kind (MARKET 3.3)", "quality": "faults of the feed, not of the print",
+    "lag_s": "no use against any kind (docs/market.md 3.3)", "quality": "faults of the feed, not of the print",
     "book_age_s": "the generator's books are fresher than the exchange's", "regime": "a label of others",
     "iv_change": "stocks have none where their options are not watched"}
 """Features the filter does without, and why."""
@@ -40,8 +40,8 @@ PLANTED = ("bad_print",) * 8 + ("sweep",) * 5 + ("wide",) * 10 + ("vtt_jump", "o
 """What is planted, and how often: of most artefacts one in twenty makes a candidate, of genuine spikes nearly each."""
 EVERY_S = 240.0
 KEPT = (0.981, 0.985)
-"""Of the genuine, in cross-validation, at the tick and after: 95 per cent there gave 89-90 on instruments never seen (MARKET
-3.4)."""
+"""Of the genuine, in cross-validation, at the tick and after: 95 per cent there gave 89-90 on instruments never seen
+(docs/market.md 3.4)."""
 FEW, ENOUGH = 10, 200
 """A kind with fewer candidates than the one says nothing, with more than the other it weighs no more."""
 THRESHOLD = 0.3

@@ -101,7 +101,7 @@ def hours_of(day: dt.date, timings: Sequence[Mapping[str, Any]] | None) -> tuple
 
 
 MORNING, REFRESH = dt.time(8, 45), dt.time(6, 5)
-"""When a trading day is made ready; when the broker's new instrument file is there (some time about 06:00, UPSTOX 3.6)."""
+"""When a trading day is made ready; when the broker's new instrument file is there (some time about 06:00, docs/upstox.md 3.6)."""
 
 
 def agenda(now: dt.datetime) -> list[tuple[dt.datetime, str]]:

@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from _ext.core.records import INSTRUMENT, KINDS
-from engine.market.sessions import CLOSING_AUCTION_FROM, close_minute, number_of
+from engine.market.sessions import CLOSING_AUCTION_FROM, close_minute, day_of, number_of
 
 NO_INST = 0xFFFFFFFF
+RIGHTS = {1: "CE", -1: "PE"}
 EXCLUDED = frozenset({"NIFTY", "BANKNIFTY", "FINNIFTY", "NIFTYNXT50"})
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class Instrument:
     """One instrument for the day. Prices in paise; `kind` one of records.KINDS."""
     key: str
     symbol: str
@@ -38,7 +39,7 @@ class Spec:
     right: str = ""         # of an option: CE or PE
 
 
-def table(specs: Iterable[Spec], day: dt.date) -> np.ndarray:
+def table(specs: Iterable[Instrument], day: dt.date) -> np.ndarray:
     """The INSTRUMENTS record of `specs` on `day`."""
     specs = list(specs)
     nearest = near_futures(specs, day)
@@ -53,14 +54,26 @@ def table(specs: Iterable[Spec], day: dt.date) -> np.ndarray:
         row["future"] = nearest.get(s.key, NO_INST)
         row["sector"] = sector_of(s.symbol) if not s.underlying else sector_of(symbols.get(s.underlying, ""))
         row["expiry"] = number_of(dt.date.fromisoformat(s.expiry)) if s.expiry else 0
-        row["banned"], row["strike"], row["right"] = s.banned, s.strike, {"CE": 1, "PE": -1}.get(s.right, 0)
+        row["banned"], row["strike"] = s.banned, s.strike
+        row["right"] = next((number for number, right in RIGHTS.items() if right == s.right), 0)
         row["under"] = at.get(s.underlying, NO_INST)
         row["kind"], row["tradable"] = KINDS.index(s.kind), s.tradable
         row["close_minute"], row["cas"] = close_minute(s.kind, is_cas, day), is_cas
     return rows
 
 
-def near_futures(specs: list[Spec], day: dt.date) -> dict[str, int]:
+def of_table(rows: np.ndarray) -> list[Instrument]:
+    """The instruments of an INSTRUMENTS record: what `table` was made of, but for `price`, and `is_cas` as it is on that day."""
+    keys = [bytes(row["key"]).rstrip(b"\0").decode() for row in rows]
+    return [Instrument(
+        key, bytes(row["symbol"]).rstrip(b"\0").decode(), KINDS[row["kind"]], int(row["tick"]), int(row["lot"]), int(row["freeze"]),
+        bool(row["tradable"]), bool(row["cas"]), lower=int(row["lower_band"]), upper=int(row["upper_band"]),
+        underlying=keys[row["under"]] if row["under"] < len(keys) else "",
+        expiry=day_of(row["expiry"]).isoformat() if row["expiry"] else "", banned=int(row["banned"]), strike=int(row["strike"]),
+        right=RIGHTS.get(int(row["right"]), "")) for key, row in zip(keys, rows, strict=True)]
+
+
+def near_futures(specs: list[Instrument], day: dt.date) -> dict[str, int]:
     """Stock key -> row of its contract with the next expiry from `day` on."""
     found: dict[str, tuple[str, int]] = {}
     for i, s in enumerate(specs):
@@ -90,13 +103,13 @@ def sector_name(symbol: str) -> str:
 
 
 @cache
-def shipped() -> tuple[Spec, ...]:
+def shipped() -> tuple[Instrument, ...]:
     """The 208 F&O stocks of 2026-08-21 with their real keys and ticks (engine/market/names.json).
 
-    Their prices are made up, from the range the exchange gives the tick size (UPSTOX 8.3); real ones are not ours to ship.
+    Their prices are made up, from the range the exchange gives the tick size (docs/upstox.md 8.3); real ones are not ours to ship.
     """
     rows = json.loads((Path(__file__).parent / "names.json").read_text())
-    return tuple(Spec(key, symbol, "equity", tick, price=_price(key, tick)) for symbol, key, tick in rows)
+    return tuple(Instrument(key, symbol, "equity", tick, price=_price(key, tick)) for symbol, key, tick in rows)
 
 
 def _price(key: str, tick: int) -> int:
@@ -104,13 +117,13 @@ def _price(key: str, tick: int) -> int:
     low, high = {1: (50, 250), 5: (250, 1000), 10: (1000, 5000), 50: (5000, 10000), 100: (10000, 20000)}.get(
         tick, (20000, 40000))
     share = zlib.crc32(key.encode()) / 2**32
-    return round(low * (high / low) ** share * 100) // tick * tick
+    return int(round(low * (high / low) ** share * 100) // tick * tick)
 
 
-def from_csv(path: Path) -> list[Spec]:
+def from_csv(path: Path) -> list[Instrument]:
     """A recording's instruments.csv: instrument_key, trading_symbol, instrument_type, lot_size, tick_size (paise)."""
     kinds = {"EQ": "equity", "FUT": "future", "CE": "option", "PE": "option", "INDEX": "index"}
     with path.open(newline="") as file:
-        return [Spec(row["instrument_key"], row["trading_symbol"], kinds[row["instrument_type"]],
+        return [Instrument(row["instrument_key"], row["trading_symbol"], kinds[row["instrument_type"]],
                      round(float(row["tick_size"])), round(float(row["lot_size"])),
                      tradable=row["instrument_type"] == "EQ") for row in csv.DictReader(file)]

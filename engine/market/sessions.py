@@ -1,4 +1,4 @@
-"""Trading sessions of NSE as of a date (UPSTOX 8.5) and the time-of-day profiles that belong to them (MARKET 5.2)."""
+"""Trading sessions of NSE as of a date (docs/upstox.md 8.5) and the day profiles that belong to them (docs/market.md 5.2)."""
 import datetime as dt
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ def day_of(number: int) -> dt.date:
 
 def minute_of_session(text: str) -> int:
     """Minutes after 09:15 of a time `HH:MM`."""
-    return int(text[:2]) * 60 + int(text[3:]) - OPEN_OF_DAY
+    return int(int(text[:2]) * 60 + int(text[3:]) - OPEN_OF_DAY)
 
 
 def profile(day: dt.date) -> np.ndarray:
@@ -65,7 +65,7 @@ class Phase:
 
 
 def phases(kind: str, is_cas: bool, day: dt.date) -> tuple[Phase, ...]:
-    """The phases of a regular `day` for an instrument class, in order; what is between them is closed (UPSTOX 8.5)."""
+    """The phases of a regular `day` for an instrument class, in order; what is between them is closed (docs/upstox.md 8.5)."""
     def at(minute: int) -> dt.time:
         return dt.time((OPEN_OF_DAY + minute) // 60, (OPEN_OF_DAY + minute) % 60)
 

@@ -48,7 +48,7 @@ def roles(folder: Path) -> dict[str, Any]:
         raise ModelRefused(f"{note} is not readable ({error}): {ANEW}") from None
     if wrong := _wrong_with(document):
         raise ModelRefused(f"{note} {wrong}: {ANEW}")
-    return NOBODY | document
+    return dict(NOBODY | document)
 
 
 ANEW = "remove it, then write it anew with `python -m engine model promote`"

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import orjson
 
-from _ext.core.clock import MINUTE
+from _ext.core.clock import MINUTE, MINUTES
 from _ext.core.records import REC_FRAME, REC_INSTRUMENTS, REC_PROFILE, REC_START, REC_TIMER, WARM_BAR
-from _ext.trail.journal import Trail
-from _ext.wiring import Core
+from _ext.core.sink import RecordSink
+from _ext.entrance import Core
 from engine.config import Config
 from engine.market import instruments, sessions
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 
 GRACE_NS = 2_000_000_000
 TURNS = 32
@@ -21,16 +21,16 @@ FIELDS = ("minute", "open", "high", "low", "close", "volume")
 class Candles:
     """Closed minutes of `specs` on `day`, by key; told of every frame of the market."""
 
-    def __init__(self, specs: Sequence[Spec], day: dt.date):
+    def __init__(self, specs: Sequence[Instrument], day: dt.date):
         self.inst = {s.key: i for i, s in enumerate(specs)}
-        self.core = Core(Trail(), max(len(specs), 1), 64)
+        self.core = Core(RecordSink(), max(len(specs), 1), 64)
         at = sessions.epoch_ms(day) * 1_000_000
         self.core.feed(REC_START, at, orjson.dumps(Config.model_construct().record()))
         self.core.feed(REC_INSTRUMENTS, at, instruments.table(specs, day).tobytes())
         self.core.feed(REC_PROFILE, at, sessions.profile(day).tobytes())
         self.due = 0
         self.first = at // MINUTE
-        self.bars = np.zeros((max(len(specs), 1), sessions.MINUTES), WARM_BAR)      # by row and minute of the session
+        self.bars = np.zeros((max(len(specs), 1), MINUTES), WARM_BAR)      # by row and minute of the session
 
     def on_frame(self, now: int, frame: bytes) -> None:
         """`now` in ns."""
@@ -50,7 +50,7 @@ class Candles:
         """Keeps the closed minutes of one name that the core still has."""
         kept = self.core.market.kept_bars(inst)
         minutes = kept["minute"].astype(np.int64) - self.first
-        good = (minutes >= 0) & (minutes < sessions.MINUTES)
+        good = (minutes >= 0) & (minutes < MINUTES)
         for name in FIELDS:
             self.bars[name][inst, minutes[good]] = kept[name][good]
 
@@ -59,12 +59,12 @@ class Candles:
         self._take(self.inst[key])
         rows = self.bars[self.inst[key]].copy()
         rows["inst"] = self.inst[key]
-        return rows[(rows["minute"] > 0) & ((rows["minute"] + 1) * MINUTE <= now)]
+        return np.asarray(rows[(rows["minute"] > 0) & ((rows["minute"] + 1) * MINUTE <= now)])
 
     def minute(self, key: str, minute: int) -> np.ndarray | None:
         """The one row of a minute, None where it is not there."""
         at = minute - self.first
-        if not 0 <= at < sessions.MINUTES:
+        if not 0 <= at < MINUTES:
             return None
         if not self.bars[self.inst[key], at]["minute"]:
             self._take(self.inst[key])

@@ -17,4 +17,4 @@ def words_of(rows: np.ndarray) -> np.ndarray:
 
 def running_max(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     """The largest value so far within each group; groups are numbered upwards, values lie between 0 and SPAN."""
-    return np.maximum.accumulate(values + group * (SPAN + 1)) - group * (SPAN + 1)
+    return np.asarray(np.maximum.accumulate(values + group * (SPAN + 1)) - group * (SPAN + 1))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from engine.market.calendar import CalendarError, hours
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 
 FIRST_TOKEN = 40_000
 CONTRACT_VALUE = 60_000_000
@@ -30,10 +30,10 @@ def expiry_after(day: dt.date) -> dt.date:
 def step_of(price: int) -> int:
     """Distance of strikes for a stock of this price, paise: about two per cent, a round number."""
     step = 10 ** (len(str(price * 2 // 100)) - 1)
-    return next(m * step for m in (1, 2, 5, 10) if m * step >= price * 15 // 1000)
+    return int(next(m * step for m in (1, 2, 5, 10) if m * step >= price * 15 // 1000))
 
 
-def with_contracts(stocks: Sequence[Spec], day: dt.date, options: int = 10) -> list[Spec]:
+def with_contracts(stocks: Sequence[Instrument], day: dt.date, options: int = 10) -> list[Instrument]:
     """`stocks`, a future of each, and `options` (calls and puts of as many strikes around the price) of each."""
     expiry = expiry_after(day)
     out, futures, chains = list(stocks), [], []

@@ -6,7 +6,6 @@ REST API over it are `engine/sim/rest.py`; what can go wrong between is `engine/
 """
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,81 +13,23 @@ import numpy as np
 from _ext.core.clock import MINUTE, day_of_minutes
 from _ext.core.records import KINDS
 from _ext.trade.fills import charges_of, match
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 from engine.market.sessions import CLOSING_AUCTION_FROM, IST, epoch_ms
+from engine.sim.order import Order, accepted, error
 
 EXCHANGE_NS = 8_000_000            # API to exchange and back to the portfolio stream
 SQUARE_OFF = {True: dt.time(15, 10), False: dt.time(15, 25)}
-"""The broker's own end of intraday positions: closing-auction stocks, others (UPSTOX 8.5)."""
+"""The broker's own end of intraday positions: closing-auction stocks, others (docs/upstox.md 8.5)."""
 NO_BAND = (0, 10**15)              # paise; of a name whose close nobody knows
 AUCTION_MINUTE = 360               # 15:15: what trades in continuous sessions until then
-SQUARE_OFF_FEE = 5900              # paise an order: Rs 50 and GST (UPSTOX 8.1)
-DONE = ("complete", "rejected", "cancelled")
-
-
-@dataclass
-class Order:
-    order_id: str
-    key: str
-    side: int
-    quantity: int
-    order_type: str
-    price: int                     # paise
-    trigger: int
-    tag: str | None
-    status: str = "put order req received"
-    filled: int = 0
-    value: int = 0                 # paise x quantity
-    message: str = ""
-    placed: int = 0
-    changed: int = 0
-    placed_by: str = "SIM001"
-    body: dict[str, Any] = field(default_factory=dict)
-    log: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def is_done(self) -> bool:
-        return self.status in DONE
-
-    def row(self) -> dict[str, Any]:
-        """The order as book, history and portfolio stream show it (UPSTOX 2, 3.2)."""
-        stamp = dt.datetime.fromtimestamp(self.changed / 1e9, IST).strftime("%Y-%m-%d %H:%M:%S")
-        average = self.value / self.filled / 100 if self.filled else 0.0
-        return {
-            "exchange": self.body.get("exchange", "NSE"), "product": self.body.get("product", "I"),
-            "price": self.price / 100, "quantity": self.quantity,
-            "status": self.status, "guid": None, "tag": self.tag, "instrument_token": self.key,
-            "instrument_key": self.key, "placed_by": self.placed_by, "trading_symbol": self.body.get("symbol", ""),
-            "tradingsymbol": self.body.get("symbol", ""), "order_type": self.order_type, "validity": "DAY",
-            "trigger_price": self.trigger / 100, "disclosed_quantity": 0,
-            "transaction_type": "BUY" if self.side > 0 else "SELL", "average_price": average,
-            "filled_quantity": self.filled, "pending_quantity": self.quantity - self.filled,
-            "status_message": self.message, "status_message_raw": None, "exchange_order_id": "1" + self.order_id,
-            "parent_order_id": None, "order_id": self.order_id, "variety": "SIMPLE", "order_timestamp": stamp,
-            "exchange_timestamp": stamp, "is_amo": False, "order_request_id": "1", "order_ref_id": self.order_id}
-
-
-def error(status: int, code: str, message: str) -> tuple[int, dict[str, Any]]:
-    """An error in the broker's shape, both spellings (UPSTOX 4.3)."""
-    return status, {"status": "error", "errors": [{
-        "errorCode": code, "message": message, "propertyPath": None, "invalidValue": None, "error_code": code,
-        "property_path": None, "invalid_value": None}]}
-
-
-def success(data: Any) -> tuple[int, dict[str, Any]]:
-    return 200, {"status": "success", "data": data}
-
-
-def accepted(data: Any) -> tuple[int, dict[str, Any]]:
-    """Success of a v3 order call, which tells its own latency in ms."""
-    return 200, {"status": "success", "data": data, "metadata": {"latency": 30}}
+SQUARE_OFF_FEE = 5900              # paise an order: Rs 50 and GST (docs/upstox.md 8.1)
 
 
 class Exchange:
     """Orders, fills, positions and funds of one account over the instruments `specs`; `cash` in paise."""
 
-    def __init__(self, specs: Iterable[Spec], cash: int):
-        self.specs: dict[str, Spec] = {s.key: s for s in specs}
+    def __init__(self, specs: Iterable[Instrument], cash: int):
+        self.specs: dict[str, Instrument] = {s.key: s for s in specs}
         self.cash = cash
         self.orders: dict[str, Order] = {}
         self.working: dict[str, list[Order]] = {}
@@ -268,7 +209,7 @@ class Exchange:
         tick = self.specs[key].tick
         return round(base * (1 + side * (percent if percent > 0 else 1) / 100)) // tick * tick
 
-    def _accept(self, order: Order, spec: Spec, now: int) -> None:
+    def _accept(self, order: Order, spec: Instrument, now: int) -> None:
         reason = self.veto(order)
         if reason:
             pass
@@ -371,7 +312,7 @@ class Exchange:
         return realised, unrealised
 
     def positions(self) -> list[dict[str, Any]]:
-        """Rows of the short-term positions (UPSTOX 3.4); prices in rupees."""
+        """Rows of the short-term positions (docs/upstox.md 3.4); prices in rupees."""
         out = []
         for key, (bought, bought_value, sold, sold_value) in self.position.items():
             net, last, spec = bought - sold, self.last(key), self.specs[key]
@@ -399,7 +340,7 @@ class Exchange:
 
     def charges(self) -> int:
         """Paise charged on all orders of the day, the square-off's fees included."""
-        return self.fees + sum(charges_of(KINDS.index(self.specs[o.key].kind), o.side, o.filled, o.value, o.changed)
+        return self.fees + sum(int(charges_of(KINDS.index(self.specs[o.key].kind), o.side, o.filled, o.value, o.changed))
                                for o in self.orders.values() if o.filled)
 
 

@@ -1,7 +1,7 @@
 """What can go wrong between an engine and its broker, drawn from a seed or scripted; pure, like the exchange behind it.
 
 A request may never arrive, its answer may be lost after it was carried out, an error may hide what happened, an accepted order
-may stay invisible for half a minute, messages may be late, repeated, out of order or lost (DESIGN 8, UPSTOX 7).
+may stay invisible for half a minute, messages may be late, repeated, out of order or lost (docs/upstox.md 7).
 """
 import math
 import random
@@ -11,12 +11,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from engine.broker.upstox.protocol import Request
-from engine.sim.exchange import Exchange, Order
+from engine.broker.base import Request
+from engine.sim.exchange import Exchange
+from engine.sim.order import Order
 
 Row = dict[str, Any]
 MEDIAN_NS, SPREAD = 35_000_000, 0.45
-"""Round trip of an order request: 30-45 ms claimed, some far slower (UPSTOX 7.14); p99 is about 100 ms."""
+"""Round trip of an order request: 30-45 ms claimed, some far slower (docs/upstox.md 7.14); p99 is about 100 ms."""
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
-class Journey:
+class Delivery:
     """What becomes of one request: `out_ns` to the broker (None: lost), `back_ns` of the answer (None: lost), an error that
     takes the answer's place, and whether the request was carried out nevertheless."""
     out_ns: int | None
@@ -82,7 +83,7 @@ BAD_POSITIONS: tuple[Callable[[Row], Any], ...] = (
     _without("instrument_token"), lambda row: None, _but(quantity=float("inf")))
 
 
-class Line:
+class Network:
     """The way to and from one `exchange`. Draws in the order of the calls: the same run draws the same."""
 
     def __init__(self, exchange: Exchange, rates: Rates | None = None):
@@ -106,25 +107,25 @@ class Line:
         """One way of a round trip in ns, log-normal."""
         return round(MEDIAN_NS / 2 * math.exp(SPREAD * self.draw.gauss(0, 1)))
 
-    def journey(self, request: Request) -> Journey:
+    def journey(self, request: Request) -> Delivery:
         """What becomes of one request."""
         r, out, back = self.rates, self.latency(), self.latency()
         if self.is_clear:
-            return Journey(out, back)
+            return Delivery(out, back)
         if request.method == "GET":
-            return Journey(out, back, (503, "UDAPI100500") if self._hit(r.read_error) else None)
+            return Delivery(out, back, (503, "UDAPI100500") if self._hit(r.read_error) else None)
         if self._hit(r.slow):
             back += round(self.draw.random() * 4e9)
         if self._hit(r.lost_request):
-            return Journey(None, None)
+            return Delivery(None, None)
         if self._hit(r.lost_answer):
-            return Journey(out, None)
+            return Delivery(out, None)
         if self._hit(r.error_after):
-            return Journey(out, back, (502, ""))
+            return Delivery(out, back, (502, ""))
         for rate, status, code in ((r.error_before, 503, ""), (r.throttle, 429, "UDAPI10005"), (r.refuse, 400, "UDAPI100036")):
             if self._hit(rate):
-                return Journey(out, back, (status, code), is_done=False)
-        return Journey(out, back)
+                return Delivery(out, back, (status, code), is_done=False)
+        return Delivery(out, back)
 
     def on_placed(self, order_id: str, now: int) -> None:
         if self._hit(self.rates.hidden):

@@ -1,7 +1,8 @@
 """The sim's market data feed V3 without its sockets: authorize, connections, subscriptions, snapshots, caps, silent refusals, and a
 script of what goes wrong. Pure: time is told, frames and closings are taken.
 
-The protocol is the broker's (UPSTOX 1): market_info first, initial_feed for each key that is taken, nothing for one that is not.
+The protocol is the broker's (docs/upstox.md 1): market_info first, initial_feed for each key that is taken, nothing for
+one that is not.
 """
 import datetime as dt
 import json
@@ -14,7 +15,7 @@ import numpy as np
 
 from _ext.core.clock import SECOND
 from engine.feed import HAS_DEPTH, HAS_FIRST, HAS_FULL, HAS_GREEKS, HAS_LTPC, TICK_DTYPE, encode, encode_market_info
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 from engine.market.sessions import IST
 from engine.sim.requests import Refused, subscription
 
@@ -26,7 +27,7 @@ CONNECTIONS = 2
 NOT_SUBSCRIBED = -1
 SEGMENTS = ("NSE_EQ", "NSE_FO", "NSE_INDEX", "BSE_EQ", "BSE_FO", "BSE_INDEX", "NCD_FO", "BCD_FO", "MCX_FO", "MCX_INDEX", "NSE_COM")
 DRAIN = 8
-"""A backlog is drained so many times as fast as it came about, half of it lost (MARKET 3.2)."""
+"""A backlog is drained so many times as fast as it came about, half of it lost (docs/market.md 3.2)."""
 KINDS = ("drop", "refuse", "half_open", "stall", "backlog", "silence", "halt", "refuse_keys", "corrupt", "duplicate", "reorder",
          "step_back", "wild", "vtt_damage", "lag", "no_candles")
 
@@ -78,7 +79,7 @@ def script_of(document: Iterable[dict[str, Any]], day: dt.date, keys: Sequence[s
 class Feed:
     """Serves the updates of `specs` to up to two connections. `script`: what goes wrong, `seed` draws what it leaves open."""
 
-    def __init__(self, specs: Sequence[Spec], plus: bool = False, script: Iterable[FeedFault] = (), seed: int = 0):
+    def __init__(self, specs: Sequence[Instrument], plus: bool = False, script: Iterable[FeedFault] = (), seed: int = 0):
         self.specs = list(specs)
         self.index = {s.key: i for i, s in enumerate(self.specs)}
         self._rows = {s.key.encode(): i for i, s in enumerate(self.specs)}

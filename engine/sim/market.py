@@ -1,4 +1,4 @@
-"""Synthetic market with the parameters of MARKET.md 5: prices, volumes and books of many names, genuine spikes and
+"""Synthetic market with the parameters of docs/market.md 5: prices, volumes and books of many names, genuine spikes and
 artefacts, each labelled. Seeded and pure: the same seed gives the same day.
 
 A minute at a time: volume shocks and sigma per minute, an efficient price on a one-second grid (random walk plus a
@@ -7,16 +7,19 @@ transient part), messages at renewal times, a book that follows the price, volum
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from _ext.core.records import WARM_BAR
 from _ext.market.greeks import greeks, prices_of
 from engine.feed import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_LTPC, HAS_OHLC, TICK_DTYPE
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 from engine.market.sessions import epoch_ms, profile
 from engine.sim.columns import SPAN, WORDS, running_max, words_of
 from engine.sim.recorded import frames_of
+
+Array: TypeAlias = np.ndarray
 
 BASE_SIGMA = 6e-4                  # of one minute; 7-8 bp in total with the bursts
 PHI_SECOND = 0.52 ** (1 / 60)      # of the transient part
@@ -36,11 +39,11 @@ class Label:
 class SyntheticMarket:
     """One trading day of `specs`. `spikes` and `artefacts` are means per name and day (0.30 and 0.15 of each kind).
 
-    `mood` multiplies every move: 1 is the calibrated day, on which 2 % and 4 % are touched by few trades (MARKET 4), 4 the day
-    of a crash or an election.
+    `mood` multiplies every move: 1 is the calibrated day, on which 2 % and 4 % are touched by few trades (docs/market.md 4), 4 the
+    day of a crash or an election.
     """
 
-    def __init__(self, specs: Sequence[Spec], day: dt.date, seed: int, spikes: float = 0.30, bursts: float = 15.0,
+    def __init__(self, specs: Sequence[Instrument], day: dt.date, seed: int, spikes: float = 0.30, bursts: float = 15.0,
                  artefacts: float = 0.15, mood: float = 1.0):
         self.mood = mood
         self.specs = list(specs)
@@ -100,7 +103,7 @@ class SyntheticMarket:
     # ---- contracts ---------------------------------------------------------------------------------------------------
     def _contracts(self) -> None:
         """Who follows whom: a future its stock at a small premium, an option by Black-Scholes at a volatility of its own, a smile
-        over strikes that moves slowly through the day (MARKET 3.1: at most 6 % in an hour)."""
+        over strikes that moves slowly through the day (docs/market.md 3.1: at most 6 % in an hour)."""
         at = {s.key: i for i, s in enumerate(self.specs)}
         self.under = np.array([at.get(s.underlying, -1) for s in self.specs])
         self.options = np.flatnonzero([s.kind == "option" and s.underlying in at for s in self.specs])
@@ -120,12 +123,12 @@ class SyntheticMarket:
         """Of each option now: its underlying's, and the smile."""
         under = self.under[self.options]
         away = np.log(self.strike / self.start_price[under])
-        return self.at_the_money[under] * np.exp(self.iv_path[under]) * (1 - 0.4 * away + 3.0 * away ** 2)
+        return np.asarray(self.at_the_money[under] * np.exp(self.iv_path[under]) * (1 - 0.4 * away + 3.0 * away ** 2))
 
     def _option_prices(self, spot: np.ndarray, minute: int) -> np.ndarray:
         """float64[options, k] for prices of their underlyings, paise."""
         years = np.maximum(self.expires - epoch_ms(self.day, minute), 6e4) / (365 * 86_400_000.0)
-        return prices_of(np.ascontiguousarray(spot), self.strike, years, self._volatility(), self.is_call)
+        return np.asarray(prices_of(np.ascontiguousarray(spot), self.strike, years, self._volatility(), self.is_call))
 
     def _derive(self, minute: int, path: np.ndarray) -> None:
         """Puts the contracts' log prices over what the stock's machinery made of their rows."""
@@ -278,7 +281,7 @@ class SyntheticMarket:
             self._lengths = np.char.str_len(self._names)
         return self._names
 
-    def _books(self, rows, bid, ask, tick, inst, has_book) -> None:
+    def _books(self, rows: Array, bid: Array, ask: Array, tick: Array, inst: Array, has_book: Array) -> None:
         """Five levels a tick apart and their quantities; imbalance persists from message to message."""
         rng, m = self.rng, len(rows)
         self.imbalance = 0.7 * self.imbalance + 0.7 * rng.normal(0, 0.7, self.n)
@@ -293,7 +296,8 @@ class SyntheticMarket:
         rows["tbq"] = rows["levels"]["bidQ"].sum(axis=1) * 20.0
         rows["tsq"] = rows["levels"]["askQ"].sum(axis=1) * 20.0
 
-    def _carry_over(self, rows, received, inst, is_trade, has_book, volume, minute):
+    def _carry_over(self, rows: Array, received: Array, inst: Array, is_trade: Array, has_book: Array, volume: Array,
+                    minute: int) -> tuple[Array, Array]:
         """What a message does not show it repeats: last trade, book, volume, candles. Rows: name by name, each in order of time."""
         place, starts = np.arange(len(rows)), np.flatnonzero(np.diff(inst, prepend=-1))
         ends, names = np.append(starts[1:], len(rows)) - 1, inst[starts]
@@ -318,7 +322,7 @@ class SyntheticMarket:
         keep = (rows["ltp"] > 0) & (rows["levels"]["bidP"][:, 0] > 0)
         return rows[keep], received[keep]
 
-    def _candles(self, rows, names, starts, ends, group, minute) -> None:
+    def _candles(self, rows: Array, names: Array, starts: Array, ends: Array, group: Array, minute: int) -> None:
         """1d as it grows, I1 as the feed gives it: the last completed minute."""
         before, last, day = self.last[names], rows["ltp"], rows["day"]
         first = last[starts]
@@ -334,8 +338,8 @@ class SyntheticMarket:
         self.bar[names] = np.stack([first, np.maximum.reduceat(last, starts), np.minimum.reduceat(last, starts), last[ends],
                                     rows["vtt"][ends] - before["vtt"]], axis=1)
 
-    # ---- artefacts (MARKET 3.2) --------------------------------------------------------------------------------------
-    def _artefacts(self, minute, rows, received, sigma):
+    # ---- artefacts (docs/market.md 3.2) --------------------------------------------------------------------------------------
+    def _artefacts(self, minute: int, rows: Array, received: Array, sigma: Array) -> tuple[Array, Array]:
         extra_rows, extra_times = [], []
         for kind, inst, begin, size in self.artefacts.get(minute, ()):
             at = epoch_ms(self.day) + int(begin * 1000)

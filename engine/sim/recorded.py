@@ -13,11 +13,11 @@ import orjson
 import polars as pl
 
 from _ext.core.clock import day_of_minutes
-from _ext.core.records import INSTRUMENT, KINDS, REC_BARS, REC_FRAME, REC_INSTRUMENTS, REC_START, WARM_BAR
-from _ext.trail.journal import Reader
+from _ext.core.records import INSTRUMENT, REC_BARS, REC_FRAME, REC_INSTRUMENTS, REC_START, WARM_BAR
+from _ext.trail.reader import Reader
 from engine.errors import UsageError
 from engine.feed import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_LTPC, HAS_OHLC, TICK_DTYPE, decode, encode
-from engine.market.instruments import Spec, from_csv
+from engine.market.instruments import Instrument, from_csv, of_table
 from engine.market.sessions import IST, day_of, number_of
 
 UPSTOX_COLUMNS = {"recv_ts", "instrument_key", "ltt", "ltp", "ltq", "cp", "vtt", "atp", "bp1", "bq1", "ap1", "aq1"}
@@ -33,7 +33,7 @@ class Recording:
     """Rows of all instruments in order of receipt, and who they are."""
     rows: np.ndarray                  # TICK_DTYPE
     received: np.ndarray              # int64 ms
-    specs: list[Spec] = field(default_factory=list)
+    specs: list[Instrument] = field(default_factory=list)
     bars: np.ndarray = field(default_factory=lambda: np.zeros(0, WARM_BAR))
     """What came before, where it was recorded."""
 
@@ -53,11 +53,6 @@ class Recording:
         return frames_of(self.rows, self.received)
 
 
-def _spec(row: np.void) -> Spec:
-    return Spec(row["key"].decode(), row["symbol"].decode(), KINDS[row["kind"]], int(row["tick"]), int(row["lot"]),
-                int(row["freeze"]), bool(row["tradable"]), bool(row["cas"]))
-
-
 class Journaled:
     """A run's journal as a market: its frames as they were received, its instruments and its warm-up bars."""
 
@@ -69,7 +64,7 @@ class Journaled:
             if record[0] == REC_START:
                 day = orjson.loads(record[3])["day"]
             elif record[0] == REC_INSTRUMENTS:
-                self.specs += [_spec(row) for row in np.frombuffer(record[3], INSTRUMENT)]
+                self.specs += of_table(np.frombuffer(record[3], INSTRUMENT))
             elif record[0] == REC_BARS:
                 bars.append(np.frombuffer(record[3], WARM_BAR))
         if record is None or not self.specs or not day:
@@ -151,7 +146,7 @@ def load(folder: Path, day: dt.date | None = None) -> Recording:
             continue
         for key in np.unique(rows["key"]):
             name = key.decode()
-            specs[name] = listed.get(name, Spec(name, name.split("|")[-1], kind="index" if "INDEX" in name else "equity"))
+            specs[name] = listed.get(name, Instrument(name, name.split("|")[-1], kind="index" if "INDEX" in name else "equity"))
         parts.append((rows, received))
     if not parts:
         raise DataError(f"{folder}: its files hold no rows" + (f" of {day}" if day is not None else ""))
@@ -166,7 +161,8 @@ def _when(frame: pl.DataFrame) -> pl.Series | None:
     name = next((n for n in ("recv_ts", "ts") if n in frame.columns), None)
     if name is None or not isinstance(frame[name].dtype, pl.Datetime):
         return None
-    return day_of_minutes(frame[name].dt.epoch("ms") // 60_000)
+    days: pl.Series = day_of_minutes(frame[name].dt.epoch("ms") // 60_000)
+    return days
 
 
 def _days_of(path: Path) -> list[int]:
@@ -247,7 +243,7 @@ def _numbers(frame: pl.DataFrame, name: str) -> np.ndarray:
 
 
 def _paise(frame: pl.DataFrame, name: str) -> np.ndarray:
-    return np.rint(_numbers(frame, name) * 100).astype(np.int64)
+    return np.asarray(np.rint(_numbers(frame, name) * 100).astype(np.int64))
 
 
 def _millis(frame: pl.DataFrame, name: str) -> np.ndarray:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from engine.sim.exchange import error
+from engine.sim.order import error
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 KEYS_MOST = 500

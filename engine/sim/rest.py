@@ -1,19 +1,22 @@
-"""The broker's REST API over one exchange: routes, shapes, codes and rate limits (UPSTOX 3, 4). Pure, like the exchange."""
+"""The broker's REST API over one exchange: routes, shapes, codes and rate limits (docs/upstox.md 3, 4). Pure, like the exchange."""
 import datetime as dt
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from _ext.core.clock import OPEN_OF_DAY, SECOND
 from _ext.core.records import KINDS
 from _ext.trade.fills import charge_parts
 from engine.market.sessions import IST, close_minute, epoch_ms
 from engine.sim import requests
-from engine.sim.exchange import Exchange, Order, error, success
+from engine.sim.exchange import Exchange
+from engine.sim.order import Order, error, success
 
 WINDOWS = {True: ((SECOND, 10), (60 * SECOND, 500), (1800 * SECOND, 2000)),
            False: ((SECOND, 50), (60 * SECOND, 500), (1800 * SECOND, 2000))}
-"""Order calls; standard calls, each API for itself (UPSTOX 4.1)."""
+"""Order calls; standard calls, each API for itself (docs/upstox.md 4.1)."""
 BATCH = 10                         # orders of one cancel-all or exit-all
 Answer = tuple[int, dict[str, Any]]
 TRADE_FIELDS = ("exchange", "product", "trading_symbol", "tradingsymbol", "instrument_token", "order_type", "transaction_type",
@@ -49,6 +52,10 @@ class Rest:
         except requests.Refused as refusal:
             return refusal.status, refusal.body
         return error(404, "UDAPI100060", "Resource not Found")
+
+    def pushed(self, message: Any) -> bytes:
+        """A message of the portfolio stream as it is sent."""
+        return orjson.dumps(message)
 
     def _allow(self, name: str, is_order: bool, now: int) -> bool:
         times = self.used.setdefault(name, deque(maxlen=2000))

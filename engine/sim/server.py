@@ -1,6 +1,6 @@
 """The sim's sockets: REST, market data feed V3 and portfolio stream over the pure cores, on a clock of its own.
 
-The protocol is the broker's (UPSTOX 1, 2, 3): authorize with a one-time code or a 302, binary JSON requests, market_info
+The protocol is the broker's (docs/upstox.md 1, 2, 3): authorize with a one-time code or a 302, binary JSON requests, market_info
 then initial_feed then live_feed, silent caps, order messages as text. Every reply and frame carries the sim's time, which
 begins with the first subscription, order or look at prices, runs at `speed` and never beyond the market that has been sent.
 """
@@ -20,20 +20,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import orjson
 from aiohttp import WSMsgType, web
 
 from _ext.core.clock import MINUTE
-from engine.broker.upstox.protocol import Request
+from engine.broker.base import Request
 from engine.market.sessions import IST, epoch_ms
 from engine.sim.candles import Candles
-from engine.sim.exchange import Exchange, error, success
-from engine.sim.faults import Line
+from engine.sim.exchange import Exchange
+from engine.sim.faults import Network
 from engine.sim.feed import Feed
+from engine.sim.order import error, success
 from engine.sim.pace import Pace, words
 from engine.sim.player import PATIENCE_S, FeedSocket, Player
 from engine.sim.requests import CANDLES, LOOPBACK, Refused, body_of, is_local, look, malformed
 from engine.sim.rest import Rest
+from engine.trail.note import Note
 
 CLOCK_HEADER = "X-Sim-Time"
 FEED = "/market-data-feeder/v3/upstox-developer-api/feeds"
@@ -56,8 +57,8 @@ class SimServer:
     names it may be called by besides those of this machine."""
 
     def __init__(self, market: Any, exchange: Exchange, speed: float = 1.0, token: str = "demo", start_ms: int | None = None,
-                 plus: bool = False, line: Line | None = None, feed: Feed | None = None, hosts: Iterable[str] = ()):
-        self.rest, self.line = Rest(exchange), line or Line(exchange)
+                 plus: bool = False, line: Network | None = None, feed: Feed | None = None, hosts: Iterable[str] = ()):
+        self.rest, self.line = Rest(exchange), line or Network(exchange)
         self.hosts = {*LOOPBACK, *(host.lower() for host in hosts)}
         self.market, self.exchange, self.speed, self.token = market, exchange, speed, token
         self.feed = feed or Feed(market.specs, plus)
@@ -135,6 +136,7 @@ class SimServer:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """Host, origin and token; and whatever goes wrong is said in the broker's words."""
+        response: web.StreamResponse
         try:
             self._admit(request)
             response = await handler(request)
@@ -360,17 +362,15 @@ async def serve_until(server: SimServer, state: Path | None, is_over: Callable[[
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
     gc.freeze()
-    was_told = False
+    was_told, note = False, None if state is None else Note(state)
     while not stop.is_set() and server.failure is None and not is_over():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), STATE_S)
         if not server.finished.is_set():
             server.pace.look()
         document = server.pace.document() | {"has_ended": server.finished.is_set()}
-        if state is not None:
-            new = state.with_suffix(".new")
-            new.write_bytes(orjson.dumps(document))
-            new.replace(state)
+        if note is not None:
+            note.write(document)
         if not was_told and (server.finished.is_set() or stop.is_set()):
             was_told = True
             print(words(document), flush=True)

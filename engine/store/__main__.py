@@ -15,17 +15,30 @@ from engine.trail.rundir import RunDir, RunError
 def main() -> None:
     options = argparse.ArgumentParser("python -m engine store")
     options.add_argument("--run-dir", type=Path, required=True)
-    for name in ("--once", "--drain-only", "--serve", "--unconfined"):
+    for name in ("--once", "--drain-only", "--serve", "--export", "--move", "--unconfined"):
         options.add_argument(name, action="store_true")
     chosen = options.parse_args()
     try:
-        from engine.store.process import main as work
-
-        work(configuration.load(), RunDir(chosen.run_dir), chosen.once, chosen.drain_only, chosen.serve, not chosen.unconfined)
+        _work(chosen)
     except (RunError, confinement.ConfinementError) as error:
         sys.exit(_say(error, 1))
     except (configuration.ConfigurationError, JournalError) as error:
         sys.exit(_say(error, 2))
+
+
+def _work(chosen: argparse.Namespace) -> None:
+    run = RunDir(chosen.run_dir)
+    if chosen.move or chosen.export:
+        from engine.store import earlier
+
+        if chosen.export:
+            earlier.export(run)
+        else:
+            print(f"{earlier.take(run):,} rows are in the database of {run.home} now")
+        return
+    from engine.store.process import main as work
+
+    work(configuration.load(), run, chosen.once, chosen.drain_only, chosen.serve, not chosen.unconfined)
 
 
 def _say(error: object, code: int) -> int:

@@ -1,7 +1,7 @@
 """What the store process may touch, and the environment it is started with.
 
-It runs the SQL of others: whatever a statement finds to open, the kernel gives it the run's folder, the segments in memory, the
-libraries, and nothing else; and its environment, which /proc shows, holds no secret.
+It runs the SQL of others: whatever a statement finds to open, the kernel gives it the data home, the segments of its runs in
+memory, the libraries, and nothing else; and its environment, which /proc shows, holds no secret.
 """
 import os
 import sys
@@ -17,9 +17,10 @@ from engine.trail.rundir import RunDir
 
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/localtime",
              "/usr/share/zoneinfo")
-MACHINE = ("/dev/null", "/dev/urandom", "/proc/self/maps", "/proc/meminfo", "/proc/cpuinfo", "/proc/stat", "/sys/fs/cgroup",
-           "/sys/devices/system/cpu", "/sys/bus/pci/devices")
-"""Read by chDB and ONNX Runtime for the stack, memory and processors they have."""
+MACHINE = ("/dev/null", "/dev/urandom", "/proc/self/maps", "/proc/self/auxv", "/proc/meminfo", "/proc/cpuinfo", "/proc/stat",
+           "/sys/fs/cgroup", "/sys/devices/system/cpu", "/sys/bus/pci/devices")
+"""Read by chDB and ONNX Runtime for the stack, memory and processors they have. Without auxv chDB looks for it behind the last
+variable of the environment, which is the heap's once a variable was set: whether it crashed hung on the length of a path."""
 RESOLVER = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/services", "/etc/ssl",
             "/usr/share/ca-certificates")
 """Read to reach a ClickHouse by name and TLS."""
@@ -47,7 +48,8 @@ def confine(run: RunDir, config: Config, own_port: int) -> bool:
         return False
     url = urlsplit(config.store.url) if config.store.url else None
     ports = [own_port] if url is None else [url.port or (443 if url.scheme == "https" else 8123)]
-    rights = [(run.path, WRITE), (run.memory, WRITE), (run.memory.parent, REMOVE_DIR)]
+    rights = [(run.home, WRITE), (run.memory if run.home == run.path else run.memory.parent, WRITE)]
+    rights += [(run.memory.parent, REMOVE_DIR), (run.memory.parent.parent, REMOVE_DIR)]
     rights += [(path, READ) for path in readable(config, url is not None)]
     temporary = run.database / "tmp"
     temporary.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -58,11 +60,8 @@ def confine(run: RunDir, config: Config, own_port: int) -> bool:
 
 def readable(config: Config, needs_names: bool) -> Iterable[Path]:
     """Libraries, this interpreter's packages, this project's two packages, the models."""
-    import _ext
-    import engine
-
     packages = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    packages |= {folder for package in (_ext, engine) for folder in package.__path__}
+    packages |= {str(Path(__file__).parents[2] / name) for name in ("_ext", "engine")}
     return map(Path, [*LIBRARIES, *MACHINE, *sorted(packages), config.models, *(RESOLVER if needs_names else ())])
 
 

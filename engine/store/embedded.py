@@ -17,6 +17,7 @@ import socket
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -57,8 +58,9 @@ class Embedded:
     """chDB over `folder`, served at 127.0.0.1. `writer` is the secret of the store's own client."""
 
     def __init__(self, folder: Path, has_readers: bool = True):
-        from chdb import session
+        from chdb import session as chdb
 
+        session: Any = chdb
         self.password = password_of(folder)
         self.writer = secrets.token_urlsafe(24)
         self.scratch = folder / "insert.bin"
@@ -81,7 +83,7 @@ class Embedded:
         self.runner = web.AppRunner(app, access_log=None, logger=silent, handler_cancellation=True, shutdown_timeout=1)
         await self.runner.setup()
         await (web.SockSite(self.runner, listener) if listener else web.TCPSite(self.runner, "127.0.0.1", 0)).start()
-        return self.runner.addresses[0][1]
+        return int(self.runner.addresses[0][1])
 
     async def stop(self) -> None:
         if self.runner is not None:
@@ -125,7 +127,7 @@ class Embedded:
             return _failed(403, 497, refusal)
         user = self._user(request)
         if user is None:
-            return _failed(401, 516, "wrong user or password: the reader's password lies in the run folder, "
+            return _failed(401, 516, "wrong user or password: the reader's password lies in the data home, "
                                      "clickhouse/password")
         if request.headers.get("Content-Encoding"):
             return _failed(400, 1, "send bodies uncompressed: compress=False in clickhouse-connect")
@@ -162,13 +164,13 @@ class Embedded:
 
     def _write(self, sql: str, data: bytes, params: dict[str, str]) -> bytes:
         if not data:
-            return self.session.query(sql, params.get("default_format", "TabSeparated")).bytes()
+            return bytes(self.session.query(sql, params.get("default_format", "TabSeparated")).bytes())
         target, _, kind = sql.rpartition(" FORMAT ")
         self.scratch.write_bytes(data)
         settings = [f"{name} = '{value}'" if not value.isdigit() else f"{name} = {value}" for name, value in params.items()
                     if name in ("insert_deduplication_token", "deduplicate_blocks_in_dependent_materialized_views")]
         clause = f" SETTINGS {', '.join(settings)}" if settings else ""
-        return self.session.query(f"{target} FROM INFILE '{self.scratch}'{clause} FORMAT {kind.strip()}").bytes()
+        return bytes(self.session.query(f"{target} FROM INFILE '{self.scratch}'{clause} FORMAT {kind.strip()}").bytes())
 
 
 async def _body(request: web.Request, most: int) -> bytes:

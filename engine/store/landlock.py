@@ -85,4 +85,4 @@ def _call(number: int, *arguments: object) -> int:
     result = _libc.syscall(number, *arguments)
     if result < 0:
         raise ConfinementError(f"Landlock refuses: {os.strerror(ctypes.get_errno())}")
-    return result
+    return int(result)

@@ -90,7 +90,7 @@ class Readers:
                 session.query(statement)
 
             def ask(own: str, given: Mapping[str, str]) -> str:
-                return session.query(own, "TabSeparatedRaw", params=dict(given)).bytes().decode(errors="replace")[:-1]
+                return str(session.query(own, "TabSeparatedRaw", params=dict(given)).bytes().decode(errors="replace")[:-1])
 
             text, named = statements.examine(ask, sql, parameters, self.known)
             wanted = named or wanted

@@ -53,25 +53,15 @@ from _ext.core.records import (
     TIMING,
     WHYS,
 )
-from _ext.signals.features import FEATURES
-from _ext.tape import TAPE_DTYPE, Tape
-from _ext.trail.journal import Reader, Trail
+from _ext.recorder import TICK_ROW, TickRecorder
+from _ext.signals.source import source_of
+from _ext.trail.reader import Reader
 from engine.market import sessions
-from engine.signals.models import load_models
+from engine.store.schema import columns, migrate, uuid_of
 
 EVENTS = (REC_LINK, REC_FUNDS, REC_OPERATOR, REC_MODEL, REC_BOOT, REC_ADOPTED, REC_STATE)
 """Record types of the table events: links, funds, operator, models, boots, adopted orders, states and alarms."""
-KEPT_TOKENS = 100_000
 Row = list[Any]
-
-
-def schema(database: str) -> list[str]:
-    """The statements of schema.sql for `database`."""
-    features = ", ".join(f"f_{name} Float32" for name in FEATURES)
-    text = (Path(__file__).parent / "schema.sql").read_text()
-    text = text.replace("{db}", database).replace("{features}", features).replace("{window}", str(KEPT_TOKENS))
-    statements = ("\n".join(line for line in part.splitlines() if not line.startswith("--")) for part in text.split(";"))
-    return [s.strip() for s in statements if s.strip()]
 
 
 class RowWriter:
@@ -84,6 +74,8 @@ class RowWriter:
 
     def _packer(self, kind: str) -> Callable[[Any], bytes]:
         base = kind.split("(", maxsplit=1)[0]
+        if base == "Map":
+            return _map
         if base in self._PACK:
             return struct.Struct(self._PACK[base]).pack
         return _string
@@ -96,20 +88,29 @@ def _date(text: str) -> int:
     return sessions.number_of(dt.date.fromisoformat(text))
 
 
-def _string(value: Any) -> bytes:
-    data = value if isinstance(value, bytes) else str(value).encode()
-    n, head = len(data), b""
+def _length(n: int) -> bytes:
+    head = b""
     while n >= 0x80:
         head += bytes([n & 0x7F | 0x80])
         n >>= 7
-    return head + bytes([n]) + data
+    return head + bytes([n])
 
 
-class Converter:
+def _string(value: Any) -> bytes:
+    data = value if isinstance(value, bytes) else str(value).encode()
+    return _length(len(data)) + data
+
+
+def _map(value: dict[str, float]) -> bytes:
+    return _length(len(value)) + b"".join(_string(name) + struct.pack("<d", number) for name, number in value.items())
+
+
+class RowBuilder:
     """Records to rows of the small tables."""
 
-    def __init__(self) -> None:
-        self.run = 0
+    def __init__(self, name: str = "") -> None:
+        self.run, self.name = 0, name
+        self.sources: list[tuple[str, list[str]]] = []       # of the run: name, its statistics
 
     def rows(self, kind: int, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
         """(table, row) of one record."""
@@ -117,7 +118,8 @@ class Converter:
         method = getattr(self, f"_{name}", None)
         if method is None:
             return [("events", [self.run, seq, now, name, self._detail(kind, payload)])] if kind in EVENTS else []
-        return method(seq, now, payload)
+        rows: list[tuple[str, Row]] = method(seq, now, payload)
+        return rows
 
     def _detail(self, kind: int, payload: bytes) -> str:
         dtype = PAYLOADS.get(kind)
@@ -125,6 +127,10 @@ class Converter:
             return payload.decode(errors="replace")
         row = np.frombuffer(payload, dtype)[0]
         return " ".join(f"{n}={row[n].decode() if isinstance(row[n], bytes) else row[n]}" for n in dtype.names or ())
+
+    def _start(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
+        document = orjson.loads(payload)
+        return [("runs", [self.run, self.name, now, _date(document["day"]), document["source"]])] if "day" in document else []
 
     def _instruments(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
         return [("instruments", [self.run, i, r["key"], r["symbol"], KINDS[r["kind"]], r["tick"], r["lot"], r["freeze"],
@@ -153,10 +159,12 @@ class Converter:
 
     def _signal(self, c: np.void) -> Row:
         verdict = 0 if c["level"] == 0 else 2 if c["reason"] == PASS else 1
-        return [self.run, c["id"], c["inst"], c["now"], c["ltt"], c["direction"], c["level"], c["price"], c["last_close"],
+        source, statistics = self.sources[c["source"]] if c["source"] < len(self.sources) else ("", ())
+        return [self.run, c["id"], c["inst"], c["now"], c["ltt"], c["move"], c["level"], c["price"], c["last_close"],
                 c["bid"], c["ask"], c["strength"], c["z20"], c["z50"], c["rz"], c["volume_ratio"], c["s1m"], c["expected"],
                 c["score"], c["score_next"], verdict, REASONS[c["reason"]], c["measured"], c["limit"], c["decided"],
-                c["tick_seq"], c["model"], c["quality"], c["arm"], *c["feature"]]
+                c["tick_seq"], c["model"], c["quality"], c["arm"], c["side"], source,
+                dict(zip(statistics, c["own"], strict=False)), *c["feature"]]
 
     def _shadow(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
         s = np.frombuffer(payload, SHADOW)[0]
@@ -212,15 +220,16 @@ class Converter:
 class Store:
     """Follows `reader` and inserts through `client` (clickhouse-connect) into `database`.
 
-    `cursor` remembers the last window sent; without it everything is sent again and dropped by ClickHouse.
+    `cursor` remembers the last window sent; without it everything is sent again and dropped by ClickHouse. `name` is the run's in
+    the table `runs`; `identity` tells its rows from those of another run that began alike.
     """
 
-    def __init__(self, reader: Reader, client: Any, database: str, capacity: int, models: Path, cursor: Path,
-                 rows_per_batch: int = 50_000):
+    def __init__(self, reader: Reader, client: Any, database: str, capacity: int, cursor: Path, rows_per_batch: int = 50_000,
+                 name: str = "", identity: bytes = b""):
         self.reader, self.client, self.database, self.cursor = reader, client, database, cursor
-        self.tape = Tape(Trail(), capacity)
-        self.tape.models.update(load_models(models))
-        self.converter = Converter()
+        self.recorder = TickRecorder(capacity)
+        self.converter, self.identity = RowBuilder(name), identity
+        self.wait: Callable[[float], Any] = time.sleep
         self.rows_per_batch = rows_per_batch
         self.window_ns = 5_000_000_000
         self.boundary = 0
@@ -230,28 +239,24 @@ class Store:
         self.stored = 0
         self.finished = False
         self.writers: dict[str, RowWriter] = {}
-        for statement in schema(database):
-            client.command(statement)
-        # another database than the cursor speaks of has none of it yet
-        self.target = str(client.command(f"SELECT toString(uuid) FROM system.tables WHERE database = '{database}' "
-                                         "AND name = 'ticks'"))
-        self.sent = self._read_cursor()
+        migrate(client, database)
+        self.target = uuid_of(client, database)
+        sent = read_cursor(cursor)
+        self.sent = sent[1:] if sent is not None and sent[0] == self.target else (-1, -1)
 
-    def _read_cursor(self) -> tuple[int, int]:
-        try:
-            target, boundary, window = orjson.loads(self.cursor.read_bytes())
-        except (OSError, ValueError):
-            return -1, -1
-        return (int(boundary), int(window)) if target == self.target else (-1, -1)
+    @property
+    def run(self) -> int:
+        """The run's number in the tables; 0 until it is known."""
+        return self.converter.run
 
     def step(self) -> bool:
         """Takes what is written; False when there is nothing new."""
-        record = self.tape.step(self.reader)
+        record = self.recorder.step(self.reader)
         if record is None:
             return False
         kind, seq, now, payload = record
-        if self.tape.count:
-            self.ticks.append(self.tape.take())
+        if self.recorder.count:
+            self.ticks.append(self.recorder.take())
         if kind in (REC_START, REC_BOOT, REC_STOP):
             self._flush(None)
             self.boundary += 1
@@ -270,9 +275,11 @@ class Store:
         return True
 
     def _begin(self, payload: bytes) -> None:
-        """Run id and batch size come from the REC_START record: the same journal makes the same batches for ever."""
+        """The run's number and the size of batches come from the REC_START record: the same journal makes the same batches for
+        ever."""
         document = orjson.loads(payload)
-        self.tape.run = self.converter.run = zlib.crc32(payload)
+        self.converter.sources = [(s["name"], [name for name, _ in source_of(s["name"]).statistics]) for s in document["sources"]]
+        self.recorder.run = self.converter.run = zlib.crc32(payload + self.identity)
         self.rows_per_batch = document.get("store_rows", self.rows_per_batch)
         self.window_ns = round(document.get("store_seconds", 5) * 1_000_000_000)
 
@@ -280,7 +287,7 @@ class Store:
         """Sends every window older than `before`; all of them where it is None."""
         if not self.ticks and not self.small:
             return
-        rows = np.concatenate(self.ticks) if self.ticks else np.zeros(0, TAPE_DTYPE)
+        rows = np.concatenate(self.ticks) if self.ticks else np.zeros(0, TICK_ROW)
         windows = rows["recv_ts"] * 1000 // self.window_ns
         wanted = sorted({int(w) for w in np.unique(windows)} | {w for w, _, _ in self.small})
         for window in wanted:
@@ -305,14 +312,11 @@ class Store:
 
     def _remember(self, window: int) -> None:
         self.sent = (self.boundary, window)
-        temporary = self.cursor.with_suffix(".new")
-        temporary.write_bytes(orjson.dumps([self.target, *self.sent]))
-        os.replace(temporary, self.cursor)
+        write_cursor(self.cursor, self.target, *self.sent)
 
     def _writer(self, table: str) -> RowWriter:
         if table not in self.writers:
-            names = self.client.query(f"DESCRIBE TABLE {self.database}.{table}").result_rows
-            self.writers[table] = RowWriter([_plain(row[1]) for row in names])
+            self.writers[table] = RowWriter([_plain(kind) for _, kind in columns(table)])
         return self.writers[table]
 
     def _insert(self, table: str, data: bytes, count: int, window: int, part: int) -> None:
@@ -322,7 +326,8 @@ class Store:
         pause = 0.2
         while True:
             try:
-                self.client.raw_insert(f"{self.database}.{table}", insert_block=data, fmt="RowBinary", settings={
+                names = [name for name, _ in columns(table)]
+                self.client.raw_insert(f"{self.database}.{table}", names, data, fmt="RowBinary", settings={
                     "insert_deduplication_token": token, "deduplicate_blocks_in_dependent_materialized_views": 1,
                     "async_insert": 0})
                 return
@@ -330,11 +335,26 @@ class Store:
                 if "Code: 60" in str(error) or "TYPE_MISMATCH" in str(error):
                     raise
                 self.on_trouble(str(error))
-                time.sleep(pause)
+                self.wait(pause)
                 pause = min(pause * 2, 10)
 
     def on_trouble(self, text: str) -> None:
         """Called when an insert failed and will be tried again."""
+
+
+def read_cursor(path: Path) -> tuple[str, int, int] | None:
+    """(database, boundary, window) of the last batch sent; None where none was."""
+    try:
+        target, boundary, window = orjson.loads(path.read_bytes())
+        return str(target), int(boundary), int(window)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_cursor(path: Path, target: str, boundary: int, window: int) -> None:
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(orjson.dumps([target, boundary, window]))
+    os.replace(temporary, path)
 
 
 def _plain(kind: str) -> str:

@@ -1,4 +1,13 @@
--- Tables of one database. Prices in paise, quantities in units, times IST. {window}: inserts remembered for deduplication.
+-- Tables of one database (engine/store/schema.py has its version and what leads to it from earlier ones). Prices in paise, quantities in units, times IST. {window}: inserts remembered for deduplication.
+CREATE TABLE IF NOT EXISTS {db}.schema_version (
+  version UInt32, at DateTime
+) ENGINE = MergeTree ORDER BY version;
+
+-- a row a run: its folder's name, when it began and for which trading day, the market it came from. Read with FINAL
+CREATE TABLE IF NOT EXISTS {db}.runs (
+  run UInt32, name String, began DateTime64(9, 'Asia/Kolkata'), day Date, source LowCardinality(String)
+) ENGINE = ReplacingMergeTree ORDER BY run SETTINGS non_replicated_deduplication_window = {window};
+
 CREATE TABLE IF NOT EXISTS {db}.instruments (
   run UInt32, inst UInt32, key LowCardinality(String), symbol LowCardinality(String), kind LowCardinality(String),
   tick Int64, lot Int64, freeze Int64, tradable UInt8, close_minute Int32, cas UInt8, underlying UInt32, strike Int64, option_type Int8,
@@ -71,6 +80,7 @@ CREATE TABLE IF NOT EXISTS {db}.signals (
   z50 Float64, rz Float64, volume_ratio Float64, s1m Float64, expected Float64, score Float32, score_next Float32,
   verdict Enum8('watched' = 0, 'refused' = 1, 'passed' = 2), reason LowCardinality(String), measured Float64,
   threshold Float64, decided DateTime64(9, 'Asia/Kolkata'), tick_seq UInt64, model LowCardinality(String), quality Int32, arm UInt8,
+  side Int8, source LowCardinality(String), own Map(LowCardinality(String), Float64),
   {features}
 ) ENGINE = MergeTree ORDER BY (run, inst, ts, id) SETTINGS non_replicated_deduplication_window = {window};
 

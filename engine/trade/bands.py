@@ -1,25 +1,26 @@
 """The exchange's price bands, re-read while the day runs: they are not in the feed, and the exchange moves them. Pure: no clock,
 no I/O."""
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from _ext.core.clock import SECOND
 from _ext.core.records import REC_BANDS
-from _ext.wiring import Core
-from engine.broker.upstox import protocol
+from _ext.entrance import Core
+from engine.broker.base import Broker
+from engine.trade.inputs import bands_record
 
 EVERY = {"held": 10 * SECOND, "all": 120 * SECOND}
 """Names with a position or a working entry, and every name that may be traded."""
-PATH = "/v3/market-quote/quotes"
 KEYS_A_CALL = 200
-"""The broker takes 500, but a request line of so many keys is longer than servers like."""
+"""Upstox takes 500, but a request line of so many keys is longer than servers like."""
 
 
 class BandWatch:
-    """Bands of `keys` (instrument row -> key) for `core`, as quotes tell them; `feed(kind, payload)` takes what changed."""
+    """Bands of `keys` (instrument row -> key) for `core`, as the quotes of `broker` tell them; `feed(kind, payload)` takes what
+    changed."""
 
-    def __init__(self, core: Core, keys: Mapping[int, str], feed: Callable[[int, bytes], Any]):
-        self.core, self.feed = core, feed
+    def __init__(self, broker: Broker, core: Core, keys: Mapping[int, str], feed: Callable[[int, bytes], Any]):
+        self.broker, self.core, self.feed = broker, core, feed
         self.keys = {inst: key for inst, key in keys.items() if core.instrument(inst)["tradable"]}
         self.insts = {key: inst for inst, key in self.keys.items()}
         self.known = {inst: self._band_of(inst) for inst in self.keys}
@@ -52,24 +53,12 @@ class BandWatch:
         names = [self.keys[inst] for inst in sorted(wanted)]
         return [names[at:at + KEYS_A_CALL] for at in range(0, len(names), KEYS_A_CALL)]
 
-    def on_quotes(self, quotes: Mapping[str, Any]) -> None:
-        """Quotes as the broker gives them, by any name, each with its key inside. A band that makes no sense changes nothing."""
+    def on_quotes(self, rows: Iterable[Any]) -> None:
+        """Quotes as the broker gives them. A band that makes no sense changes nothing."""
         changed: dict[int, tuple[int, int]] = {}
-        for quote in quotes.values():
-            inst = self.insts.get(str(quote.get("instrument_token"))) if isinstance(quote, Mapping) else None
-            if inst is None:
-                continue
-            band = band_of(quote)
-            if band is not None and band != self.known[inst]:
-                changed[inst] = self.known[inst] = band
+        for quote in map(self.broker.quote_of, rows):
+            inst = self.insts.get(quote.key) if quote is not None else None
+            if quote is not None and inst is not None and quote.band is not None and quote.band != self.known[inst]:
+                changed[inst] = self.known[inst] = quote.band
         if changed:
-            self.feed(REC_BANDS, protocol.bands_record(changed))
-
-
-def band_of(quote: Mapping[str, Any]) -> tuple[int, int] | None:
-    """(lower, upper) in paise of a quote; None where it tells none that can be."""
-    try:
-        lower, upper = protocol.paise(quote.get("lower_circuit_limit")), protocol.paise(quote.get("upper_circuit_limit"))
-    except ValueError:
-        return None
-    return (lower, upper) if 0 < lower < upper else None
+            self.feed(REC_BANDS, bands_record(changed))

@@ -12,7 +12,7 @@ from _ext.core.clock import SECOND
 from _ext.core.records import INTENT_CANCEL, INTENT_PLACE, ROLE_ENTRY
 
 WINDOWS = ((SECOND, 10), (60 * SECOND, 500), (1800 * SECOND, 2000))
-"""Length and requests of the broker's three windows (UPSTOX 4.1); places, modifies and cancels count."""
+"""Length and requests of the broker's three windows (docs/upstox.md 4.1); places, modifies and cancels count."""
 ENTRY_RESERVE = 2                # of the one-second window, for exits
 ENTRY_LIFE = SECOND              # an entry that could not leave in this time was for another market
 ROOM = 128

@@ -1,1 +1,1 @@
-"""Trail: where a run lives on disk, how it is replayed, stored and explained."""
+"""RecordSink: where a run lives on disk, how it is replayed, stored and explained."""

@@ -1,11 +1,18 @@
 """Reading a journal to say something of it: the one place where commands open it, and where what is missing from it is found."""
+import contextlib
 from pathlib import Path
 
-from _ext.core.records import INSTRUMENT, REC_FRAME, REC_INSTRUMENTS
-from _ext.trail.journal import Reader, segment_names
+import orjson
+
+from _ext.core.records import INSTRUMENT, REC_FRAME, REC_INSTRUMENTS, REC_START
+from _ext.trail.reader import Reader
+from _ext.trail.segment import segment_names
 from _ext.trail.status import StatusBlock
 from engine.errors import UsageError
 from engine.trail.rundir import FolderError, RunDir, is_held
+
+RING_DEPTH, RING_MAX = 256, 65_536
+"""The core's own default, and the most that a configuration allows."""
 
 
 class JournalError(UsageError, ValueError):
@@ -64,6 +71,18 @@ def survey(path: Path) -> str | None:
     reader = reader_of(path)
     reader.skim()
     return damage_of(path, reader)
+
+
+def ring_depth_of(reader: Reader) -> int:
+    """Updates that were kept of each instrument when the journal was written, which its features hang on: as START has it, else the
+    core's default."""
+    record = next((record for record in reader if record[0] in (REC_START, REC_FRAME)), None)
+    if record is None or record[0] != REC_START:
+        return RING_DEPTH
+    with contextlib.suppress(ValueError, TypeError, AttributeError):
+        depth = int(orjson.loads(record[3]).get("ring_depth", RING_DEPTH))
+        return depth if 0 < depth <= RING_MAX else RING_DEPTH
+    return RING_DEPTH
 
 
 def capacity_of(path: Path) -> int:

@@ -1,11 +1,10 @@
 """Drainer: copies a real-time run's segments from memory to disk, and frees memory once a segment is safe."""
-import contextlib
 import os
 import struct
 from pathlib import Path
 
 from _ext.core.records import REC_INTENT
-from _ext.trail.journal import MAGIC, segment_names
+from _ext.trail.segment import MAGIC, segment_names
 
 HEAD = 64
 _LENGTH = struct.Struct("<I")
@@ -82,11 +81,6 @@ class Drainer:
         os.ftruncate(fd, HEAD + whole)
         self.copied[name] = HEAD + whole
         return HEAD + whole
-
-    def close(self) -> None:
-        """Lets go of an empty memory folder."""
-        with contextlib.suppress(OSError):
-            self.memory.rmdir()
 
     def _is_closed(self, name: str) -> bool:
         """Whether its writer cut it to what was written: the run has ended."""

@@ -1,31 +1,32 @@
 """Replay: strips the decisions of a journal, recomputes them from its inputs and compares."""
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from _ext.core.records import CLOSING, FIRST_TELEMETRY, PAYLOADS, REC_CLOSED, RECORD_NAMES
-from _ext.trail.journal import Verifier
-from _ext.wiring import Core
+from _ext.core.records import CLOSING, PAYLOADS, RECORD_NAMES
+from _ext.entrance import Core
+from _ext.trail.verifier import Verifier
 from engine.signals.models import load_models
-from engine.trail.checked import capacity_of, damage_of, reader_of
+from engine.trail.checked import capacity_of, damage_of, reader_of, ring_depth_of
 
 
-def replay(path: Path, models: Path) -> dict:
+def replay(path: Path, models: Path) -> dict[str, Any]:
     """Replays the journal of `path`. Keys: identical, digest, expected digest, updates, updates/s, mismatches and so on."""
     reader = reader_of(path)
     verifier = Verifier(reader)
-    core = Core(verifier, capacity_of(path))   # the ring depth is the default: a minute of ticks fits
+    core = Core(verifier, capacity_of(path), ring_depth_of(reader_of(path)))
     core.models.update(load_models(models))
     began = time.perf_counter()
     problem = None
     try:
         core.replay(reader, verifier)
-    except LookupError as error:
+    except (LookupError, ValueError) as error:             # a model that is gone, limits of another build
         problem = str(error)
     seconds = time.perf_counter() - began
     counts = core.counts()
-    expected = closing_digest(path)
+    expected = None if core.closed_with is None else int(np.frombuffer(core.closed_with, CLOSING)["digest"][0])
     problem = problem or damage_of(path, reader)
     identical = problem is None and verifier.mismatched == 0 and not verifier.missing and expected in (None, core.digest)
     return {
@@ -38,18 +39,7 @@ def replay(path: Path, models: Path) -> dict:
         "updates_per_s": round(counts["updates"] / max(seconds, 1e-9))}
 
 
-def closing_digest(path: Path) -> int | None:
-    """The digest the writer noted when it ended; None when it was killed."""
-    digest = None
-    for kind, _, _, payload in reader_of(path):
-        if kind == REC_CLOSED:
-            digest = int(np.frombuffer(payload, CLOSING)["digest"][0])
-        elif kind < FIRST_TELEMETRY:
-            digest = None
-    return digest
-
-
-def describe(mismatch) -> str | None:
+def describe(mismatch: Any) -> str | None:
     """The first difference in words: which record, and which fields differ."""
     if mismatch is None or isinstance(mismatch, str):
         return mismatch

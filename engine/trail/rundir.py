@@ -6,11 +6,14 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from _ext.trail.journal import Reader, segment_names
+from _ext.trail.reader import Reader
+from _ext.trail.segment import segment_names
 from engine.errors import EngineError
 
 
@@ -18,13 +21,21 @@ class RunError(EngineError):
     """The run folder cannot be used; says what to do."""
 
 
-class FolderError(RunError):
+class FolderError(RunError, ValueError):
     """The folder named is not one of a run: bad usage."""
     exit_code = 2
 
 
+def folder_of(value: Any) -> Any:
+    """A folder that was named. FolderError for an empty name, which would mean the one somebody happens to be in."""
+    if isinstance(value, str) and not value.strip():
+        raise FolderError("an empty name: write the folder of a run, or leave --run-dir away")
+    return value
+
+
 FENCE_S = 2.0
-MARKS = ("journal", "engine.json", "status", "lock", "launcher.lock", "store.lock", "children.json", "clickhouse")
+DATABASE_FOLDER = "clickhouse"
+MARKS = ("journal", "engine.json", "status", "lock", "launcher.lock", "store.lock", "children.json", DATABASE_FOLDER)
 """What a run leaves in its folder, the first of it before anything else can fail."""
 
 
@@ -41,12 +52,11 @@ class RunDir:
                 raise FolderError(f"{self.path}: no such run folder; name one with --run-dir")
         except OSError as error:
             raise RunError(f"cannot make the run folder {self.path}: {error.strerror}; choose another with --run-dir") from None
-        name = hashlib.sha256(str(self.path).encode()).hexdigest()[:16]
         shared = Path(os.environ.get("ENGINE_SHM") or ("/dev/shm" if os.path.isdir("/dev/shm") else self.path))
-        self.memory = shared / f"spike-{os.getuid()}-{name}"
-        if self.memory.exists() and (self.memory.is_symlink() or self.memory.lstat().st_uid != os.getuid()
-                                     or self.memory.lstat().st_mode & 0o077):
-            raise RunError(f"{self.memory} belongs to somebody else or is open to others: remove it")
+        self.memory = shared / f"spike-{os.getuid()}-{_short(self.path.parent)}" / _short(self.path)
+        for folder in (self.memory.parent, self.memory):
+            if folder.exists() and (folder.is_symlink() or folder.lstat().st_uid != os.getuid() or folder.lstat().st_mode & 0o077):
+                raise RunError(f"{folder} belongs to somebody else or is open to others: remove it")
 
     @classmethod
     def existing(cls, path: Path) -> "RunDir":
@@ -63,7 +73,7 @@ class RunDir:
         if not run.is_run:
             if any(run.path.iterdir()):
                 raise FolderError(f"{run.path} holds other files and no run: name a new or an empty folder with --run-dir")
-            shutil.rmtree(run.memory, ignore_errors=True)  # of a folder of the same name that was removed
+            run.forget_memory()                            # of a folder of the same name that was removed
         return run
 
     @property
@@ -114,8 +124,30 @@ class RunDir:
         return self.path / "engine.json"
 
     @property
+    def home(self) -> Path:
+        """The folder with this run's database: the run's own where it has one, else the folder it lies in where that has one."""
+        if (self.path / DATABASE_FOLDER / "data").is_dir() or not (self.path.parent / DATABASE_FOLDER).is_dir():
+            return self.path
+        return self.path.parent
+
+    @property
     def database(self) -> Path:
-        return self.path / "clickhouse"
+        return self.home / DATABASE_FOLDER
+
+    @property
+    def filled(self) -> Path:
+        """What whoever fills the database says of this run: rows stored, what is in the way."""
+        return self.path / "filled.json"
+
+    @property
+    def cursor(self) -> Path:
+        """How far the rows of this run were sent, and to which database."""
+        return self.path / "store.cursor"
+
+    @property
+    def store_lock(self) -> Path:
+        """Held by the run's store process."""
+        return self.path / "store.lock"
 
     @property
     def logs(self) -> Path:
@@ -128,7 +160,25 @@ class RunDir:
     def clear_after_removal(self) -> None:
         """The folder was removed while it was in use: what is left of the run in memory is nobody's."""
         if not self.path.exists():
-            shutil.rmtree(self.memory, ignore_errors=True)
+            self.forget_memory()
+
+    def forget_memory(self) -> None:
+        """Removes what lies in memory, for good."""
+        shutil.rmtree(self.memory, ignore_errors=True)
+        self.leave_memory()
+
+    def make_memory(self) -> None:
+        """Makes the folders in memory, for their owner alone."""
+        self.memory.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.memory.mkdir(exist_ok=True, mode=0o700)
+
+    def leave_memory(self) -> None:
+        """Removes the folders in memory where they are empty. That of a home stays: its store may open but the one it was given."""
+        with contextlib.suppress(OSError):
+            self.memory.rmdir()
+        with contextlib.suppress(OSError):
+            if self.home == self.path:
+                self.memory.parent.rmdir()
 
     def undrained(self) -> int:
         """Bytes of the segments that lie in memory alone."""
@@ -151,10 +201,10 @@ class RunDir:
 
 
 def new_run(base: Path = Path("runs")) -> Path:
-    """A new run folder named by the time, which `latest` points to from now on."""
+    """A new run folder named by the time, which `latest` points to from now on. All runs made here share the database of `base`."""
     import datetime as dt
 
-    base.mkdir(parents=True, exist_ok=True)
+    (base / DATABASE_FOLDER).mkdir(parents=True, exist_ok=True, mode=0o700)
     stamp = dt.datetime.now().strftime("%Y-%m-%d-%H%M%S")
     path, number = base / stamp, 1
     while path.exists():
@@ -172,6 +222,10 @@ def mark_latest(path: Path, base: Path = Path("runs")) -> None:
         link.unlink(missing_ok=True)
         link.symlink_to(path.absolute())
         link.replace(base / "latest")
+
+
+def _short(path: Path) -> str:
+    return hashlib.sha256(str(path).encode()).hexdigest()[:16]
 
 
 def start_time(pid: int) -> int:
@@ -257,6 +311,18 @@ class Lock:
 
     def release(self) -> None:
         os.close(self.fd)
+
+
+def in_turn(take: Callable[[], Lock], seconds: float) -> Lock:
+    """The lock that `take` takes; who holds it and is just ending gets so long. Raises the RunError of the last try."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return take()
+        except RunError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.1)
 
 
 def is_held(path: Path) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 
 from _ext.signals.features import FEATURES
 from engine.signals.models import find
+from engine.store.client import EVERY_RUN
 
 PSI_DRIFT, FEWEST = 0.25, 200
 """The usual bounds of the population stability index are 0.1 (watch) and 0.25 (drifted); under 200 candidates it is noise."""
@@ -18,18 +19,16 @@ STAYED, AFTER_S = 0.25, 60
 """A move stayed when a quarter of it is there a minute later."""
 FEW, SURE, CHANGED = 50, 1.64, 3.0
 """Cases under which a share says nothing; standard errors that tell passed from refused, and today from before."""
-
-
 def psi(counts: np.ndarray, shares: np.ndarray) -> float:
     """Population stability index of counts in bins that held `shares` in training: sum of (p - q) ln(p / q)."""
     p, q = (np.maximum(x / max(x.sum(), 1e-12), 1e-4) for x in (np.asarray(counts, float), np.asarray(shares, float)))
     return float(((p - q) * np.log(p / q)).sum())
 
 
-def measure(client: Any, folder: Path) -> dict[str, Any]:
-    """PSI of each feature of the store's latest model, of candidates at their tick, and its score's meaning. Raises LookupError
-    without scored candidates."""
-    latest = client.query("SELECT model, count() FROM signals WHERE model != '' GROUP BY model "
+def measure(client: Any, folder: Path, among: str = EVERY_RUN) -> dict[str, Any]:
+    """PSI of each feature of the latest model of the runs `among`, of candidates at their tick, and its score's meaning. Raises
+    LookupError without scored candidates."""
+    latest = client.query(f"SELECT model, count() FROM signals WHERE model != '' AND {among} GROUP BY model "
                           "ORDER BY max(ts) DESC LIMIT 1").result_rows
     if not latest:
         raise LookupError("no candidate in the store has been scored: let a model trade first")
@@ -41,11 +40,11 @@ def measure(client: Any, folder: Path) -> dict[str, Any]:
     names, reference = json.loads(meta["features"]), json.loads(meta["population"])
     wanted = [f"countIf(f_{name} <= {edge})" for name, part in zip(names, reference, strict=True) for edge in part["edges"]]
     (total, *below), found = client.query(f"SELECT count(), {', '.join(wanted)} FROM signals WHERE model = '{model}' "
-                                          "AND f_waited = 0").result_rows[0], {}
+                                          f"AND f_waited = 0 AND {among}").result_rows[0], {}
     for name, part in zip(names, reference, strict=True):
         mine, below = below[:len(part["edges"])], below[len(part["edges"]):]
         found[name] = round(psi(np.diff([0, *mine, total]), np.array(part["shares"])), 4)
-    found, score = dict(sorted(found.items(), key=lambda pair: -pair[1])), meaning(client, model)
+    found, score = dict(sorted(found.items(), key=lambda pair: -pair[1])), meaning(client, model, among)
     return {"model": model, "candidates": candidates, "enough": candidates >= FEWEST, "psi": found,
             "drifted": [n for n, v in found.items() if v > PSI_DRIFT] if candidates >= FEWEST else [],
             "score": score, "calibration": judged(score, scorer.threshold)}
@@ -59,14 +58,14 @@ def later(where: str) -> str:
                 ASOF JOIN ticks AS t ON s.run = t.run AND s.inst = t.inst AND s.at >= t.exch_ts WHERE later > 0)"""
 
 
-def meaning(client: Any, model: str) -> list[dict[str, Any]]:
-    """By fifths of the score: how many candidates, of which share the move was still there a minute later; and of how many and
-    which share on the days before the last one."""
+def meaning(client: Any, model: str, among: str = EVERY_RUN) -> list[dict[str, Any]]:
+    """By fifths of the score, `among` these runs: how many candidates, of which share the move was still there a minute later;
+    and of how many and which share on the days before the last one."""
     rows = client.query(f"""
         SELECT least(floor(if(isNaN(score_next), score, score_next) * 5), 4) / 5 AS fifth, countIf(is_last), sumIf(stayed, is_last),
                countIf(NOT is_last), sumIf(stayed, NOT is_last)
-        FROM (SELECT *, toDate(ts) = (SELECT max(toDate(ts)) FROM signals WHERE model = '{model}') AS is_last
-              FROM {later(f"model = '{model}' AND NOT isNaN(score)")})
+        FROM (SELECT *, toDate(ts) = (SELECT max(toDate(ts)) FROM signals WHERE model = '{model}' AND {among}) AS is_last
+              FROM {later(f"model = '{model}' AND NOT isNaN(score) AND {among}")})
         GROUP BY fifth ORDER BY fifth""").result_rows
     return [{"from": float(fifth), "candidates": int(n), "stayed": round(k / n, 4) if n else None, "before": int(m),
              "stayed_before": round(j / m, 4) if m else None} for fifth, n, k, m, j in rows]
@@ -109,12 +108,12 @@ def lines(document: dict[str, Any]) -> list[str]:
     return out + [f"  {said}" for said in document["calibration"]]
 
 
-def compare(client: Any, folder: Path, first: str, second: str) -> dict[str, Any]:
-    """Both models over the stored features of every candidate: how often they agree, and of which share of the candidates that only
-    one passes the move stayed."""
+def compare(client: Any, folder: Path, first: str, second: str, among: str = EVERY_RUN) -> dict[str, Any]:
+    """Both models over the stored features of every candidate of the runs `among`: how often they agree, and of which share of the
+    candidates that only one passes the move stayed."""
     scorers = [find(folder, first), find(folder, second)]
     columns = ", ".join(f"f_{name}" for name in FEATURES)
-    rows = client.query(f"SELECT stayed, {columns} FROM {later('1')}").result_rows
+    rows = client.query(f"SELECT stayed, {columns} FROM {later(among)}").result_rows
     if not rows:
         raise LookupError("the store has no candidates with ticks a minute later")
     values = np.array(rows, np.float32)

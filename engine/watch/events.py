@@ -8,7 +8,6 @@ import numpy as np
 from _ext.core.reasons import PASS, REASONS
 from _ext.core.records import (
     GAPS,
-    INSTRUMENT,
     OPERATOR_STATES,
     ORDER_TYPES,
     OUTCOME_DONE,
@@ -20,7 +19,6 @@ from _ext.core.records import (
     REC_FILL,
     REC_GAP,
     REC_GATE,
-    REC_INSTRUMENTS,
     REC_INTENT,
     REC_LINK,
     REC_POSITION,
@@ -37,8 +35,8 @@ from _ext.core.records import (
     TRADING_STATES,
     WHYS,
 )
-from engine.market.instruments import NO_INST
 from engine.market.sessions import IST
+from engine.watch.state import RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +49,16 @@ class Event:
     fields: dict[str, Any]
 
 
-class Narrator:
-    """Turns records into events; remembers the names of instruments."""
+class EventFormatter:
+    """Turns records into events; `state` is the run's after each of them."""
 
     def __init__(self) -> None:
-        self.symbols: list[str] = []
-
-    def symbol(self, inst: int) -> str:
-        return self.symbols[inst] if inst < len(self.symbols) else str(inst)
+        self.state = RunState(has_ledger=False)
+        self.symbol = self.state.symbol
 
     def event(self, kind: int, seq: int, now: int, payload: bytes) -> Event | None:
         """The event of one record, or None where there is nothing to say (frames, timers)."""
-        if kind == REC_INSTRUMENTS:
-            self.symbols += [r["symbol"].decode() for r in np.frombuffer(payload, INSTRUMENT)]
-            return None
+        self.state.take(kind, payload)
         method = {REC_CANDIDATE: self._candidate, REC_VERDICT: self._candidate, REC_GATE: self._gate, REC_INTENT: self._intent,
                   REC_FILL: self._fill, REC_POSITION: self._position, REC_STATE: self._state, REC_FEED_NOTE: self._gap,
                   REC_GAP: self._gap, REC_REPLY: self._reply, REC_LINK: self._link, REC_BANDS: self._band}.get(kind)
@@ -79,13 +73,14 @@ class Narrator:
     def _candidate(self, kind: int, now: int, c: np.void, fields: dict[str, Any]) -> Event | None:
         if kind == REC_CANDIDATE and c["level"] == 1:
             return None                                   # its verdict follows
-        arrow = "up" if c["direction"] > 0 else "down"
+        arrow = "up" if c["move"] > 0 else "down"
         reason = REASONS[c["reason"]]
         word = "watched" if c["level"] == 0 else "PASSED" if c["reason"] == PASS else "refused"
         score = c["score_next"] if c["score_next"] == c["score_next"] else c["score"]
         text = (f"{self.symbol(c['inst']):<12} {arrow:<4} {c['price'] / 100:>10.2f}  strength {c['strength']:.2f}  "
                 f"volume x{c['volume_ratio']:.1f}  move {c['rz']:+.1f} sd  score {score:.2f}  {word}"
-                + (f": {reason} ({c['measured']:.3g} against {c['limit']:.3g})" if c["reason"] and c["level"] else ""))
+                + (f": {reason} ({c['measured']:.3g} against {c['limit']:.3g})" if c["reason"] and c["level"] else "")
+                + (f"  [{self.state.source(int(c['source']))}]" if len(self.state.sources) > 1 else ""))
         return Event("signals", now, "candidate", text, fields | {"symbol": self.symbol(c["inst"]), "reason": reason})
 
     def _gate(self, kind: int, now: int, g: np.void, fields: dict[str, Any]) -> Event | None:
@@ -139,7 +134,7 @@ class Narrator:
         word = GAPS[g["kind"]]
         if word in ("silence", "filled", "jump", "pause"):          # many at once: they stand in the table gaps
             return None
-        name = "feed" if g["inst"] == NO_INST else self.symbol(g["inst"])
+        name = self.symbol(g["inst"])
         lasted = f", {(g['end'] - g['begin']) / 1e9:.1f} s from {clock(int(g['begin']))}" if g["end"] > g["begin"] else ""
         return Event("feed", now, "gap", f"{name:<12} {word} ({g['measured']:.4g}{lasted})", fields | {"kind": word})
 

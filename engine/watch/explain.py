@@ -8,7 +8,6 @@ import numpy as np
 from _ext.core.reasons import REASONS
 from _ext.core.records import (
     CANDIDATE,
-    INTENT,
     ORDER_STATES,
     OUTCOMES,
     PAYLOADS,
@@ -16,7 +15,6 @@ from _ext.core.records import (
     REC_FILL,
     REC_FRAME,
     REC_GATE,
-    REC_INSTRUMENTS,
     REC_INTENT,
     REC_ORDER_UPDATE,
     REC_REPLY,
@@ -28,31 +26,33 @@ from _ext.signals.scorer import ModelRefused
 from engine.feed import decode
 from engine.signals.models import find
 from engine.trail.checked import reader_of
-from engine.watch.events import Narrator, clock, plain
+from engine.watch.events import EventFormatter, clock, plain
+from engine.watch.state import RunState
 
 
 def explain(path: Path, number: int) -> dict[str, Any] | None:
     """Everything journaled about candidate `number`; None when there is none of it."""
-    narrator, frame = Narrator(), (0, 0, b"")
+    formatter, frame = EventFormatter(), (0, 0, b"")
     out: dict[str, Any] = {}
     orders: set[int] = set()
     said: dict[int, str] = {}
     for kind, seq, now, payload in reader_of(path):
         if kind == REC_FRAME:
             frame = (seq, now, payload)
-        event = narrator.event(kind, seq, now, payload)
+        event = formatter.event(kind, seq, now, payload)
         if kind in (REC_CANDIDATE, REC_VERDICT):
             c = np.frombuffer(payload, CANDIDATE)[0]
             if c["id"] != number:
                 continue
             if kind == REC_CANDIDATE:
                 rows = decode(frame[2])
-                mine = rows[rows["key"] == _key(path, int(c["inst"]))]
-                out = {"candidate": number, "symbol": narrator.symbol(int(c["inst"])), "time": clock(now),
+                mine = rows[rows["key"] == formatter.state.key(int(c["inst"])).encode()]
+                out = {"candidate": number, "symbol": formatter.symbol(int(c["inst"])), "time": clock(now),
                        "tick": {"sequence": frame[0], **({n: mine[0][n].item() for n in (
                            "ltp", "ltt", "ltq", "vtt", "bidP", "bidQ", "askP", "askQ")} if len(mine) else {})},
                        "statistics": {n: plain(c)[n] for n in ("strength", "z20", "z50", "rz", "volume_ratio", "u", "s1m",
-                                                               "expected", "last_close", "direction", "level", "quality")},
+                                                               "expected", "last_close", "move", "side", "level", "quality")},
+                       "source": formatter.state.source(int(c["source"])), "own": formatter.state.own(c),
                        "features": dict(zip(FEATURES, map(float, c["feature"]), strict=True)), "score": float(c["score"]),
                        "model": c["model"].decode(), "verdict": REASONS[c["reason"]], "chain": []}
             if out:
@@ -73,7 +73,7 @@ def explain(path: Path, number: int) -> dict[str, Any] | None:
                 out["chain"].append(f"{clock(now)} {event.text.strip()}")
         elif out and kind in (REC_REPLY, REC_ORDER_UPDATE):
             row = np.frombuffer(payload, PAYLOADS[kind])[0]
-            text = _heard(kind, row)
+            text = _answered(kind, row)
             if int(row["intent"]) in orders and said.get(int(row["intent"])) != text:      # the book repeats what the stream said
                 said[int(row["intent"])] = text
                 out["chain"].append(f"{clock(now)} {text}")
@@ -97,7 +97,7 @@ def against_training(document: dict[str, Any], folder: Path) -> list[dict[str, A
     return sorted(rows, key=lambda row: -row["beyond"])
 
 
-def _heard(kind: int, row: np.void) -> str:
+def _answered(kind: int, row: np.void) -> str:
     """What the broker said of an order."""
     number, order_id = int(row["intent"]), row["order_id"].decode()
     if kind == REC_ORDER_UPDATE:
@@ -109,18 +109,5 @@ def _heard(kind: int, row: np.void) -> str:
 
 def candidate_of(path: Path, order: int) -> int | None:
     """The candidate an order belongs to; None where there is no such order."""
-    for kind, _, _, payload in reader_of(path):
-        if kind == REC_INTENT:
-            row = np.frombuffer(payload, INTENT)[0]
-            if int(row["id"]) == order:
-                return int(row["candidate"])
-    return None
-
-
-def _key(path: Path, inst: int) -> bytes:
-    from _ext.core.records import INSTRUMENT
-
-    for kind, _, _, payload in reader_of(path):
-        if kind == REC_INSTRUMENTS:
-            return bytes(np.frombuffer(payload, INSTRUMENT)[inst]["key"])
-    return b""
+    found = RunState.after(reader_of(path)).orders.get(order)
+    return None if found is None else found.candidate

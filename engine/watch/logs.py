@@ -12,7 +12,7 @@ import orjson
 import structlog
 
 from engine.trail.rundir import Attendance, Lock, RunDir
-from engine.watch.events import Narrator, clock
+from engine.watch.events import EventFormatter, clock
 
 FILES = ("trading", "signals", "feed", "errors")
 ROTATE_BYTES, KEPT = 20 << 20, 5
@@ -40,7 +40,7 @@ def main(run: RunDir) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     lock = Lock(run.path / "logs.lock", f"the logs of {run.path}")
-    out, narrator, reader = loggers(run.logs), Narrator(), run.reader()
+    out, formatter, reader = loggers(run.logs), EventFormatter(), run.reader()
     mark = run.logs / "position"
     text = mark.read_text() if mark.exists() else ""
     done = int(text) if text.isdigit() else 0
@@ -50,7 +50,7 @@ def main(run: RunDir) -> None:
             print("the engine hung and its launcher is gone: ended", flush=True)
         moved, is_last = False, stopping.is_set() or attendance.is_over()
         while (record := reader.read()) is not None:
-            event = narrator.event(*record)
+            event = formatter.event(*record)
             if record[1] <= done:
                 continue
             done, moved = record[1], True

@@ -4,19 +4,18 @@ import time
 from collections import deque
 from typing import Any
 
-import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from _ext.core.records import OP_RUN, OPERATOR_STATES, POSITION, REC_POSITION, TRADING_STATES
+from _ext.core.records import OP_RUN, OPERATOR_STATES, TRADING_STATES
 from engine.trail.checked import damage_words
 from engine.trail.resources import in_words
 from engine.trail.rundir import RunDir
-from engine.watch.events import Event, Narrator, clock
-from engine.watch.signs import without_filter
+from engine.trail.signs import without_filter
+from engine.watch.events import Event, EventFormatter, clock
 
 EXIT_STATES = ("flat", "entering", "protecting", "protected", "closing", "UNPROTECTED")
 ROWS = 9
@@ -32,11 +31,10 @@ class View:
 
     def __init__(self, run: RunDir, title: str):
         self.run, self.title = run, title
-        self.narrator, self.reader = Narrator(), run.reader()
+        self.formatter, self.reader = EventFormatter(), run.reader()
         self.signals: deque[Event] = deque(maxlen=ROWS)
         self.trading: deque[Event] = deque(maxlen=ROWS)
         self.fresh: list[Event] = []
-        self.positions: dict[int, np.void] = {}
         self.status: Any = None
         self.store: dict[str, Any] = {}
         self.market: dict[str, Any] = {}
@@ -67,10 +65,7 @@ class View:
             record = self.reader.read()
             if record is None:
                 break
-            if record[0] == REC_POSITION:
-                row = np.frombuffer(record[3], POSITION)[0]
-                self.positions[int(row["inst"])] = row
-            event = self.narrator.event(*record)
+            event = self.formatter.event(*record)
             if event is not None:
                 self.fresh.append(event)
                 (self.signals if event.log == "signals" else self.trading).append(event)
@@ -110,9 +105,9 @@ class View:
         table = Table(expand=True, title="positions", title_justify="left", box=None, pad_edge=False)
         for name in ("name", "state", "quantity", "average", "stop", "target"):
             table.add_column(name, justify="left" if name in ("name", "state") else "right")
-        for inst, p in self.positions.items():
+        for inst, p in self.formatter.state.positions.items():
             if p["state"]:
-                table.add_row(self.narrator.symbol(inst), EXIT_STATES[p["state"]], f"{p['quantity']:+d}",
+                table.add_row(self.formatter.symbol(inst), EXIT_STATES[p["state"]], f"{p['quantity']:+d}",
                               f"{p['average'] / 100:.2f}", f"{p['stop'] / 100:.2f}", f"{p['target'] / 100:.2f}")
         parts.append(table if table.row_count else Text("no positions", style="dim"))
         for title, events in (("candidates", self.signals), ("orders", self.trading)):

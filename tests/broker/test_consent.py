@@ -319,6 +319,20 @@ def test_a_token_the_broker_does_not_know_is_told_of_and_another_waited_for(unus
     play(scene)
 
 
+def test_a_message_that_names_another_user_than_its_token_is_told_of(unused_tcp_port):
+    """Whom the login is for is known, the token is theirs; what the message says of it is not true."""
+    async def scene() -> None:
+        async with Login(Broker(), unused_tcp_port, consent.phone, user="AB1234") as now:
+            assert await now.post(message(user_id="ZZ0001")) == 200
+            while not now.told:
+                await asyncio.sleep(0.01)
+            assert "another user" in now.told[0] and not login.token_file().exists()
+            assert await now.post(message()) == 200
+            assert (await now.work).user == "AB1234"
+
+    play(scene)
+
+
 @pytest.mark.parametrize("address", ["https://tunnel.example", "https://tunnel.example/n", "https://tunnel.example/short", None, 7,
                                      "https://tunnel.example/" + "a" * 40, "https://[::1", "x" * 2000])
 def test_a_notifier_without_a_secret_takes_nothing(unused_tcp_port, address):

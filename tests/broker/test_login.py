@@ -8,8 +8,9 @@ import orjson
 import pytest
 from aiohttp import web
 
+from engine.broker.base import BrokerError
 from engine.broker.upstox import login
-from engine.broker.upstox.client import API, ORDERS, BrokerError, RestClient
+from engine.broker.upstox.client import API, ORDERS, RestClient
 from engine.broker.upstox.login import LoginError, Token
 from engine.market.sessions import IST
 

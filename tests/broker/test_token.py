@@ -6,8 +6,9 @@ import socket
 import pytest
 from aiohttp import web
 
+from engine.broker.base import BrokerError
 from engine.broker.upstox import consent, login
-from engine.broker.upstox.client import BrokerError, RestClient
+from engine.broker.upstox.client import RestClient
 from engine.market.sessions import IST
 
 NOW = dt.datetime(2026, 9, 2, 10, 0, tzinfo=IST)

@@ -19,19 +19,19 @@ import numpy as np
 import orjson
 
 from _ext.core.records import CANDIDATE, GAP, GAPS, REC_CANDIDATE, REC_FEED_NOTE, REC_GAP
-from _ext.trail.journal import Keeping
-from _ext.wiring import Core
+from _ext.core.sink import KeepingSink
+from _ext.entrance import Core
 from engine import config
 from engine.feed import decode, encode_market_info
-from engine.market.instruments import Spec, shipped
+from engine.market.instruments import Instrument, shipped
 from engine.market.sessions import epoch_ms
+from engine.run.opening import Boot, begin
+from engine.run.virtual import VirtualRun
+from engine.run.virtual_feed import FRAME, VirtualFeed
 from engine.sim.candles import Candles
 from engine.sim.exchange import Exchange
 from engine.sim.feed import Feed, FeedFault
 from engine.sim.market import SyntheticMarket
-from engine.sim.virtual import VirtualRun
-from engine.sim.virtual_feed import FRAME, VirtualFeed
-from engine.wiring import Boot, begin
 
 DAY = dt.date(2026, 9, 1)
 SECOND, MINUTE = 1_000_000_000, 60_000_000_000
@@ -43,7 +43,7 @@ COOLDOWN = 390 * SECOND
 """After a fault: the rest of its minute, one to fetch it, and the five a candidate that was missed would have quieted."""
 
 
-def names(count: int) -> list[Spec]:
+def names(count: int) -> list[Instrument]:
     """`count` instruments: the shipped names, and as many more of the same make as it takes, which are watched and not traded."""
     base = shipped()
     return [base[i] if i < len(base) else replace(
@@ -135,7 +135,7 @@ def play(seed: int, count: int, minutes: int, script: list[FeedFault], planted: 
     market.minutes = min(market.minutes, minutes)
     for inst, at in planted:
         market.plant(inst, at, 12.0, 10.0, 20.0)
-    watch = Keeping((REC_CANDIDATE, REC_GAP, REC_FEED_NOTE))
+    watch = KeepingSink((REC_CANDIDATE, REC_GAP, REC_FEED_NOTE))
     core = Core(watch, len(specs), 256)
     settings = config.Config.model_construct(models="/nonexistent")
     begin(core, settings, specs, DAY, market.history(), OPEN - 900 * SECOND, Boot("soak", seed, "0"), 10**8)
@@ -170,7 +170,7 @@ def play(seed: int, count: int, minutes: int, script: list[FeedFault], planted: 
         watch.kept.clear()
         if OPEN <= now < OPEN + market.minutes * MINUTE:
             market_seconds += 1
-            fresh += core.states()[2] and core.market.heard > now - 3 * SECOND
+            fresh += core.states()[2] and core.market.last_update > now - 3 * SECOND
             if market_seconds % 1800 == 0:
                 out.memory.append(resident_mb())
         if not quiet and now // SECOND % 600 == 0:
@@ -226,14 +226,14 @@ def compare(clean: Outcome, faulty: Outcome, script: list[FeedFault], planted: l
     windows = windows_of(script, faulty.gaps)
 
     def outside(run: Outcome) -> Counter[tuple[int, int, int, int]]:
-        return Counter((int(c["inst"]), int(c["direction"]), int(c["level"]), int(c["ltt"])) for c in run.candidates
+        return Counter((int(c["inst"]), int(c["move"]), int(c["level"]), int(c["ltt"])) for c in run.candidates
                        if not is_inside(windows, int(c["inst"]), int(c["now"])))
 
     def is_carried(run: Outcome, other: Outcome, inst: int, direction: int, ltt: int) -> bool:
         """Whether the quiet time after one inside a window ended just before, or in the other run still lasts: what was moved there
         moves on with it."""
         spans = ((run, 299_000, 345_000), (other, 0, 300_000))
-        return any(c["inst"] == inst and c["direction"] == direction and low <= ltt - int(c["ltt"]) <= high
+        return any(c["inst"] == inst and c["move"] == direction and low <= ltt - int(c["ltt"]) <= high
                    and is_inside(windows, inst, int(c["now"])) for outcome, low, high in spans for c in outcome.candidates)
 
     a, b = outside(clean), outside(faulty)

@@ -17,7 +17,7 @@ class Core:
     """What the backfill looks at. The exchange's clock is ours."""
 
     def __init__(self, count: int):
-        self.rows, self.heard, self.filled, self.count = [], 0, set(), count
+        self.rows, self.last_update, self.filled, self.count = [], 0, set(), count
         self.market = self
 
     def instrument(self, inst):
@@ -53,7 +53,7 @@ class Desk:
     def due(self, minute: float, heard: bool = True):
         now = OPEN + round(minute * MINUTE)
         if heard:
-            self.core.heard = now
+            self.core.last_update = now
         return [(f.what, f.keys, f.minute - FIRST if f.minute else 0) for f in self.backfill.due(now)]
 
 
@@ -166,7 +166,7 @@ def test_what_did_not_come_is_asked_for_again_and_what_nobody_wants_is_not_enter
 def test_while_all_is_silent_each_minute_is_fetched_as_it_ends(silence, asked):
     desk = Desk()
     desk.due(29.9)
-    desk.core.heard = OPEN + 31 * MINUTE
+    desk.core.last_update = OPEN + 31 * MINUTE
     got = desk.due(31 + silence / 60 if silence < 4 and not asked else 31 + 4 / 60, heard=False)
     assert got == ([("ahead", ("K0", "K1", "K2", "K3"), 30)] if asked else [])
 

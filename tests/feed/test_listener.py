@@ -7,9 +7,9 @@ import pytest
 from picows import WSListener, WSMsgType, ws_connect, ws_create_server
 
 from _ext.core.records import REC_FRAME
+from _ext.core.sink import KeepingSink
+from _ext.entrance import Core
 from _ext.feed.frame import FrameListener
-from _ext.trail.journal import Keeping
-from _ext.wiring import Core
 from engine.feed import TICK_DTYPE, encode, encode_market_info
 from tests.market.conftest import OPEN_MS
 
@@ -30,7 +30,7 @@ class Sender(WSListener):
 
 def heard(*connections, seconds: float = 5.0):
     """(frames journaled, texts, listener) after the messages of each connection in turn; each must be cut or go quiet."""
-    trail, texts, asked = Keeping((REC_FRAME,)), [], []
+    trail, texts, asked = KeepingSink((REC_FRAME,)), [], []
     core = Core(trail, 4)
     listener = FrameListener(core, texts.append, lambda: asked.append(1))
 

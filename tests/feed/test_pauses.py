@@ -1,21 +1,22 @@
 """When the keeper tries a connection again, and what fits beside what: by hand, without a core."""
 import pytest
 
-from engine.feed.keeper import Keeper, Limits
+from engine.feed.subscriptions import Limits, SubscriptionManager
 
 SECOND = 1_000_000_000
 KEYS = [f"K{i}" for i in range(3)]
 
 
-def keeper(draw: float = 0.5, pace: float = 1.0, **given) -> Keeper:
+def keeper(draw: float = 0.5, pace: float = 1.0, **given) -> SubscriptionManager:
     """`draw` 0.5 takes the jitter away."""
     notes: list[str] = []
-    made = Keeper(None, KEYS, {k: i for i, k in enumerate(KEYS)}, draw=lambda: draw, pace=pace, note=notes.append, **given)
+    made = SubscriptionManager(None, KEYS, {k: i for i, k in enumerate(KEYS)}, draw=lambda: draw, pace=pace, note=notes.append,
+                               **given)
     made.notes = notes
     return made
 
 
-def waits(made: Keeper, statuses) -> list[float]:
+def waits(made: SubscriptionManager, statuses) -> list[float]:
     out = []
     for status in statuses:
         made.on_down(0, 0, status)

@@ -1,5 +1,6 @@
 """The decoder's own limits at their edges: nesting, prices, levels, keys."""
 import math
+import struct
 
 import numpy as np
 import pytest
@@ -100,3 +101,19 @@ def test_messages_of_every_length_come_back(levels):
             (back,) = decode(encode(row, 5))
             assert back["key"] == b"K" * length and (back["ltp"], back["vtt"], back["atp"]) == (12_345, 9, atp)
             assert (back["levels"] == row["levels"][0]).all() and back["n_levels"] == levels
+
+
+@pytest.mark.parametrize("rest", [b"\x80", b"\xff\xff", b"\x09\x00", b"\x10\x80", b"\x2a\x05\x01"],
+                         ids=["half a tag", "a tag without an end", "half a price", "half a number", "half a message"])
+def test_a_last_price_message_that_breaks_off_refuses_the_frame(rest):
+    """Of a name whose price was read already: what follows is no update, and none of the frame is believed."""
+    def block(tag: int, data: bytes) -> bytes:
+        return bytes([tag, len(data)]) + data
+
+    def frame(more: bytes) -> bytes:
+        ltpc = b"\x09" + struct.pack("<d", 100.05) + more
+        return b"\x08\x01" + block(0x12, block(0x0A, b"NSE_EQ|A") + block(0x12, block(0x0A, ltpc)))
+
+    assert decode(frame(b""))["ltp"].tolist() == [10_005]
+    with pytest.raises(ValueError, match="malformed frame"):
+        decode(frame(rest))

@@ -44,7 +44,7 @@ def _time(ns: int) -> str:
 
 def _candidate(row: np.void) -> str:
     score = row["score_next"] if row["score_next"] == row["score_next"] else row["score"]
-    return (f"{SIDES[int(row['direction'])]} {row['price']} - {REASONS[row['reason']]}; strength {_number(row['strength'])} "
+    return (f"{SIDES[int(row['move'])]} {row['price']} - {REASONS[row['reason']]}; strength {_number(row['strength'])} "
             f"score {_number(float(score))} level {row['level']} measured {_number(row['measured'])} limit {_number(row['limit'])}")
 
 

@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path
 
 from _ext.core.records import FIRST_DECISION
-from _ext.trail.journal import Keeping, Reader
-from _ext.wiring import Core
+from _ext.core.sink import KeepingSink
+from _ext.entrance import Core
+from _ext.trail.reader import Reader
 from tests.golden import canonical, scenario, stored
 from tests.golden.models import WEIGHTS, build
 
@@ -20,7 +21,7 @@ INPUTS, DECISIONS, REQUESTS = HERE / "inputs.jsonl.xz", HERE / "decisions.txt", 
 def decisions(folder: Path) -> list[str]:
     """Lines of what today's core decides on the stored inputs; models are built in `folder`."""
     scorers = {name: build(name, folder) for name in WEIGHTS}
-    trail = Keeping(tuple(canonical.WRITERS))
+    trail = KeepingSink(tuple(canonical.WRITERS))
     core = None
     for kind, now, payload in stored.records(INPUTS, {name: s.sha256 for name, s in scorers.items()}):
         if core is None:

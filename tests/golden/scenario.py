@@ -12,23 +12,26 @@ from typing import Any
 import numpy as np
 import orjson
 
-from _ext.core.records import CANDIDATE, OPERATOR_CHANGE, REC_ASK, REC_LINK, REC_MODEL, REC_OPERATOR, STREAM_ORDERS, Stream
-from _ext.trail.journal import Journal, Keeping
-from _ext.wiring import Core
-from engine import config, wiring
-from engine.broker.upstox.protocol import Request, link_record
+from _ext.core.records import CANDIDATE, OPERATOR_CHANGE, REC_ASK, REC_LINK, REC_MODEL, REC_OPERATOR, STREAM_FEED
+from _ext.core.sink import KeepingSink
+from _ext.entrance import Core
+from _ext.trail.journal import Journal
+from engine import config
+from engine.broker.base import Request
 from engine.feed import HAS_I1, HAS_OHLC, encode
-from engine.market.instruments import Spec, shipped
+from engine.market.instruments import Instrument, shipped
 from engine.market.sessions import epoch_ms
+from engine.run import opening
+from engine.run.virtual import NET, VirtualRun
+from engine.run.virtual_feed import VirtualFeed
 from engine.signals.models import model_record
 from engine.sim.candles import Candles
 from engine.sim.contracts import with_contracts
 from engine.sim.exchange import Exchange
-from engine.sim.faults import Journey, Line, Rates
+from engine.sim.faults import Delivery, Network, Rates
 from engine.sim.feed import Feed, script_of
 from engine.sim.market import SyntheticMarket
-from engine.sim.virtual import NET, VirtualRun
-from engine.sim.virtual_feed import VirtualFeed
+from engine.trade.inputs import link_record
 from tests.golden.models import build
 
 DAY = dt.date(2026, 9, 2)
@@ -49,7 +52,7 @@ FAULTS = (
     {"kind": "backlog", "at": "09:52:00", "seconds": 15}, {"kind": "vtt_damage", "at": "09:55:10", "seconds": 5, "names": 1})
 
 
-def specs() -> list[Spec]:
+def specs() -> list[Instrument]:
     """Ten stocks, two of them with a future and four options; some that may not be traded as the others."""
     stocks = list(shipped()[:10])
     change = {3: {"tradable": False}, 5: {"upper": stocks[5].price * 1003 // 1000}, 6: {"freeze": 0}, 7: {"is_cas": False},
@@ -60,7 +63,7 @@ def specs() -> list[Spec]:
 
 def settings(models: Path | str) -> config.Config:
     return config.Config(
-        models=str(models), detector=config.Detector(emit=0.45, trade=0.55, cooldown_s=60),
+        models=str(models), source={"spike": {"emit": 0.45, "trade": 0.55, "cooldown_s": 60}},
         signals=config.Signals(strength=0.56, volume=0.8, spread_bp=6.0, noise=0.45, opposing_s=60),
         risk=config.Risk(stop=0.004, target=0.0045, trail=0.003, hold_s=120, entry_life_s=1.5, max_positions=3, symbol_gap_s=40,
                          symbol_per_hour=4, orders_per_minute=4, orders_per_hour=40, daily_loss=0.01, losing_streak=3,
@@ -102,11 +105,10 @@ class Morning:
 
     def run(self) -> None:
         core = Core(self.journal(0), len(self.specs), 256)
-        boot = wiring.Boot("golden", 11, "g0", ENGINE)
-        wiring.begin(core, self.settings, self.specs, DAY, self.market.history(), self.start, boot, CASH)
+        boot = opening.Boot("golden", 11, "g0", ENGINE)
+        opening.begin(core, self.settings, self.specs, DAY, self.market.history(), self.start, boot, CASH)
         core.models.update({s.sha256: s for s in (self.a, self.b)})
         core.feed(REC_MODEL, self.start, model_record(self.a.sha256, 0.5))
-        core.feed(REC_LINK, self.start, link_record(STREAM_ORDERS, True))
         exchange = Exchange(self.specs, CASH)
         rates = Rates(seed=4, lost_request=.02, lost_answer=.06, error_after=.03, throttle=.02, refuse=.02, read_error=.03,
                       slow=.05, hidden=.05, reject_after=.03, partial=.15, drop_update=.05, repeat_update=.05, late_update=.08,
@@ -115,7 +117,7 @@ class Morning:
         script = script_of([{k: v for k, v in f.items() if k != "names"} | ({"keys": names[:f["names"]]} if "names" in f else {})
                             for f in FAULTS], DAY, [s.key for s in self.specs])
         self.feed, self.candles = Feed(self.specs, script=script, seed=2), Candles(self.specs, DAY)
-        self.virtual = VirtualRun(core, self._frames(), exchange, ENGINE, "g0", line=Line(exchange, rates), net=self._net(core))
+        self.virtual = VirtualRun(core, self._frames(), exchange, ENGINE, "g0", line=Network(exchange, rates), net=self._net(core))
         self.virtual.run()
 
     def _net(self, core: Core) -> VirtualFeed:
@@ -137,38 +139,37 @@ class Morning:
         row = np.zeros(1, OPERATOR_CHANGE)
         row["state"] = state
         self.virtual.core.feed(REC_OPERATOR, now, row.tobytes())
-        self.virtual._drain(now)
+        self.virtual.act(now)
 
     def _ask(self, now: int, inst: int) -> None:
         row, last = np.zeros(1, CANDIDATE), self.virtual.core.market.row(inst)["ltp"]
-        row["id"], row["inst"], row["direction"], row["price"], row["last_close"] = 1_000_000 + inst, inst, 1, last, last
+        row["id"], row["inst"], row["side"], row["price"], row["last_close"] = 1_000_000 + inst, inst, 1, last, last
         self.virtual.core.feed(REC_ASK, now, row.tobytes())
-        self.virtual._drain(now)
+        self.virtual.act(now)
 
     def _swap(self, now: int, _: int) -> None:
         self.virtual.core.feed(REC_MODEL, now, model_record(self.b.sha256, 0.5))
 
     def _crash(self, now: int, _: int) -> None:
         virtual = self.virtual
-        core = wiring.restore([self.folder], self.journal, len(self.specs), self.settings, "g1")
-        virtual.take_over(core, "g1", ["g0", "g1"], is_fresh=False)
+        core = opening.restore([self.folder], self.journal, len(self.specs), self.settings, "g1").core
+        virtual.take_over(core, ["g0", "g1"], is_fresh=False)
         virtual.events = [e for e in virtual.events if e[1] != NET]
         heapq.heapify(virtual.events)
         virtual.net, virtual.now = self._net(core), now
-        core.feed(REC_LINK, now, link_record(STREAM_ORDERS, True))
 
 
-class Recorded(Line):
+class Recorded(Network):
     """A line without faults that keeps the text of every order request."""
 
     def __init__(self, exchange: Exchange):
         super().__init__(exchange)
-        self.now, self.lines = 0, []
+        self.clock, self.lines = (lambda: 0), []
 
-    def journey(self, request: Request) -> Journey:
+    def journey(self, request: Request) -> Delivery:
         if request.method != "GET":
             body: Any = request.body if request.body is not None else request.params
-            moment = dt.datetime.fromtimestamp(self.now / 1e9, dt.timezone(dt.timedelta(hours=5.5)))
+            moment = dt.datetime.fromtimestamp(self.clock() / 1e9, dt.timezone(dt.timedelta(hours=5.5)))
             self.lines.append(f"{moment:%H:%M:%S.%f}"[:12] + f" {request.method} {request.path} "
                               + orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode())
         return super().journey(request)
@@ -184,22 +185,15 @@ def requests_of_a_day(folder: Path) -> list[str]:
     folder.mkdir(parents=True)
     scorer = build("model a", folder)
     chosen = settings(folder).model_copy(update={"session": config.Session()})
-    core = Core(Keeping(()), len(names), 256)
+    core = Core(KeepingSink(()), len(names), 256)
     start = epoch_ms(DAY) * 1_000_000
-    wiring.begin(core, chosen, names, DAY, market.history(), start, wiring.Boot("golden", 2, "d0", ENGINE), CASH)
+    opening.begin(core, chosen, names, DAY, market.history(), start, opening.Boot("golden", 2, "d0", ENGINE), CASH)
     core.models[scorer.sha256] = scorer
     core.feed(REC_MODEL, start, model_record(scorer.sha256, 0.5))
-    for which in Stream:
-        core.feed(REC_LINK, start, link_record(which, True))
+    core.feed(REC_LINK, start, link_record(STREAM_FEED, True))
     exchange = Exchange(names, CASH)
     line = Recorded(exchange)
     run = VirtualRun(core, thin(market), exchange, ENGINE, "d0", line=line)
-    drain = run._drain
-
-    def timed(now: int) -> None:
-        line.now = now
-        drain(now)
-
-    run._drain = timed
+    line.clock = lambda: run.now
     run.run()
     return line.lines

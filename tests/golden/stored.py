@@ -14,13 +14,17 @@ import numpy as np
 import orjson
 
 from _ext.core.records import BOOK, HOLDING, PAYLOADS, RECORD_NAMES
-from engine.broker.upstox.protocol import book_record
 from engine.config import Config
+from engine.trade.inputs import book_record
 
 NUMBERS = {name: number for number, name in RECORD_NAMES.items()}
 JSON = ("start", "boot", "universe")
 RAW = ("frame", "profile")
 IMPLIED = {"pad"}
+RENAMED = {"per_minute": "orders_per_minute", "per_hour": "orders_per_hour", "per_day": "orders_per_day", "futures": "vehicle",
+           "broker_second": "requests_per_second", "broker_minute": "requests_per_minute", "replace": "exit_by",
+           "broker_half_hour": "requests_per_half_hour"}
+"""Limits that were called otherwise."""
 
 
 def _plain(value: Any) -> Any:
@@ -75,8 +79,17 @@ def _built(rows: list[dict[str, Any]], dtype: np.dtype) -> bytes:
 
 
 def _configuration(stored: dict[str, Any]) -> dict[str, Any]:
-    """A stored START: settings that came since have their defaults."""
+    """A stored START: settings that came since have their defaults, and what stands elsewhere now is looked for there."""
     today = Config.model_construct(models="").record()
+    if "detector" in stored:
+        stored = dict(stored)
+        detector, risk = stored.pop("detector"), stored.pop("risk") | stored.pop("session")
+        (spike,) = today["sources"]
+        given = {name: detector[name] for name in spike["parameters"] if name in detector}
+        given |= {"cooldown_s": detector["cooldown_ms"] / 1000, "max_lag_s": detector["max_lag_ms"] / 1000}
+        stored["sources"] = [spike | {"parameters": spike["parameters"] | given}]
+        risk["skew"] *= 1_000_000
+        stored["limits"] = {RENAMED.get(name, name): value for name, value in risk.items()}
     return today | {name: today[name] | value if isinstance(value, dict) and isinstance(today.get(name), dict) else value
                     for name, value in stored.items()}
 
@@ -100,5 +113,6 @@ def records(path: Path, models: dict[str, str]) -> Iterator[tuple[int, int, byte
         elif name == "model":
             payload = _built([row | {"sha256": models[row["sha256"]]} for row in what], PAYLOADS[kind])
         else:
-            payload = _built(what, HOLDING if name == "holdings" else PAYLOADS[kind]) if what is not None else b""
+            rows = [{"move": row["direction"], "side": row["direction"]} | row if "direction" in row else row for row in what or ()]
+            payload = _built(rows, HOLDING if name == "holdings" else PAYLOADS[kind]) if what is not None else b""
         yield kind, now, payload

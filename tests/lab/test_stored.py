@@ -8,12 +8,12 @@ from _ext.signals.features import DESCRIBED, FEATURES
 from engine.config import Config
 from engine.lab import dataset, series, stored
 from engine.market.instruments import shipped
+from engine.run.virtual import run_virtual
 from engine.sim.market import SyntheticMarket
 from engine.sim.recorded import DataError, from_run
-from engine.store.process import client_of
+from engine.store.client import client_of
 from engine.store.process import main as store
 from engine.trail.rundir import RunDir
-from engine.wiring import run_virtual
 
 DAY = dt.date(2026, 9, 1)
 WARMED = 55
@@ -26,7 +26,7 @@ SLOW = ("rsi", "macd", "adx", "trend", "atr", "regime", "band_width")
 def run(tmp_path_factory):
     run = RunDir(tmp_path_factory.mktemp("run"))
     market = SyntheticMarket(shipped()[:10], DAY, 6, spikes=3.0)
-    market.minutes = 130
+    market.minutes = 110
     run_virtual(Config(), market, "test", run, 6, None)
     store(Config(), run, once=True, drain_only=False, confined=False)
     with client_of(Config(), run) as client:

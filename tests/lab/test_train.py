@@ -10,6 +10,7 @@ from engine.lab import dataset as work
 from engine.lab import evaluate, graph, members, outcomes, report, series, train
 from engine.lab.dataset import generated, generated_day, of_ticks
 from engine.lab.inject import ARTEFACTS, HELD_OUT
+from tests.kit.counts import count
 
 PLANTED = ("bad_print", "sweep", "wide", "spike", "fast")
 
@@ -58,10 +59,10 @@ def test_a_forest_is_one_node_and_members_without_a_vote_are_left_out(done):
         assert kinds.count("TreeEnsembleRegressor") == forests + 1 and kinds.count("TopK") == sorted_ and len(kinds) < 40
 
 
-def test_the_same_rows_give_the_same_file(data, done):
-    assert train.train(data, 3, {"source": "test"}).file == done.file
+def test_the_same_rows_give_the_same_file(done):
     again = generated(11, 4, 6, PLANTED, minutes=110, every_s=240.0, spikes=2.0)
-    assert train.train(again, 3, {"source": "test"}).card["sha256"] == done.card["sha256"]
+    made = train.train(again, 3, {"source": "test"})
+    assert made.card["sha256"] == done.card["sha256"] and made.file == done.file
 
 
 def test_folds_leave_a_day_out_on_either_side():
@@ -112,12 +113,13 @@ def test_kinds_of_the_test_are_never_learned():
     assert not set(train.PLANTED) & set(HELD_OUT) and set(HELD_OUT) <= set(evaluate.KINDS)
 
 
+@pytest.mark.long
 def test_the_spikes_the_detector_owes_are_found():
-    day, _ = generated_day(21, 2, 36, spikes=0.0)
+    day, _ = generated_day(21, 2, count(12, 36), spikes=0.0)
     table = evaluate.recall(day, "generator", 4, sizes=(10.0,))
     found = sum(row["found_at_0.5"] for row in table)
     planted = sum(row["planted"] for row in table)
-    assert planted >= 150 and found / planted >= 0.95
+    assert planted >= count(50, 150) and found / planted >= 0.95
 
 
 def test_outcomes_by_hand():

@@ -6,11 +6,11 @@ import orjson
 import pytest
 
 from _ext.core.records import REC_FRAME, REC_INSTRUMENTS, REC_PROFILE, REC_START, REC_TIMER
-from _ext.trail.journal import Trail
-from _ext.wiring import Core
+from _ext.core.sink import RecordSink
+from _ext.entrance import Core
 from engine import config
 from engine.feed import TICK_DTYPE, encode
-from engine.market.instruments import Spec, table
+from engine.market.instruments import Instrument, table
 from engine.market.sessions import epoch_ms, profile
 
 DAY = dt.date(2026, 9, 1)
@@ -18,12 +18,12 @@ OPEN_MS = epoch_ms(DAY)
 LTPC, DEPTH, FULL = 1, 2, 64
 
 
-class Tape:
+class OneName:
     """Updates of instrument 0 (tick 5 paise) into a core; times are ms after 09:15, prices paise. No timers of its own."""
 
     def __init__(self, **spec):
-        self.specs = [Spec("NSE_EQ|AAA", "AAA", **{"tick": 5, **spec})]
-        self.core = Core(Trail(), 1, 64)
+        self.specs = [Instrument("NSE_EQ|AAA", "AAA", **{"tick": 5, **spec})]
+        self.core = Core(RecordSink(), 1, 64)
         now = OPEN_MS * 1_000_000
         self.core.feed(REC_START, now, orjson.dumps(config.Config().record()))
         self.core.feed(REC_INSTRUMENTS, now, table(self.specs, DAY).tobytes())
@@ -50,9 +50,9 @@ class Tape:
 
 @pytest.fixture
 def tape():
-    return Tape()
+    return OneName()
 
 
 @pytest.fixture
 def make_tape():
-    return Tape
+    return OneName

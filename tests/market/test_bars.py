@@ -1,4 +1,7 @@
-"""Bars, volume and the rolling statistics: against plain Python over generated trades, and rule by rule."""
+"""Bars, volume and the rolling statistics: against plain Python over generated trades, and rule by rule.
+
+The statistics are those of `_ext/market/rolling.pyx`.
+"""
 import math
 from itertools import pairwise
 
@@ -7,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.market.sessions import profile
-from tests.market.conftest import DAY, Tape
+from tests.market.conftest import DAY, OneName
 
 DIRTY, CLOSED = 1, 2
 FIRST, AFTER_GAP, STEP_BACK, LATE, REPEAT = 2, 4, 8, 16, 32
@@ -15,7 +18,7 @@ FIRST, AFTER_GAP, STEP_BACK, LATE, REPEAT = 2, 4, 8, 16, 32
 trades = st.lists(st.tuples(st.integers(1, 7_900), st.integers(-40, 40), st.integers(0, 5_000)), min_size=120, max_size=400)
 
 
-def play(tape: Tape, moves) -> list[tuple[int, int, int]]:
+def play(tape: OneName, moves) -> list[tuple[int, int, int]]:
     """Feeds the moves (ms since the last, ticks of price, volume) and returns (minute, price, volume) of each."""
     at, price, vtt, told = 0, 100_000, 1_000, []
     for gap, steps, volume in moves:
@@ -40,7 +43,7 @@ def bars_of(told) -> dict[int, list[int]]:
 @given(trades)
 def test_bars_equal_plain_python_over_any_trades(moves):
     """No silence of eight seconds: nothing is dirty, the forming bar and the running sums equal the definition."""
-    tape = Tape()
+    tape = OneName()
     told = play(tape, moves)
     bars = bars_of(told)
     row = tape.core.market.row(0)
@@ -122,7 +125,7 @@ def test_a_timer_closes_the_bar_and_later_trades_of_it_are_late(tape):
 
 
 def test_the_price_step_is_the_smallest_deviation(make_tape):
-    """A stock that moves within one step has a deviation of zero: the step stands for it (MARKET 1.1)."""
+    """A stock that moves within one step has a deviation of zero: the step stands for it (docs/market.md 1.1)."""
     tape = make_tape(tick=100)
     for minute in range(23):
         for second in range(0, 60, 6):

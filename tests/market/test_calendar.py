@@ -6,7 +6,7 @@ import pytest
 
 from _ext.core.records import INSTRUMENT
 from engine.market import instruments, sessions
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 
 
 @pytest.mark.parametrize(("kind", "cas", "day", "minutes"), [
@@ -42,7 +42,7 @@ def test_the_shipped_names_are_the_208_of_august():
 
 
 def test_the_table_says_what_the_specs_say():
-    specs = [Spec("NSE_EQ|AAA", "AAA", tick=10), Spec("NSE_FO|1", "AAA FUT", "future", 10, 500, 15_000, tradable=False)]
+    specs = [Instrument("NSE_EQ|AAA", "AAA", tick=10), Instrument("NSE_FO|1", "AAA FUT", "future", 10, 500, 15_000, tradable=False)]
     rows = instruments.table(specs, dt.date(2026, 9, 1))
     assert rows.dtype == INSTRUMENT
     assert [bytes(k) for k in rows["key"]] == [b"NSE_EQ|AAA", b"NSE_FO|1"]
@@ -54,8 +54,9 @@ def test_the_table_says_what_the_specs_say():
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_stock_s_future_is_the_next_to_expire_its_last_day_included(order):
     months = ["2026-09-29", "2026-10-27"][::order]
-    specs = [Spec("NSE_EQ|A", "A"), *(Spec(f"NSE_FO|{m}", "A FUT", "future", underlying="NSE_EQ|A", expiry=m) for m in months),
-             Spec("NSE_FO|O", "A 100 CE", "option", underlying="NSE_EQ|A", expiry="2026-09-01", strike=10_000, right="CE")]
+    specs = [Instrument("NSE_EQ|A", "A"), *(Instrument(f"NSE_FO|{m}", "A FUT", "future", underlying="NSE_EQ|A",
+                                                       expiry=m) for m in months),
+             Instrument("NSE_FO|O", "A 100 CE", "option", underlying="NSE_EQ|A", expiry="2026-09-01", strike=10_000, right="CE")]
     near, far = 1 + months.index("2026-09-29"), 1 + months.index("2026-10-27")
     for day, row in ((28, near), (29, near), (30, far)):
         rows = instruments.table(specs, dt.date(2026, 9, day))

@@ -6,17 +6,18 @@ import pytest
 import QuantLib as quantlib
 
 from _ext.core.records import CANDIDATE, REC_CANDIDATE, REC_FRAME
+from _ext.core.sink import KeepingSink, RecordSink
+from _ext.entrance import Core
 from _ext.market.greeks import greeks
-from _ext.trail.journal import Keeping, Trail
-from _ext.wiring import Core
 from engine import config
+from engine.broker.upstox import master
 from engine.feed import TICK_DTYPE, encode
-from engine.market import master, universe
-from engine.market.instruments import Spec, shipped
+from engine.market import universe
+from engine.market.instruments import Instrument, shipped
 from engine.market.sessions import IST, epoch_ms
+from engine.run.opening import Boot, begin
 from engine.sim.contracts import expiry_after, step_of, with_contracts
 from engine.sim.market import SyntheticMarket
-from engine.wiring import Boot, begin
 from tests.conftest import recording
 
 DAY = dt.date(2026, 9, 1)
@@ -28,11 +29,11 @@ class Desk:
     """One stock with calls and puts at three strikes."""
 
     def __init__(self, trail=None, **settings):
-        stock = Spec("NSE_EQ|A", "A", price=100_000)
-        self.specs = [stock, *(Spec(f"NSE_FO|{k}{right}", f"A {k} {right}", "option", 5, 500, 20_000, False, False,
+        stock = Instrument("NSE_EQ|A", "A", price=100_000)
+        self.specs = [stock, *(Instrument(f"NSE_FO|{k}{right}", f"A {k} {right}", "option", 5, 500, 20_000, False, False,
                                     underlying=stock.key, expiry=EXPIRY.isoformat(), strike=k, right=right)
                                for k in STRIKES for right in ("CE", "PE"))]
-        self.core = Core(trail or Trail(), len(self.specs), 64)
+        self.core = Core(trail or RecordSink(), len(self.specs), 64)
         self.now = epoch_ms(DAY, 30)
         begin(self.core, config.Config.model_construct(models="/nonexistent", **settings), self.specs, DAY, SyntheticMarket(
             [stock], DAY, 1).history(), self.now * 1_000_000, Boot("test", 1, "0"), 10**8)
@@ -89,8 +90,8 @@ def test_a_jump_of_the_volatility_strengthens_its_stock():
     differs by 0.15 (1 - 2^-2.5), half as much again being 2.5 times the 20 % that count 1."""
     made = []
     for sigma in (0.30, 0.45):
-        trail = Keeping((REC_CANDIDATE,))
-        desk = Desk(trail, detector=config.Detector(emit=0.001, trade=0.001, cooldown_s=0))
+        trail = KeepingSink((REC_CANDIDATE,))
+        desk = Desk(trail, source={"spike": {"emit": 0.001, "trade": 0.001, "cooldown_s": 0}})
         years = (dt.datetime.combine(EXPIRY, dt.time(15, 30), IST).timestamp() - desk.now / 1000) / (365 * 86_400)
         desk.tick(0, 100_000)
         for inst in (3, 4):
@@ -118,7 +119,7 @@ def test_the_synthetic_universe_has_every_kind():
     some = with_contracts(shipped()[:6], DAY, 6)
     market = SyntheticMarket(some, DAY, 3)
     market.minutes = 4
-    core = Core(Trail(), len(some), 64)
+    core = Core(RecordSink(), len(some), 64)
     begin(core, config.Config.model_construct(models="/nonexistent"), some, DAY, market.history(), epoch_ms(DAY) * 1_000_000,
           Boot("test", 1, "0"), 10**8)
     for at, _, frame in market.frames(50):
@@ -132,9 +133,10 @@ def test_the_synthetic_universe_has_every_kind():
     assert 0 < sent["greeks"]["delta"] < 1 and sent["greeks"]["theta"] < 0
 
 
+@pytest.mark.recording(twin="tests/market/test_universe.py::test_what_the_engine_is_told_of")
 def test_the_engine_watches_the_options_nearest_to_the_price():
     day = dt.date(2026, 8, 21)
-    found = universe.build(master.read(recording("instruments").joinpath(f"NSE.{day}.json.gz").read_bytes()), day)
+    found = universe.build(master.read(recording("instruments").joinpath(f"NSE.{day}.json.gz").read_bytes()).listing, day)
     prices = {"NSE_EQ|INE002A01018": 140_300}
     mine = [s for s in found.specs(options=4, prices=prices) if s.kind == "option"]
     assert sorted((s.strike, s.right) for s in mine) == [(140_000, "CE"), (140_000, "PE"), (141_000, "CE"), (141_000, "PE")]

@@ -4,29 +4,29 @@ import orjson
 import pytest
 
 from _ext.core.records import REC_FRAME, REC_INSTRUMENTS, REC_START
-from _ext.trail.journal import Trail
-from _ext.wiring import Core
+from _ext.core.sink import RecordSink
+from _ext.entrance import Core
 from engine import config
 from engine.feed import TICK_DTYPE, encode
-from engine.market.instruments import Spec, table
+from engine.market.instruments import Instrument, table
 from engine.market.sessions import epoch_ms
 from tests.market.conftest import DAY
 
-STOCK = Spec("NSE_EQ|A", "A")
+STOCK = Instrument("NSE_EQ|A", "A")
 NEAR, FAR = "2026-09-29", "2026-10-27"
 
 
-def option(strike: int, right: str, expiry: str = NEAR) -> Spec:
-    return Spec(f"NSE_FO|{strike}{right}{expiry[5:]}", f"A {strike}", "option", 5, 500, tradable=False, is_cas=False,
+def option(strike: int, right: str, expiry: str = NEAR) -> Instrument:
+    return Instrument(f"NSE_FO|{strike}{right}{expiry[5:]}", f"A {strike}", "option", 5, 500, tradable=False, is_cas=False,
                 underlying=STOCK.key, expiry=expiry, strike=strike, right=right)
 
 
 class Chain:
     """One stock and contracts of it; updates by row."""
 
-    def __init__(self, *contracts: Spec):
+    def __init__(self, *contracts: Instrument):
         self.specs = [STOCK, *contracts]
-        self.core = Core(Trail(), len(self.specs), 64)
+        self.core = Core(RecordSink(), len(self.specs), 64)
         self.now = epoch_ms(DAY, 30)
         begin = self.now * 1_000_000
         self.core.feed(REC_START, begin, orjson.dumps(config.Config(models="").record()))

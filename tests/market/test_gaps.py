@@ -3,27 +3,27 @@ import numpy as np
 import pytest
 
 from _ext.core.records import GAP, GAPS, LINK, REC_BACKFILL, REC_BARS, REC_FRAME, REC_GAP, REC_LINK, WARM_BAR
-from _ext.trail.journal import Keeping
-from _ext.wiring import Core
+from _ext.core.sink import KeepingSink
+from _ext.entrance import Core
 from engine import config
 from engine.feed import TICK_DTYPE, encode
 from engine.feed.backfill import Backfill
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 from engine.market.sessions import epoch_ms
-from engine.wiring import Boot, begin
+from engine.run.opening import Boot, begin
 from tests.market.conftest import DAY
 
 OPEN_MS = epoch_ms(DAY)
 MINUTE = OPEN_MS // 60_000
 STILL = 4
-SPEC, OTHER = Spec("NSE_EQ|AAA", "AAA", price=100_000), Spec("NSE_EQ|BBB", "BBB", price=100_000)
+SPEC, OTHER = Instrument("NSE_EQ|AAA", "AAA", price=100_000), Instrument("NSE_EQ|BBB", "BBB", price=100_000)
 
 
 class Desk:
     """One name, an update every two seconds of a fixed walk; any of them may be left out. Another says nothing unless told to."""
 
     def __init__(self, history=0):
-        self.trail = Keeping((REC_GAP,))
+        self.trail = KeepingSink((REC_GAP,))
         self.core = Core(self.trail, 2, 64)
         bars = np.zeros(history, WARM_BAR)
         bars["minute"] = MINUTE - 1440 + 300 + np.arange(history)
@@ -98,6 +98,20 @@ def test_after_the_backfill_all_is_as_without_the_gap(begin_s, end_s):
     holed.play(until, until + 300)
     whole.play(until, until + 300)
     np.testing.assert_allclose(state(holed)[0]["u"], state(whole)[0]["u"], rtol=1e-9, atol=1e-12)
+
+
+def test_a_backfill_of_one_gap_says_nothing_of_another_that_is_still_there():
+    """Minutes 10 to 12 and 15 to 17 are lost; the later ones come first."""
+    whole, desk = Desk(60), Desk(60)
+    whole.play(0, 1230)
+    desk.play(0, 1230, lambda s: 600 <= s < 760 or 900 <= s < 1050)
+    for first, last, is_whole in ((14, 17, False), (9, 12, True)):
+        assert desk.core.market.row(0)["gap_bars"] < 20
+        desk.core.feed(REC_BACKFILL, (OPEN_MS + 1_230_000) * 1_000_000, whole.bars(first, last).tobytes())
+        kept = desk.core.market.kept_bars(0)["minute"] - MINUTE
+        assert set(range(first, last + 1)) <= set(kept.tolist())
+        left = desk.core.market.row(0)["gap_bars"]
+        assert left > 10**6 if is_whole else left == (kept > 12).sum(), left
 
 
 def test_what_was_filled_before_the_first_live_update_stays():

@@ -98,6 +98,7 @@ def test_many_at_once_are_the_same():
         greeks_of_prices(prices[1:], np.full(n, 100.0), strike, years, 0.06, sides)
 
 
+@pytest.mark.recording(twin="tests/market/test_greeks.py::test_price_and_greeks_equal_quantlib")
 def test_the_feed_s_greeks_are_black_scholes_without_interest_to_half_past_three():
     """The feed sends four decimals. With interest 0, 365 days a year and 15:30 of the last day as the end, the spot its delta
     stands for (the index was not recorded) gives its vega, theta and rho to 0.005, a twentieth of what any other hour gives."""

@@ -5,7 +5,8 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from engine.broker.upstox.client import BrokerError
+from engine.broker.base import BrokerError
+from engine.broker.upstox import fetch
 from engine.market import history
 from engine.market.sessions import IST
 
@@ -34,11 +35,11 @@ class Broker:
 @pytest.fixture(autouse=True)
 def state(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(history, "PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(fetch, "PAUSES", (0.0, 0.0, 0.0))
 
 
 def sync(broker, keys=("NSE_EQ|A", "NSE_EQ|B"), day=DAY, months=3):
-    return asyncio.run(history.sync(broker, keys, day, months, lambda *_: None))
+    return asyncio.run(fetch.months(broker, keys, day, months, lambda *_: None))
 
 
 def test_months_are_whole_and_newest_first():
@@ -109,7 +110,7 @@ def test_an_engine_starts_with_the_last_minutes_of_names_it_knows():
 
 def test_calls_keep_within_every_window():
     async def run():
-        pace = history.Pace(((0.05, 3), (0.2, 6)))
+        pace = fetch.Pace(((0.05, 3), (0.2, 6)))
         loop, at = asyncio.get_running_loop(), []
         for _ in range(14):
             await pace.turn()

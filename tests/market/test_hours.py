@@ -10,7 +10,7 @@ from engine.market.sessions import IST, Phase, phase_at, phases
 from tests.conftest import recording
 
 MISSING = {dt.date(2022, 8, 8)}
-"""A session without a file in the daily record (SOURCES.md)."""
+"""A session without a file in the daily record."""
 
 
 def days(path):
@@ -18,12 +18,14 @@ def days(path):
         return {dt.date.fromisoformat(row["date"]) for row in csv.DictReader(file)}
 
 
+@pytest.mark.recording(twin="tests/market/test_hours.py::test_evening_sessions_and_drills_are_not_regular")
 def test_every_observed_session_is_one_and_no_other_day():
     observed = days(recording("daily") / "sessions_observed_2019-10_2026-08.csv") | MISSING
     assert set(calendar.sessions_between(min(observed), max(observed))) == observed
     assert sum(day.weekday() >= 5 for day in observed) == 9
 
 
+@pytest.mark.recording(twin="tests/market/test_hours.py::test_evening_sessions_and_drills_are_not_regular")
 def test_the_exchange_s_own_list_agrees():
     listed = days(recording("calendar") / "nse_cm_sessions_2025-08-20_2026-08-19.csv")
     assert set(calendar.sessions_between(dt.date(2025, 8, 20), dt.date(2026, 8, 19))) == listed

@@ -36,7 +36,10 @@ def generated(seed: int) -> pl.DataFrame:
                          "close": close, "volume": rng.integers(0, 5, n) * 100.0})
 
 
-@pytest.fixture(params=["generated", *RESTS])
+RECORDED = pytest.mark.recording(twin="tests/market/test_indicators.py::test_every_indicator_equals_its_oracle[generated]")
+
+
+@pytest.fixture(params=["generated", *(pytest.param(name, marks=RECORDED) for name in RESTS)])
 def real(request):
     if request.param == "generated":
         return [(f"seed {seed}", generated(seed)) for seed in (1, 2)]

@@ -1,5 +1,8 @@
 """What the market stage tells of its feed, each rule below, at and above its edge: late, stalled, damaged, out of order; and how a
-name does."""
+name does.
+
+The stage is `_ext/market/market.pyx`, what it keeps of all names `_ext/market/board.pyx`.
+"""
 from math import isnan, log
 
 import numpy as np
@@ -19,27 +22,28 @@ from _ext.core.records import (
     REC_TIMER,
     WARM_BAR,
 )
-from _ext.market.market import LIVES
+from _ext.core.sink import KeepingSink
+from _ext.entrance import Core
+from _ext.market.gaps import LIVES
 from _ext.signals.features import FEATURES
-from _ext.trail.journal import Keeping
-from _ext.wiring import Core
 from engine import config
 from engine.feed import TICK_DTYPE, encode
-from engine.market.instruments import Spec, table
+from engine.market.instruments import Instrument, table
 from engine.market.sessions import epoch_ms
 from tests.market.conftest import DAY, OPEN_MS
 
 MINUTE_0 = OPEN_MS // 60_000
 FLAGS = {"traded": 1, "first": 2, "after gap": 4, "step back": 8, "late": 16, "repeat": 32, "outside": 128, "bad time": 256,
          "new bar": 512, "doubted": 1024, "snapshot": 2048}
-NAMES = [Spec("NSE_EQ|AAA", "SBIN", tick=5), Spec("NSE_EQ|BBB", "HDFCBANK", tick=5), Spec("NSE_EQ|CCC", "TCS", tick=5)]
+NAMES = [Instrument("NSE_EQ|AAA", "SBIN", tick=5), Instrument("NSE_EQ|BBB", "HDFCBANK", tick=5), Instrument("NSE_EQ|CCC", "TCS",
+                                                                                                            tick=5)]
 
 
 class Desk:
     """Names without profile; `bars` closed minutes of yesterday of 1,000 shares each. Times are ms after 09:15."""
 
     def __init__(self, bars: int = 0, specs=NAMES):
-        self.trail, self.specs = Keeping((REC_GAP,)), specs
+        self.trail, self.specs = KeepingSink((REC_GAP,)), specs
         self.core = Core(self.trail, len(specs), 64)
         begin = (OPEN_MS - 60_000) * 1_000_000
         self.core.feed(REC_START, begin, orjson.dumps(config.Config(models="").record()))
@@ -156,6 +160,17 @@ def test_the_limit_is_three_times_what_a_name_does_of_itself(gap_ms, limit):
     assert row["gap_limit_ms"] == row["trade_gap_limit_ms"] == limit
 
 
+@pytest.mark.parametrize(("at", "told"), [(8_000, []), (8_001, [(0, 0, 8.001)]), (70_000, [(0, 1, 70.0)])])
+def test_a_silence_from_before_the_open_counts_from_the_open(at, told):
+    """Ten seconds before it the name was heard; what it says of the time until then is no loss."""
+    desk = Desk()
+    desk.tick(-10_000)
+    desk.tick(at)
+    rows = [(int(g["first_minute"]) - MINUTE_0, int(g["last_minute"]) - MINUTE_0, round(float(g["measured"]), 3))
+            for g in desk.told("silence")]
+    assert rows == told
+
+
 def test_below_a_hundred_silences_nothing_is_known_yet():
     for count, limit in ((99, 8_000), (101, 12_000)):
         desk = Desk()
@@ -246,6 +261,14 @@ def test_the_clocks_difference_is_the_smallest_lag_of_eight_minutes():
         if want is not None:
             assert desk.core.market.clock_skew_ms() == want, minute
             assert desk.core.market.exchange_now(ns(0)) == ns(-want)
+
+
+def test_the_smallest_lag_of_long_ago_is_forgotten_also_where_minutes_without_a_trade_lie_between():
+    for minute, want in ((7, 100), (9, 900), (40, 900)):
+        desk = Desk()
+        desk.tick(0, lag=100)
+        desk.tick(minute * 60_000, lag=900)
+        assert desk.core.market.clock_skew_ms() == want, minute
 
 
 def test_one_wild_trade_time_does_not_move_the_clock_and_two_names_do():
@@ -421,7 +444,7 @@ def test_a_minute_ends_a_second_and_a_half_after_its_end_by_the_exchanges_clock(
 
 def test_the_day_runs_to_the_close_of_each_kind():
     day = epoch_ms(DAY) - OPEN_MS
-    specs = [NAMES[0], Spec("NSE_FO|1", "F", "future", 5, underlying=NAMES[0].key, expiry="2026-09-29", is_cas=False)]
+    specs = [NAMES[0], Instrument("NSE_FO|1", "F", "future", 5, underlying=NAMES[0].key, expiry="2026-09-29", is_cas=False)]
     desk = Desk(specs=specs)
     for inst, close in ((0, 360), (1, 385)):
         assert not desk.tick(day + close * 60_000 - 1, inst=inst) & FLAGS["outside"]
@@ -444,6 +467,17 @@ def test_of_two_updates_of_a_name_in_one_frame_the_later_counts_alone():
     first, second = desk.core.market.row(0), desk.core.market.row(1)
     assert desk.core.counts()["updates"] == before + 2
     assert (first["ltp"], first["high"], first["peak"], second["ltp"]) == (100_400, 100_400, 10_025, 100_200)
+
+
+def test_of_a_frame_of_two_updates_of_one_name_the_later_counts_alone():
+    desk = Desk()
+    rows = np.zeros(2, TICK_DTYPE)
+    key = NAMES[0].key.encode()
+    rows["key"], rows["key_len"], rows["mode"], rows["has"], rows["ltt"] = key, len(key), 1, 1 | 64, OPEN_MS
+    rows["ltp"], rows["vtt"] = (100_000, 100_005), (10, 20)
+    desk.core.feed(REC_FRAME, ns(100), encode(rows, OPEN_MS))
+    assert desk.core.market.row(0)["ring_at"] == 1 and desk.core.market.row(0)["ltp"] == 100_005
+    assert desk.core.counts()["updates"] == 1
 
 
 def test_without_a_volume_the_trade_itself_tells_that_there_was_one():
@@ -475,3 +509,16 @@ def test_moves_of_an_hour_ago_are_none_of_the_last_five_minutes():
             desk.tick(minute * 60_000, price=101_000, inst=inst)
     f = dict(zip(FEATURES, desk.core.features_at(0, 1).tolist(), strict=True))
     assert f["market_5m_bp"] == f["market_1m_bp"] == 0.0 and isnan(f["sector_5m_bp"])
+
+
+def test_a_doubted_update_after_a_silence_leaves_the_next_one_after_the_gap():
+    """Trades every 20 s, updates every second: 10 s without an update lose something, 12 s without a trade say nothing."""
+    desk = Desk()
+    for second in range(4000):
+        begin = second // 20
+        desk.tick(begin * 20_000, price=100_000 + begin % 2 * 5, received=second * 1000, more=0 if second % 20 else 10)
+    row = desk.core.market.row(0)
+    assert row["gap_limit_ms"] == 8_000 and row["trade_gap_limit_ms"] > 20_000
+    assert desk.tick(4_009_000, price=120_000) & FLAGS["doubted"]
+    flags = desk.tick(4_010_000, price=120_000)
+    assert not flags & FLAGS["doubted"] and flags & FLAGS["after gap"]

@@ -1,4 +1,8 @@
-"""Master file and universe on a small file made here: what is taken, what is refused, what a change overnight means."""
+"""Master file and universe on a small file made here: what is taken, what is refused, what a change overnight means.
+
+Its rooms are `engine/market/universe/terms.py`, `engine/market/universe/changes.py`, `engine/market/universe/liquidity.py`,
+`engine/market/universe/overnight.py` and `engine/market/universe/record.py`.
+"""
 import datetime as dt
 import gzip
 from dataclasses import replace
@@ -7,10 +11,12 @@ from math import isnan
 import orjson
 import pytest
 
-from engine.market import master, universe
-from engine.market.master import MasterError
+from engine.broker.upstox import master
+from engine.broker.upstox.master import MasterError
+from engine.market import universe
 from engine.market.sessions import IST
 from engine.market.universe import ACTIVE, INACTIVE, SUSPENDED, Turnover
+from engine.run import universe as kept
 
 DAY, NEXT = dt.date(2026, 9, 1), dt.date(2026, 9, 2)
 EXPIRIES = dt.date(2026, 9, 29), dt.date(2026, 10, 27)
@@ -58,7 +64,7 @@ def read(content, before=None):
 
 
 def built(content=None, day=DAY, **given):
-    return universe.build(read(content or rows()), day, **given)
+    return universe.build(read(content or rows()).listing, day, **given)
 
 
 # ---- the file ----------------------------------------------------------------------------------------------------------------
@@ -317,7 +323,7 @@ def test_turnover_from_quotes():
 def test_days_follow_each_other_on_disk():
     def day(content, when):
         master.kept(when).write_bytes(data_of(content))
-        return universe.take(when, read(content), None)
+        return kept.take(when, read(content).listing, None)
 
     first = day(rows(), DAY)
     assert not first.changes and {r["valid_from"] for r in first.rows} == {"2026-09-01"}
@@ -327,10 +333,24 @@ def test_days_follow_each_other_on_disk():
     assert [(r["valid_from"], r["valid_to"], r["lot"]) for r in mine] == [
         ("2026-09-01", "2026-09-02", 500), ("2026-09-02", universe.FOR_EVER, 250)]
     assert [(r["valid_from"], r["valid_to"]) for r in second.rows if r["symbol"] == "BBB"] == [("2026-09-01", universe.FOR_EVER)]
-    universe.acknowledge(["AAA"], NEXT)
+    kept.acknowledge(["AAA"], NEXT)
     third = day(changed("AAA", "FUT", lot_size=250), dt.date(2026, 9, 3))
     assert third.universe.stocks["AAA"].status == ACTIVE and not third.changes
-    assert [d["day"] for d in universe.noted(dt.date(2026, 9, 4))] == ["2026-09-01", "2026-09-02", "2026-09-03"]
-    assert [d["day"] for d in universe.noted(dt.date(2026, 9, 3))] == ["2026-09-01", "2026-09-02"]
-    universe.told(universe.noted(NEXT))
-    assert [d["day"] for d in universe.noted(dt.date(2026, 9, 4))] == ["2026-09-02", "2026-09-03"]
+    assert [d["day"] for d in kept.noted(dt.date(2026, 9, 4))] == ["2026-09-01", "2026-09-02", "2026-09-03"]
+    assert [d["day"] for d in kept.noted(dt.date(2026, 9, 3))] == ["2026-09-01", "2026-09-02"]
+    kept.announce(kept.noted(NEXT))
+    assert [d["day"] for d in kept.noted(dt.date(2026, 9, 4))] == ["2026-09-02", "2026-09-03"]
+
+
+def test_a_table_of_instruments_comes_back_as_it_was():
+    """Shares, futures and options, with and without a closing auction, banned, with bands: the bytes of a record and back."""
+    from engine.market.instruments import Instrument, of_table, table
+
+    day = dt.date(2026, 9, 1)
+    month = {"is_cas": False, "underlying": "NSE_EQ|A", "expiry": "2026-09-29"}
+    names = [Instrument("NSE_EQ|A", "RELIANCE", tick=10, lower=90_000, upper=110_000),
+             Instrument("NSE_EQ|B", "BBB", is_cas=False, tradable=False),
+             Instrument("NSE_FO|1", "RELIANCE FUT", "future", 10, 500, 20_000, banned=1, **month),
+             Instrument("NSE_FO|2", "RELIANCE 1300 PE", "option", 5, 500, 20_000, banned=-1, strike=130_000, right="PE", **month)]
+    rows = table(names, day)
+    assert of_table(rows) == names and table(of_table(rows), day).tobytes() == rows.tobytes()

@@ -1,5 +1,7 @@
-"""A scratch copy of the project made of symbolic links, in which one source file at a time is replaced and, where it is Cython,
-compiled alone without optimisation: a few seconds where the whole build takes minutes."""
+"""A scratch copy of the project, in which one source file at a time is replaced and, where it is Cython, compiled alone without
+optimisation: a few seconds where the whole build takes minutes. Its links are hard: a process that is confined to the copy may
+open no file that lies elsewhere.
+"""
 import importlib.util
 import os
 import shutil
@@ -35,33 +37,45 @@ class Scratch:
                 here.mkdir(parents=True, exist_ok=True)
                 for file in files:
                     if not file.endswith(".c"):
-                        (here / file).symlink_to(Path(path) / file)
+                        os.link(Path(path) / file, here / file)
         for file in FILES:
             if (ROOT / file).exists():
-                (folder / file).symlink_to(ROOT / file)
+                os.link(ROOT / file, folder / file)
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("ENGINE_")} | {
             "PYTHONPATH": str(folder), "ENGINE_DATA": "/nonexistent", "EPISODES": "150"}
 
     def judge(self, file: str, text: str, tests: list[str], seconds: float) -> tuple[str, str]:
         """What becomes of `file` with the contents `text`: (verdict, its evidence)."""
         place = self.folder / file
-        built = place.with_suffix(SUFFIX)
         place.unlink()
         place.write_text(text)
         try:
-            if place.suffix == ".pyx":
+            for module in self._owners(file):
+                built = self.folder / Path(module).with_suffix(SUFFIX)
                 built.unlink(missing_ok=True)
-                trouble = self._compile(place, built)
+                trouble = self._compile(self.folder / module, built)
                 if trouble:
                     return UNBUILT, trouble
             return self.run(tests, seconds)
         finally:
             Path(importlib.util.cache_from_source(str(place))).unlink(missing_ok=True)
             place.unlink()
-            place.symlink_to(ROOT / file)
-            if place.suffix == ".pyx":
+            os.link(ROOT / file, place)
+            for module in self._owners(file):
+                built = self.folder / Path(module).with_suffix(SUFFIX)
                 built.unlink(missing_ok=True)
-                built.symlink_to((ROOT / file).with_suffix(SUFFIX))
+                os.link((ROOT / module).with_suffix(SUFFIX), built)
+
+    @staticmethod
+    def _owners(file: str) -> list[str]:
+        """Modules to be compiled once more where `file` changes: itself, who includes it, or who takes inlines of it."""
+        path = Path(file)
+        if path.suffix == ".pyx":
+            return [file]
+        words = {".pxi": f'include "{path.name}"', ".pxd": f"from {'.'.join(path.with_suffix('').parts)} cimport"}.get(path.suffix)
+        found = sorted((ROOT / "_ext").rglob("*.pyx")) if words is not None else []
+        return [str(module.relative_to(ROOT)) for module in found
+                if words in module.read_text() or (path.suffix == ".pxd" and module.with_suffix("") == ROOT / path.with_suffix(""))]
 
     def _compile(self, place: Path, built: Path) -> str:
         """The compiler's words, empty when it went well."""

@@ -1,4 +1,4 @@
-"""Plain-Python twin of the market stage and the spike detector (MARKET.md 1.3), written from the definitions with lists and
+"""Plain-Python twin of the market stage and the spike detector (docs/market.md 1.3), written from the definitions with lists and
 numpy; slow on purpose. Fed with decoded updates of one instrument, it tells the strength at each."""
 import math
 from collections import Counter

@@ -11,8 +11,8 @@ PACKAGE = "com.upstox.marketdatafeederv3udapi.rpc.proto"
 
 
 @cache
-def message(name: str) -> type:
-    """The upb class of `name`, for example FeedResponse."""
+def schema() -> descriptor_pool.DescriptorPool:
+    """The schema, compiled once."""
     import grpc_tools
     from grpc_tools import protoc
 
@@ -26,7 +26,13 @@ def message(name: str) -> type:
     pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
     for file in files.file:
         pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
+    return pool
+
+
+@cache
+def message(name: str) -> type:
+    """The upb class of `name`, for example FeedResponse."""
+    return message_factory.GetMessageClass(schema().FindMessageTypeByName(f"{PACKAGE}.{name}"))
 
 
 def paise(rupees: float) -> int | None:

@@ -5,8 +5,9 @@ import numpy as np
 import orjson
 
 from _ext.core.records import CANDIDATE, REC_CANDIDATE, REC_FRAME, REC_INSTRUMENTS, REC_PROFILE, REC_START, REC_TIMER
-from _ext.trail.journal import Journal, Reader
-from _ext.wiring import Core
+from _ext.entrance import Core
+from _ext.trail.journal import Journal
+from _ext.trail.reader import Reader
 from engine import config
 from engine.market import instruments, sessions
 from engine.sim.recorded import Recording, frames_of

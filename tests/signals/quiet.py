@@ -21,11 +21,11 @@ from _ext.core.records import (
     REC_VERDICT,
     WARM_BAR,
 )
-from _ext.trail.journal import Keeping
-from _ext.wiring import Core
+from _ext.core.sink import KeepingSink
+from _ext.entrance import Core
 from engine import config
 from engine.feed import TICK_DTYPE, encode
-from engine.market.instruments import Spec, table
+from engine.market.instruments import Instrument, table
 from engine.market.sessions import epoch_ms
 from engine.signals import models
 
@@ -46,11 +46,11 @@ class Quiet:
 
     def __init__(self, closes=None, minute: int = MINUTE, threshold: float | None = None, is_cas: bool = False,
                  kind: str = "equity", factors: dict[int, tuple[float, float]] | None = None, tick: int = 1, volume: int = VOLUME,
-                 base: int = BASE, **sections):
+                 base: int = BASE, detector: dict[str, float] | None = None, **sections):
         closes = swings() if closes is None else closes
-        specs = [Spec("NSE_EQ|A", "RELIANCE", kind, tick, is_cas=is_cas, underlying="x" if kind == "option" else "")]
-        settings = config.Config(models="", **sections)
-        self.trail = Keeping((REC_CANDIDATE, REC_VERDICT, REC_GAP))
+        specs = [Instrument("NSE_EQ|A", "RELIANCE", kind, tick, is_cas=is_cas, underlying="x" if kind == "option" else "")]
+        settings = config.Config(models="", **({"source": {"spike": detector or {}}} | sections))
+        self.trail = KeepingSink((REC_CANDIDATE, REC_VERDICT, REC_GAP))
         self.core = Core(self.trail, 1, 64)
         self.start = epoch_ms(DAY, minute)
         self.vtt, self.price, self.at = 1_000_000, base, 0.0
@@ -62,7 +62,7 @@ class Quiet:
             profile[:, m] = values
         self.core.feed(REC_PROFILE, begin, profile.tobytes())
         bars = np.zeros(len(closes), WARM_BAR)
-        bars["minute"] = self.start // 60_000 - len(closes) + np.arange(len(closes))
+        bars["minute"] = self.start // 60_000 - len(closes) + np.arange(len(closes)) - (0 if minute else 1440 - 375)  # yesterday's
         bars["close"], bars["volume"] = closes, volume
         bars["open"] = [base, *closes[:-1]] if len(closes) else []
         bars["high"], bars["low"] = np.maximum(bars["open"], bars["close"]), np.minimum(bars["open"], bars["close"])

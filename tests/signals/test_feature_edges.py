@@ -100,7 +100,7 @@ def test_levels_ahead_and_behind(sign):
     price = 100_075 if sign > 0 else 100_020
     desk.tick(price, 500)
     row = desk.candidates[-1]
-    assert row["direction"] == sign
+    assert row["move"] == sign
     f = of(row)
     up, down = math.log(100_100 / price) / L, math.log(price / 100_000) / L
     ahead, behind = (up, down) if sign > 0 else (down, up)

@@ -6,9 +6,9 @@ import orjson
 import pytest
 
 from _ext.core.records import REC_BARS, REC_FRAME, REC_INSTRUMENTS, REC_PROFILE, REC_START
+from _ext.core.sink import RecordSink
+from _ext.entrance import Core
 from _ext.signals.features import DESCRIBED, FEATURES
-from _ext.trail.journal import Trail
-from _ext.wiring import Core
 from engine import config
 from engine.lab.dataset import SOURCES, features_of, generated_day
 from engine.lab.inject import INJECTORS, inject
@@ -25,7 +25,7 @@ def seen():
     day, _ = generated_day(13, 5, 6, spikes=4.0, own=3.0, minutes=100)
     a, v = (x[:100] for x in sessions.profile(day.day))
     rows, received, _ = inject(day.rows, day.received, day.specs, sessions.epoch_ms(day.day), a, v, 5, list(INJECTORS), 150.0)
-    core = Core(Trail(), len(day.specs))
+    core = Core(RecordSink(), len(day.specs))
     begin = (sessions.epoch_ms(day.day) - 60_000) * 1_000_000
     core.feed(REC_START, begin, orjson.dumps(config.Config.model_construct().record()))
     core.feed(REC_INSTRUMENTS, begin, instruments.table(day.specs, day.day).tobytes())

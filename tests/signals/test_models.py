@@ -25,15 +25,19 @@ from _ext.core.records import (
     REC_VERDICT,
     SHADOW,
 )
+from _ext.core.sink import KeepingSink
+from _ext.entrance import Core
 from _ext.signals.scorer import ModelRefused, Scorer
-from _ext.trail.journal import Journal, Keeping, Reader, Verifier
-from _ext.wiring import Core
+from _ext.trail.journal import Journal
+from _ext.trail.reader import Reader
+from _ext.trail.verifier import Verifier
 from engine import config
 from engine.lab.dataset import generated_day
 from engine.market import instruments, sessions
+from engine.run import doctor
 from engine.signals import models
 from engine.sim.recorded import frames_of
-from engine.watch import doctor, drift
+from engine.watch import drift
 
 SHIPPED = models.active(Path(config.Config().models))
 
@@ -110,7 +114,7 @@ def day():
 
 def played(day, records, share=0.0, loaded=(), trail=None):
     recording, _ = day
-    trail = trail or Keeping((REC_CANDIDATE, REC_VERDICT, REC_SHADOW))
+    trail = trail or KeepingSink((REC_CANDIDATE, REC_VERDICT, REC_SHADOW))
     core = Core(trail, len(recording.specs))
     begin = (sessions.epoch_ms(recording.day) - 60_000) * 1_000_000
     settings = config.Config(ab=config.Comparison(share=share, volume=99.0)).record()
@@ -123,7 +127,7 @@ def played(day, records, share=0.0, loaded=(), trail=None):
         core.feed(REC_MODEL, begin, record)
     for at, _, frame in frames_of(recording.rows, recording.received):
         core.feed(REC_FRAME, at * 1_000_000, frame)
-    if not isinstance(trail, Keeping):
+    if not isinstance(trail, KeepingSink):
         return core, [], []
     made = [(kind, np.frombuffer(p, CANDIDATE)[0]) for kind, _, p in trail.kept if kind != REC_SHADOW]
     return core, made, [np.frombuffer(p, SHADOW)[0] for kind, _, p in trail.kept if kind == REC_SHADOW]

@@ -1,4 +1,7 @@
-"""The scorer: what it refuses to load, what it answers, and that a swap happens at its record."""
+"""The scorer: what it refuses to load, what it answers, and that a swap happens at its record.
+
+It asks ONNX Runtime by `_ext/signals/onnx.pyx`.
+"""
 import json
 from pathlib import Path
 

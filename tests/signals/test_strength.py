@@ -33,7 +33,7 @@ def test_strength_by_hand_to_the_last_digits():
     for more in (1000, 1000, 500):
         desk.tick(100_400, more)
     row = last(desk)
-    assert row["direction"] == 1
+    assert row["move"] == 1
     assert row["u"] == SURE(0.003992021269537453, rel=1e-12)
     assert (row["z20"], row["z50"]) == (SURE(6.988033895340023, rel=1e-11), SURE(6.988033895340023, rel=1e-11))
     assert row["rz"] == SURE(3.994016947670012, rel=1e-11)
@@ -60,7 +60,7 @@ def test_each_weight_and_scale(price, volumes):
     ratio = sum(volumes) / VOLUME
     row = last(desk)
     sign = 1 if price > BASE + 50 else -1
-    assert row["direction"] == sign
+    assert row["move"] == sign
     assert (row["z20"], row["z50"], row["rz"], row["volume_ratio"]) == (SURE(z20), SURE(z50), SURE(rz), SURE(ratio))
     assert row["strength"] == SURE(0.25 * c(sign * z20 / 2) + 0.10 * c(sign * z50 / 2) + 0.35 * c(ratio / 2.5)
                                    + 0.30 * c(sign * rz / 3), rel=1e-9)
@@ -79,7 +79,7 @@ def test_a_part_against_the_sign_of_z20_counts_nothing():
     desk.tick(BASE)
     desk.tick(BASE + 20, 500)
     row = last(desk)
-    assert row["z20"] < 0 < row["rz"] and row["direction"] == -1
+    assert row["z20"] < 0 < row["rz"] and row["move"] == -1
     assert row["strength"] == SURE(0.25 * c(-row["z20"] / 2) + 0.10 * c(-row["z50"] / 2) + 0.35 * c(0.2), rel=1e-9)
 
 
@@ -265,7 +265,7 @@ def test_the_other_direction_is_not_quiet_and_a_stronger_level_neither():
     assert [int(r["level"]) for r in desk.candidates] == [0, 1]
     desk.tick(99_200, 1000)
     desk.tick(99_200, 1000)
-    assert [(int(r["level"]), int(r["direction"])) for r in desk.candidates] == [(0, 1), (1, 1), (1, -1)]
+    assert [(int(r["level"]), int(r["move"])) for r in desk.candidates] == [(0, 1), (1, 1), (1, -1)]
 
 
 def test_a_level_is_reached_at_its_very_strength():
@@ -296,9 +296,9 @@ def test_a_candidate_carries_what_it_was_made_of():
 
 
 def test_thresholds_are_the_published_ones():
-    d = config.Config(models="").record()["detector"]
-    assert d == {"sigma": 2.0, "volume": 2.5, "jump": 3.0, "roc": 0.02, "iv": 0.2, "emit": 0.5, "trade": 0.6,
-                 "cooldown_ms": 300_000, "max_lag_ms": 3_000}
+    (spike,) = config.Config(models="").record()["sources"]
+    assert spike == {"name": "spike", "parameters": {"sigma": 2.0, "volume": 2.5, "jump": 3.0, "roc": 0.02, "iv": 0.2, "emit": 0.5,
+                                                     "trade": 0.6, "cooldown_s": 300.0, "max_lag_s": 3.0}}
 
 
 def test_the_average_range_is_a_share_of_the_price_at_this_time_of_day():

@@ -7,12 +7,12 @@ import orjson
 import pytest
 
 from _ext.core.records import CANDIDATE, REC_CANDIDATE, REC_FRAME, REC_INSTRUMENTS, REC_PROFILE, REC_START
-from _ext.trail.journal import Keeping
-from _ext.wiring import Core
+from _ext.core.sink import KeepingSink
+from _ext.entrance import Core
 from engine import config
 from engine.feed import TICK_DTYPE
 from engine.market import instruments
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 from engine.market.sessions import epoch_ms, profile
 from engine.sim.market import SyntheticMarket
 from engine.sim.recorded import frames_of
@@ -21,8 +21,8 @@ from tests.reference.spike import Twin
 DAYS = ((dt.date(2026, 9, 2), 5), (dt.date(2021, 5, 20), 8))
 """One of each era's profile."""
 MINUTES = 66
-SPECS = [Spec("NSE_EQ|A", "RELIANCE", tick=10, price=140_000), Spec("NSE_EQ|B", "IDEA", tick=1, price=1_200),
-         Spec("NSE_EQ|C", "SBIN", tick=5, price=80_000)]
+SPECS = [Instrument("NSE_EQ|A", "RELIANCE", tick=10, price=140_000), Instrument("NSE_EQ|B", "IDEA", tick=1, price=1_200),
+         Instrument("NSE_EQ|C", "SBIN", tick=5, price=80_000)]
 
 
 @pytest.fixture(scope="module", params=DAYS, ids=["2026", "2021"])
@@ -49,12 +49,12 @@ def made(request):
     return day, out
 
 
-def candidates(day, rows, received, spec: Spec, **detector) -> np.ndarray:
+def candidates(day, rows, received, spec: Instrument, **detector) -> np.ndarray:
     """CANDIDATE records of one name's updates."""
-    trail = Keeping((REC_CANDIDATE,))
+    trail = KeepingSink((REC_CANDIDATE,))
     core = Core(trail, 1)
     begin = int(received[0]) * 1_000_000
-    settings = config.Config(models="", detector=config.Detector(**detector))
+    settings = config.Config(models="", source={"spike": detector})
     core.feed(REC_START, begin, orjson.dumps(settings.record()))
     core.feed(REC_INSTRUMENTS, begin, instruments.table([spec], day).tobytes())
     core.feed(REC_PROFILE, begin, profile(day).tobytes())
@@ -63,7 +63,7 @@ def candidates(day, rows, received, spec: Spec, **detector) -> np.ndarray:
     return np.frombuffer(b"".join(payload for _, _, payload in trail.kept), CANDIDATE)
 
 
-def twin_of(day, spec: Spec) -> Twin:
+def twin_of(day, spec: Instrument) -> Twin:
     a, v = profile(day)
     return Twin(a, v, spec.tick, instruments.close_minute(spec.kind, spec.is_cas, day))
 
@@ -81,7 +81,7 @@ def test_every_strength_and_statistic_equals_the_twins(made):
             if at in got:
                 mine = got.pop(at)
                 compared += 1
-                assert mine["direction"] == twin.direction and mine["ltt"] == row["ltt"] and mine["price"] == row["ltp"]
+                assert mine["move"] == twin.direction and mine["ltt"] == row["ltt"] and mine["price"] == row["ltp"]
                 for name, value in twin.statistics.items():
                     assert float(mine[name]) == pytest.approx(value, rel=1e-9, abs=1e-10), (spec.symbol, at, name)
         assert not got
@@ -103,7 +103,7 @@ def test_the_first_tick_at_the_threshold_is_the_candidates(made):
                 quiet[below, twin.direction] = int(row["ltt"]) + 300_000
             want.append((at, level, twin.direction))
         found = candidates(day, rows, received, SPECS[k])
-        got = [(int(c["now"]) // 1_000_000, int(c["level"]), int(c["direction"])) for c in found]
+        got = [(int(c["now"]) // 1_000_000, int(c["level"]), int(c["move"])) for c in found]
         assert got == want, SPECS[k].symbol
         fired += sum(level for _, level, _ in want)
     assert fired >= 4

@@ -4,7 +4,7 @@ import datetime as dt
 import numpy as np
 
 from engine.feed import HAS_FULL, HAS_LTPC, TICK_DTYPE, encode
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 from engine.market.sessions import epoch_ms
 from engine.sim.candles import Candles
 
@@ -17,7 +17,7 @@ def price_of(name: int, minute: int, part: int) -> int:
 
 
 def test_no_minute_of_any_name_is_lost():
-    candles = Candles([Spec(key, f"S{i}", tick=10, price=100_000) for i, key in enumerate(KEYS)], DAY)
+    candles = Candles([Instrument(key, f"S{i}", tick=10, price=100_000) for i, key in enumerate(KEYS)], DAY)
     rows = np.zeros(NAMES, TICK_DTYPE)
     rows["key"], rows["key_len"], rows["mode"], rows["has"] = [k.encode() for k in KEYS], len(KEYS[0]), 1, HAS_LTPC | HAS_FULL
     for minute in range(MINUTES):

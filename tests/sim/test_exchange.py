@@ -1,11 +1,11 @@
-"""The sim's exchange order by order: what is accepted, when it fills, what it costs the account; by hand."""
+"""The sim's exchange order by order (`engine/sim/order.py`): what is accepted, when it fills, what it costs; by hand."""
 import datetime as dt
 
 import numpy as np
 import pytest
 
 from engine.feed import TICK_DTYPE
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 from engine.market.sessions import IST
 from engine.sim.exchange import EXCHANGE_NS, Exchange
 
@@ -15,7 +15,7 @@ CASH = 10_000_000
 
 
 def exchange(**spec) -> Exchange:
-    return Exchange([Spec(KEY, "AAA", **{"tick": 10, "lot": 1, "freeze": 1000, "price": 100_000, **spec})], CASH)
+    return Exchange([Instrument(KEY, "AAA", **{"tick": 10, "lot": 1, "freeze": 1000, "price": 100_000, **spec})], CASH)
 
 
 def show(venue: Exchange, bid: int, ask: int, ltp: int | None = None, quantity: int = 100, now: int = NOW) -> None:

@@ -6,12 +6,12 @@ import time
 import numpy as np
 import pytest
 
+from engine.broker.base import Request
 from engine.broker.upstox.api import Api
-from engine.broker.upstox.protocol import Request
 from engine.feed import HAS_FULL, HAS_LTPC, TICK_DTYPE, encode
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 from engine.market.sessions import epoch_ms
-from engine.process import Clock
+from engine.run.clock import Clock
 from engine.sim import player
 from engine.sim.exchange import Exchange
 from engine.sim.pace import GRACE_S, Lateness, Pace, words
@@ -20,7 +20,7 @@ from engine.sim.server import SimServer
 from engine.watch.view import speeds
 
 DAY = dt.date(2026, 9, 1)
-SPEC = Spec("NSE_EQ|A", "RELIANCE", tick=10, price=100_000)
+SPEC = Instrument("NSE_EQ|A", "RELIANCE", tick=10, price=100_000)
 SECOND = 1_000_000_000
 
 
@@ -227,34 +227,34 @@ def test_a_client_that_reads_nothing_is_cut_off_and_a_slow_one_is_waited_for(mon
 
 def test_the_engines_clock_does_not_run_ahead_of_a_slow_sim(monkeypatch):
     wall = [0]
-    monkeypatch.setattr("engine.process.time.monotonic_ns", lambda: wall[0])
+    monkeypatch.setattr("engine.run.clock.time.monotonic_ns", lambda: wall[0])
     clock = Clock(True, 50.0)
     assert clock.now() == 0
     told = 1000 * SECOND
-    clock.hear(told)
+    clock.on_time(told)
     for _ in range(100):                                   # asked x50, reached x10: 20 ms bring 0.2 s
         wall[0] += SECOND // 50
         assert told <= clock.now() <= told + SECOND // 50
         told += SECOND // 5
-        clock.hear(told)
+        clock.on_time(told)
         assert clock.now() == told
     wall[0] += SECOND // 3                                 # a hold-up of a third of a second is no stall of three
     assert clock.now() - told == SECOND // 3
-    clock.hear(told + SECOND // 10)                        # what is slower than the wall makes nothing go back
+    clock.on_time(told + SECOND // 10)                        # what is slower than the wall makes nothing go back
     assert clock.now() - told == SECOND // 3
-    clock.hear(told - SECOND)
+    clock.on_time(told - SECOND)
     assert clock.now() - told == SECOND // 3
 
 
 def test_the_engines_clock_stands_while_the_sim_says_that_its_own_does(monkeypatch):
     wall = [0]
-    monkeypatch.setattr("engine.process.time.monotonic_ns", lambda: wall[0])
+    monkeypatch.setattr("engine.run.clock.time.monotonic_ns", lambda: wall[0])
     clock = Clock(True, 50.0)
-    clock.hear(1000 * SECOND)
+    clock.on_time(1000 * SECOND)
     for _ in range(200):                                   # ten seconds in which the sim's machine makes nothing
         wall[0] += SECOND // 20
         assert clock.now() - 1000 * SECOND == SECOND // 20
-        clock.hear(1000 * SECOND, is_standing=True)
+        clock.on_time(1000 * SECOND, is_standing=True)
     wall[0] += 10 * SECOND                                 # nothing is heard any more: time passes, or nothing would be tried again
     assert clock.now() - 1000 * SECOND == 10 * SECOND
     assert Clock(False, 1.0).now() > 1_700_000_000 * SECOND

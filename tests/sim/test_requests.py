@@ -9,7 +9,7 @@ import json
 import orjson
 import pytest
 
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 from engine.sim.exchange import Exchange
 from engine.sim.feed import Feed
 from engine.sim.market import SyntheticMarket
@@ -18,7 +18,7 @@ from engine.sim.rest import Rest
 from engine.sim.server import FEED, SimServer
 
 KEY = "NSE_EQ|INE002A01018"
-SPEC = Spec(KEY, "RELIANCE", tick=10, price=100_000)
+SPEC = Instrument(KEY, "RELIANCE", tick=10, price=100_000)
 ORDER = {"quantity": 1, "product": "I", "validity": "DAY", "price": 1000.0, "instrument_token": KEY, "order_type": "LIMIT",
          "transaction_type": "BUY", "disclosed_quantity": 0, "trigger_price": 0, "is_amo": False, "tag": "t", "slice": False,
          "market_protection": -1}

@@ -8,15 +8,15 @@ import pytest
 
 from engine.config import Config
 from engine.market.instruments import shipped
+from engine.run.virtual import run_virtual
 from engine.signals import models
 from engine.sim.contracts import with_contracts
 from engine.sim.market import SyntheticMarket
-from engine.store.process import client_of
+from engine.store.client import client_of, number_of
 from engine.store.process import main as store
 from engine.trail.rundir import RunDir
 from engine.watch import drift
 from engine.watch.explain import against_training, explain
-from engine.wiring import run_virtual
 from tests.conftest import ROOT
 
 EMPTY_IS_FINE = {"what the noise filter refused, and how sure it was", "how long positions lasted and why they ended",
@@ -33,7 +33,7 @@ def queries() -> dict[str, str]:
 def stored(tmp_path_factory):
     """(run, client of its store)."""
     run = RunDir(tmp_path_factory.mktemp("run"))
-    market = SyntheticMarket(with_contracts(shipped()[:40], dt.date(2026, 9, 1), 2), dt.date(2026, 9, 1), 3)
+    market = SyntheticMarket(with_contracts(shipped()[:20], dt.date(2026, 9, 1), 2), dt.date(2026, 9, 1), 3)
     market.minutes = 60
     run_virtual(Config(), market, "test", run, 3, None)
     store(Config(), run, once=True, drain_only=False, confined=False)
@@ -51,8 +51,8 @@ def test_there_is_a_dozen():
 
 
 @pytest.mark.parametrize("name", queries())
-def test_query(client, name):
-    result = client.query(queries()[name])
+def test_query(stored, client, name):
+    result = client.query(queries()[name], parameters={"run": number_of(stored[0])})
     assert result.result_rows or name in EMPTY_IS_FINE       # chDB names no columns where there are no rows
 
 

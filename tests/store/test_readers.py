@@ -69,7 +69,7 @@ class Served:
         self.errors.close()
 
 
-@pytest.fixture(scope="module", params=["confined", "by the list alone"])
+@pytest.fixture(scope="module", params=[pytest.param("confined", marks=pytest.mark.machine), "by the list alone"])
 def served(request, tmp_path_factory):
     is_confined = request.param == "confined"
     if is_confined and landlock.version() == 0:

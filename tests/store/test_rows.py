@@ -1,6 +1,10 @@
-"""Records as the store's rows: each value in its own column, and in ClickHouse's bytes."""
-import re
+"""Records as the store's rows: each value in its own column, and in ClickHouse's bytes.
+
+Ticks come by `_ext/follower.pyx`, which goes through a journal with the market stage alone.
+"""
 import struct
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import orjson
@@ -10,6 +14,7 @@ from _ext.core.reasons import REASONS
 from _ext.core.records import (
     PAYLOADS,
     REC_CANDIDATE,
+    REC_CLOSED,
     REC_FEED_NOTE,
     REC_FILL,
     REC_FRAME,
@@ -17,22 +22,27 @@ from _ext.core.records import (
     REC_GATE,
     REC_INSTRUMENTS,
     REC_INTENT,
+    REC_LINK,
     REC_ORDER_UPDATE,
     REC_POSITION,
     REC_REPLY,
     REC_SHADOW,
     REC_START,
+    REC_STOP,
     REC_TIMING,
     REC_VERDICT,
     WHYS,
 )
-from _ext.tape import Tape
-from _ext.trail.journal import Journal, Reader, Trail
+from _ext.recorder import TICK_ROW, TickRecorder
+from _ext.trail.journal import Journal
+from _ext.trail.reader import Reader
 from engine.config import Config
 from engine.feed import TICK_DTYPE, encode
-from engine.market.instruments import Spec, table
+from engine.market.instruments import Instrument, table
 from engine.market.sessions import number_of
-from engine.store.rows import Converter, RowWriter, schema
+from engine.store.rows import RowBuilder, RowWriter, Store
+from engine.store.schema import VERSION, columns
+from engine.trade.inputs import link_record
 from tests.market.conftest import DAY, OPEN_MS
 from tests.reference import upb
 
@@ -41,15 +51,8 @@ COMMON = {"run": RUN, "seq": SEQ, "ts": NOW}
 OTHERWISE = {"threshold": "limit", "exch_ts": "ltt", "trigger_price": "trigger", "latency_ns": "latency", "decoded_ns": "decoded",
              "scored_ns": "scored", "decided_ns": "decided", "done_ns": "done"}
 """Columns that are called otherwise than the record's field."""
-NAMES = [Spec("NSE_EQ|A", "A"), Spec("NSE_EQ|B", "B")]
+NAMES = [Instrument("NSE_EQ|A", "A"), Instrument("NSE_EQ|B", "B")]
 NO_REQUEST = {"serial": 0, "candidate": 0, "inst": 0, "role": "", "side": 0, "order_type": "", "why": "", "trigger_price": 0}
-
-
-def columns(table: str) -> list[tuple[str, str]]:
-    """(name, type) of each, as the schema has them."""
-    text = next(s for s in schema("db") if s.startswith(f"CREATE TABLE IF NOT EXISTS db.{table} (")).partition("(")[2]
-    parts = re.split(r",\s*(?![^()]*\))", text.partition(") ENGINE")[0].strip())
-    return [tuple(part.split(maxsplit=1)) for part in parts]
 
 
 def numbered(kind: int, given: dict) -> np.ndarray:
@@ -57,6 +60,8 @@ def numbered(kind: int, given: dict) -> np.ndarray:
     row = np.zeros(1, PAYLOADS[kind])
     for i, name in enumerate(row.dtype.names):
         row[name] = f"text{i}".encode() if row.dtype[name].kind == "S" else 10 + i
+    if "own" in row.dtype.names:
+        row["own"], row["source"] = 200 + np.arange(row["own"].shape[1]), 0
     if "feature" in row.dtype.names:
         row["feature"] = 100 + np.arange(row["feature"].shape[1])
     for name, value in given.items():
@@ -65,9 +70,9 @@ def numbered(kind: int, given: dict) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("kind", "table", "given", "said"), [
-    (REC_CANDIDATE, "signals", {"level": 0, "reason": 0}, {"verdict": 0, "reason": "pass", "ts": "now"}),
-    (REC_VERDICT, "signals", {"level": 1, "reason": 0}, {"verdict": 2, "reason": "pass", "ts": "now"}),
-    (REC_VERDICT, "signals", {"level": 1, "reason": 1}, {"verdict": 1, "reason": REASONS[1], "ts": "now"}),
+    (REC_CANDIDATE, "signals", {"level": 0, "reason": 0}, {"verdict": 0, "reason": "pass", "ts": "now", "direction": "move"}),
+    (REC_VERDICT, "signals", {"level": 1, "reason": 0}, {"verdict": 2, "reason": "pass", "ts": "now", "direction": "move"}),
+    (REC_VERDICT, "signals", {"level": 1, "reason": 1}, {"verdict": 1, "reason": REASONS[1], "ts": "now", "direction": "move"}),
     (REC_GATE, "rate_limit_log", {"reason": 0}, {"reason": "pass"}),
     (REC_INTENT, "orders", {"kind": 2, "role": 2, "order_type": 2, "why": 5}, {
         "event": "modify", "why": WHYS[5], "role": "exit", "order_type": "SL", "status": "", "filled": 0,
@@ -89,8 +94,8 @@ def numbered(kind: int, given: dict) -> np.ndarray:
     (REC_SHADOW, "shadow_scores", {}, {}), (REC_TIMING, "latency", {}, {})])
 def test_each_value_stands_in_its_own_column(kind, table, given, said):
     record = numbered(kind, given)
-    converter = Converter()
-    converter.run = RUN
+    converter = RowBuilder()
+    converter.run, converter.sources = RUN, [("mine", ("first", "second"))]
     ((where, row),) = converter.rows(kind, SEQ, NOW, record.tobytes())
     names = [name for name, _ in columns(table)]
     features = [name for name in names if name.startswith("f_")]
@@ -98,7 +103,9 @@ def test_each_value_stands_in_its_own_column(kind, table, given, said):
     fields = record[0]
     for name, value in zip(names, row, strict=True):
         source = said.get(name, COMMON.get(name, OTHERWISE.get(name, name)))
-        if name in features:
+        if name in ("source", "own"):
+            assert value == {"source": "mine", "own": {"first": 200.0, "second": 201.0}}[name]
+        elif name in features:
             assert value == fields["feature"][features.index(name)]
         elif isinstance(source, str) and source in record.dtype.names:
             assert value == fields[source], name
@@ -108,7 +115,7 @@ def test_each_value_stands_in_its_own_column(kind, table, given, said):
 
 
 def test_a_weak_candidate_is_a_row_at_once_and_a_strong_one_with_its_verdict():
-    assert Converter().rows(REC_CANDIDATE, SEQ, NOW, numbered(REC_CANDIDATE, {"level": 1, "reason": 0}).tobytes()) == []
+    assert RowBuilder().rows(REC_CANDIDATE, SEQ, NOW, numbered(REC_CANDIDATE, {"level": 1, "reason": 0}).tobytes()) == []
 
 
 @pytest.mark.parametrize("length", [0, 1, 127, 128, 129, 16_383, 16_384])
@@ -146,7 +153,7 @@ def stored(folder, *frames: bytes) -> np.ndarray:
         journal.append(kind, begin, payload)
     for k, frame in enumerate(frames):
         journal.append(REC_FRAME, (OPEN_MS + 1000 * k) * 1_000_000 + 1_234_567, frame)
-    tape, reader = Tape(Trail(), 2), Reader(folder)
+    tape, reader = TickRecorder(2), Reader(folder)
     tape.run = RUN
     while tape.step(reader) is not None:
         pass
@@ -178,3 +185,76 @@ def test_what_the_core_does_not_take_is_no_row(tmp_path):
     rows = stored(tmp_path, frame_of({"key": b"NSE_EQ|Z", "ltp": 1}, good), bad.SerializeToString(),
                   frame_of(good | {"ltp": 100_010}, good | {"ltp": 100_020, "vtt": 6}), frame_of({"key": b"NSE_EQ|Z", "ltp": 1}))
     assert [(int(r["inst"]), int(r["seq"]), int(r["ltp"])) for r in rows] == [(0, 3, 100_000), (0, 5, 100_020)]
+
+
+# ---- what is sent, once ------------------------------------------------------------------------------------------------------
+class Client:
+    """A ClickHouse that takes everything; its table ticks is called `uuid`."""
+
+    def __init__(self, uuid: str = "first"):
+        self.uuid, self.batches = uuid, []
+
+    def command(self, text: str) -> str:
+        return str(VERSION) if "schema_version" in text else self.uuid
+
+    def query(self, text: str) -> SimpleNamespace:
+        names = ["signals", "schema_version"] if "system.tables" in text else [name for name, _ in columns("signals")]
+        return SimpleNamespace(result_rows=[(name,) for name in names])
+
+    def raw_insert(self, table: str, column_names: list[str], insert_block: bytes, fmt: str, settings: dict) -> None:
+        self.batches.append((table.partition(".")[2], insert_block, settings["insert_deduplication_token"]))
+
+    def seconds(self, begin: int) -> list[int]:
+        """Of the links that arrived, in the order they did."""
+        rows = [orjson.loads(line) for name, block, _ in self.batches if name == "events" for line in block.splitlines()]
+        return [(now - begin) // 10**9 for _, _, now, what, _ in rows if what == "link"]
+
+
+class Lines:
+    """Rows as lines of JSON."""
+
+    def rows(self, rows: list) -> bytes:
+        return b"".join(orjson.dumps(row, default=str, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n" for row in rows)
+
+
+BEGIN = OPEN_MS * 1_000_000
+
+
+def a_minute(folder) -> None:
+    """A link that goes or comes and an update of a name each second from the open on, then the end."""
+    journal = Journal(folder, 1 << 20)
+    for kind, payload in ((REC_START, orjson.dumps(Config(models="").record())), (REC_INSTRUMENTS, table(NAMES, DAY).tobytes())):
+        journal.append(kind, BEGIN, payload)
+    for second in range(61):
+        now = BEGIN + second * 10**9
+        journal.append(REC_LINK, now, link_record(0, second % 2 == 0))
+        journal.append(REC_FRAME, now, frame_of({"key": b"NSE_EQ|A", "ltp": 100_000, "vtt": 5 + second}))
+    journal.append(REC_STOP, now, b"")
+    journal.append(REC_CLOSED, now, bytes(64))
+    journal.close()
+
+
+def stored_in(client: Client, folder, cursor: Path) -> Store:
+    store = Store(Reader(folder), client, "spike", 2, cursor)
+    store._writer = lambda table: Lines()
+    while store.step():
+        pass
+    return store
+
+
+def test_each_record_is_a_row_once_also_at_the_edge_of_a_window(tmp_path):
+    a_minute(tmp_path / "j")
+    client = Client()
+    store = stored_in(client, tmp_path / "j", tmp_path / "cursor")
+    assert client.seconds(BEGIN) == list(range(61)) and store.finished and store.stored == 61
+    ticks = b"".join(block for name, block, _ in client.batches if name == "ticks")
+    assert np.frombuffer(ticks, TICK_ROW)["vtt"].tolist() == list(range(5, 66))
+    assert len(client.batches) > 20 and len({token for _, _, token in client.batches}) == len(client.batches)
+
+
+def test_what_was_sent_is_not_sent_again_and_another_database_gets_all_of_it(tmp_path):
+    a_minute(tmp_path / "j")
+    first, again, other, anew = Client(), Client(), Client("second"), Client()
+    for client, cursor in ((first, "a"), (again, "a"), (other, "a"), (anew, "b")):
+        stored_in(client, tmp_path / "j", tmp_path / cursor)
+    assert again.batches == [] and other.batches == anew.batches == first.batches      # to the byte, under the same tokens

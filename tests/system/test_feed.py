@@ -9,6 +9,7 @@ import pytest
 
 from engine.trail.rundir import RunDir
 from engine.watch.ledger import rows_of
+from engine.watch.state import RunState
 from tests.system.test_live import updates, wait_until
 
 FAULTS = """
@@ -63,11 +64,11 @@ def test_every_hole_is_found_and_filled(tmp_path, processes):
     wait_until(lambda: updates(run.path) > 100, 30, "updates")
 
     def kinds():
-        return rows_of(run.reader())[1]
+        return rows_of(RunState.after(run.reader()))[1]
 
     wait_until(lambda: kinds().get("corrupt", 0) > 0, 90, "the last fault")
     time.sleep(10)
-    rows, counts = rows_of(run.reader())
+    rows, counts = rows_of(RunState.after(run.reader()))
     assert engine.poll() is None
     assert counts["link"] == 1 and counts["stall"] >= 2 and counts["stale"] >= 1
     link = next(r for r in rows if r["kind"] == "link")

@@ -1,4 +1,7 @@
-"""The kill switch: a hung engine is fenced and flat in time; nothing else is touched."""
+"""The kill switch: a hung engine is fenced and flat in time; nothing else is touched.
+
+`kill --drill` is `engine/run/drill.py`.
+"""
 import asyncio
 import datetime as dt
 import os
@@ -10,15 +13,18 @@ import orjson
 import pytest
 
 from _ext.trail.status import StatusBlock
+from engine.broker.base import QuoteRow
 from engine.broker.upstox.api import Api
-from engine.launcher import DEAD_MAN_S, Child, Launcher
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
+from engine.run import fence
+from engine.run.child import Child
+from engine.run.kill import Flattener, Report, limit_price, slices
+from engine.run.launcher import Launcher
+from engine.run.supervisor import DEAD_MAN_S
 from engine.sim.exchange import Exchange
-from engine.sim.faults import Journey, Line
+from engine.sim.faults import Delivery, Network
 from engine.sim.market import SyntheticMarket
 from engine.sim.server import SimServer
-from engine.trade import fence
-from engine.trade.kill import Flattener, Report, limit_price, slices
 from engine.trail.rundir import RunDir, RunError, start_time
 
 
@@ -55,11 +61,10 @@ def test_slices_of_the_freeze_quantity():
 
 
 def test_limits_stay_inside_the_circuit_and_on_the_grid():
-    quote = {"depth": {"buy": [{"price": 99.95}], "sell": [{"price": 100.05}]}, "lower_circuit_limit": 99.9,
-             "upper_circuit_limit": 100.1, "last_price": 100.0}
+    quote = QuoteRow("x", price=10_000, bid=9_995, ask=10_005, band=(9_990, 10_010))
     assert limit_price(quote, 10, 0.005, 5) == 9990 and limit_price(quote, -10, 0.005, 5) == 10010
-    assert limit_price({"last_price": 100.0}, 10, 0.01, 5) == 9900
-    assert limit_price({}, 10, 0.01, 5) == 0
+    assert limit_price(QuoteRow("x", price=10_000), 10, 0.01, 5) == 9900
+    assert limit_price(QuoteRow("x"), 10, 0.01, 5) == 0
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -67,7 +72,8 @@ def test_what_others_hold_is_left_unless_asked_for(whole):
     """Ours is what orders with our mark made; the rest of the account is a person's."""
 
     async def life() -> dict[str, int]:
-        specs = [Spec("NSE_EQ|A", "RELIANCE", tick=10, price=100_000, freeze=30), Spec("NSE_EQ|B", "TCS", tick=10, price=200_000)]
+        specs = [Instrument("NSE_EQ|A", "RELIANCE", tick=10, price=100_000, freeze=30), Instrument("NSE_EQ|B", "TCS", tick=10,
+                                                                                                   price=200_000)]
         market = SyntheticMarket(specs, dt.date(2026, 9, 1), 1)
         exchange = Exchange(specs, 100_000_000)
         server = SimServer(market, exchange, 50.0)
@@ -95,22 +101,22 @@ def test_what_others_hold_is_left_unless_asked_for(whole):
     assert asyncio.run(life()) == ({"NSE_EQ|A": 0, "NSE_EQ|B": 0} if whole else {"NSE_EQ|A": 7, "NSE_EQ|B": -3})
 
 
-class Hidden(Line):
+class Hidden(Network):
     """The first close gets a 504 and shows in the book four seconds later."""
     done = False
 
     def journey(self, request):
         if request.path == "/v3/order/place" and not self.done:
             self.done = True
-            return Journey(0, 0, (504, ""))
-        return Journey(0, 0)
+            return Delivery(0, 0, (504, ""))
+        return Delivery(0, 0)
 
     def on_placed(self, order_id, now):
         if not self.hidden:
             self.hidden[order_id] = now + 4_000_000_000
 
 
-class Deaf(Line):
+class Deaf(Network):
     """Cancels are throttled for a second and a half."""
     since = 0.0
 
@@ -118,8 +124,8 @@ class Deaf(Line):
         if request.path == "/v3/order/cancel":
             self.since = self.since or time.monotonic()
             if time.monotonic() - self.since < 1.5:
-                return Journey(0, 0, (429, "UDAPI10005"), is_done=False)
-        return Journey(0, 0)
+                return Delivery(0, 0, (429, "UDAPI10005"), is_done=False)
+        return Delivery(0, 0)
 
 
 @pytest.mark.parametrize("trouble", [Hidden, Deaf])
@@ -127,7 +133,7 @@ def test_kill_turns_no_position_round(trouble):
     """An order that may exist is waited for, and nothing is closed beside one that could not be cancelled."""
 
     async def life() -> tuple[int, list[str], Report]:
-        specs = [Spec("NSE_EQ|A", "RELIANCE", tick=10, price=100_000)]
+        specs = [Instrument("NSE_EQ|A", "RELIANCE", tick=10, price=100_000)]
         market = SyntheticMarket(specs, dt.date(2026, 9, 1), 1)
         exchange = Exchange(specs, 100_000_000)
         server = SimServer(market, exchange, 1.0, line=trouble(exchange))
@@ -164,7 +170,7 @@ def test_the_launcher_kills_an_engine_that_holds_positions_and_is_silent(tmp_pat
     monkeypatch.setattr(launcher, "_start", lambda child: started.append(" ".join(child.command[3:4])))
     launcher.children.append(Child("engine", []))
     clock = [1000.0]
-    monkeypatch.setattr("engine.launcher.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("engine.run.launcher.time.monotonic", lambda: clock[0])
     for positions, silence, expected in ((0, DEAD_MAN_S + 1, []), (2, DEAD_MAN_S - 1, []), (2, DEAD_MAN_S + 1, ["kill"])):
         block.values["positions"], block.values["ready"] = positions, 1
         block.values["heartbeat"] += 1                      # whatever the wall clock says: it beats, then it is silent

@@ -1,8 +1,8 @@
 """A simulated run ends with its session: all of the market was sent in time, and the summary follows."""
 import orjson
 
-from engine.cli.options import source_of
 from engine.market.sessions import minute_of_session
+from engine.sim.markets import market_of
 
 NAMES, START = 12, "15:13"
 
@@ -11,7 +11,7 @@ def test_a_run_ends_by_itself_after_its_session(cli):
     run_dir = cli.base / "short"
     said = cli.run("run", "--names", str(NAMES), "--speed", "50", "--start", START, "--no-store", "--run-dir", str(run_dir),
                    timeout=120)
-    market = source_of(None, 3, None, NAMES, mood="lively")
+    market = market_of(None, 3, None, NAMES, mood="lively")
     market.skip_to(minute_of_session(START))
     frames, updates = 0, NAMES                             # each name has its snapshot before its first update
     for _, rows, _ in market.frames():

@@ -1,4 +1,7 @@
-"""Runs on virtual time: one seed, one digest; replay; a killed run goes on; the store holds exactly what a clean run's does."""
+"""Runs on virtual time: one seed, one digest; replay; a killed run goes on; the store holds exactly what a clean run's does.
+
+The engine is `engine/run/virtual.py`.
+"""
 import os
 import random
 import shutil
@@ -9,27 +12,13 @@ import numpy as np
 import pytest
 
 from _ext.core.records import FIRST_TELEMETRY, REC_FRAME
-from _ext.trail.journal import Reader, segment_names
+from _ext.trail.reader import Reader
+from _ext.trail.segment import segment_names
 from engine.trail.rundir import RunDir
 from tests.conftest import recording
+from tests.kit.counts import count
+from tests.kit.store import contents, tables
 from tests.system.conftest import SHORT
-
-TABLES = ("instruments", "symbols", "ticks", "bars_1m", "bars_5m", "signals", "orders", "trades", "positions", "rate_limit_log",
-          "events")
-
-
-def contents(cli, run_dir) -> dict[str, str]:
-    """Count and hash over every column of every row of each table, in the run's ClickHouse."""
-    out = {}
-    for table in TABLES:
-        source = f"(SELECT * FROM {table})"
-        if table.startswith("bars"):
-            source = ("(SELECT run, inst, trade_date, bar_ts, argMinMerge(open) o, max(high) h, min(low) l, argMaxMerge(close) c, "
-                      f"sum(volume) v, sum(turnover) t, sum(updates) u FROM {table} GROUP BY 1, 2, 3, 4)")
-        sql = f"SELECT count() n, toString(groupBitXor(cityHash64(*))) h FROM {source}"
-        row = cli.json("query", sql, "--run-dir", str(run_dir))
-        out[table] = (row[0]["n"], row[0]["h"])
-    return out
 
 
 def test_one_seed_one_digest_and_an_identical_replay(cli):
@@ -42,6 +31,7 @@ def test_one_seed_one_digest_and_an_identical_replay(cli):
     assert replayed["identical"] and replayed["digest"] == first["digest"] and replayed["updates"] == first["updates"]
 
 
+@pytest.mark.recording(twin="tests/system/test_virtual.py::test_one_seed_one_digest_and_an_identical_replay")
 def test_the_recorded_session_end_to_end(cli):
     folder = recording("upstox_v3_2025-12-15")
     run_dir = str(cli.base / "r")
@@ -50,8 +40,9 @@ def test_the_recorded_session_end_to_end(cli):
     assert document["stored"] == document["updates"]
     assert cli.json("query", "SELECT count() n, uniqExact(seq, inst) u FROM ticks", "--run-dir", run_dir) == [
         {"n": document["updates"], "u": document["updates"]}]
-    bars = cli.json("query", "SELECT sum(volume) v FROM bars_1m", "--run-dir", run_dir)[0]["v"]
-    ticks = cli.json("query", "SELECT sum(volume) v FROM ticks WHERE bitAnd(flags, 408) = 0", "--run-dir", run_dir)[0]["v"]
+    with tables(run_dir) as client:
+        bars = client.query("SELECT sum(volume) v FROM bars_1m").first_row[0]
+        ticks = client.query("SELECT sum(volume) v FROM ticks WHERE bitAnd(flags, 408) = 0").first_row[0]
     assert bars == ticks > 0
     assert cli.json("replay", run_dir)["identical"]
 
@@ -69,16 +60,17 @@ def test_one_flipped_byte_of_one_price_changes_the_digest(cli):
     assert '"identical": false' in replayed and document["digest"] not in replayed.split('"expected"')[0]
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_goes_on_to_the_same_day(cli):
-    """SIGKILL of the run (engine and launcher in one) at 12 random moments: the journal grows on, the digest is the clean run's."""
-    day = ("--names", "60", *SHORT[2:])
+    """SIGKILL of the run (engine and launcher in one) at random moments: the journal grows on, the digest is the clean run's."""
+    day = ("--names", "20", *SHORT[2:])
     clean = cli.json("run", *day, "--run-dir", str(cli.base / "clean"))
     seed = random.randrange(10**6)
     print("seed", seed)
     chance = random.Random(seed)
     run_dir = cli.base / "killed"
     had = 0
-    for _ in range(12):
+    for _ in range(count(3, 5, 12)):
         process = cli.start("run", *day, "--run-dir", str(run_dir), "--json")
         time.sleep(chance.uniform(0.8, 4.0))
         os.kill(process.pid, signal.SIGKILL)
@@ -91,7 +83,7 @@ def test_killed_at_any_moment_goes_on_to_the_same_day(cli):
     assert again["digest"] == clean["digest"]
     assert [r[1] for r in RunDir(run_dir).reader() if r[0] < FIRST_TELEMETRY] == list(range(1, had_inputs(run_dir) + 1))
     assert cli.json("replay", str(run_dir))["identical"]
-    assert contents(cli, run_dir) == contents(cli, cli.base / "clean")
+    assert contents(run_dir) == contents(cli.base / "clean")
 
 
 def had_inputs(run_dir) -> int:
@@ -111,21 +103,22 @@ def _end_store(run_dir) -> None:
             time.sleep(3)
 
 
+@pytest.mark.long
 def test_the_store_killed_again_and_again_stores_everything_once(cli):
     clean = cli.base / "clean"
     cli.json("run", *SHORT, "--run-dir", str(clean))
-    want = contents(cli, clean)
+    want = contents(clean)
     copy = cli.base / "copy"
     shutil.copytree(clean / "journal", copy / "journal")
     chance = random.Random(5)
-    for _ in range(12):
+    for _ in range(count(3, 5, 12)):
         process = cli.start("store", "--run-dir", str(copy), "--once")
         time.sleep(chance.uniform(0.6, 3.0))
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
     (copy / "store.cursor").unlink(missing_ok=True)           # even the memory of what was sent may be lost
     cli.run("store", "--run-dir", str(copy), "--once")
-    assert contents(cli, copy) == want
+    assert contents(copy) == want
 
 
 def test_another_run_is_not_mixed_into_a_journal(cli):
@@ -147,12 +140,12 @@ def test_a_corrupt_journal_is_named(cli):
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (("run", "--data", "/nowhere", "--speed", "max"), "no Parquet files"),
-    (("run", "--speed", "70"), "a factor of up to 50"),
+    (("run", "--speed", "70"), "at most 50"),
     (("run", "--for", "soon"), "duration"),
-    (("run", "--source", "moon"), "sim or upstox"),
+    (("run", "--source", "moon"), "'sim' or 'upstox'"),
     (("run", "--source", "upstox"), "python -m engine login"),
     (("run", "--live"), "needs --source upstox"),
-    (("run", "--speed", "max", "--mood", "sad"), "normal or lively"),
+    (("run", "--speed", "max", "--mood", "sad"), "'normal' or 'lively'"),
     (("replay", "/nowhere"), "no such run"),
 ])
 def test_bad_usage_is_exit_2_with_a_remedy(cli, arguments, words):
@@ -185,6 +178,7 @@ def test_an_unknown_variable_is_refused(cli):
     assert "ENGINE_RISKK" in cli.run("run", *SHORT, "--run-dir", str(cli.base / "x"), code=2, ENGINE_RISKK="1")
 
 
+@pytest.mark.machine
 def test_a_full_disk_ends_the_run_with_a_word(cli):
     """A journal folder on a tmpfs that is too small."""
     import subprocess

@@ -42,17 +42,20 @@ from _ext.core.records import (
     REPLY,
     STATE,
     STATE_ALARM,
+    STATE_TRADING,
+    TRADING_STATES,
 )
-from _ext.trail.journal import Journal, Reader
-from _ext.wiring import Core
+from _ext.entrance import Core
+from _ext.trail.journal import Journal
+from _ext.trail.reader import Reader
 from engine import config
-from engine.broker.upstox import protocol
 from engine.feed import TICK_DTYPE, encode
-from engine.market.instruments import Spec, table
+from engine.market.instruments import Instrument, table
 from engine.market.sessions import epoch_ms
+from engine.trade import inputs
 
 DAY = dt.date(2026, 9, 1)
-SPECS = [Spec(f"NSE_EQ|{name}", name, tick=10) for name in ("RELIANCE", "TCS", "SBIN", "SUNPHARMA", "LT")]
+SPECS = [Instrument(f"NSE_EQ|{name}", name, tick=10) for name in ("RELIANCE", "TCS", "SBIN", "SUNPHARMA", "LT")]
 """Five sectors."""
 SECOND = 1_000_000_000
 
@@ -92,12 +95,12 @@ class Desk:
 
     def holdings(self, quantities: dict[int, int], ago: float = 0.0, **given):
         """A read of the broker's positions, asked for `ago` seconds before now; `given`: others, unreadable."""
-        self.core.feed(REC_HOLDINGS, self.now, protocol.holdings_record(quantities, self.now - round(ago * SECOND), **given))
+        self.core.feed(REC_HOLDINGS, self.now, inputs.holdings_record(quantities, self.now - round(ago * SECOND), **given))
         return self.intents()
 
     def book(self, *intents, ago: float = 0.0):
         """A full read of the book that showed these orders; their states are told by `update` before."""
-        self.core.feed(REC_BOOK, self.now, protocol.book_record([int(i["id"]) for i in intents], self.now - round(ago * SECOND)))
+        self.core.feed(REC_BOOK, self.now, inputs.book_record([int(i["id"]) for i in intents], self.now - round(ago * SECOND)))
         return self.intents()
 
     def operator(self, state: int) -> None:
@@ -126,12 +129,15 @@ class Desk:
         self.core.feed(REC_TIMER, self.now)
         return self.intents()
 
-    def enter(self, inst: int = 0, direction: int = 1, number: int = 1, spike: int = 0):
-        """Asks for an entry as a validated candidate would: (reason in words, intents)."""
+    def ask(self, inst: int = 0, direction: int = 1, number: int = 1, spike: int = 0) -> None:
         row = np.zeros(1, CANDIDATE)
         row["price"], row["last_close"] = self.mid[inst], self.mid[inst] - direction * spike
-        row["id"], row["inst"], row["direction"] = number, inst, direction
+        row["id"], row["inst"], row["side"] = number, inst, direction
         self.core.feed(REC_ASK, self.now, row.tobytes())
+
+    def enter(self, inst: int = 0, direction: int = 1, number: int = 1, spike: int = 0):
+        """Asks for an entry as a validated candidate would: (reason in words, intents)."""
+        self.ask(inst, direction, number, spike)
         return REASONS[self.records(REC_GATE, GATE)[-1]["reason"]], self.intents()
 
     def missed(self, seconds: float) -> list:
@@ -165,11 +171,16 @@ class Desk:
 
     def bands(self, inst: int, lower: int, upper: int):
         """The exchange takes orders at other prices."""
-        self.core.feed(REC_BANDS, self.now, protocol.bands_record({inst: (lower, upper)}))
+        self.core.feed(REC_BANDS, self.now, inputs.bands_record({inst: (lower, upper)}))
         return self.intents()
 
     def alarms(self) -> list[str]:
         return [REASONS[r["reason"]] for r in self.records(REC_STATE, STATE) if r["what"] == STATE_ALARM]
+
+    def turns(self) -> list[tuple[str, str]]:
+        """Each change of the trading state: what it is from then on, and why in words."""
+        return [(TRADING_STATES[r["now_is"]], REASONS[r["reason"]]) for r in self.records(REC_STATE, STATE)
+                if r["what"] == STATE_TRADING]
 
     def quotes(self, inst: int, mid: int):
         """Quotes by REST of one name."""

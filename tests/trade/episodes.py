@@ -1,8 +1,8 @@
 """Episodes: a few minutes of a made-up market with a broker that fails in every way, an engine that may crash, and the promises
 checked after every event. Everything follows from the seed: `python -m tests.trade.episodes --seed N` repeats one.
 
-Promises (DESIGN 1.4, 4): one order per intent; live exit quantity within the position; no position without a resting stop for
-longer than its settling time; the broker's limits kept; both sides agree at the end.
+Promises (docs/architecture.md): one order per intent; live exit quantity within the position; no position without a resting stop
+for longer than its settling time; the broker's limits kept; both sides agree at the end.
 """
 import argparse
 import gc
@@ -22,23 +22,25 @@ from typing import Any
 import numpy as np
 import orjson
 
-from _ext.core.records import CANDIDATE, FUNDS, REC_ASK, REC_FUNDS, REC_INSTRUMENTS, REC_LINK, REC_START, Stream
+from _ext.core.records import CANDIDATE, FUNDS, REC_ASK, REC_FUNDS, REC_INSTRUMENTS, REC_LINK, REC_START, STREAM_FEED
+from _ext.entrance import Core
 from _ext.trail.journal import Journal
-from _ext.wiring import Core
 from engine import config
-from engine.broker.upstox import protocol
+from engine.broker.base import Request
 from engine.feed import TICK_DTYPE, encode
-from engine.market.instruments import Spec, table
+from engine.market.instruments import Instrument, table
 from engine.market.sessions import epoch_ms
-from engine.sim.exchange import Exchange, Order
-from engine.sim.faults import BAD_PRICES, Journey, Line, Rates
-from engine.sim.virtual import ANSWER, ARRIVE, MESSAGE, VirtualRun
-from engine.wiring import restore
+from engine.run.opening import restore
+from engine.run.virtual import ANSWER, ARRIVE, MESSAGE, VirtualRun
+from engine.sim.exchange import Exchange
+from engine.sim.faults import BAD_PRICES, Delivery, Network, Rates
+from engine.sim.order import Order
+from engine.trade.inputs import link_record
 from tests.trade.conftest import DAY
 
 SECOND = 1_000_000_000
 PRICES = (140_000, 310_000, 80_000)
-NAMES = [Spec(f"NSE_EQ|{letter}", symbol, tick=tick, price=price) for letter, symbol, tick, price in zip(
+NAMES = [Instrument(f"NSE_EQ|{letter}", symbol, tick=tick, price=price) for letter, symbol, tick, price in zip(
     "ABC", ("RELIANCE", "TCS", "SBIN"), (10, 5, 5), PRICES, strict=True)]
 ACTIVE_S, SETTLE_S = 100, 75
 PROTECT_NS = 3 * SECOND             # from a fill to a resting stop when nothing fails
@@ -62,7 +64,7 @@ class Report:
     problem: str = ""
 
 
-class WatchedLine(Line):
+class WatchedLine(Network):
     """A line that remembers when something last failed, for the name it concerned."""
 
     def __init__(self, exchange: Exchange, rates: Rates):
@@ -75,7 +77,7 @@ class WatchedLine(Line):
         self.last[key] = self.now
         self.count += 1
 
-    def journey(self, request: protocol.Request) -> Journey:
+    def journey(self, request: Request) -> Delivery:
         journey = super().journey(request)
         if request.method != "GET" and (
                 journey.out_ns is None or journey.back_ns is None or journey.error or journey.back_ns > SECOND):
@@ -246,8 +248,7 @@ class Episode:
         row = np.zeros(1, FUNDS)
         row["available"] = row["at_day_start"] = CASH
         core.feed(REC_FUNDS, self.now, row.tobytes())
-        for which in Stream:
-            core.feed(REC_LINK, self.now, protocol.link_record(which, True))
+        core.feed(REC_LINK, self.now, link_record(STREAM_FEED, True))
         return core
 
     def run(self) -> Report:
@@ -328,23 +329,22 @@ class Episode:
     def enter(self, inst: int, side: int, now: int, is_sure: bool = False) -> None:
         self.candidates += 1
         row = np.zeros(1, CANDIDATE)
-        row["id"], row["inst"], row["direction"] = self.candidates, inst, side
+        row["id"], row["inst"], row["side"] = self.candidates, inst, side
         self.virtual.core.feed(REC_ASK, now, row.tobytes())
         if is_sure or self.draw.random() < 0.97:          # else a crash right now would find it journaled and never sent
-            self.virtual._drain(now)
+            self.virtual.act(now)
 
     def crash(self, now: int) -> None:
         """The process dies where it stands; another takes over from the journal."""
         self.report.crashes += 1
         self.lives += 1
         nonces = [f"n{k}" for k in range(self.lives + 1)]
-        core = restore([self.folder], self.journal, len(NAMES), self.settings, nonces[-1])
+        core = restore([self.folder], self.journal, len(NAMES), self.settings, nonces[-1]).core
         for spec in NAMES:
             self.line.last[spec.key] = now
-        self.virtual.take_over(core, nonces[-1], nonces, is_fresh=False)
+        self.virtual.take_over(core, nonces, is_fresh=False)
         self.virtual.now = now
-        for which in Stream:
-            core.feed(REC_LINK, now, protocol.link_record(which, True))
+        core.feed(REC_LINK, now, link_record(STREAM_FEED, True))
 
 
 def play(seed: int) -> Report:

@@ -26,16 +26,20 @@ import aiohttp
 import numpy as np
 
 from _ext.core.records import INTENT_CANCEL, INTENT_MODIFY, INTENT_PLACE, WARM_BAR
-from engine.broker.upstox import consent, protocol
+from engine.broker.base import BrokerError
+from engine.broker.upstox import candles, consent, master, protocol
 from engine.broker.upstox.api import Api
-from engine.broker.upstox.client import BrokerError, funds_of, session
+from engine.broker.upstox.client import session
+from engine.broker.upstox.doctor import Checks
 from engine.broker.upstox.login import App, LoginError
+from engine.broker.upstox.protocol import funds_of
 from engine.config import Config
 from engine.feed.backfill import Fetch
-from engine.market import calendar, candles, master
-from engine.process import EngineProcess
-from engine.trade.reconcile import Reconciler
-from engine.watch.doctor import Doctor
+from engine.market import calendar
+from engine.run.doctor import Doctor
+from engine.run.live import EngineProcess
+from engine.run.shell import Read, Shell
+from engine.trade import inputs
 from tests.trade.conftest import SPECS, Desk
 
 KEY, DAY = SPECS[0].key, dt.date(2026, 9, 1)
@@ -225,11 +229,10 @@ class Bare(EngineProcess):
 
     def __init__(self, desk: Desk, rest: Api):
         self.desk, self.rest, self.core, self.config = desk, rest, desk.core, Config()
-        self.notes, self.waiting, self.unheard, self.unheard_at = [], [], 0, 0.0
-        self.keys = {i: s.key for i, s in enumerate(desk.specs)}
+        self.notes: list[str] = []
         self.seconds: list[str] = []
-        self.reconciler = Reconciler(desk.core, "spk", ["n"], {k: i for i, k in self.keys.items()}, self._input, is_fresh=False,
-                                     on_second_engine=self.seconds.append, on_note=self._note)
+        self.shell = Shell(protocol, desk.core, "spk", ["n"], self._now, is_fresh=False, note=self._note,
+                           on_second_engine=self.seconds.append)
         self.backfill = self
         self.bars = 0
         rest.on_note = self._note
@@ -237,8 +240,12 @@ class Bare(EngineProcess):
     def _now(self) -> int:
         return self.desk.now
 
-    def _drain(self) -> None:
+    def act(self) -> None:
         self.core.take_intents()
+
+    def hear(self, text: Any) -> None:
+        self.shell.on_message(text if isinstance(text, (str, bytes)) else b"")
+        self.act()
 
     def _note(self, text: str) -> None:
         assert len(text) < 1000 and text.isprintable(), text[:200]
@@ -253,9 +260,13 @@ class Bare(EngineProcess):
         self.bars += 1
 
 
+async def read(bare: Bare, what: str) -> None:
+    await bare._read(Read(what, protocol.read_of("quotes" if what == "bands" else what, [KEY]), bare.desk.now))
+
+
 def typed(answer: Any, kind: int) -> None:
-    record = protocol.reply_record(1, kind, answer.status, answer.body, answer.latency_ns)
-    assert len(record) and protocol.outcome_of(kind, answer.status, answer.body)[0] in range(1, 6)
+    verdict = protocol.verdict_of(kind, answer.status, answer.body)
+    assert len(inputs.reply_record(1, kind, verdict, answer.status, answer.latency_ns)) and verdict.outcome in range(1, 6)
     assert answer.sim_time >= 0 and (answer.date is None or 0 < answer.date < 5e9)
 
 
@@ -273,23 +284,23 @@ async def _cancel(bare: Bare) -> None:
 
 
 async def _funds(bare: Bare) -> None:
-    await bare._read_funds()
+    await read(bare, "funds")
     assert isinstance(funds_of(await bare.rest.funds()), int)
 
 
 async def _book(bare: Bare) -> None:
-    await bare._read("book")
+    await read(bare, "book")
     assert all(isinstance(row, dict) for row in await bare.rest.book())
 
 
 async def _positions(bare: Bare) -> None:
-    await bare._read("positions")
+    await read(bare, "positions")
 
 
 async def _quotes(bare: Bare) -> None:
-    await bare._read_quotes()
+    await read(bare, "quotes")
+    await read(bare, "bands")
     quotes = await bare.rest.quotes([KEY])
-    protocol.quotes_record(quotes, bare.reconciler.keys)
     assert all(isinstance(q.get("last_price", 0.0), float) for q in quotes.values())
 
 
@@ -309,8 +320,9 @@ async def _timings(bare: Bare) -> None:
 
 async def _doctor(bare: Bare) -> None:
     doctor = Doctor(Config(), bare.rest, None, "sim")
-    for step in (doctor._login, doctor._clock, doctor._order_host, doctor._static_ip, doctor._session, doctor._positions,
-                 doctor._kill_switch):
+    for name, step in Checks(bare.rest, doctor.now, doctor.note).steps():
+        if name in ("funds", "feed"):
+            continue
         try:
             await step()
         except BrokerError as error:
@@ -326,7 +338,7 @@ async def _trades(bare: Bare) -> None:
 async def _rest(bare: Bare) -> None:
     for call in (bare.rest.profile, bare.rest.static_ip, bare.rest.market_status, bare.rest.kill_switch, bare.rest.holidays,
                  lambda: bare.rest.brokerage(KEY, 1, "BUY", 1.0), lambda: bare.rest.margin([]), lambda: bare.rest.history("t"),
-                 lambda: bare.rest.details("1"), lambda: bare.rest.set_kill_switch("NSE_EQ")):
+                 lambda: bare.rest.details("1"), lambda: bare.rest.switch_segment("NSE_EQ")):
         try:
             await call()
         except BrokerError:
@@ -388,7 +400,7 @@ def _message(draw: random.Random, bare: Bare) -> str:
     if draw.random() < 0.15:
         text = spoiled(text, draw)
     as_text = draw.random() < 0.8
-    bare._hear(text.decode("utf-8", "surrogatepass" if draw.random() < 0.5 else "replace") if as_text and _is_text(text) else text)
+    bare.hear(text.decode("utf-8", "surrogatepass" if draw.random() < 0.5 else "replace") if as_text and _is_text(text) else text)
     return "message"
 
 
@@ -402,10 +414,10 @@ def _is_text(data: bytes) -> bool:
 
 def good(bare: Bare) -> None:
     """The engine still takes what is right."""
-    before, bare.unheard_at = bare.unheard, time.monotonic() + 1e6
-    bare._hear(written({"update_type": "order"} | order_row(1)).decode())
-    bare._hear("[]")
-    assert bare.unheard == before + 1
+    before, bare.shell.unread_at = bare.shell.unread, 1 << 62
+    bare.hear(written({"update_type": "order"} | order_row(1)).decode())
+    bare.hear("[]")
+    assert bare.shell.unread == before + 1
     bare.desk.timer()
 
 

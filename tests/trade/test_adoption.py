@@ -6,9 +6,9 @@ import pytest
 from _ext.core.reasons import REASONS
 from _ext.core.records import GATE, ORDER_UPDATE, REC_GATE, REC_ORDER_UPDATE, REC_START, Stream
 from engine import config
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 from tests.trade.conftest import SECOND
-from tests.trade.test_orders import MODIFY, opened
+from tests.trade.test_orders import CANCEL, MODIFY, opened
 
 EQUITY = 100_000_000
 KILL = 3
@@ -108,23 +108,25 @@ def test_a_number_nobody_gave_is_not_ours_whatever_its_id(desk):
 
 
 @pytest.mark.parametrize(("name", "limit", "reason"), [
-    ("broker_minute", 41, "broker budget"), ("broker_minute", 42, "pass"), ("broker_half_hour", 401, "broker budget"),
-    ("broker_half_hour", 402, "pass"), ("broker_second", 5, "broker budget"), ("broker_second", 6, "pass")])
+    ("requests_per_minute", 41, "broker budget"), ("requests_per_minute", 42, "pass"), ("requests_per_half_hour", 401,
+                                                                                        "broker budget"),
+    ("requests_per_half_hour", 402, "pass"), ("requests_per_second", 5, "broker budget"), ("requests_per_second", 6, "pass")])
 def test_the_reserve_for_exits_in_each_window(make_desk, name, limit, reason):
     """Four a second, forty a minute, four hundred in half an hour; one request was made."""
     desk = make_desk(symbol_gap_s=0)
     settings = config.Config(models="", risk=config.Risk(symbol_gap_s=0)).record()
-    settings["risk"] |= {name: limit}
+    settings["limits"] |= {name: limit}
     desk.core.feed(REC_START, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
     assert desk.enter(0)[0] == "pass"
     desk.now += 500_000_000
     assert desk.core.ask_gate(1, 1, 49, 100_110)[0] == reason
-    if name == "broker_minute" and reason != "pass":
+    if name == "requests_per_minute" and reason != "pass":
         desk.tick(1, seconds=59.6)
         assert desk.core.ask_gate(1, 1, 49, 100_110)[0] == "pass"
 
 
-@pytest.mark.parametrize(("name", "window"), [("broker_second", 1), ("broker_minute", 60), ("broker_half_hour", 1800)])
+@pytest.mark.parametrize(("name", "window"), [("requests_per_second", 1), ("requests_per_minute", 60), ("requests_per_half_hour",
+                                                                                                        1800)])
 def test_exits_may_use_the_whole_of_each_window_and_no_more(make_desk, name, window):
     """Two requests were made; what the third waits for is that the first of them is over."""
     for limit, may in ((3, True), (2, False)):
@@ -132,7 +134,7 @@ def test_exits_may_use_the_whole_of_each_window_and_no_more(make_desk, name, win
         began = desk.now
         opened(desk)
         settings = config.Config(models="").record()
-        settings["risk"] |= {name: limit, "hold": 0}
+        settings["limits"] |= {name: limit, "hold": 0}
         desk.core.feed(REC_START, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
         desk.operator(KILL)
         assert [i["kind"] for i in desk.intents()] == [MODIFY] * may
@@ -141,6 +143,19 @@ def test_exits_may_use_the_whole_of_each_window_and_no_more(make_desk, name, win
             assert [i["kind"] for i in desk.tick(seconds=0.05)] == [MODIFY]
         said = [REASONS[g["reason"]] for g in desk.records(REC_GATE, GATE) if g["is_exit"]]
         assert said[-1] == "pass" and ("broker budget" in said) != may
+
+
+def test_a_cancel_waits_for_the_brokers_budget_like_any_request(desk):
+    began = desk.now
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    desk.update(entry, 2)
+    settings = config.Config(models="").record()
+    settings["limits"] |= {"requests_per_minute": 1}
+    desk.core.feed(REC_START, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
+    assert desk.timer(6) == []
+    assert desk.timer((began - desk.now) / SECOND + 59.9) == []
+    assert [i["kind"] for i in desk.timer(0.1)] == [CANCEL]
 
 
 def test_a_lost_stop_that_turns_up_after_its_successor_was_rejected_is_the_exit(desk):
@@ -158,7 +173,7 @@ def test_a_lost_stop_that_turns_up_after_its_successor_was_rejected_is_the_exit(
 
 def test_a_position_there_is_no_room_for_is_never_believed_to_be_managed(make_desk):
     """Of sixty-four nobody asked for one more: it stays a difference, and stops entries as long as it is there."""
-    desk = make_desk(specs=[Spec(f"NSE_EQ|{i}", f"N{i}", tick=10) for i in range(65)], ready=False, hold_s=0)
+    desk = make_desk(specs=[Instrument(f"NSE_EQ|{i}", f"N{i}", tick=10) for i in range(65)], ready=False, hold_s=0)
     for inst in range(64):
         desk.adopt(inst, order_id=f"A{inst}", **ENTRY)
     desk.funds(EQUITY)

@@ -10,13 +10,16 @@ import orjson
 import pytest
 
 from _ext.core.records import INTENT_CANCEL, INTENT_MODIFY, INTENT_PLACE, OUTCOME_AMBIGUOUS, OUTCOME_DONE
+from engine.broker.base import BrokerError, Unreadable
 from engine.broker.upstox import answers, api, protocol
-from engine.broker.upstox.answers import BrokerError, Unreadable
 from engine.broker.upstox.api import Api
-from engine.broker.upstox.client import RestClient, funds_of, session
+from engine.broker.upstox.client import RestClient, session
+from engine.broker.upstox.protocol import funds_of
+from engine.trade import inputs
+from engine.trade.tags import Tag, read_tag
 from tests.trade import fuzz_answers
 from tests.trade.conftest import SPECS
-from tests.trade.fuzz_answers import GOLDEN, KEY, ORDER, Bare, Wire
+from tests.trade.fuzz_answers import GOLDEN, KEY, ORDER, Bare, Wire, read
 
 
 def test_seeded_wrong_answers_of_every_call_break_nothing(tmp_path, monkeypatch):
@@ -68,11 +71,11 @@ def test_an_answer_nobody_can_read_is_ambiguous_for_an_order_and_a_plain_error_f
     for kind, call in calls:
         answer = answered(pieces, call)
         assert answer.status == 200 and answer.body is None
-        assert protocol.outcome_of(kind, answer.status, answer.body)[0] == OUTCOME_AMBIGUOUS
-        assert len(protocol.reply_record(1, kind, answer.status, answer.body, 1))
-    for read in (Api.book, Api.funds, Api.profile):
+        assert protocol.verdict_of(kind, answer.status, answer.body)[0] == OUTCOME_AMBIGUOUS
+        assert len(inputs.reply_record(1, kind, protocol.verdict_of(kind, answer.status, answer.body), answer.status, 1))
+    for call in (Api.book, Api.funds, Api.profile):
         with pytest.raises(BrokerError, match="understood") as failed:
-            answered(pieces, read)
+            answered(pieces, call)
         assert isinstance(failed.value, Unreadable) and failed.value.status == 200 and len(str(failed.value)) < 100
 
 
@@ -91,7 +94,7 @@ def test_a_drip_ends_with_the_time_limit(pieces):
     began = time.monotonic()
     answer = answered(pieces, lambda rest: rest.place(ORDER), 0.1)
     assert answer.status == 0 and time.monotonic() - began < 2
-    assert protocol.outcome_of(INTENT_PLACE, answer.status, answer.body)[0] == OUTCOME_AMBIGUOUS
+    assert protocol.verdict_of(INTENT_PLACE, answer.status, answer.body)[0] == OUTCOME_AMBIGUOUS
 
 
 @pytest.mark.parametrize(("status", "outcome"), [(b"204 No Content", OUTCOME_AMBIGUOUS), (b"302 Found", OUTCOME_AMBIGUOUS),
@@ -100,7 +103,7 @@ def test_a_drip_ends_with_the_time_limit(pieces):
 def test_an_odd_status_says_nothing_of_an_order(status, outcome):
     body = b"" if status[:3] in (b"204", b"304") else orjson.dumps({"status": "success", "data": {"order_ids": ["1"]}})
     answer = answered(http(body, b"Location: http://127.0.0.1:1/x", status=status), lambda rest: rest.place(ORDER))
-    assert protocol.outcome_of(INTENT_PLACE, answer.status, answer.body)[0] == outcome
+    assert protocol.verdict_of(INTENT_PLACE, answer.status, answer.body)[0] == outcome
     with pytest.raises(BrokerError):
         answered(http(body, b"Location: http://127.0.0.1:1/x", status=status), Api.book)
 
@@ -161,7 +164,7 @@ def test_a_clock_header_counts_at_the_sim_alone():
     (piece,) = success({"order_ids": ["1"]})
     for header, value in ((b"x", 0), (b"9" * 4000, 0), (b"\xff", 0), (b"1788234300000000000", 1788234300000000000)):
         answer = answered([piece.replace(b"OK\r\n", b"OK\r\nX-Sim-Time: " + header + b"\r\n")], lambda rest: rest.place(ORDER))
-        assert answer.sim_time == value and protocol.outcome_of(1, answer.status, answer.body)[:2] == (OUTCOME_DONE, "1")
+        assert answer.sim_time == value and protocol.verdict_of(1, answer.status, answer.body)[:2] == (OUTCOME_DONE, "1")
     assert not RestClient("secret-token-of-the-broker").is_sim
 
 
@@ -203,15 +206,15 @@ def test_no_data_is_not_an_empty_list():
                                               None),
                                               (True, None), ("x", None), (2**70, None), ([], None), (1e13, None)])
 def test_funds_are_rupees_or_unknown(total, paise):
-    answer = {"data": {"available_to_trade": {"total": total}}}
+    answer = {"status": "success", "data": {"available_to_trade": {"total": total}}}
     if paise is None:
         with pytest.raises(BrokerError, match="does not say"):
             funds_of(answer)
     else:
         assert funds_of(answer) == paise
-    for odd in ({"data": {"available_to_trade": [total]}}, {"data": [total]}, {"data": None}, {}):
+    for odd in ({"available_to_trade": [total]}, [total], None):
         with pytest.raises(BrokerError, match="does not say"):
-            funds_of(odd)
+            funds_of({"status": "success", "data": odd})
 
 
 # ---- rows --------------------------------------------------------------------------------------------------------------------
@@ -253,13 +256,13 @@ def test_a_book_with_a_row_that_is_none_makes_no_order_missing(desk):
         bare = Bare(desk, rest)
         for _ in range(22):
             desk.tick(seconds=2)
-            assert await bare._read("book")
+            await read(bare, "book")
         return bare
 
     _, (entry,) = desk.enter()
     desk.reply(entry, outcome=4, code=0)
     bare = answered(success([*GOLDEN["book"], None]), scene)
-    assert bare.reconciler.has_book and desk.core.counts()["unreadable"] >= 22
+    assert bare.shell.reconciler.has_book and desk.core.counts()["unreadable"] >= 22
     assert entry["id"] in [order["id"] for order in desk.core.live_orders()]
 
 
@@ -267,7 +270,7 @@ def test_a_book_with_a_row_that_is_none_makes_no_order_missing(desk):
                                            (["1 2"], False),
                                            ([" "], False), (["\n"], False), (["x" * 100_000], False)])
 def test_an_order_id_that_does_not_fit_is_ambiguous(ids, good):
-    outcome, order_id, _ = protocol.outcome_of(INTENT_PLACE, 200, {"status": "success", "data": {"order_ids": ids}})
+    outcome, order_id, _ = protocol.verdict_of(INTENT_PLACE, 200, {"status": "success", "data": {"order_ids": ids}})
     assert (outcome, order_id) == ((OUTCOME_DONE, ids[0]) if good else (OUTCOME_AMBIGUOUS, ""))
 
 
@@ -318,20 +321,20 @@ def test_a_refusal_is_told_by_its_code_and_message_alone():
                                   None, 7, ConnectionResetError()])
 def test_a_message_nobody_understands_is_counted_and_the_book_read(desk, text):
     bare = Bare(desk, Api("demo", "http://127.0.0.1:1", "http://127.0.0.1:1"))
-    bare.reconciler.has_book = True
-    bare.reconciler.next["book"] = 2**62
-    bare._hear(text)
-    assert bare.unheard == 1 and bare.reconciler.next["book"] == 0 and len(bare.notes) == 1
-    bare.reconciler.next["book"] = 2**62
+    bare.shell.reconciler.has_book = True
+    bare.shell.reconciler.next["book"] = 2**62
+    bare.hear(text)
+    assert bare.shell.unread == 1 and bare.shell.reconciler.next["book"] == 0 and len(bare.notes) == 1
+    bare.shell.reconciler.next["book"] = 2**62
     for _ in range(1000):                               # a flood is one line and one read a second
-        bare._hear(text)
-    assert bare.unheard == 1001 and len(bare.notes) == 1 and bare.reconciler.next["book"] == 2**62
+        bare.hear(text)
+    assert bare.shell.unread == 1001 and len(bare.notes) == 1 and bare.shell.reconciler.next["book"] == 2**62
     for kind in ("gtt_order", "position", "holding"):
-        bare._hear(orjson.dumps({"update_type": kind}).decode())
-    assert bare.unheard == 1001
+        bare.hear(orjson.dumps({"update_type": kind}).decode())
+    assert bare.shell.unread == 1001
 
 
 def test_a_tag_longer_than_any_of_ours_is_not_ours():
     for tag in ("spk.n." + "9" * 5000 + ".e", "spk.n." + "9" * 40 + ".e", 7, ["spk.n.1.e"], None, {"a": 1}, "spk.n.\u0661.e"):
-        assert protocol.read_tag(tag, "spk") is None
-    assert protocol.read_tag("spk.n.12.e", "spk") == protocol.Tag("spk", "n", 12, 1)
+        assert read_tag(tag, "spk") is None
+    assert read_tag("spk.n.12.e", "spk") == Tag("spk", "n", 12, 1)

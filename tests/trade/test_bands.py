@@ -7,18 +7,18 @@ from hypothesis import strategies as st
 
 from _ext.core.records import INTENT_PLACE, REC_BANDS, REC_INSTRUMENTS
 from engine.broker.upstox import protocol
-from engine.market.instruments import Spec, table
+from engine.market.instruments import Instrument, table
+from engine.run.kill import limit_price
 from engine.sim.exchange import Exchange
 from engine.sim.rest import Rest
-from engine.trade import bands
-from engine.trade.bands import BandWatch, band_of
-from engine.trade.kill import limit_price
-from engine.watch.events import Narrator
+from engine.trade import inputs
+from engine.trade.bands import BandWatch
+from engine.watch.events import EventFormatter
 from tests.trade.conftest import DAY, SECOND, SPECS, Desk
 from tests.trade.test_orders import LIMIT, MODIFY, SL, opened
 
 
-def banded(lower: int, upper: int, **fields) -> list[Spec]:
+def banded(lower: int, upper: int, **fields) -> list[Instrument]:
     return [dataclasses.replace(SPECS[0], lower=lower, upper=upper, **fields), *SPECS[1:]]
 
 
@@ -105,6 +105,18 @@ def test_a_stop_the_exchange_cancelled_for_the_band_is_sent_again_as_soon_as_the
     assert again["kind"] == INTENT_PLACE and again["quantity"] == entry["quantity"] and is_taken(again, 98_800, 108_000)
 
 
+def test_under_a_new_band_the_stop_is_tried_as_a_stop_again(desk):
+    """Twice refused it would go out as a limit; the band may have been why."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 3, int(entry["quantity"]), 100_000)
+    desk.reply(stop, outcome=2, code=400)
+    (stop,) = desk.tick(seconds=1.1)
+    desk.reply(stop, outcome=2, code=400)
+    (again,) = desk.bands(0, 97_000, 110_000)
+    assert (again["order_type"], again["trigger"]) == (SL, 98_000)
+
+
 def test_a_position_with_no_room_for_a_stop_is_closed(desk):
     opened(desk)
     asked = desk.bands(0, 99_990, 110_000) + desk.tick(seconds=1.1) + desk.tick(seconds=1.1)
@@ -112,9 +124,10 @@ def test_a_position_with_no_room_for_a_stop_is_closed(desk):
 
 
 # ---- the closing auction ---------------------------------------------------------------------------------------------------
-FUTURE = [Spec("NSE_EQ|A", "A", tick=10), Spec("NSE_FO|1", "A FUT", "future", tick=10, lot=5, underlying="NSE_EQ|A", is_cas=False,
+FUTURE = [Instrument("NSE_EQ|A", "A", tick=10), Instrument("NSE_FO|1", "A FUT", "future", tick=10, lot=5, underlying="NSE_EQ|A",
+                                                           is_cas=False,
                                               expiry="2026-09-29"),
-          Spec("NSE_FO|2", "A 1000 CE", "option", tick=10, lot=5, underlying="NSE_EQ|A", is_cas=False, expiry="2026-09-29"),
+          Instrument("NSE_FO|2", "A 1000 CE", "option", tick=10, lot=5, underlying="NSE_EQ|A", is_cas=False, expiry="2026-09-29"),
           *SPECS[3:]]
 
 
@@ -140,6 +153,17 @@ def test_before_the_auction_a_futures_stop_is_brought_into_the_range_to_come(mak
     desk.reply(moved)
     assert desk.tick(1, seconds=30) == [] and desk.timer(0.5) == []     # once
     assert [desk.core.instrument(i)["lower_band"] for i in (0, 2)] == [0, 0]      # of the stock and its option nothing is known
+
+
+@pytest.mark.parametrize(("band", "left"), [((98_000, 104_000), (98_000, 102_750)), ((90_000, 102_000), (97_250, 102_000))])
+def test_before_the_auction_a_band_is_never_made_wider(make_desk, band, left):
+    """The range to come is 27.50 rupees about 1000.00; where the day's own band is narrower, that one stands."""
+    desk = make_desk(specs=[FUTURE[0], dataclasses.replace(FUTURE[1], lower=band[0], upper=band[1]), *FUTURE[2:]], minute=358)
+    desk.tick(1)
+    desk.timer(59)
+    assert (desk.core.instrument(1)["lower_band"], desk.core.instrument(1)["upper_band"]) == band
+    desk.timer(2)
+    assert (desk.core.instrument(1)["lower_band"], desk.core.instrument(1)["upper_band"]) == left
 
 
 def desk_minute(minute: float) -> int:
@@ -181,7 +205,8 @@ def desk_row(desk, key: str, price: int = 100_000):
 def watch(desk):
     fed = []
     keys = {i: s.key for i, s in enumerate(desk.specs)}
-    return BandWatch(desk.core, keys, lambda kind, payload: (fed.append(payload), desk.core.feed(kind, desk.now, payload))), fed
+    return BandWatch(protocol, desk.core, keys,
+                     lambda kind, payload: (fed.append(payload), desk.core.feed(kind, desk.now, payload))), fed
 
 
 def quote(key: str, lower, upper) -> dict:
@@ -200,10 +225,10 @@ def test_bands_are_read_again_while_the_day_runs(desk):
     assert work.due(desk.now + 12 * SECOND) == [] and work.due(desk.now + 13 * SECOND) == [[SPECS[3].key]]
     assert work.due(desk.now + 14 * SECOND) == []                       # once a refusal
     assert [SPECS[1].key in part for part in work.due(desk.now + 125 * SECOND)] == [True]
-    work.on_quotes({"a": quote(SPECS[0].key, 980.5, 1100), "b": quote(SPECS[1].key, "900", "1,100.0")})
+    work.on_quotes([quote(SPECS[0].key, 980.5, 1100), quote(SPECS[1].key, "900", "1,100.0")])
     assert len(fed) == 1 and desk.core.instrument(0)["lower_band"] == 98_050
     assert (desk.core.instrument(1)["lower_band"], desk.core.instrument(1)["upper_band"]) == (90_000, 110_000)
-    work.on_quotes({"a": quote(SPECS[0].key, 980.5, 1100)})
+    work.on_quotes([quote(SPECS[0].key, 980.5, 1100)])
     assert len(fed) == 1                                                # only what changed
 
 
@@ -212,12 +237,12 @@ def test_bands_are_read_again_while_the_day_runs(desk):
                                  {}, quote(SPECS[0].key, -5, 10), quote(SPECS[0].key, True, 10)])
 def test_a_band_that_makes_no_sense_changes_nothing(desk, bad):
     work, fed = watch(desk)
-    work.on_quotes({"x": bad, "y": quote(SPECS[1].key, 900, 1100)})
+    work.on_quotes([bad, quote(SPECS[1].key, 900, 1100)])
     assert len(fed) == 1 and desk.core.instrument(0)["lower_band"] == 0 and desk.core.instrument(1)["lower_band"] == 90_000
 
 
 def test_many_names_are_asked_for_in_calls_a_server_takes(make_desk):
-    desk = make_desk(specs=[Spec(f"NSE_EQ|INE{i:09d}", f"N{i}", tick=5) for i in range(450)], ready=False)
+    desk = make_desk(specs=[Instrument(f"NSE_EQ|INE{i:09d}", f"N{i}", tick=5) for i in range(450)], ready=False)
     work, _ = watch(desk)
     assert [len(part) for part in work.due(desk.now)] == [200, 200, 50]
 
@@ -226,7 +251,7 @@ def test_a_names_row_without_trading_is_not_asked_for(make_desk):
     desk = make_desk(specs=[dataclasses.replace(SPECS[0], tradable=False), *SPECS[1:]])
     work, _ = watch(desk)
     assert SPECS[0].key not in work.due(desk.now)[0]
-    assert band_of(quote("x", 1.005, 2)) == (100, 200)
+    assert protocol.quote_of(quote("x", 1.005, 2)).band == (100, 200)
 
 
 # ---- the sim's own -----------------------------------------------------------------------------------------------------------
@@ -253,22 +278,24 @@ def test_the_sim_takes_orders_inside_its_bands_only_and_slides_them(make_desk):
     exchange.on_time(desk_minute(32))
     assert exchange.bands(key) == (95_000, 115_000)                     # near the edge: both slide by 5 % of the close
     assert resting.status == "cancelled" and placed(exchange, 1149.0).status in ("open", "complete")
-    quotes = Rest(exchange).call("GET", bands.PATH, None, {"instrument_key": key}, desk_minute(33))[1]["data"]
-    assert band_of(next(iter(quotes.values()))) == (95_000, 115_000)
+    quotes = Rest(exchange).call("GET", protocol.READS["quotes"], None, {"instrument_key": key}, desk_minute(33))[1]["data"]
+    assert protocol.quote_of(next(iter(quotes.values()))).band == (95_000, 115_000)
 
 
 def test_kill_gets_out_beyond_an_old_band():
     book = {"depth": {"buy": [{"price": 999.0}], "sell": [{"price": 1001.0}]}, "last_price": 1000}
-    assert limit_price(book | quote("x", 900, 1000.5), -10, 0.01, 10) == 101_110        # the ask is above the edge: not cut
-    assert limit_price(book | quote("x", 900, 1005.07), -10, 0.01, 10) == 100_500       # inside: cut, on the grid
-    assert limit_price(book | quote("x", 999.5, 1200), 10, 0.01, 10) == 98_900
-    assert limit_price(book | quote("x", 995.01, 1200), 10, 0.01, 10) == 99_510
-    assert limit_price(book | quote("x", "?", None), 10, 0.01, 10) == 98_900
+
+    def limit(lower, upper, net: int) -> int:
+        return limit_price(protocol.quote_of(book | quote("x", lower, upper)), net, 0.01, 10)
+
+    assert limit(900, 1000.5, -10) == 101_110                           # the ask is above the edge: not cut
+    assert limit(900, 1005.07, -10) == 100_500                          # inside: cut, on the grid
+    assert limit(999.5, 1200, 10) == 98_900 and limit(995.01, 1200, 10) == 99_510 and limit("?", None, 10) == 98_900
 
 
 def test_a_band_that_moves_is_one_line_and_those_of_the_morning_are_one_too(desk):
-    narrator = Narrator()
+    narrator = EventFormatter()
     narrator.event(REC_INSTRUMENTS, 1, 0, table(SPECS, DAY).tobytes())
-    one = narrator.event(REC_BANDS, 2, desk.now, protocol.bands_record({1: (90_000, 110_050)}))
-    many = narrator.event(REC_BANDS, 3, desk.now, protocol.bands_record({i: (90_000, 110_000) for i in range(5)}))
+    one = narrator.event(REC_BANDS, 2, desk.now, inputs.bands_record({1: (90_000, 110_050)}))
+    many = narrator.event(REC_BANDS, 3, desk.now, inputs.bands_record({i: (90_000, 110_000) for i in range(5)}))
     assert one.text.split() == ["TCS", "price", "band", "900.00", "to", "1100.50"] and many.text == "price bands of 5 names"

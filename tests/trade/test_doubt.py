@@ -20,6 +20,16 @@ def entered(desk):
     return entry, work
 
 
+def without_an_answer(desk):
+    """A filled entry of 49, its stop whose answer was lost, and the reconciler that hears of both."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 3, 49, 100_000)
+    desk.reply(stop, outcome=4, code=0)
+    work, _, _ = reconciler(desk, is_fresh=False)
+    return entry, stop, work
+
+
 def told(entry, **fields) -> dict:
     return row(f"spk.n.{entry['id']}.e", "complete", order_id=f"B{entry['id']}", filled_quantity=49, pending_quantity=0,
                average_price=1000.0) | fields
@@ -151,6 +161,18 @@ def test_an_order_without_tag_whose_answer_was_lost_is_the_one_like_it(desk):
     assert held(desk) == 49 and work.others == {}
 
 
+@pytest.mark.parametrize(("tag", "is_ours"), [
+    ("spk.n.1", True), ("spk.", True), ("SPK.N.1.E", True), (["spk.n.1.e"], True), (None, True), ("mybot", False), ("7", False)])
+def test_a_damaged_tag_of_ours_whose_answer_was_lost_is_the_one_order_like_it(desk, tag, is_ours):
+    """Seed 1033884 of the episodes: the row stood for an order of others for good, and what it had bought had no stop. A tag of
+    somebody else's makes it another's, however like ours it is."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry, outcome=4, code=0)
+    work, _, _ = reconciler(desk, is_fresh=False)
+    work.on_book([told(entry, tag=tag, order_id="Z9", price=entry["price"] / 100)], desk.now)
+    assert held(desk) == (49 if is_ours else 0) and work.others == ({} if is_ours else {0: 49})
+
+
 def test_of_two_orders_alike_none_is_the_one_behind_a_row_without_tag(make_desk):
     """The first was looked for in vain, the second's answer is lost as well."""
     desk = make_desk(settle_entry_s=15)
@@ -159,14 +181,45 @@ def test_of_two_orders_alike_none_is_the_one_behind_a_row_without_tag(make_desk)
         _, (entry,) = desk.enter()
         desk.reply(entry, outcome=4, code=0)
         alike = (0, 1, int(entry["quantity"]), int(entry["price"]))
-        assert desk.core.nameless(*alike) == (1 if number == 1 else 0)
+        assert desk.core.nameless(*alike, set()) == (1 if number == 1 else 0)
         for other in ((1, *alike[1:]), (0, -1, *alike[2:]), (*alike[:2], 48, alike[3]), (*alike[:3], alike[3] + 10)):
-            assert desk.core.nameless(*other) == 0
+            assert desk.core.nameless(*other, set()) == 0
         desk.missed(20)
         assert desk.core.orders()[-1]["state"] == ABSENT
     work, _, _ = reconciler(desk, is_fresh=False)
     work.on_book([told(entry, tag=None, order_id="Z9", price=entry["price"] / 100)], desk.now)
     assert held(desk) == 0 and work.others == {0: 49}
+
+
+def test_of_two_orders_alike_the_one_that_shows_its_tag_is_not_the_one_without(make_desk):
+    """The first shows its tag in the same read, though the row is nonsense else: the row without a tag is the second's."""
+    desk = make_desk(settle_entry_s=15)
+    entries = []
+    for _ in range(2):
+        desk.tick(seconds=31)
+        _, (entry,) = desk.enter()
+        desk.reply(entry, outcome=4, code=0)
+        desk.missed(20)
+        entries.append(entry)
+    work, _, _ = reconciler(desk, is_fresh=False)
+    first, second = entries
+    work.on_book([told(first, quantity={}, filled_quantity={}), told(second, tag=None, order_id="Z9", price=second["price"] / 100,
+                                                                     average_price=999.0)], desk.now)
+    assert [int(order["filled"]) for order in desk.core.orders()[:2]] == [0, 49] and work.others == {}
+    assert desk.fills()[-1]["price"] == 99_900
+
+
+def test_what_the_positions_showed_of_an_order_is_priced_by_its_row_without_a_tag(desk):
+    """The stop's answer was lost, the positions show nothing held any more: the row that is like it is its own, not another's."""
+    entry, stop, work = without_an_answer(desk)
+    wait(desk, work, [told(entry)], 0, 15)
+    assert desk.core.positions() == [] and "filled by the broker's positions" in desk.alarms()
+    mine = row("", "complete", order_id="Z9", order_type="SL", transaction_type="SELL", price=stop["price"] / 100,
+               trigger_price=stop["trigger"] / 100, filled_quantity=49, average_price=979.0)
+    work.on_book([told(entry), mine], desk.now)
+    sold = desk.core.orders()[1]
+    assert (sold["filled"], sold["value"], sold["presumed"]) == (49, 49 * 97_900, 0) and work.others == {}
+    assert desk.core.money()["realised"] == 49 * (97_900 - 100_000)
 
 
 def test_an_order_without_its_id_is_known_by_its_tag(desk):
@@ -231,11 +284,7 @@ def test_an_unreadable_exit_that_filled_is_no_second_sale(desk):
 
 def test_presumed_of_the_wrong_order_is_taken_back(desk):
     """The broker closed the position while the stop's answer was lost: the stop lives, and must not stay."""
-    _, (entry,) = desk.enter()
-    desk.reply(entry)
-    (stop,) = desk.update(entry, 3, 49, 100_000)
-    desk.reply(stop, outcome=4, code=0)
-    work, _, _ = reconciler(desk, is_fresh=False)
+    entry, stop, work = without_an_answer(desk)
     wait(desk, work, [told(entry)], 0, 15)
     assert desk.core.positions() == []
     live = row(f"spk.n.{stop['id']}.x", "trigger pending", order_id="S1", order_type="SL", trigger_price=980.0, price=975.1,
@@ -246,8 +295,8 @@ def test_presumed_of_the_wrong_order_is_taken_back(desk):
     assert (cancel["kind"], cancel["id"]) == (CANCEL, stop["id"])
 
 
-def test_a_presumption_is_taken_back_once_and_what_was_told_stays(make_desk):
-    """Twenty were told, twenty-nine presumed; reads of an older book say ten, twice."""
+def presumed(make_desk):
+    """An entry of which twenty were told and twenty-nine are presumed, on the word of the positions."""
     desk = make_desk(entry_life_s=120)
     _, (entry,) = desk.enter()
     desk.reply(entry)
@@ -256,12 +305,38 @@ def test_a_presumption_is_taken_back_once_and_what_was_told_stays(make_desk):
     desk.update(stop, 2)
     work, _, _ = reconciler(desk, is_fresh=False)
     wait(desk, work, [], 49, 12.5)
+    return desk, entry, work
+
+
+def test_a_presumption_is_taken_back_once_and_what_was_told_stays(make_desk):
+    """Twenty were told, twenty-nine presumed; reads of an older book say ten, twice."""
+    desk, entry, work = presumed(make_desk)
     assert desk.core.orders()[0]["filled"] == 49 and desk.core.held(0) == (49, 0)
     for _ in range(2):
         desk.tick(seconds=2.5)
         work.on_book([told(entry, status="open", filled_quantity=10, pending_quantity=39)], desk.now)
         assert desk.core.orders()[0]["filled"] == 20
     assert desk.core.held(0) == (49, 0)                                 # what is held stays held
+
+
+def test_a_presumption_is_taken_back_as_far_as_the_book_says_and_no_further(make_desk):
+    """Twenty were told, twenty-nine presumed; the book says thirty: ten of what was presumed were this order's, nothing is new."""
+    desk, entry, work = presumed(make_desk)
+    fills = len(desk.fills())
+    desk.tick(seconds=2.5)
+    work.on_book([told(entry, status="open", filled_quantity=30, pending_quantity=19)], desk.now)
+    order = desk.core.orders()[0]
+    assert (order["filled"], order["presumed"]) == (30, 10)
+    assert desk.core.held(0) == (49, 0) and sum(int(f["quantity"]) for f in desk.fills()[fills:]) == 0
+
+
+def test_what_is_presumed_of_a_cancelled_order_is_no_step_it_may_not_take(desk):
+    """It was cancelled, and the word does not say how much of it had filled; the positions show all of it."""
+    entry, work = entered(desk)
+    work.on_positions([], desk.now)
+    gone = told(entry, status="cancelled", filled_quantity=None, pending_quantity=None)
+    wait(desk, work, [gone], 49, 15)
+    assert held(desk) == 49 and desk.core.orders()[0]["state"] == 6 and desk.core.counts()["illegal"] == 0
 
 
 @pytest.mark.parametrize("inst", [0, 3])
@@ -453,3 +528,12 @@ def test_numbers_of_the_broker():
         with pytest.raises(ValueError):
             protocol.quantity_of(bad)
     assert protocol.quantity_of("49.0") == 49 and protocol.quantity_of(None) is None
+
+
+def test_what_others_bought_explains_nothing_of_what_we_may_have_sold(desk):
+    """The stop's answer is lost, the positions are twenty smaller, somebody else's order of the day bought ten: all twenty are the
+    stop's."""
+    entry, _, work = without_an_answer(desk)
+    theirs = row("", "complete", order_id="Q1", filled_quantity=10, quantity=10, price=777.0, average_price=1000.0)
+    wait(desk, work, [told(entry), theirs], 29, 15)
+    assert desk.core.orders()[1]["presumed"] == 20 and desk.core.held(0) == (29, 0)

@@ -1,4 +1,4 @@
-"""Thousands of seeded episodes, and a crash at every state of an order and of the broker; `make soak` runs 100,000."""
+"""Hundreds of seeded episodes, and a crash at every state of an order and of the broker; `make soak` runs 100,000."""
 import itertools
 import os
 import shutil
@@ -8,17 +8,20 @@ from typing import Any
 import pytest
 
 from _ext.core.records import INTENT_PLACE
-from engine.broker.upstox.protocol import Request
-from engine.sim.faults import Journey, Rates
-from engine.sim.virtual import TIMEOUT_NS, VirtualRun
+from engine.broker.base import Request
+from engine.run.shell import Send
+from engine.run.virtual import TIMEOUT_NS, VirtualRun
+from engine.sim.faults import Delivery, Rates
 from engine.trade.outgoing import Outgoing
+from tests.kit.counts import count
 from tests.trade import episodes
 from tests.trade.episodes import Episode, Violation, WatchedLine, play_all
 
-COUNT = int(os.environ.get("EPISODES", "3000"))
+COUNT = int(os.environ.get("EPISODES") or count(100, 300, 5000))
 """Fewer under the sanitizers, where each takes twenty times as long."""
 
 
+@pytest.mark.long
 def test_episodes_keep_every_promise():
     reports, problems = play_all(20_260_000, COUNT, os.cpu_count() or 1)
     assert problems == []
@@ -35,10 +38,10 @@ def test_a_seed_repeats_itself():
 class Resending(VirtualRun):
     """The mistake of most clients: a place that got no answer is sent again."""
 
-    def _answer(self, sent: int, due: int, intent: Any, status: int, body: Any) -> None:
-        super()._answer(sent, due, intent, status, body)
-        if due - sent >= TIMEOUT_NS and intent["kind"] == INTENT_PLACE:
-            self.outgoing.push(intent, sent)
+    def _answer(self, sent: int, due: int, send: Send, status: int, body: Any) -> None:
+        super()._answer(sent, due, send, status, body)
+        if due - sent >= TIMEOUT_NS and send.intent["kind"] == INTENT_PLACE:
+            self.shell.outgoing.push(send.intent, sent)
 
 
 class Forgetful(Outgoing):
@@ -50,7 +53,7 @@ class Forgetful(Outgoing):
             super().push(intent, now)
 
 
-@pytest.mark.parametrize(("module", "mistake"), [("tests.trade.episodes", Resending), ("engine.sim.virtual", Forgetful)])
+@pytest.mark.parametrize(("module", "mistake"), [("tests.trade.episodes", Resending), ("engine.run.shell", Forgetful)])
 def test_the_checker_finds_mistakes(monkeypatch, tmp_path, module, mistake):
     """A check that cannot fail proves nothing: two well-known mistakes are found within a few seeds."""
     monkeypatch.setattr(f"{module}.{mistake.__bases__[0].__name__}", mistake)
@@ -98,15 +101,15 @@ class ScriptedLine(WatchedLine):
     def latency(self) -> int:
         return 17_000_000
 
-    def journey(self, request: Request) -> Journey:
+    def journey(self, request: Request) -> Delivery:
         if request.method != "POST" or self.is_done or not str((request.body or {}).get("tag")).endswith(self.role):
-            return Journey(self.latency(), self.latency())
+            return Delivery(self.latency(), self.latency())
         self.is_done = True
         self.struck()
         self.note(request.body["instrument_token"])
         if self.fate == "never arrives":
-            return Journey(None, None)
-        return Journey(self.latency(), None if self.fate == "answer lost" else self.latency())
+            return Delivery(None, None)
+        return Delivery(self.latency(), None if self.fate == "answer lost" else self.latency())
 
     def on_placed(self, order_id: str, now: int) -> None:
         if self.state == "hidden" and self.exchange.orders[order_id].tag.endswith(self.role) and not self.hidden:

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from _ext.trade.fills import charges_of
-from _ext.trail.journal import Reader
-from engine.watch.evening import Day, compare, read_day, summary
+from _ext.trail.reader import Reader
+from engine.watch.day_report import compare, summary
+from engine.watch.state import RunState
 from tests.trade.conftest import SPECS
 from tests.trade.test_orders import opened
 
@@ -25,8 +26,8 @@ class Broker:
         return {"charges": {"total": self.charged / 100}}
 
 
-def day_of(desk) -> Day:
-    return read_day(Reader(desk.folder))
+def day_of(desk) -> RunState:
+    return RunState.after(Reader(desk.folder))
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def bought(desk):
     return desk, entry, stop
 
 
-def differences(day: Day, trades, charges: int | None = None) -> list[tuple[str, float, float]]:
+def differences(day: RunState, trades, charges: int | None = None) -> list[tuple[str, float, float]]:
     order = day.orders[1]
     broker = Broker(trades, order.charges if charges is None else charges)
     found = [(row["what"], row["ours"], row["broker"]) for row in asyncio.run(compare(day, broker))]
@@ -51,6 +52,12 @@ def test_what_agrees_is_no_difference(bought):
     assert (order.filled, order.value, order.order_id, order.side) == (49, 4_900_000, f"B{entry['id']}", 1)
     assert order.charges == charges_of(0, 1, 49, 4_900_000, desk.now)
     assert differences(day, [("B1", 20, 1000.0), ("B1", 29, 1000.0), ("others", 7, 3.0)]) == []
+
+
+def test_an_older_word_that_comes_late_makes_no_difference(bought):
+    desk, entry, _ = bought
+    desk.update(entry, 2, 10, 100_000)                      # of when ten of the 49 were filled
+    assert differences(day_of(desk), [("B1", 49, 1000.0)]) == []
 
 
 @pytest.mark.parametrize("quantity", [48, 50])

@@ -8,14 +8,15 @@ from _ext.core.records import REC_ORDER_UPDATE, Stream
 from _ext.trade.fills import charges_of
 from engine import config
 from engine.broker.upstox import protocol
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
+from engine.trade.inputs import update_record
 from tests.trade.conftest import SECOND, SPECS, Desk
 
 MID, PRICE = 100_000, 100_110          # the desk's middle, and a marketable buy: best ask 100,010 and 0.1 % on the grid
 EQUITY = 100_000_000                   # paise
 
 
-def spec(**changes) -> list[Spec]:
+def spec(**changes) -> list[Instrument]:
     return [dataclasses.replace(SPECS[0], **changes), *SPECS[1:]]
 
 
@@ -166,11 +167,11 @@ def test_the_stop_must_fit_into_the_band(make_desk, side, lower, upper, reason):
     assert said == reason and len(intents) == (reason == "pass")
 
 
-def contract(**changes) -> list[Spec]:
+def contract(**changes) -> list[Instrument]:
     """A stock and its future, one lot of which is within the size limits."""
     future = {"key": "NSE_FO|1", "symbol": "RELIANCE FUT", "kind": "future", "tick": 10, "lot": 40, "freeze": 4000,
               "underlying": SPECS[0].key, "expiry": "2026-09-29"} | changes
-    return [SPECS[0], Spec(**future)]
+    return [SPECS[0], Instrument(**future)]
 
 
 @pytest.mark.parametrize(("expiry", "reason"), [
@@ -244,6 +245,14 @@ def test_leverage_bounds_all_positions_together(make_desk, extra, reason):
     assert verdict(desk, inst=1) == reason
 
 
+def test_an_entry_is_made_as_large_as_the_leverage_leaves_room(make_desk):
+    """Six percent of the account in all: after 49 at 1001.10 there is room for ten more, not for the usual 49."""
+    desk = make_desk(leverage=0.06)
+    assert desk.enter(0)[0] == "pass"
+    reason, (second,) = desk.enter(1)
+    assert reason == "pass" and second["quantity"] == 10
+
+
 @pytest.mark.parametrize("side", [1, -1])
 def test_what_is_held_counts_at_the_price_one_leaves_at_and_the_rest_at_its_limit(make_desk, side):
     desk = make_desk(entry_life_s=60)
@@ -265,12 +274,13 @@ def test_exposure_of_a_name(make_desk, limit, reason):
 
 
 def test_exposure_of_a_sector(make_desk):
-    same = [Spec("NSE_EQ|1", "SBIN", tick=10), Spec("NSE_EQ|2", "HDFCBANK", tick=10), Spec("NSE_EQ|3", "ICICIBANK", tick=10)]
+    same = [Instrument("NSE_EQ|1", "SBIN", tick=10), Instrument("NSE_EQ|2", "HDFCBANK", tick=10), Instrument("NSE_EQ|3",
+                                                                                                             "ICICIBANK", tick=10)]
     for limit, reason in ((2 * 49 * PRICE, "pass"), (2 * 49 * PRICE + 1, "pass"), (2 * 49 * PRICE - 1, "exposure in this sector")):
         desk = make_desk(specs=same, sector_exposure=limit / EQUITY)
         assert desk.enter(0)[0] == "pass"
         assert verdict(desk, inst=1) == reason
-    unknown = [Spec("NSE_EQ|1", "AAA", tick=10), Spec("NSE_EQ|2", "BBB", tick=10)]
+    unknown = [Instrument("NSE_EQ|1", "AAA", tick=10), Instrument("NSE_EQ|2", "BBB", tick=10)]
     desk = make_desk(specs=unknown)                         # no sector is known: they share the smallest bucket
     assert desk.enter(0)[0] == "pass" and verdict(desk, inst=1) == "exposure in this sector"
     for limit, reason in ((49 * PRICE, "pass"), (49 * PRICE - 1, "exposure in this sector")):       # no larger than a known one
@@ -334,7 +344,7 @@ def test_a_trade_that_comes_out_even_is_no_loss(make_desk, more, reason):
     (even,) = [v for v in range(cost, cost + 100_000) if v - charges_of(0, -1, quantity, v, desk.now) == paid][:1]
     row = {"order_id": f"B{stop['id']}", "status": "complete", "quantity": quantity, "filled_quantity": quantity,
            "average_price": (even + more) / 100 / quantity}
-    desk.core.feed(REC_ORDER_UPDATE, desk.now, protocol.update_record(row, int(stop["id"])))
+    desk.core.feed(REC_ORDER_UPDATE, desk.now, update_record(protocol.order_of(row), int(stop["id"])))
     assert desk.core.positions() == [] and desk.core.money()["realised"] - desk.core.money()["charges"] == more
     assert verdict(desk, inst=3) == reason
 

@@ -11,11 +11,13 @@ import upstox_client
 from upstox_client import models
 
 from _ext.core.records import INTENT, INTENT_MODIFY, INTENT_PLACE, OUTCOME_AMBIGUOUS, OUTCOME_HALT, OUTCOME_REFUSED, OUTCOME_RETRY
+from engine.broker.base import Request
 from engine.broker.upstox import protocol
-from engine.market.instruments import Spec
+from engine.market.instruments import Instrument
 from engine.sim.exchange import Exchange
 from engine.sim.market import SyntheticMarket
 from engine.sim.rest import Rest
+from engine.trade.tags import intent_of, read_tag, tag_of
 
 GOLDEN = Path(__file__).parents[2] / "proto" / "orders"
 KEY = "NSE_EQ|INE002A01018"
@@ -42,9 +44,9 @@ CASES = {
 }
 
 
-def request_of(name: str) -> protocol.Request:
+def request_of(name: str) -> Request:
     case = CASES[name]
-    return protocol.request_of(case, KEY, protocol.tag_of("spk", "a1b2c3", int(case["id"]), int(case["role"])))
+    return protocol.request_of(case, KEY, tag_of("spk", "a1b2c3", int(case["id"]), int(case["role"])))
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
@@ -69,18 +71,18 @@ def test_requests_load_into_the_sdks_models(name):
 
 
 def test_tags_are_short_unique_and_read_back():
-    tag = protocol.tag_of("spk", "a1b2c3", 2**63 - 1, 2)
-    assert len(tag) <= 40 and protocol.intent_of(tag, "spk", ["a1b2c3"]) == 2**63 - 1
-    assert protocol.intent_of(tag, "spk", ["other"]) == 0 and protocol.read_tag(tag, "else") is None
+    tag = tag_of("spk", "a1b2c3", 2**63 - 1, 2)
+    assert len(tag) <= 40 and intent_of(tag, "spk", ["a1b2c3"]) == 2**63 - 1
+    assert intent_of(tag, "spk", ["other"]) == 0 and read_tag(tag, "else") is None
     for foreign in (None, "", "a.b", "spk.a.x.e", "spk.a.²3.e", "x" * 400, "spk.a1b2c3.99999999999999999999.e"):
-        assert protocol.intent_of(foreign, "spk", ["a1b2c3", "a"]) == 0
+        assert intent_of(foreign, "spk", ["a1b2c3", "a"]) == 0
 
 
 # ---- what the sim answers -------------------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def rest() -> Rest:
     """A sim with an open position, a working stop and a rejected order."""
-    specs = [Spec(KEY, "RELIANCE", tick=10, price=140_000), Spec("NSE_EQ|INE467B01029", "TCS", tick=10, price=300_000)]
+    specs = [Instrument(KEY, "RELIANCE", tick=10, price=140_000), Instrument("NSE_EQ|INE467B01029", "TCS", tick=10, price=300_000)]
     exchange = Exchange(specs, 100_000_000)
     market = SyntheticMarket(specs, dt.date(2026, 9, 1), 1)
     for _, (at, rows, _) in zip(range(400), market.frames(), strict=False):
@@ -194,7 +196,7 @@ def test_errors_have_the_brokers_shape_and_codes(rest, method, path, body, statu
     assert got == status and "data" not in answer and answer["status"] == "error"
     error = answer["errors"][0]
     assert error["errorCode"] == error["error_code"] == code
-    assert protocol.outcome_of(INTENT_PLACE, got, answer)[0] == OUTCOME_REFUSED
+    assert protocol.verdict_of(INTENT_PLACE, got, answer)[0] == OUTCOME_REFUSED
 
 
 @pytest.mark.parametrize(("status", "code", "place", "modify"), [
@@ -209,8 +211,8 @@ def test_errors_have_the_brokers_shape_and_codes(rest, method, path, body, statu
 ])
 def test_outcomes_of_each_class_of_codes(status, code, place, modify):
     body = {"status": "error", "errors": [{"errorCode": code, "message": "\x1b[31m<b>x</b>"}]} if status else None
-    assert protocol.outcome_of(INTENT_PLACE, status, body)[0] == place
-    assert protocol.outcome_of(INTENT_MODIFY, status, body)[0] == modify
+    assert protocol.verdict_of(INTENT_PLACE, status, body)[0] == place
+    assert protocol.verdict_of(INTENT_MODIFY, status, body)[0] == modify
 
 
 @pytest.mark.parametrize("body", [None, {}, [], "text", {"status": "success"}, {"status": "success", "data": None},
@@ -218,4 +220,4 @@ def test_outcomes_of_each_class_of_codes(status, code, place, modify):
                                   {"status": "error", "data": {"order_ids": ["1"]}}])
 def test_a_success_that_cannot_be_understood_is_ambiguous(body):
     """The order may exist: it is looked up, never sent again."""
-    assert protocol.outcome_of(INTENT_PLACE, 200, body)[0] == OUTCOME_AMBIGUOUS
+    assert protocol.verdict_of(INTENT_PLACE, 200, body)[0] == OUTCOME_AMBIGUOUS

@@ -1,9 +1,11 @@
 """What the account's limits count: losing trades in a row, the day's best, others' positions, budgets; at their edges."""
+import dataclasses
+
 import pytest
 
 from _ext.core.reasons import REASONS
 from _ext.core.records import REC_STATE, STATE, Stream
-from tests.trade.conftest import SECOND
+from tests.trade.conftest import SECOND, SPECS
 
 MID = 100_000
 EQUITY = 100_000_000
@@ -195,3 +197,63 @@ def test_only_entries_count_against_the_hour(make_desk, count, reason):
         desk.update(stop, 3, int(stop["quantity"]), MID)
     desk.tick(3)
     assert verdict(desk, 3)[0] == reason
+
+
+def test_a_pause_counts_from_the_last_loss_of_a_streak(make_desk):
+    desk = make_desk(losing_streak=2, streak_pause_s=60, symbol_gap_s=0)
+    for inst in range(2):
+        _, stop = opened(desk, inst)
+        desk.update(stop, 3, int(stop["quantity"]), 99_000)
+        desk.tick(inst + 1, seconds=40)                    # eighty seconds after the first of them, forty after the second
+    assert verdict(desk, 2)[0] == "losing streak"
+    desk.tick(2, seconds=20.1)
+    assert verdict(desk, 2)[0] == "pass"
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_position_the_broker_shows_turned_round_is_not_believed_as_soon_as_a_smaller_one(make_desk, side):
+    """A smaller one is believed at the second read; one of the other side must last, as any nobody can explain."""
+    desk = make_desk()
+    entry, stop = opened(desk, side=side)
+    n = int(entry["quantity"])
+    for shown, ours in ((-20, n), (-20, n), (-20, -20)):   # eight seconds after it was first seen
+        desk.tick(seconds=4)
+        desk.book(stop)
+        desk.holdings({0: side * shown})
+        assert desk.core.held(0) == (side * ours, 0)
+
+
+@pytest.mark.parametrize(("leave", "reason"), [(99_000, "losing streak"), (101_000, "pass")])
+def test_what_the_broker_squares_off_is_won_or_lost_as_its_price_says(make_desk, leave, reason):
+    """After 15:08 a stock's position is the broker's to close; names without a closing auction are traded on."""
+    desk = make_desk(specs=[SPECS[0], dataclasses.replace(SPECS[1], is_cas=False), *SPECS[2:]], minute=344, losing_streak=1,
+                     daily_loss=0.5, drawdown=0.5)
+    _, stop = opened(desk)
+    (out,) = desk.tick(mid=leave, seconds=(353 - 344) * 60)
+    assert desk.reply(out) == []
+    for _ in range(2):
+        desk.tick(1, seconds=4)
+        desk.book(stop)
+        asked = desk.holdings({})
+    desk.reply(*asked)
+    desk.update(stop, 4)
+    assert desk.core.positions() == [] and desk.core.states()[0] == 1
+    assert desk.core.money()["realised"] == 49 * (leave - MID)
+    desk.tick(1, seconds=3)
+    desk.holdings({})
+    assert verdict(desk)[0] == reason
+
+
+@pytest.mark.parametrize(("after", "stands"), [(0.5, False), (1.9, False), (2.1, True)])
+def test_a_read_within_two_seconds_of_our_own_fill_is_no_witness(make_desk, after, stands):
+    """The broker's list may be behind our news: a read counts when it began two seconds later, and the second that counts is
+    believed."""
+    desk = make_desk()
+    entry, stop = opened(desk)
+    n = int(entry["quantity"])
+    desk.tick(seconds=after)
+    desk.holdings({0: n - 9})
+    desk.tick(seconds=4)
+    desk.book(stop)
+    desk.holdings({0: n - 9})
+    assert desk.core.held(0) == ((n - 9 if stands else n), 0)

@@ -1,7 +1,25 @@
 """Orders and their one exit: what is sent, what a lost or late answer does, what never happens."""
 import orjson
+import pytest
 
-from _ext.core.records import POS_PROTECTED, POS_UNPROTECTED, REC_BOOT, ROLE_EXIT, Stream
+from _ext.core.reasons import REASONS
+from _ext.core.records import (
+    OUTCOME_AMBIGUOUS,
+    OUTCOME_HALT,
+    OUTCOME_REFUSED,
+    OUTCOME_RETRY,
+    POS_PROTECTED,
+    POS_UNPROTECTED,
+    REC_BOOT,
+    REC_ORDER_UPDATE,
+    REC_STATE,
+    ROLE_EXIT,
+    STATE,
+    Stream,
+)
+from engine.broker.upstox import protocol
+from engine.trade.inputs import update_record
+from tests.trade.conftest import SECOND
 
 MODIFY, CANCEL = 2, 3
 SL, LIMIT = 2, 1
@@ -297,17 +315,24 @@ def test_the_trailing_stop_follows_and_never_turns_back(make_desk):
     assert desk.position()["stop"] == 100_080
 
 
+def spiked(make_desk):
+    """(desk, stop, time of the fill): policy atr, entered at 1000.00 after a spike of 400, its stop at rest."""
+    desk = make_desk(policy="atr", minute=8, cost_share=1)
+    for second in range(0, 23 * 60, 5):
+        desk.tick(0, mid=100_000 + 20 * (second % 3), seconds=5)
+    desk.tick(0, mid=100_000)
+    _, (entry,) = desk.enter(0, spike=400)
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 3, int(entry["quantity"]), 100_000)
+    filled = desk.now
+    desk.reply(stop)
+    desk.update(stop, 2)
+    return desk, stop, filled
+
+
 def test_policy_atr_ends_at_its_own_stop_and_leaves_when_the_spike_is_lost(make_desk):
     for mid, why in ((99_650, 11), (99_780, 12)):
-        desk = make_desk(policy="atr", minute=8, cost_share=1)
-        for second in range(0, 23 * 60, 5):
-            desk.tick(0, mid=100_000 + 20 * (second % 3), seconds=5)
-        desk.tick(0, mid=100_000)
-        _, (entry,) = desk.enter(0, spike=400)
-        desk.reply(entry)
-        (stop,) = desk.update(entry, 3, int(entry["quantity"]), 100_000)
-        desk.reply(stop)
-        desk.update(stop, 2)
+        desk, stop, _ = spiked(make_desk)
         assert stop["trigger"] == 98_000                                  # 2 % rests at the exchange all the same
         assert desk.tick(mid=99_830) == []                                # half of the 400 is lost at 99,800
         if why == 11:
@@ -350,3 +375,112 @@ def test_an_entry_of_an_earlier_life_that_works_is_not_dropped(make_desk):
     desk.tick(0)
     asked = desk.timer(6)                                                 # ten are protected, the rest is too old to wait for
     assert sorted((int(i["kind"]), int(i["role"])) for i in [*desk.all_intents()]) == [(1, 2), (CANCEL, 1)], asked
+
+
+@pytest.mark.parametrize(("seconds", "leaves"), [(60.0, True), (60.1, False)])
+def test_half_of_the_spike_lost_ends_a_position_in_its_first_minute_alone(make_desk, seconds, leaves):
+    """Half of the 400 is lost at 998.00; later its own stop decides, which lies below 997.00."""
+    desk, _, filled = spiked(make_desk)
+    assert desk.tick(mid=99_830) == []
+    asked = desk.tick(mid=99_780, seconds=(filled - desk.now) / SECOND + seconds)
+    assert [(i["kind"], i["why"]) for i in asked] == [(MODIFY, 12)] * leaves
+
+
+def test_a_read_asked_for_before_a_modify_was_answered_tells_what_the_order_was(desk):
+    _, stop = opened(desk)
+    (modify,) = desk.tick(mid=104_100)
+    began = desk.now + 10_000_000                                         # after it was sent; the answer comes 20 ms later
+    assert desk.reply(modify) == []
+    row = {"order_id": f"B{stop['id']}", "status": "trigger pending", "quantity": int(stop["quantity"]), "filled_quantity": 0,
+           "pending_quantity": int(stop["quantity"]), "order_type": "SL", "price": 975.1, "trigger_price": 980.0}
+
+    def read(asked: int) -> list:
+        desk.core.feed(REC_ORDER_UPDATE, desk.now, update_record(protocol.order_of(row), int(stop["id"]), asked))
+        return desk.intents()
+
+    assert read(began) == [] and desk.core.orders()[1]["order_type"] == LIMIT
+    desk.tick(mid=104_100, seconds=0.1)
+    assert [(i["kind"], i["order_type"]) for i in read(desk.now)] == [(MODIFY, LIMIT)]      # a later one is believed: once more
+
+
+# ---- why entries end -------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("filled", "turns"), [(48, []), (49, []), (50, [("REDUCING", "more filled than asked for")])])
+def test_a_fill_beyond_what_was_asked_for_ends_the_days_entries(desk, filled, turns):
+    """Forty-nine were asked for."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    desk.update(entry, 2, filled, 100_000)
+    assert desk.turns() == turns and desk.alarms() == []
+    assert desk.core.held(0) == (0 if turns else filled, 0)
+    assert desk.core.ask_gate(1, 1, 49, 100_110)[0] == ("not running" if turns else "pass")
+
+
+@pytest.mark.parametrize(("outcome", "turns"), [
+    (OUTCOME_REFUSED, []), (OUTCOME_RETRY, []), (OUTCOME_AMBIGUOUS, []),
+    (OUTCOME_HALT, [("REDUCING", "the broker refuses orders")])])
+def test_a_broker_who_takes_no_orders_ends_the_days_entries(desk, outcome, turns):
+    _, (entry,) = desk.enter()
+    assert desk.reply(entry, outcome=outcome, code=403) == []
+    assert desk.turns() == turns
+    assert desk.core.ask_gate(1, 1, 49, 100_110)[0] == ("not running" if turns else "pass")
+
+
+def test_a_broker_who_takes_no_orders_is_asked_for_the_exit_all_the_same(desk):
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 3, 49, 100_000)
+    assert desk.reply(stop, outcome=OUTCOME_HALT, code=403) == []
+    assert desk.turns() == [("REDUCING", "the broker refuses orders")]
+    (again,) = desk.tick(seconds=1.1)
+    assert (again["role"], again["order_type"], again["quantity"]) == (ROLE_EXIT, SL, 49) and again["id"] != stop["id"]
+
+
+@pytest.mark.parametrize(("first", "second", "told"), [
+    (4, 4, False), (4, 2, False), (3, 3, False), (3, 2, False), (4, 3, True), (5, 3, True), (3, 4, True), (3, 5, True)])
+def test_a_second_end_of_an_order_that_contradicts_the_first_is_told(desk, first, second, told):
+    """Status 2 is open, 3 complete, 4 cancelled, 5 rejected; nothing was filled of an order that was cancelled."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    for status in (first, second):
+        desk.update(entry, status, 49 if first == 3 else 0, 100_000)
+    about = [int(r["now_is"]) for r in desk.records(REC_STATE, STATE) if REASONS[r["reason"]] == "impossible order state"]
+    assert about == [entry["id"]] * told and desk.core.counts()["illegal"] == told
+
+
+def filled_table(make_desk, orders: int):
+    """A day that has seen so many exits before."""
+    desk = make_desk(ready=False)
+    row = {"role": 2, "side": -1, "status": 4, "quantity": 1, "filled": 0, "price": 100_000}
+    for number in range(orders):
+        desk.adopt(3, order_id=f"A{number}", **row)
+    desk.funds(100_000_000)
+    desk.holdings({})
+    for which in Stream:
+        desk.link(which, True)
+    desk.tick(0)
+    assert desk.core.counts()["orders"] == orders and desk.turns() == []
+    return desk
+
+
+def test_half_of_the_order_table_is_for_exits_alone(make_desk):
+    """It holds 8,192 orders: the 4,096th may be an entry, and its stop is the one after."""
+    desk = filled_table(make_desk, 4_095)
+    _, (entry,) = desk.enter()
+    assert entry["id"] == 4_096
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 3, 49, 100_000)
+    assert stop["id"] == 4_097 and desk.turns() == []
+    desk = filled_table(make_desk, 4_096)
+    assert desk.enter() == ("pass", [])
+    assert desk.turns() == [("REDUCING", "order table full")]
+    assert desk.core.counts()["orders"] == 4_096 and desk.core.positions() == []
+
+
+@pytest.mark.parametrize(("outcome", "code", "again"), [(OUTCOME_RETRY, 429, True), (OUTCOME_REFUSED, 400, False)])
+def test_a_throttled_modify_goes_again_after_a_second_without_a_read_of_the_book(desk, outcome, code, again):
+    opened(desk)
+    (modify,) = desk.tick(mid=105_000)
+    assert modify["kind"] == MODIFY
+    desk.reply(modify, outcome=outcome, code=code)
+    assert desk.tick(seconds=0.9) == []
+    assert [int(i["kind"]) for i in desk.tick(seconds=0.2)] == [MODIFY] * again

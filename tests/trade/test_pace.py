@@ -28,6 +28,19 @@ def test_a_refused_exit_is_tried_after_one_two_four_up_to_thirty_seconds(make_de
     assert waits == [pytest.approx(want, abs=0.15) for want in (1, 2, 4, 8, 16, 30, 30)]
 
 
+def test_once_a_stop_rests_the_next_failure_is_waited_for_a_second_again(make_desk):
+    """One was refused, the next rested; then the exchange cancels it."""
+    for seconds, sent in ((0.9, False), (1.0, True)):
+        desk = make_desk()
+        _, (stop,) = filled(desk)
+        desk.reply(stop, outcome=2, code=400)
+        (stop,) = desk.tick(seconds=1.1)
+        desk.reply(stop)
+        desk.update(stop, 2)
+        assert desk.update(stop, 4) == []
+        assert bool(desk.tick(seconds=seconds)) == sent
+
+
 def test_an_exit_that_does_not_fill_is_repriced_ever_less_often(make_desk):
     """Every second ten times, every five seconds thirty times, then every half minute; each time the price went on."""
     desk = make_desk(hold_s=0, daily_loss=0.9, drawdown=0.9)

@@ -1,10 +1,13 @@
 """What is read when, what it makes of a second engine, and the regressions other engines had, each written out."""
 import orjson
+import pytest
 
 from _ext.core.records import INTENT_PLACE, OUTCOME_AMBIGUOUS, REC_BOOT, ROLE_ENTRY, ROLE_EXIT, Stream
+from engine.broker.base import Request
 from engine.broker.upstox import protocol
 from engine.sim.exchange import Exchange
-from engine.sim.faults import Line, Rates, from_file
+from engine.sim.faults import Network, Rates, from_file
+from engine.trade import inputs
 from engine.trade.outgoing import ENTRY_LIFE, ROOM, Outgoing
 from engine.trade.reconcile import Reconciler
 from tests.trade.conftest import SECOND, SPECS
@@ -22,7 +25,7 @@ def reconciler(desk, **given) -> tuple[Reconciler, list[int], list[str]]:
         fed.append(kind)
         return desk.core.feed(kind, desk.now, record)
 
-    return Reconciler(desk.core, "spk", ["n"], KEYS, feed, on_second_engine=seconds.append, **given), fed, seconds
+    return Reconciler(protocol, desk.core, "spk", ["n"], KEYS, feed, on_second_engine=seconds.append, **given), fed, seconds
 
 
 def row(tag: str | None, status: str = "open", **fields) -> dict:
@@ -122,8 +125,8 @@ def test_faults_are_read_from_a_file(tmp_path):
     path = tmp_path / "faults.toml"
     path.write_text("seed = 3\nlost_answer = 0.5\n")
     assert from_file(path) == (Rates(seed=3, lost_answer=0.5), [])
-    line = Line(Exchange(SPECS, 1), from_file(path)[0])
-    draws = [line.journey(protocol.Request("POST", "/v3/order/place")).back_ns is None for _ in range(400)]
+    line = Network(Exchange(SPECS, 1), from_file(path)[0])
+    draws = [line.journey(Request("POST", "/v3/order/place")).back_ns is None for _ in range(400)]
     assert 150 < sum(draws) < 250
 
 
@@ -178,7 +181,7 @@ def test_a_full_queue_gives_way_to_exits(desk):
     assert going[0]["role"] == ROLE_EXIT and len(over) == 1 and over[0]["role"] == ROLE_ENTRY and len(queue) <= ROOM
 
 
-# ---- what went wrong elsewhere (PEERS b 1, 2, 4) ------------------------------------------------------------------------------
+# ---- what went wrong elsewhere ------------------------------------------------------------------------------------
 def test_a_restart_does_not_flatten_a_live_position(desk):
     """nautilus 4736: the position was there, the restarted engine did not know it and closed it."""
     entry, stop = opened(desk)
@@ -312,11 +315,28 @@ def test_adoption_does_not_depend_on_the_order_of_rows(make_desk):
         assert desk.timer() == [] and held(desk) == live_exit_quantity(desk) == 40 and seconds == []
 
 
+def test_of_two_orders_of_one_second_the_entry_is_adopted_first_whatever_the_broker_calls_them(make_desk):
+    at = "2026-09-01 09:40:00"
+    entry = row("spk.old.1.e", "complete", order_id="Z1", filled_quantity=40, quantity=40, average_price=1000.0, order_timestamp=at)
+    stop = row("spk.old.2.x", "trigger pending", order_id="A2", quantity=40, order_type="SL", trigger_price=980.0, price=975.0,
+               transaction_type="SELL", order_timestamp=at)
+    desk = make_desk(ready=False)
+    work, _, _ = reconciler(desk)
+    work.on_book([stop, entry], desk.now)
+    work.on_positions([{"instrument_token": SPECS[0].key, "product": "I", "quantity": 40}], desk.now)
+    desk.funds(100_000_000)
+    for which in Stream:
+        desk.link(which, True)
+    desk.tick(0)
+    assert desk.timer() == [] and held(desk) == live_exit_quantity(desk) == 40      # the stop that rests is its exit: no second
+
+
 def test_the_number_of_another_lifes_order_moves_none_of_ours(desk):
     """The machine lost its last second: a number was given twice, and the broker still shows the first order that had it."""
     desk.core.feed(REC_BOOT, desk.now, orjson.dumps({"nonce": "m"}))
     keys = {spec.key: i for i, spec in enumerate(SPECS)}
-    work = Reconciler(desk.core, "spk", ["n", "m"], keys, lambda kind, record: desk.core.feed(kind, desk.now, record), False)
+    work = Reconciler(protocol, desk.core, "spk", ["n", "m"], keys, lambda kind, record: desk.core.feed(kind, desk.now, record),
+                      False)
     lost = row("spk.n.1.e", "complete", order_id="OLD", filled_quantity=40, quantity=40, average_price=1000.0)
     work.on_book([lost], desk.now)
     work.on_positions([{"instrument_token": SPECS[0].key, "product": "I", "quantity": 40}], desk.now)
@@ -329,5 +349,16 @@ def test_the_number_of_another_lifes_order_moves_none_of_ours(desk):
 def test_answers_that_make_no_sense_are_ambiguous_and_stop_nothing():
     for ids in ({"a": 1}, 7, [None], [7], [""], "text", ["\ud800"], []):
         body = {"status": "success", "data": {"order_ids": ids}}
-        assert protocol.outcome_of(INTENT_PLACE, 200, body)[0] == OUTCOME_AMBIGUOUS, ids
-        protocol.reply_record(1, INTENT_PLACE, 200, body, 1)
+        assert protocol.verdict_of(INTENT_PLACE, 200, body)[0] == OUTCOME_AMBIGUOUS, ids
+        inputs.reply_record(1, INTENT_PLACE, protocol.verdict_of(INTENT_PLACE, 200, body), 200, 1)
+
+
+@pytest.mark.parametrize("rows", [[("I", 49), (None, 0)], [("I", 30), ("I", 19)], [(None, 0), ("I", 49)]])
+def test_rows_of_one_name_add_up(desk, rows):
+    """Two rows of a name, one of them of no quantity: what is held is their sum."""
+    opened(desk)
+    desk.tick(seconds=4)
+    work, _, _ = reconciler(desk)
+    work.on_book([], desk.now)
+    work.on_positions([{"instrument_token": SPECS[0].key, "product": product, "quantity": n} for product, n in rows], desk.now)
+    assert held(desk) == 49 and desk.core.differs == 0

@@ -1,10 +1,13 @@
-"""Long and short alike: stops, targets, trailing, money. Every number by hand, at 1,000 rupees with steps of ten paise."""
+"""Long and short alike: stops, targets, trailing, money. Every number by hand, at 1,000 rupees with steps of ten paise.
+
+Prices are those of `_ext/trade/exits.pyx`, money and exposure those of `_ext/trade/holdings.pyx`.
+"""
 import math
 from dataclasses import replace
 
 import pytest
 
-from _ext.core.records import GATE, REC_GATE
+from _ext.core.records import GATE, REC_GATE, WHYS
 from engine.market.sessions import epoch_ms
 from tests.trade.conftest import DAY, SECOND, SPECS
 
@@ -244,3 +247,13 @@ def test_the_gates_record_says_what_was_asked_and_used(make_desk):
     desk.enter(1, number=2)
     row = desk.records(REC_GATE, GATE)[-1]
     assert (row["used_second"], row["used_minute"], row["used_half_hour"], row["used_hour"], row["used_day"]) == (0, 0, 2, 1, 1)
+
+
+def test_a_second_word_that_the_feed_is_gone_does_not_begin_the_wait_anew(desk):
+    """Sixty seconds without a feed close what is held: from the first word on."""
+    opened(desk, 1)
+    desk.link(0, False)
+    desk.timer(40)
+    desk.link(0, False)
+    desk.quotes(0, 99_500)
+    assert [WHYS[i["why"]] for i in desk.timer(20.1)] == ["feed lost"]

@@ -24,7 +24,7 @@ WANTED = {
 def test_every_step(state, event):
     wanted = WANTED[state][EVENTS.index(event)]
     if wanted == NEVER:
-        with pytest.raises(ValueError, match="cannot hear"):
+        with pytest.raises(ValueError, match="cannot take"):
             follows(state, event)
     else:
         assert follows(state, event) == wanted

@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 
 from _ext.core.records import REC_STATE
-from _ext.trail.journal import Journal, Reader, segment_names
+from _ext.trail.journal import Journal
+from _ext.trail.reader import Reader
+from _ext.trail.segment import segment_names
 from _ext.trail.status import StatusBlock
 from engine.trail.checked import JournalError, capacity_of, damage_of, reader_of, run_at, survey
 from engine.trail.rundir import Lock, RunDir

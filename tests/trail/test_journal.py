@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from _ext.core.records import REC_FRAME, REC_TIMER
-from _ext.trail.journal import Journal, Reader, segment_names
+from _ext.trail.journal import Journal
+from _ext.trail.reader import Reader
+from _ext.trail.segment import segment_names
 from engine.trail.drain import Drainer
 
 
@@ -136,6 +138,17 @@ def test_a_second_run_repeats_the_first_and_goes_on(tmp_path):
     third = Journal(tmp_path, capacity=4096, prefix=Reader(tmp_path))
     third.append(REC_FRAME, 0, b"other")
     assert third.diverged
+
+
+@pytest.mark.parametrize(("kind", "now", "payload", "is_same"), [
+    (REC_FRAME, 7, b"abc", True), (REC_FRAME, 8, b"abc", False), (REC_TIMER, 7, b"abc", False), (REC_FRAME, 7, b"abd", False),
+    (REC_FRAME, 7, b"abcd", False), (REC_FRAME, 7, b"", False)])
+def test_a_second_run_repeats_kind_time_and_content_or_has_diverged(tmp_path, kind, now, payload, is_same):
+    first = Journal(tmp_path, capacity=4096)
+    first.append(REC_FRAME, 7, b"abc")
+    second = Journal(tmp_path, capacity=4096, prefix=Reader(tmp_path))
+    second.append(kind, now, payload)
+    assert second.diverged != is_same
 
 
 def test_a_segment_that_is_being_made_is_nobodys_business(tmp_path):

@@ -39,6 +39,7 @@ def test_nothing_a_folder_or_a_pipe_is_empty(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pipe"]
 
 
+@pytest.mark.machine
 def test_it_is_written_when_the_disk_is_full(tmp_path):
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)], check=False,
                       capture_output=True).returncode:

@@ -1,25 +1,41 @@
 """Replay of a journal: identical or not, and in which record it differs; rows of the small tables by hand."""
+import datetime as dt
+from pathlib import Path
+
 import numpy as np
 import orjson
 import pytest
 
 from _ext.core.records import (
     CANDIDATE,
+    CLOSING,
     FIRST_DECISION,
     FIRST_TELEMETRY,
     ORDER_UPDATE,
     REC_BOOT,
     REC_CANDIDATE,
+    REC_CLOSED,
     REC_FRAME,
     REC_ORDER_UPDATE,
+    REC_START,
     REC_TIMER,
     REC_VERDICT,
 )
-from _ext.trail.journal import Journal, Reader, segment_names
-from engine.store.rows import Converter
+from _ext.entrance import Core
+from _ext.trail.journal import Journal
+from _ext.trail.reader import Reader
+from _ext.trail.segment import segment_names
+from _ext.trail.verifier import Verifier
+from engine.config import Config
+from engine.market.instruments import shipped
+from engine.run.virtual import run_virtual
+from engine.signals.models import load_models
+from engine.sim.market import SyntheticMarket
+from engine.store.rows import RowBuilder
 from engine.trail import replay as work
-from engine.trail.checked import JournalError
-from tests.trade.conftest import Desk
+from engine.trail.checked import JournalError, ring_depth_of
+from engine.trail.rundir import RunDir
+from tests.trade.conftest import SECOND, Desk
 
 
 @pytest.fixture
@@ -110,6 +126,59 @@ def test_a_damaged_record_that_changed_nothing_is_damage_all_the_same(tmp_path):
     assert done["corrupt"] == 1 and done["mismatched"] == done["missing"] == 0 and not done["identical"]
 
 
+def closed(source, target, digest: int):
+    """A copy of a journal that says it ended with this digest."""
+    journal = Journal(target)
+    for kind, _, now, payload in Reader(source):
+        journal.append(kind, now, payload)
+    row = np.zeros(1, CLOSING)
+    row["digest"] = digest
+    journal.append(REC_CLOSED, now, row.tobytes())
+    journal.close()
+    return work.replay(target, target)
+
+
+def test_a_replay_arrives_at_the_digest_its_writer_noted(journal, tmp_path):
+    """All decisions may be there, and the updates between them others: the digest knows."""
+    digest = int(work.replay(journal, journal)["digest"], 16)
+    good, bad = closed(journal, tmp_path / "good", digest), closed(journal, tmp_path / "bad", digest ^ 1)
+    assert good["identical"] and good["expected"] == good["digest"] == f"{digest:016x}"
+    assert not bad["identical"] and bad["mismatched"] == bad["missing"] == 0 and bad["expected"] == f"{digest ^ 1:016x}"
+
+
+def test_a_journal_that_went_on_after_its_end_has_no_digest_to_arrive_at(journal, tmp_path):
+    closed(journal, tmp_path / "a", 7)
+    writer = Journal(tmp_path / "a", first_seq=len(list(Reader(tmp_path / "a"))))
+    writer.append(REC_TIMER, 1 << 62, b"")
+    writer.close()
+    done = work.replay(tmp_path / "a", tmp_path)
+    assert done["expected"] is None
+
+
+def test_what_a_replay_finds_lost_is_not_fetched_once_more(tmp_path):
+    desk = Desk(tmp_path)
+    for _ in range(10):
+        desk.tick(1, seconds=2)
+    desk.tick(0)                                           # twenty seconds without a word of it
+    assert desk.core.has_lost
+    desk.journal.close()
+    reader = Reader(tmp_path)
+    verifier = Verifier(reader)
+    core = Core(verifier, 5)
+    assert core.replay(reader, verifier) > 10 and verifier.mismatched == 0
+    assert not core.has_lost and len(core.take_lost()) == 0
+
+
+def test_a_clock_that_is_set_back_does_not_turn_back_the_engines(tmp_path):
+    desk = Desk(tmp_path)
+    before = desk.core.now
+    desk.now -= 5 * SECOND
+    desk.tick(0, seconds=0)
+    assert desk.core.now == before
+    times = [now for kind, _, now, _ in Reader(desk.folder) if kind == REC_FRAME]
+    assert times[-1] == before and times == sorted(times)
+
+
 def test_what_is_no_journal_is_named(tmp_path):
     with pytest.raises(JournalError, match="no such run"):
         work.replay(tmp_path / "none", tmp_path)
@@ -132,7 +201,7 @@ def test_a_difference_is_described_by_its_fields():
 def test_a_signals_verdict(level, reason, verdict):
     c = np.zeros(1, CANDIDATE)
     c["level"], c["reason"], c["strength"] = level, reason, 0.7
-    converter = Converter()
+    converter = RowBuilder()
     made = converter.rows(REC_CANDIDATE, 1, 2, c.tobytes())
     assert len(made) == (level == 0)
     (table, row), = converter.rows(REC_VERDICT, 1, 2, c.tobytes())
@@ -142,15 +211,42 @@ def test_a_signals_verdict(level, reason, verdict):
 def test_an_order_update_has_the_mean_price():
     u = np.zeros(1, ORDER_UPDATE)
     u["intent"], u["filled"], u["value"], u["quantity"], u["status"], u["order_id"] = 7, 3, 1_000, 9, 2, b"X"
-    (table, row), = Converter().rows(REC_ORDER_UPDATE, 1, 2, u.tobytes())
+    (table, row), = RowBuilder().rows(REC_ORDER_UPDATE, 1, 2, u.tobytes())
     assert table == "orders" and (row[3], row[7], row[12], row[13], row[15], row[17]) == (7, "update", 9, 333, b"X", 3)
     u["filled"], u["is_look_up"] = 0, 1
-    (_, row), = Converter().rows(REC_ORDER_UPDATE, 1, 2, u.tobytes())
+    (_, row), = RowBuilder().rows(REC_ORDER_UPDATE, 1, 2, u.tobytes())
     assert (row[7], row[13]) == ("look-up", 0)
 
 
 def test_events_are_rows_and_frames_are_none():
-    converter = Converter()
+    converter = RowBuilder()
     assert converter.rows(REC_FRAME, 1, 2, b"frame") == [] and converter.rows(REC_TIMER, 1, 2, b"") == []
     (table, row), = converter.rows(REC_BOOT, 4, 5, orjson.dumps({"nonce": "n"}))
     assert table == "events" and row[1:] == [4, 5, "boot", '{"nonce":"n"}']
+
+
+def test_a_day_with_a_shallow_ring_is_replayed_with_it(tmp_path):
+    """How many updates are kept of an instrument changes its features, so that the START record says it."""
+    run = RunDir.new(tmp_path / "run")
+    market = SyntheticMarket(shipped()[:30], dt.date(2026, 9, 1), 3)
+    market.minutes = 40
+    run_virtual(Config(ring_depth=64), market, "test", run, 3, None)
+    assert ring_depth_of(run.reader()) == 64
+    done = work.replay(run.path, Path(Config().models))
+    assert done["identical"] and done["candidates"] > 20, done["first_mismatch"]
+    reader = run.reader()
+    verifier = Verifier(reader)
+    deep = Core(verifier, 30, 256)
+    deep.models.update(load_models(Path(Config().models)))
+    deep.replay(reader, verifier)
+    assert verifier.mismatched > 0, "with another one other decisions would have been made"
+
+
+@pytest.mark.parametrize(("start", "depth"), [
+    ({"ring_depth": 64}, 64), ({}, 256), ({"ring_depth": 0}, 256), ({"ring_depth": 10**9}, 256), ({"ring_depth": "deep"}, 256),
+    ({"ring_depth": None}, 256), ([], 256)])
+def test_a_start_record_without_a_depth_that_can_be_has_the_usual_one(tmp_path, start, depth):
+    journal = Journal(tmp_path)
+    journal.append(REC_START, 1, orjson.dumps(start))
+    journal.close()
+    assert ring_depth_of(Reader(tmp_path)) == depth and ring_depth_of(Reader(tmp_path / "none")) == 256

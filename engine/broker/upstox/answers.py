@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-from engine.errors import EngineError
+from engine.broker.base import Unreadable
 
 SMALL, LIMIT, LARGE = 1 << 16, 1 << 20, 16 << 20
 """Bytes of a refusal or an order message, of an answer, of one with many rows. A real book of 2,000 orders has some 2.5 MB."""
@@ -35,21 +35,6 @@ FIRST_MS, LAST_MS = 946_684_800_000, 4_102_444_800_000
 _NOT_PRINTABLE = re.compile(r"[^\x20-\x7e]")
 _ODD = re.compile(r"[^\x20-\x7e]|[<>]")
 _DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,9})?", re.ASCII)
-
-
-class BrokerError(EngineError):
-    """A read that failed for good. `status` is the HTTP status, 0 for no answer; `code` the broker's, if it said one."""
-
-    def __init__(self, status: int, message: str, code: str = ""):
-        super().__init__(message)
-        self.status, self.code = status, code
-
-
-class Unreadable(BrokerError, ValueError):
-    """An answer that is too large, too deep, or not what it should be. Says so in words of ours; holds nothing of the answer."""
-
-    def __init__(self, message: str):
-        super().__init__(200, message)
 
 
 def clean(text: Any) -> str:

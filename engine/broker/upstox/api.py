@@ -1,13 +1,12 @@
-"""The broker's calls by name (UPSTOX 3): reads give their data or raise BrokerError, orders give a typed Answer."""
+"""The broker's calls by name (docs/upstox.md 3): reads give their data or raise BrokerError, orders give a typed Answer."""
 import datetime as dt
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
+from engine.broker.base import Answer, BrokerError, Request, Unreadable
 from engine.broker.upstox import answers
-from engine.broker.upstox.answers import Unreadable
-from engine.broker.upstox.client import Answer, BrokerError, RestClient
-from engine.broker.upstox.protocol import Request
+from engine.broker.upstox.client import RestClient
 
 PAGE, PAGES = 100, 1000
 
@@ -105,8 +104,8 @@ class Api(RestClient):
     async def kill_switch(self) -> list[dict[str, Any]]:
         return [answers.switch(row) for row in await self.rows("/v2/user/kill-switch")]
 
-    async def set_kill_switch(self, segment: str, action: str = "DISABLE") -> Any:
-        return await self._post("/v2/user/kill-switch", [{"segment": segment, "action": action}])
+    async def switch_segment(self, segment: str, action: str = "DISABLE") -> Answer:
+        return await self.call(Request("POST", "/v2/user/kill-switch", [{"segment": segment, "action": action}]))
 
     # market
     async def _by_key(self, path: str, params: dict[str, str], take: Callable[[Any], Any]) -> dict[str, Any]:

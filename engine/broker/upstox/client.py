@@ -3,18 +3,17 @@
 The token goes to *.upstox.com over TLS, or as `demo` to a loopback sim, and nowhere else; no redirect is followed.
 """
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
+from engine.broker.base import Answer, BrokerError, Request, Unreadable
 from engine.broker.upstox import answers
-from engine.broker.upstox.answers import BrokerError, Unreadable, clean
-from engine.broker.upstox.protocol import Request, error_code
-
-__all__ = ["API", "LOOPBACK", "ORDERS", "Answer", "BrokerError", "RestClient", "clean", "funds_of", "session"]
+from engine.broker.upstox.answers import clean
+from engine.broker.upstox.protocol import error_code
 
 API, ORDERS = "https://api.upstox.com", "https://api-hft.upstox.com"
 ORDER_PATHS = ("/order/place", "/order/modify", "/order/cancel")
@@ -23,15 +22,6 @@ TIMEOUT = aiohttp.ClientTimeout(total=5, connect=2)
 USER_AGENT = "spike-engine/0.1"
 RAW = 64 << 20
 """Bytes of the sim's own routes."""
-
-
-@dataclass
-class Answer:
-    status: int                       # 0: none came
-    body: Any
-    latency_ns: int
-    sim_time: int                     # ns, the sim's clock; 0 from the broker
-    date: float | None = None         # epoch seconds of its Date header, where it makes sense
 
 
 def session(timeout: aiohttp.ClientTimeout = TIMEOUT, connector: aiohttp.BaseConnector | None = None) -> aiohttp.ClientSession:
@@ -47,14 +37,6 @@ def session(timeout: aiohttp.ClientTimeout = TIMEOUT, connector: aiohttp.BaseCon
 async def _stay(*_: Any) -> None:
     """A handshake follows redirects, which nobody has checked, and cannot be told not to."""
     raise aiohttp.ClientConnectionError("a redirect is not followed")
-
-
-def funds_of(answer: dict[str, Any]) -> int:
-    """Paise available to trade, of the funds v3 answer; BrokerError where it does not say."""
-    try:
-        return round(answers.number(answer["data"]["available_to_trade"]["total"], "available to trade") * 100)
-    except (KeyError, TypeError, Unreadable):
-        raise BrokerError(0, "the funds answer does not say what is available to trade") from None
 
 
 class RestClient:
@@ -106,6 +88,14 @@ class RestClient:
         """Asks for a socket's address: it works once."""
         data = answers.record(await self.data(path, params), path)
         return self.check_socket_url(data.get("authorized_redirect_uri") or data.get("authorizedRedirectUri"))
+
+    @asynccontextmanager
+    async def order_stream(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """The portfolio stream's socket: messages about orders, as text."""
+        url = await self.socket_url("/v2/feed/portfolio-stream-feed/authorize", {"update_types": "order"})
+        assert self._session is not None
+        async with self._session.ws_connect(url, heartbeat=10, max_msg_size=answers.SMALL) as socket:
+            yield socket
 
     async def call(self, request: Request) -> Answer:
         """One request; never raises for what the network or the other side does: status 0 means no answer came, body None one that

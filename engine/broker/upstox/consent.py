@@ -20,8 +20,9 @@ from urllib.parse import SplitResult, urlencode, urlsplit
 import aiohttp
 from aiohttp import web
 
+from engine.broker.base import Unreadable
 from engine.broker.upstox import answers
-from engine.broker.upstox.answers import Unreadable, clean
+from engine.broker.upstox.answers import clean
 from engine.broker.upstox.client import API, LOOPBACK, session
 from engine.broker.upstox.login import App, LoginError, LoginRefused, Token, check_base, known_user, pasted, save
 

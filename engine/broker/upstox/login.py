@@ -1,7 +1,7 @@
 """The broker's token: what is one, where it is kept, when it dies, and where it never goes. How one is given: consent.py.
 
 A token lies in a file of mode 600 or in ENGINE_TOKEN, is never logged, never sent anywhere but to the broker, and dies at 03:30
-IST whatever the time of issue (UPSTOX 3.1).
+IST whatever the time of issue (docs/upstox.md 3.1).
 """
 import base64
 import datetime as dt
@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import orjson
 
 from engine.broker.upstox import answers
-from engine.broker.upstox.client import LOOPBACK, clean
+from engine.broker.upstox.answers import clean
+from engine.broker.upstox.client import LOOPBACK
 from engine.errors import UsageError
 from engine.market.sessions import IST
 

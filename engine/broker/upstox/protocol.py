@@ -1,45 +1,33 @@
-"""Intents to requests and answers to records: the one translation for live, paper, virtual runs and the tests.
+"""The broker's language (`engine.broker.base.Broker`): intents as its requests, its rows in the engine's terms. One translation
+for live, paper and virtual runs.
 
-Shapes from UPSTOX 3.2, 4.3; the broker's 17 status words from UPSTOX 2.
+Shapes from docs/upstox.md 3.2, 4.3; the broker's 17 status words from docs/upstox.md 2.
 """
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from _ext.core.records import (
-    ADOPTED,
-    BAND,
-    BOOK,
-    HOLDING,
     INTENT_CANCEL,
     INTENT_MODIFY,
     INTENT_PLACE,
-    LINK,
     ORDER_TYPES,
-    ORDER_UPDATE,
     OUTCOME_AMBIGUOUS,
     OUTCOME_DONE,
     OUTCOME_HALT,
     OUTCOME_REFUSED,
     OUTCOME_RETRY,
-    QUOTE,
-    REPLY,
-    ROLE_ENTRY,
-    ROLE_EXIT,
     STATUS_CANCELLED,
     STATUS_COMPLETE,
     STATUS_OPEN,
     STATUS_PENDING,
     STATUS_REJECTED,
     STATUS_UNREADABLE,
-    TYPE_LIMIT,
 )
+from engine.broker.base import OrderRow, PositionRow, QuoteRow, Request, Unreadable, Verdict
 from engine.broker.upstox import answers
-from engine.market.instruments import NO_INST
 
 TYPES = {word: number for number, word in enumerate(ORDER_TYPES) if word}
 STATUSES = {
@@ -52,57 +40,20 @@ MOST_RUPEES, MOST_SHARES = 1e9, 2**31 - 1
 
 HALTING = {"UDAPI100050", "UDAPI100016", "UDAPI100067", "UDAPI100073", "UDAPI1154", "UDAPI1156", "UDAPI1221",
            "UDAPI100049", "UDAPI1161", "UDAPI1186"}
-"""Login or environment (UPSTOX 4.3): nothing more is sent until a person has looked."""
+"""Login or environment (docs/upstox.md 4.3): nothing more is sent until a person has looked."""
 THROTTLED = {"UDAPI10005", "UDAPI100099"}
 CLOSED_NOW = {"UDAPI100074", "UDAPI100072", "UDAPI100057", "UDAPI100039"}
 """Outside the broker's or the market's hours: not now, perhaps later."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    method: str
-    path: str
-    body: dict[str, Any] | list[dict[str, Any]] | None = None
-    params: dict[str, str] | None = None
-
-
-TAG_LENGTH = 40                     # the broker takes no more
 _ORDER_ID = re.compile(r"[!-~]{1,32}")
 """What fits the records; one cut short would name another order."""
-LEGS = {ROLE_ENTRY: "e", ROLE_EXIT: "x"}
-"""Role -> leg of the tag: entry, exit. The kill process writes k."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tag:
-    """What an order tag of ours says; `role` 2 for the kill process too."""
-    engine: str
-    nonce: str
-    intent: int
-    role: int
-
-
-def tag_of(engine: str, nonce: str, intent: int, role: int) -> str:
-    """The order tag `engine.nonce.intent.leg`: at most 40 characters, unique per intent and boot."""
-    tag = f"{engine}.{nonce}.{intent}.{LEGS.get(role, 'k')}"
-    if len(tag) > TAG_LENGTH:
-        raise ValueError(f"order tag {tag} has {len(tag)} characters, the broker takes {TAG_LENGTH}: shorten the engine's id")
-    return tag
-
-
-def read_tag(tag: Any, engine: str) -> Tag | None:
-    """The tag's parts; None where the order is not of this engine: also where the tag is longer than any of ours can be."""
-    parts = tag.split(".") if isinstance(tag, str) and len(tag) <= TAG_LENGTH else []
-    if len(parts) != 4 or parts[0] != engine or not parts[2].isascii() or not parts[2].isdigit():
-        return None
-    return Tag(engine, parts[1], int(parts[2]), 1 if parts[3] == "e" else 2)
-
-
-def intent_of(tag: Any, engine: str, nonces: Collection[str]) -> int:
-    """The intent a tag of ours names; 0 when the order is not of this run: numbers start again in every run, so the
-    nonce must be one this run has used."""
-    parts = read_tag(tag, engine)
-    return parts.intent if parts is not None and parts.nonce in nonces and 0 < parts.intent < 2**63 else 0
+OTHER_PRODUCTS = ("D", "CNC", "MTF", "CO", "OCO", "NRML")
+READS = {"book": "/v2/order/retrieve-all", "positions": "/v2/portfolio/short-term-positions",
+         "funds": "/v3/user/get-funds-and-margin", "quotes": "/v3/market-quote/quotes"}
+KEYS_A_CALL = 500
+"""Instruments of one quotes call."""
+QUIET_MESSAGES = ("gtt_order", "position", "holding")
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+"""What a row that makes no sense raises."""
 
 
 def request_of(intent: np.void, key: str, tag: str) -> Request:
@@ -131,8 +82,8 @@ def error_code(body: Any) -> str:
     return ""
 
 
-def outcome_of(kind: int, status: int, body: Any) -> tuple[int, str, str]:
-    """(outcome, order id, error code) of an answer. `status` 0 means none came: ambiguous for everything.
+def verdict_of(kind: int, status: int, body: Any) -> Verdict:
+    """What an answer means. `status` 0 means none came: ambiguous for everything.
 
     A 2xx whose body cannot be understood is ambiguous too: the order may exist.
     """
@@ -141,34 +92,18 @@ def outcome_of(kind: int, status: int, body: Any) -> tuple[int, str, str]:
         ids = data.get("order_ids" if kind == INTENT_PLACE else "order_id") if isinstance(data, dict) else None
         first = ids[0] if isinstance(ids, list) and ids else ids
         if isinstance(first, str) and _ORDER_ID.fullmatch(first) and (kind != INTENT_PLACE or isinstance(ids, list)):
-            return OUTCOME_DONE, first, ""
-        return OUTCOME_AMBIGUOUS, "", ""
+            return Verdict(OUTCOME_DONE, first)
+        return Verdict(OUTCOME_AMBIGUOUS)
     code = error_code(body)
     if status == 429 or code in THROTTLED:
-        return OUTCOME_RETRY, "", code or "UDAPI10005"
+        return Verdict(OUTCOME_RETRY, code=code or "UDAPI10005")
     if status == 423 or code in CLOSED_NOW:
-        return OUTCOME_RETRY, "", code
+        return Verdict(OUTCOME_RETRY, code=code)
     if status in (401, 403) or code in HALTING:
-        return OUTCOME_HALT, "", code
+        return Verdict(OUTCOME_HALT, code=code)
     if 400 <= status < 500:
-        return OUTCOME_REFUSED, "", code
-    return OUTCOME_AMBIGUOUS, "", code
-
-
-def reply_record(intent: int, kind: int, status: int, body: Any, latency_ns: int) -> bytes:
-    """The REPLY record of an answer."""
-    row = np.zeros(1, REPLY)
-    outcome, order_id, code = outcome_of(kind, status, body)
-    row["intent"], row["kind"], row["outcome"], row["code"], row["latency"] = intent, kind, outcome, status, latency_ns
-    row["order_id"], row["error"] = order_id.encode()[:32], code.encode()[:16]
-    return row.tobytes()
-
-
-def local_refusal(intent: int, kind: int, why: str) -> bytes:
-    """The REPLY record of a request that never left: `why` in at most 16 characters."""
-    row = np.zeros(1, REPLY)
-    row["intent"], row["kind"], row["outcome"], row["error"] = intent, kind, OUTCOME_REFUSED, why.encode()[:16]
-    return row.tobytes()
+        return Verdict(OUTCOME_REFUSED, code=code)
+    return Verdict(OUTCOME_AMBIGUOUS, code=code)
 
 
 def paise(rupees: Any) -> int:
@@ -221,52 +156,11 @@ def id_of(value: Any) -> bytes:
     return text.encode()
 
 
-def update_record(message: Mapping[str, Any], intent: int, began: int = 0) -> bytes:
-    """The ORDER_UPDATE record of an order of ours as portfolio stream or book tell it.
-
-    `began` is when a read of the book was asked for, 0 for the stream. `intent` 0: an order of an earlier life, known by the
-    broker's id. A fill whose price is missing or absurd is a fill: its value is 0. ValueError where status or quantities make no
-    sense. """
-    row = np.zeros(1, ORDER_UPDATE)
-    filled, is_doubtful = filled_of(message)
-    row["intent"], row["is_look_up"], row["began"] = intent, began > 0, began
-    row["status"] = status_of(message.get("status"))
-    row["filled"], row["quantity"] = filled, quantity_of(message.get("quantity")) or 0
-    row["value"], row["is_doubtful"] = worth_of(message, filled), is_doubtful
-    row["order_id"] = id_of(message.get("order_id"))
-    row["order_type"] = TYPES.get(str(message.get("order_type")), 0)
-    row["price"], row["trigger"] = paise(message.get("price")), paise(message.get("trigger_price"))
-    return row.tobytes()
-
-
 def status_of(word: Any) -> int:
     """OrderStatus of one of the broker's words; one not known is on its way. ValueError for what is no word."""
     if not isinstance(word, str) or not word:
         raise ValueError("no status")
-    return STATUSES.get(word.strip().lower(), STATUS_PENDING)
-
-
-def unreadable_record(intent: int, began: int = 0) -> bytes:
-    """The ORDER_UPDATE record of a row or message that nobody can read; `intent` 0: of an order unknown."""
-    row = np.zeros(1, ORDER_UPDATE)
-    row["intent"], row["is_look_up"], row["began"], row["status"] = intent, began > 0, began, STATUS_UNREADABLE
-    return row.tobytes()
-
-
-def adopted_record(message: Mapping[str, Any], engine: str, inst: int) -> bytes:
-    """The ADOPTED record of a book row with our tag from an earlier life; `inst` is its row of the instrument table."""
-    tag = read_tag(message.get("tag"), engine)
-    assert tag is not None
-    row = np.zeros(1, ADOPTED)
-    filled, _ = filled_of(message)
-    row["inst"], row["role"], row["side"] = inst, tag.role, side_of(message)
-    row["status"] = status_of(message.get("status"))
-    row["order_type"] = TYPES.get(str(message.get("order_type")), TYPE_LIMIT)
-    row["quantity"], row["filled"] = quantity_of(message.get("quantity")) or filled, filled
-    row["value"] = worth_of(message, filled)
-    row["price"], row["trigger"] = paise(message.get("price")), paise(message.get("trigger_price"))
-    row["order_id"] = id_of(message.get("order_id"))
-    return row.tobytes()
+    return int(STATUSES.get(word.strip().lower(), STATUS_PENDING))
 
 
 def side_of(message: Mapping[str, Any]) -> int:
@@ -277,58 +171,101 @@ def side_of(message: Mapping[str, Any]) -> int:
     return side
 
 
-def link_record(which: int, is_up: bool, code: int = 0) -> bytes:
-    """The LINK record of a Stream."""
-    row = np.zeros(1, LINK)
-    row["which"], row["up"], row["code"] = which, is_up, code
-    return row.tobytes()
+def read_of(what: str, keys: Iterable[str] = ()) -> Request:
+    """The call that reads book, positions, funds, or quotes of at most KEYS_A_CALL `keys`."""
+    return Request("GET", READS[what], params={"instrument_key": ",".join(keys)} if what == "quotes" else None)
 
 
-def quotes_record(quotes: dict[str, dict[str, Any]], keys: dict[str, int]) -> bytes:
-    """The QUOTES record of a quotes answer's data; names not among `keys` are left out."""
-    rows = []
-    for quote in quotes.values():
-        inst = keys.get(str(quote.get("instrument_token")))
-        if inst is None:
-            continue
-        row = np.zeros(1, QUOTE)
-        depth = quote.get("depth") or {}
-        row["inst"], row["ltp"] = inst, paise(quote.get("last_price"))
-        for side, price, quantity in (("buy", "bid", "bid_q"), ("sell", "ask", "ask_q")):
-            best = (depth.get(side) or [{}])[0]
-            row[price], row[quantity] = paise(best.get("price")), int(best.get("quantity") or 0)
-        rows.append(row)
-    return np.concatenate(rows).tobytes() if rows else b""
+def exit_all() -> Request:
+    """The call that closes every intraday position."""
+    return Request("POST", "/v2/order/positions/exit")
 
 
-def book_record(ids: Collection[int], began: int) -> bytes:
-    """The BOOK record: a full read asked for at `began` has ended, and showed these of our orders."""
-    head = np.zeros(1, BOOK)
-    head["began"], head["count"] = began, len(ids)
-    return head.tobytes() + np.array(sorted(ids), np.uint64).tobytes()
+def rows_of(what: str, body: Any) -> list[Any]:
+    """The raw rows of an answer; quotes come as a map whose names nobody needs."""
+    data = answers.data_of(body, what)
+    return list(answers.record(data, what).values()) if what == "quotes" else answers.rows(data, what)
 
 
-def holdings_record(quantities: Mapping[int, int], began: int, others: Mapping[int, int] = MappingProxyType({}),
-                    unreadable: Collection[int] = ()) -> bytes:
-    """The HOLDINGS record of a read of the positions asked for at `began`: instrument row -> net quantity.
-
-    `others`: what orders that are not ours filled there, by the last full read of the book. `unreadable`: names with a row that
-    nobody can read; NO_INST among them for one whose name is not known either.
-    """
-    names = sorted({*quantities, *others, *unreadable} - {NO_INST})
-    rows = np.zeros(1 + len(names), HOLDING)
-    rows["began"] = began
-    rows["inst"][0], rows["is_unreadable"][0] = NO_INST, NO_INST in unreadable
-    rows["inst"][1:] = names
-    rows["quantity"][1:] = [quantities.get(inst, 0) for inst in names]
-    rows["others"][1:] = [others.get(inst, 0) for inst in names]
-    rows["is_unreadable"][1:] = [inst in unreadable for inst in names]
-    return rows.tobytes()
+def funds_of(body: Any) -> int:
+    """Paise available to trade, of the funds v3 answer."""
+    try:
+        return round(answers.number(answers.data_of(body, "funds")["available_to_trade"]["total"], "available to trade") * 100)
+    except (LookupError, TypeError, Unreadable):
+        raise Unreadable("the funds answer does not say what is available to trade") from None
 
 
-def bands_record(bands: Mapping[int, tuple[int, int]]) -> bytes:
-    """The BANDS record: instrument row -> (lower, upper) in paise."""
-    rows = np.zeros(len(bands), BAND)
-    rows["inst"] = list(bands)
-    rows["lower"], rows["upper"] = [low for low, _ in bands.values()], [high for _, high in bands.values()]
-    return rows.tobytes()
+def message_of(text: str | bytes) -> Any | None:
+    """The order in a message of the portfolio stream; None where it is about something else."""
+    body = answers.record(answers.parse(text, answers.SMALL), "an order message")
+    if body.get("update_type") == "order":
+        return body
+    if body.get("update_type") not in QUIET_MESSAGES:
+        raise Unreadable("the type of an order message is unknown")
+    return None
+
+
+def order_of(row: Any) -> OrderRow | None:
+    """One row of the book or message of the stream; each field as far as it can be read."""
+    if not isinstance(row, Mapping):
+        return None
+    problems: list[str] = []
+
+    def read(take: Callable[[], Any], otherwise: Any) -> Any:
+        try:
+            return take()
+        except _UNREADABLE as error:
+            problems.append(type(error).__name__)
+            return otherwise
+
+    filled, is_doubtful = read(lambda: filled_of(row), (0, True))
+    fill_problem = problems[0] if problems else ""
+    order_id, key = row.get("order_id"), row.get("instrument_token")
+    return OrderRow(
+        name=str(order_id or ""), order_id=read(lambda: id_of(order_id), b""), tag=str(row.get("tag") or ""),
+        key=key if isinstance(key, str) else "", at=str(row.get("order_timestamp") or row.get("exchange_timestamp") or ""),
+        status=read(lambda: status_of(row.get("status")), STATUS_UNREADABLE),
+        side={"BUY": 1, "SELL": -1}.get(str(row.get("transaction_type")).upper(), 0),
+        order_type=TYPES.get(str(row.get("order_type")), 0), quantity=read(lambda: quantity_of(row.get("quantity")) or 0, 0),
+        filled=filled, is_doubtful=is_doubtful, value=worth_of(row, filled), price=read(lambda: paise(row.get("price")), -1),
+        trigger=read(lambda: paise(row.get("trigger_price")), -1), is_intraday=row.get("product", "I") not in OTHER_PRODUCTS,
+        problem=problems[0] if problems else "", fill_problem=fill_problem)
+
+
+def position_of(row: Any) -> PositionRow:
+    """One row of the positions; what is not said to be intraday or of another product cannot be read while anything is held."""
+    if not isinstance(row, Mapping):
+        return PositionRow()
+    key, product = row.get("instrument_token"), row.get("product")
+    try:
+        quantity = quantity_of(row.get("quantity"))
+    except _UNREADABLE:
+        quantity, product = None, None
+    is_other = isinstance(product, str) and product in OTHER_PRODUCTS
+    if quantity and product != "I" and not is_other:
+        quantity = None
+    return PositionRow(key if isinstance(key, str) else "", quantity, not is_other)
+
+
+def quote_of(row: Any) -> QuoteRow | None:
+    """One quote; None for one that makes no sense. A band is one only whole."""
+    try:
+        key, depth = answers.text(row["instrument_token"], "the key of a quote", 64), row.get("depth") or {}
+        (bid, bids), (ask, asks) = (_best(depth.get(side)) for side in ("buy", "sell"))
+        return QuoteRow(key, paise(row.get("last_price")), bid, bids, ask, asks, _band(row))
+    except _UNREADABLE:
+        return None
+
+
+def _best(levels: Any) -> tuple[int, int]:
+    """(price in paise, quantity) of the best of some levels."""
+    best = (levels or [{}])[0]
+    return paise(best.get("price")), quantity_of(best.get("quantity")) or 0
+
+
+def _band(row: Mapping[str, Any]) -> tuple[int, int] | None:
+    try:
+        lower, upper = paise(row.get("lower_circuit_limit")), paise(row.get("upper_circuit_limit"))
+    except ValueError:
+        return None
+    return (lower, upper) if 0 < lower < upper else None

@@ -1,0 +1,20 @@
+# Where the core puts what it takes in and decides. The base takes and forgets; a journal, a verifier or a list stand behind it.
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+cdef inline uint64_t mix(uint64_t h, uint64_t x) noexcept nogil:
+    """One step of a digest."""
+    h = (h ^ x) * <uint64_t>0x9E3779B97F4A7C15
+    return h ^ (h >> 29)
+
+cdef class RecordSink:
+    cdef readonly uint64_t seq          # of the last record
+    cdef uint32_t check                 # of the last record
+    cdef uint64_t put(self, int type, int64_t now, const void* payload, size_t n) noexcept
+
+cdef class DigestSink(RecordSink):
+    cdef RecordSink inner
+    cdef readonly uint64_t digest       # of every record but telemetry, in order
+    cdef readonly uint64_t records      # likewise
+    cdef void count(self, int type, uint32_t check) noexcept
+
+cdef uint32_t record_check(int type, uint64_t seq, int64_t now, const void* payload, size_t n) noexcept nogil

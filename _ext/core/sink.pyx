@@ -1,0 +1,59 @@
+"""Sinks of records: see sink.pxd."""
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from _ext.core.records cimport FIRST_TELEMETRY
+
+cdef extern from "checksum.h" nogil:
+    uint32_t checksum(const void* data, size_t n, uint64_t seed)
+
+
+cdef uint32_t record_check(int type, uint64_t seq, int64_t now, const void* payload, size_t n) noexcept nogil:
+    """Checksum of a record: of its payload, number, time and type."""
+    return checksum(payload, n, (seq * <uint64_t>0x9E3779B97F4A7C15) ^ <uint64_t>now ^ (<uint64_t>type << 48))
+
+
+cdef class RecordSink:
+    cdef uint64_t put(self, int type, int64_t now, const void* payload, size_t n) noexcept:
+        """Takes one record; returns its sequence, 0 when it could not be taken. The base takes and forgets."""
+        self.seq += 1
+        self.check = record_check(type, self.seq, now, payload, n)
+        return self.seq
+
+
+cdef class KeepingSink(RecordSink):
+    """Keeps (type, now, payload) of the record types `wanted` in a list and forgets the rest: for soaks, which look at decisions
+    and not at sixty million frames."""
+    cdef frozenset wanted
+    cdef readonly list kept
+
+    def __cinit__(self, wanted):
+        self.wanted, self.kept = frozenset(wanted), []
+
+    cdef uint64_t put(self, int type, int64_t now, const void* payload, size_t n) noexcept:
+        if type in self.wanted:
+            self.kept.append((type, now, (<const char*>payload)[:n]))
+        return RecordSink.put(self, type, now, payload, n)
+
+
+cdef class DigestSink(RecordSink):
+    """Counts every record on its way to `inner` and puts it into the digest."""
+
+    def __cinit__(self, RecordSink inner not None):
+        self.inner = inner
+
+    cdef uint64_t put(self, int type, int64_t now, const void* payload, size_t n) noexcept:
+        cdef uint64_t seq = self.inner.put(type, now, payload, n)
+        self.seq = self.inner.seq
+        self.check = self.inner.check
+        if seq != 0 and type < FIRST_TELEMETRY:
+            self.count(type, self.check)
+        return seq
+
+    cdef void count(self, int type, uint32_t check) noexcept:
+        """Takes note of a record that stands in the journal already."""
+        self.digest = mix(self.digest, (<uint64_t>type << 32) | check)
+        self.records += 1
+
+    def attach(self, RecordSink inner not None):
+        """Goes on with another sink: after a restart's replay, from its Verifier to the new Journal."""
+        self.inner = inner
+        self.seq = inner.seq

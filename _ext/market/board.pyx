@@ -1,0 +1,190 @@
+"""The board: rows, windows, rings and indicators of all instruments, the ledger of what is missing, and what Python may look at."""
+from libc.math cimport NAN
+from libc.stdint cimport int64_t, uint32_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+import numpy as np
+
+from _ext.core.clock cimport MINUTE_MS, MS_NS, SESSION_MINUTES, session_minute
+from _ext.core.records cimport Gap, Instrument
+from _ext.market.chain cimport Chains
+from _ext.market.indicators cimport Indicators
+from _ext.market.indicators import NAMES as INDICATORS
+from _ext.market.state cimport LONG, BAR_FILLED, BARS_KEPT, GAP_MIN_MS, Bar, RingTick, Row, Saved, Window
+
+cdef enum:
+    NO_LAG = 9223372036854775807
+    NONE_LOST = 1073741824
+
+BAR_DTYPE = np.dtype([(name, "<i8") for name in ("minute", "open", "high", "low", "close", "volume", "base", "flags")])
+"""numpy's view of state.pxd::Bar."""
+RING_DTYPE = np.dtype([("now", "<i8"), ("ltt", "<i8"), ("ltp", "<i8"), ("volume", "<i8"), ("bid", "<i8"), ("ask", "<i8"),
+                       ("bid_q", "<i4"), ("ask_q", "<i4"), ("flags", "<i4"), ("pad", "<i4")])
+"""numpy's view of state.pxd::RingTick."""
+
+
+cdef class Board:
+    """State of `capacity` instruments with rings of `depth` ticks (a power of two).
+
+    Raises ValueError for a depth that is no power of two, MemoryError when the arrays cannot be had.
+    """
+
+    def __cinit__(self, uint32_t capacity, uint32_t depth=256):
+        cdef int i
+        if depth & (depth - 1) or depth == 0:
+            raise ValueError(f"ring depth {depth}: a power of two is needed")
+        self.capacity = capacity
+        self.depth = depth
+        self.rows = <Row*>calloc(capacity, sizeof(Row))
+        self.windows = <Window*>calloc(capacity, sizeof(Window))
+        self.ring = <RingTick*>calloc(<size_t>capacity * depth, sizeof(RingTick))
+        self.indicators = <Indicators*>calloc(capacity, sizeof(Indicators))
+        self.bars = <Bar*>calloc(<size_t>capacity * BARS_KEPT, sizeof(Bar))
+        self.saved = <Saved*>calloc(<size_t>capacity * 2, sizeof(Saved))
+        if (self.rows == NULL or self.windows == NULL or self.ring == NULL or self.indicators == NULL or self.bars == NULL
+                or self.saved == NULL):
+            raise MemoryError(f"no memory for {capacity} instruments of {depth} ticks")
+        self.chains = Chains(capacity)
+        self.min_lag_ms = self.told_skew_ms = NO_LAG
+        for i in range(SESSION_MINUTES):
+            self.a[i] = self.v[i] = 1.0
+
+    def __dealloc__(self):
+        free(self.rows)
+        free(self.windows)
+        free(self.ring)
+        free(self.indicators)
+        free(self.bars)
+        free(self.saved)
+
+    cdef void add(self, uint32_t inst, const Instrument* spec) noexcept nogil:
+        cdef Row* r = &self.rows[inst]
+        memset(r, 0, sizeof(Row))
+        memset(&self.windows[inst], 0, sizeof(Window))
+        memset(&self.indicators[inst], 0, sizeof(Indicators))
+        self.saved[2 * <size_t>inst].minute = self.saved[2 * <size_t>inst + 1].minute = -1
+        r.gap_bars = NONE_LOST
+        r.peak = -1
+        r.tick = max(spec.tick, <int64_t>1)
+        r.close_minute = spec.close_minute
+        r.kind = spec.kind
+        r.sector = spec.sector if 0 <= spec.sector < SECTORS else 0
+        r.gap_limit_ms = r.trade_gap_limit_ms = GAP_MIN_MS
+        r.inv_a = 1.0
+        self.chains.add(inst, spec)
+        if inst >= self.size:
+            self.size = inst + 1
+
+    cdef void emit(self, int kind, uint32_t inst, int64_t begin, int64_t end, int64_t first, int64_t last, int64_t volume,
+                   double measured, double limit) noexcept nogil:
+        """A row for the ledger; the core takes it to the journal before the record under way ends."""
+        cdef Gap* gap
+        if self.n_pending == PENDING_MAX:
+            return
+        gap = &self.pending[self.n_pending]
+        self.n_pending += 1
+        gap.inst, gap.kind, gap.begin, gap.end, gap.first_minute, gap.last_minute = inst, kind, begin, end, first, last
+        gap.volume, gap.measured, gap.limit = volume, measured, limit
+
+    cdef int64_t _minute_at(self, int64_t now) noexcept nogil:
+        """The exchange's minute at receipt time `now`."""
+        return self.exchange_ms(now) // MINUTE_MS
+
+    cdef bint _in_session(self, int64_t now) noexcept nogil:
+        return 0 <= session_minute(self._minute_at(now)) < SESSION_MINUTES - 5
+
+    cdef int64_t _in_hours(self, int64_t begin) noexcept nogil:
+        """`begin`, or the receipt time of its day's open where that is later: what was before it is no loss."""
+        cdef int64_t early = -session_minute(self._minute_at(begin))
+        return begin + (MINUTE_MS * early - self.exchange_ms(begin) % MINUTE_MS) * MS_NS if early > 0 else begin
+
+    cdef int64_t exchange_ms(self, int64_t now) noexcept nogil:
+        """The exchange's clock at receipt time `now`, as far as the smallest lag tells."""
+        return now // MS_NS - (self.min_lag_ms if self.min_lag_ms != NO_LAG else 0)
+
+    cdef double market_move(self, int64_t minute, int minutes) noexcept nogil:
+        """Sum over the last closed minutes of the mean log return of all names that closed a clean bar in them."""
+        cdef double total = 0.0
+        cdef int64_t m
+        for m in range(minute - minutes, minute):
+            if self.moved_minute[m & 63] == m and self.movers[m & 63] > 0:
+                total += self.moved[m & 63] / self.movers[m & 63]
+        return total
+
+    cdef double sector_move(self, int sector, int64_t minute, int minutes) noexcept nogil:
+        """Likewise, of the names of one sector; NaN where the sector is not known or nobody of it closed a bar."""
+        cdef double total = 0.0
+        cdef int count = 0
+        cdef int64_t m
+        for m in range(minute - minutes, minute):
+            if self.moved_minute[m & 63] == m and self.sector_movers[m & 63][sector] > 0:
+                total += self.sector_moved[m & 63][sector] / self.sector_movers[m & 63][sector]
+                count += 1
+        return total if sector > 0 and count > 0 else NAN
+
+    # ---- Python's door --------------------------------------------------------------------------------------------------
+    def exchange_now(self, int64_t now):
+        """The exchange's clock at receipt time `now`, ns, as far as the smallest lag tells."""
+        return self.exchange_ms(now) * MS_NS
+
+    def unseen(self, const uint32_t[::1] insts not None, int64_t since):
+        """Which of `insts` no update has come for since `since` (ns)."""
+        cdef Py_ssize_t i
+        return [insts[i] for i in range(insts.shape[0]) if insts[i] < self.size and self.rows[insts[i]].seen < since]
+
+    def has_filled(self, uint32_t inst, int64_t minute):
+        """Whether a minute of a name was entered from its candle: it is whole, whatever else is missed of it."""
+        cdef const Bar* bar
+        cdef int i
+        if inst < self.size:
+            for i in range(BARS_KEPT):
+                bar = &self.bars[<size_t>inst * BARS_KEPT + i]
+                if bar.minute == minute and bar.flags & BAR_FILLED:
+                    return True
+        return False
+
+    def kept_bars(self, uint32_t inst):
+        """The last closed minutes of one name that entered its windows, oldest first: a copy, BAR_DTYPE, at most 64."""
+        if inst >= self.size:
+            raise IndexError(f"instrument {inst}: the table has {self.size}")
+        cdef Bar[::1] view = <Bar[:BARS_KEPT]>(self.bars + <size_t>inst * BARS_KEPT)
+        count = int(self.rows[inst].bars_at)
+        ring = np.asarray(view).view(BAR_DTYPE)
+        return np.roll(ring, -(count % BARS_KEPT))[max(BARS_KEPT - count, 0):].copy()
+
+    def indicators_at(self, uint32_t inst) -> dict:
+        """Indicators of one name after its last closed minute; `gap_bars` tells how many bars ago a minute was lost for good."""
+        if inst >= self.size:
+            raise IndexError(f"instrument {inst}: the table has {self.size}")
+        cdef dict values = self.indicators[inst]
+        return {name: values[name] for name in INDICATORS} | {"gap_bars": self.rows[inst].gap_bars}
+
+    def window(self, uint32_t inst) -> dict:
+        """The rolling windows of one name, oldest bar first."""
+        if inst >= self.size:
+            raise IndexError(f"instrument {inst}: the table has {self.size}")
+        cdef Window* w = &self.windows[inst]
+        kept = min(int(w.n), LONG)
+        order = [(int(w.n) - kept + k) % LONG for k in range(kept)]
+        return {"u": [w.u[k] for k in order], "volume": [w.volume[k] for k in order], "range": [w.range[k] for k in order],
+                "share": [w.share[k] for k in order]}
+
+    def ticks(self, uint32_t inst):
+        """The ring of one instrument: a zero-copy array of RING_DTYPE, slot `written % depth` is the oldest."""
+        if inst >= self.size:
+            raise IndexError(f"instrument {inst}: the table has {self.size}")
+        cdef RingTick[::1] view = <RingTick[:self.depth]>&self.ring[<size_t>inst * self.depth]
+        array = np.asarray(view).view(RING_DTYPE)
+        array.flags.writeable = False
+        return array
+
+    def row(self, uint32_t inst) -> dict:
+        """Everything kept of one instrument, by name (state.pxd::Row)."""
+        if inst >= self.size:
+            raise IndexError(f"instrument {inst}: the table has {self.size}")
+        return self.rows[inst]
+
+    def clock_skew_ms(self):
+        """Receipt minus trade time at its smallest, or None before the first trade: the clocks' difference."""
+        return None if self.min_lag_ms == NO_LAG else self.min_lag_ms

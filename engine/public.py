@@ -1,0 +1,43 @@
+"""What the engine offers to Python, as the command line does it. EngineError says in a line what cannot be done."""
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from engine.config import Config, load
+from engine.run.options import RunOptions, made
+from engine.run.session import Confirm
+from engine.run.session import run as session
+from engine.trail import replay as replaying
+from engine.trail.rundir import RunDir, RunError
+from engine.watch import explain as explaining
+
+
+def run(options: RunOptions | None = None, *, config: Config | None = None, quiet: bool = True,
+        say: Callable[[str], Any] = lambda _: None, confirm: Confirm | None = None, **fields: Any) -> dict[str, Any]:
+    """Runs a day until it ends and returns its summary, as `python -m engine run --json` prints it; `problem` is None where all
+    went well.
+
+    Options are those of the command line by their field names (`engine.run(names=20, speed="max", minutes=60)`), or one object;
+    `config` is engine.toml and the environment by default. `say` hears the progress of `speed="max"`. A live run begins only
+    where `confirm(doctor's document, words)` answers True. Processes are started with this interpreter: call it from a module that
+    is guarded by `if __name__ == "__main__"`, in the main thread.
+    """
+    return session(made(RunOptions, fields) if options is None else options, config or load(), quiet, say, confirm)
+
+
+def replay(folder: Path | str | None = None, *, config: Config | None = None) -> dict[str, Any]:
+    """Recomputes every decision of a run from its inputs: `identical`, what differs first, and how fast it went. By default the
+    latest run."""
+    return replaying.replay(_path(folder), Path((config or load()).models))
+
+
+def explain(number: int, folder: Path | str | None = None) -> dict[str, Any]:
+    """The chain of candidate `number` of a run, by default the latest. RunError where the run has none of it."""
+    found = explaining.explain(_path(folder), number)
+    if found is None:
+        raise RunError(f"there is no candidate {number} in this run")
+    return found
+
+
+def _path(folder: Path | str | None) -> Path:
+    return RunDir.existing(Path(folder) if folder is not None else RunDir.latest()).path

@@ -1,0 +1,134 @@
+"""What a live day is made of: the names, what each may be traded with, their past and the money, as this morning shows them."""
+import dataclasses
+import datetime as dt
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from _ext.core.records import INSTRUMENT, REC_INSTRUMENTS, REC_START, WARM_BAR
+from engine.broker.base import BrokerError
+from engine.broker.upstox import answers, fetch, master
+from engine.broker.upstox.api import Api
+from engine.broker.upstox.protocol import funds_of, paise
+from engine.config import Config
+from engine.market import history, sessions, universe
+from engine.market.instruments import Instrument, of_table
+from engine.run import rollout
+from engine.run import universe as kept
+from engine.trail.rundir import RunError
+
+NO_HISTORY = "no history: the first 20 minutes make no candidates (`python -m engine history sync`)"
+
+
+@dataclass
+class Screened:
+    """One day's instruments. `order`: keys, the most liquid first; `factors`: of names with a split or bonus since their history
+    was fetched; `documents`: the UNIVERSE records."""
+    day: dt.date
+    specs: list[Instrument]
+    config: Config
+    speed: float = 1.0
+    order: list[str] = field(default_factory=list)
+    factors: dict[str, float] = field(default_factory=dict)
+    documents: list[dict[str, Any]] = field(default_factory=list)
+
+
+async def of_sim(rest: Api, config: Config) -> Screened:
+    """The day, its instruments and the speed of time as the sim at the other end has them."""
+    about = answers.parse(await rest.raw("/sim/instruments"), answers.LARGE)
+    try:
+        day, specs = dt.date.fromisoformat(about["day"]), [Instrument(**spec) for spec in about["specs"]]
+        return Screened(day, specs, config, float(about["speed"]))
+    except (KeyError, TypeError, ValueError):
+        raise RunError(f"{rest.base} answers, but not as this engine's sim: `python -m engine sim`") from None
+
+
+async def of_broker(rest: Api, config: Config, note: Callable[[str], Any]) -> Screened:
+    """Today's, from the broker's instrument file and quotes, within the step of the roll-out in force."""
+    day = dt.datetime.now(sessions.IST).date()
+    source, word = await master.fetch(day, again=True)
+    if word:
+        note(word)
+    listed = master.banned(Path(config.ban_list) if config.ban_list else None, day)
+    today = kept.take(day, source.listing, listed, config.excluded)
+    for stock in today.universe.stocks.values():
+        if stock.status == universe.SUSPENDED:
+            note(f"{stock.symbol} is watched, not traded: {stock.reason}")
+    is_future = config.risk.vehicle == "future"
+    specs = today.universe.specs(futures=is_future)
+    near = {s.symbol: s.futures[0].key for s in today.universe.stocks.values() if s.futures}
+    quotes = await rest.quotes(dict.fromkeys([*(s.key for s in specs), *near.values()]))
+    usual = history.turnovers(day)
+    factors, strange = strange_nights([s for s in specs if s.kind == "equity"], quotes, day, note)
+    prices = {key: paise(quote.get("last_price")) for key, quote in quotes.items()}
+    ranked = universe.with_liquidity(universe.suspended(today.universe, strange), {
+        s.symbol: universe.turnover_of(quotes.get(s.key, {}), quotes.get(near.get(s.symbol, ""), {}), usual.get(s.key, math.nan))
+        for s in today.universe.stocks.values()})
+    order = [s.key for s in sorted(ranked.stocks.values(), key=lambda s: (math.isnan(s.liquidity), -s.liquidity))]
+    specs = [dataclasses.replace(s, tradable=s.tradable and s.key not in strange and s.underlying not in strange)
+             for s in today.universe.specs(is_future, config.options, prices)]
+    specs = [dataclasses.replace(s, lower=paise(quotes.get(s.key, {}).get("lower_circuit_limit")),
+                                 upper=paise(quotes.get(s.key, {}).get("upper_circuit_limit"))) for s in specs]
+    config, specs = rollout.apply(config, specs)
+    return Screened(day, specs, config, order=order, factors=factors, documents=[*kept.noted(day), today.document(ranked)])
+
+
+def strange_nights(specs: list[Instrument], quotes: dict[str, Any], day: dt.date,
+                   note: Callable[[str], Any]) -> tuple[dict[str, float], dict[str, str]]:
+    """(factors of splits and bonuses, reasons) by key, of stocks whose price jumped overnight: where no reason is known, their
+    history says nothing of today."""
+    kept = history.recent({s.key: i for i, s in enumerate(specs)}, day)
+    close = {int(bar["inst"]): int(bar["close"]) for bar in kept}
+    factors: dict[str, float] = {}
+    strange: dict[str, str] = {}
+    for i, s in enumerate(specs):
+        factor, reason = universe.overnight(close.get(i, 0), paise(quotes.get(s.key, {}).get("prev_close_price")))
+        if factor != 1.0:
+            factors[s.key] = factor
+        if reason:
+            strange[s.key] = reason
+            note(f"{s.symbol} and its contracts are watched, not traded today: {reason}")
+    return factors, strange
+
+
+def of_journal(records: Iterable[Any], config: Config, where: Path) -> Screened:
+    """A restart goes on with the names the day began with, whatever the instrument file says by now; a journal of another day is
+    not gone on with: its bands, budgets and equity are that day's."""
+    day, began = dt.datetime.now(sessions.IST).date(), None
+    for kind, _, _, payload in records:
+        if kind == REC_START:
+            began = orjson.loads(payload).get("day")
+        elif kind == REC_INSTRUMENTS and began == day.isoformat():
+            return Screened(day, of_table(np.frombuffer(payload, INSTRUMENT)), config)
+        if began is not None and began != day.isoformat():
+            break
+    raise RunError(f"{where} holds the journal of {began}: start a new run folder")
+
+
+async def past(rest: Api, screened: Screened, is_sim: bool, note: Callable[[str], Any]) -> np.ndarray:
+    """Bars to start with: the sim's, or what `history sync` has kept and, within the session, today's so far."""
+    if is_sim:
+        return np.frombuffer(await rest.raw("/sim/history"), WARM_BAR)
+    insts, now = {s.key: i for i, s in enumerate(screened.specs)}, dt.datetime.now(sessions.IST)
+    bars = history.rescaled(history.recent(insts, screened.day), {insts[k]: f for k, f in screened.factors.items()})
+    if not len(bars):
+        note(NO_HISTORY)
+    if dt.time(9, 20) < now.time() < dt.time(15, 30):
+        wanted = {s.key: i for i, s in enumerate(screened.specs) if s.tradable}
+        bars = np.concatenate([bars, await fetch.today(rest, wanted, now)])
+    return bars
+
+
+async def opening_funds(rest: Api, config: Config, observe: bool) -> int:
+    """Paise at the day's start. Who only observes may hold a token that cannot read them: then it is paper's account."""
+    try:
+        return funds_of(await rest.funds())
+    except BrokerError:
+        if not observe:
+            raise
+        return round(config.risk.account_size * 100)

@@ -1,0 +1,1 @@
+"""What several tests share: a second broker, cores that are opened, stores that are served."""

@@ -1,0 +1,192 @@
+"""One database for the runs of a home: who keeps it, who waits, whose rows are whose, and what a run of its own folder has.
+
+`engine/store/process.py` `engine/store/keeper.py` `engine/store/filling.py` `engine/store/client.py` `engine/store/earlier.py`
+"""
+import asyncio
+import contextlib
+import datetime as dt
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.config import Config
+from engine.lab import stored
+from engine.market.instruments import shipped
+from engine.run.virtual import run_virtual
+from engine.sim.market import SyntheticMarket
+from engine.sim.recorded import DataError
+from engine.store import confinement
+from engine.store.client import EVERY_RUN, client_of, market_of, number_of
+from engine.store.home import Home
+from engine.trail.note import read_note
+from engine.trail.rundir import DATABASE_FOLDER, Lock, RunDir, RunError, is_held, new_run
+from tests.conftest import ROOT
+
+DAY = dt.date(2026, 9, 1)
+
+
+@pytest.fixture
+def base(tmp_path) -> Path:
+    """A data home without a run."""
+    (tmp_path / "runs" / DATABASE_FOLDER).mkdir(parents=True, mode=0o700)
+    return tmp_path / "runs"
+
+
+def a_run(folder: Path, seed: int = 3, minutes: int = 20) -> tuple[RunDir, int]:
+    """A run on virtual time of five names, and its updates."""
+    run = RunDir.new(folder)
+    market = SyntheticMarket(shipped()[:5], DAY, seed)
+    market.minutes = minutes
+    return run, run_virtual(Config(), market, "test", run, seed, None)["updates"]
+
+
+def store(run: RunDir, *options: str) -> subprocess.Popen:
+    return subprocess.Popen(confinement.command("--run-dir", str(run.path), *options), cwd=ROOT, text=True,
+                            env=confinement.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def end(process: subprocess.Popen) -> str:
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    return said
+
+
+def until(condition, what: str, seconds: float = 90.0):
+    limit = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < limit, what
+        time.sleep(0.05)
+    return found
+
+
+def asked(run: RunDir, sql: str) -> list:
+    with client_of(Config(), run) as client:
+        return client.query(sql).result_rows
+
+
+def test_the_home_of_a_run_is_the_folder_it_lies_in_where_that_has_a_database(base, tmp_path):
+    inside, alone = RunDir(base / "a"), RunDir(tmp_path / "alone")
+    assert inside.home == base and inside.database == base / DATABASE_FOLDER and alone.home == alone.path
+    assert inside.memory.parent == RunDir(base / "b").memory.parent != alone.memory.parent
+    (inside.path / DATABASE_FOLDER / "data").mkdir(parents=True)
+    assert inside.home == inside.path                       # a database of its own, from before there were homes
+    assert RunDir(new_run(tmp_path / "others")).home == tmp_path / "others"
+
+
+def test_two_runs_that_began_alike_are_two_in_one_database(base):
+    """Same day, seed and configuration: the rows of each stand under a number of its own, its name beside it."""
+    (first, updates), (second, _) = a_run(base / "first"), a_run(base / "second")
+    for run in (first, second):
+        end(store(run, "--once"))
+    assert asked(first, "SELECT name, day, source FROM runs FINAL ORDER BY name") == [
+        ("first", DAY, "test"), ("second", DAY, "test")]
+    counts = asked(second, "SELECT run, count() FROM ticks GROUP BY run")
+    assert sorted(counts) == sorted([(number_of(first), updates), (number_of(second), updates)])
+    end(store(first, "--once"))                             # once more changes nothing
+    assert sorted(asked(first, "SELECT run, count() FROM ticks GROUP BY run")) == sorted(counts)
+    assert not (first.path / DATABASE_FOLDER).exists() and list((base / DATABASE_FOLDER / "wanted").iterdir()) == []
+
+
+def test_one_process_fills_the_rows_of_every_run_and_another_takes_its_place(base):
+    """Two stores at once: the one that came first keeps the database and fills both; it is killed, and the other goes on."""
+    (first, updates), (second, _) = a_run(base / "first"), a_run(base / "second", seed=4)
+    writers = [Lock(run.lock, "the engine") for run in (first, second)]
+    keeper = store(first)
+    until(lambda: Home(first.home).port(), "the database of the home")
+    waiting = store(second)
+    until(lambda: read_note(second.store).get("stored"), "the rows of the second run")
+    assert read_note(first.store)["stored"] == updates and read_note(second.store)["url"] == read_note(first.store)["url"]
+    assert int(Home(first.home).lock.read_text()) == keeper.pid
+    keeper.send_signal(signal.SIGKILL)
+    keeper.communicate()
+    until(lambda: Home(first.home).lock.read_text().strip() == str(waiting.pid), "the one that waited keeps it")
+    assert asked(first, "SELECT uniqExact(run) FROM ticks") == [(2,)]
+    waiting.send_signal(signal.SIGTERM)
+    end(waiting)
+    for writer in writers:
+        writer.release()
+    assert not is_held(Home(first.home).lock) and Home(first.home).port() is None and Home(first.home).wanting() == {}
+
+
+def test_a_process_that_serves_a_reader_fills_a_run_that_begins_meanwhile(base):
+    (first, _), (second, updates) = a_run(base / "first"), a_run(base / "second", seed=4)
+    end(store(first, "--once"))
+    with client_of(Config(), first) as client:
+        pid = int(Home(first.home).lock.read_text())
+        end(store(second, "--once"))
+        assert client.query(f"SELECT count() FROM ticks WHERE run = {number_of(second)}").result_rows == [(updates,)]
+        assert int(Home(first.home).lock.read_text()) == pid
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_run_without_rows_is_said(base):
+    run, _ = a_run(base / "a")
+    with pytest.raises(RunError, match="has no database"):
+        asked(run, "SELECT 1")
+    with pytest.raises(RunError, match=r"no row of .*a is in a database: .*store --once"):
+        number_of(run)
+
+
+def test_a_run_is_forgotten_with_its_store_process(base):
+    run, home = RunDir(base / "a"), Home(base)
+    home.want(run)
+    assert home.wanting() == {}                             # nobody waits for it
+    lock = Lock(run.store_lock, "its store")
+    assert [found.path for found in home.wanting().values()] == [run.path]
+    home.no_longer(run)
+    assert home.wanting() == {}
+    lock.release()
+
+
+def test_a_journal_that_cannot_be_read_is_said_by_its_own_process(base):
+    run = RunDir.new(base / "a")
+    (run.path / "journal").mkdir()
+    process = store(run, "--once")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 2 and "there is no journal" in said
+
+
+def test_a_clickhouse_that_is_not_there_is_said_after_a_while(base, monkeypatch):
+    from engine.store import process as sidecar
+
+    run, _ = a_run(base / "a")
+    monkeypatch.setattr(sidecar, "PATIENCE_S", 0.5)
+    config = Config()
+    config.store.url = "http://default@127.0.0.1:9/spike"
+    with pytest.raises(RunError, match="Nothing is lost"), contextlib.suppress(asyncio.CancelledError):
+        sidecar.main(config, run, once=True, drain_only=False, confined=False)
+    assert not is_held(run.store_lock) and os.path.exists(run.filled)
+
+
+def test_a_runs_own_database_is_moved_into_its_home_once(base, tmp_path):
+    """Rows under a number of their own, bars among them; the old database goes, and what was stored is not stored again."""
+    run, updates = a_run(tmp_path / "old")
+    end(store(run, "--once"))
+    bars = asked(run, "SELECT count(), sum(volume) FROM bars_1m")
+    inside = RunDir(run.path.rename(base / "old"))
+    assert inside.home == inside.path                       # still the database of its own
+    assert "rows are in the database of" in end(store(inside, "--move")) and inside.home == base
+    assert asked(inside, "SELECT count(), uniqExact(seq, inst), any(run) FROM ticks") == [(updates, updates, number_of(inside))]
+    assert asked(inside, "SELECT count(), sum(volume) FROM bars_1m") == bars and not (inside.path / DATABASE_FOLDER).exists()
+    end(store(inside, "--once"))
+    assert asked(inside, "SELECT count() FROM ticks") == [(updates,)]
+    process = store(inside, "--move")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 1 and "no database of its own to move" in said
+
+
+def test_the_lab_takes_the_run_that_is_named_and_else_what_its_market_has(base):
+    """Of two runs of one day: the one that is named, else the one that saw more; a run of another market is neither."""
+    (first, fewer), (second, more) = a_run(base / "first", minutes=8), a_run(base / "second", seed=4)
+    for run in (first, second):
+        end(store(run, "--once"))
+    with client_of(Config(), first) as client:
+        assert len(stored.ticks(client, None, market_of(first), number_of(first)).rows) == fewer
+        assert len(stored.ticks(client, None, market_of(first)).rows) == more > fewer
+        with pytest.raises(DataError, match="no ticks"):
+            stored.ticks(client, None, market_of(first).replace(f"run = {number_of(first)}", "run = 0"))
+    assert market_of(RunDir(base.parent / "alone")) == EVERY_RUN
