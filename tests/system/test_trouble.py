@@ -155,7 +155,7 @@ def shared_memory(run: Run) -> SimpleNamespace:
 
 def memory(run: Run) -> SimpleNamespace:
     """A limit under which the engine lives and ClickHouse does not."""
-    run.start(*SMALL, "--json", "--for", "60s", prefix=("prlimit", f"--data={256 << 20}"))
+    run.start(*SMALL, "--json", prefix=("prlimit", f"--data={256 << 20}"))
     run.until_updates()
     run.until(lambda: any("too little memory" in text for text in run.troubles()), "the store's want of memory")
     words = run.troubles()
