@@ -22,12 +22,14 @@ Day = Annotated[str | None, typer.Option(help="trading day, YYYY-MM-DD; by defau
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
-def _day_of(text: str, given: str | None = None) -> dt.date:
+def _day_of(text: str, given: str | None = None, option: str = "--day YYYY-MM-DD") -> dt.date:
     found = given or (match.group() if (match := _DATE.search(text)) else "")
     try:
         return dt.date.fromisoformat(found)
     except ValueError:
-        raise typer.BadParameter(f"{text}: no day in its name; give one with --day") from None
+        if given:
+            raise typer.BadParameter(f"{given!r} is no day: YYYY-MM-DD is wanted") from None
+        raise typer.BadParameter(f"{text}: no day in its name: name it NSE.YYYY-MM-DD.json.gz, or give {option}") from None
 
 
 @app.callback()
@@ -39,7 +41,7 @@ def universe(context: typer.Context,
     if context.invoked_subcommand is not None:
         return
     settings, note = configuration.load(), ""
-    date = _day_of(file.name, day) if file is not None else dt.date.fromisoformat(day) if day else dt.datetime.now(IST).date()
+    date = _day_of(file.name if file is not None else "", day) if file is not None or day else dt.datetime.now(IST).date()
     listed = master.banned(Path(settings.ban_list) if settings.ban_list else None, date)
     if file is not None:
         found = work.build(master.read(file.read_bytes()).listing, date, listed, settings.excluded)
@@ -75,10 +77,17 @@ def _with_history(found: work.Universe) -> work.Universe:
 
 @app.command()
 def diff(old: Annotated[str, typer.Argument(help="the earlier day, or its file")],
-         new: Annotated[str, typer.Argument(help="the later one")], json: Json = False) -> None:
+         new: Annotated[str, typer.Argument(help="the later one")],
+         days: Annotated[tuple[str, str] | None, typer.Option(
+             metavar="OLD NEW", help="their days (YYYY-MM-DD), where the files' names do not say them")] = None,
+         json: Json = False) -> None:
     """What changed between two days: each a kept day (YYYY-MM-DD) or an instrument file."""
     excluded = configuration.load().excluded
-    a, b = (work.build(master.read(_path(text).read_bytes()).listing, _day_of(text), None, excluded) for text in (old, new))
+    on = [_day_of(text, given, "--days OLD NEW") for text, given in zip((old, new), days or (None, None), strict=True)]
+    if on[0] > on[1]:
+        raise typer.BadParameter(f"{on[0]} is after {on[1]}: the earlier day comes first")
+    a, b = (work.build(master.read(_path(text).read_bytes()).listing, day, None, excluded)
+            for text, day in zip((old, new), on, strict=True))
     changes = work.diff(a, b)
     if json:
         show({"old": a.day.isoformat(), "new": b.day.isoformat(), "changes": [asdict(c) | {"blocking": c.is_blocking}

@@ -133,12 +133,13 @@ def recent(insts: Mapping[str, int], day: dt.date) -> np.ndarray:
     return np.asarray(bars)
 
 
-def rescaled(bars: np.ndarray, factors: Mapping[int, float]) -> np.ndarray:
-    """Bars on today's scale after splits and bonuses of the night: prices times the row's factor, volumes through it."""
+def rescaled(bars: np.ndarray, factors: Mapping[int, float], shares: Mapping[int, float]) -> np.ndarray:
+    """Bars on today's scale after what happened overnight: prices times the row's factor, volumes times what its shares were
+    multiplied by (a demerger and a dividend add none)."""
     out = bars.copy()
     for inst, factor in factors.items():
         mine = out["inst"] == inst
         for name in ("open", "high", "low", "close"):
             out[name][mine] = np.rint(out[name][mine] * factor)
-        out["volume"][mine] = np.rint(out["volume"][mine] / factor)
+        out["volume"][mine] = np.rint(out["volume"][mine] * shares.get(inst, 1.0))
     return out

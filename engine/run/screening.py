@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import orjson
 
+from _ext.core.clock import day_of_minutes
 from _ext.core.records import INSTRUMENT, REC_INSTRUMENTS, REC_START, WARM_BAR
 from engine.broker.base import BrokerError
-from engine.broker.upstox import answers, fetch, master
+from engine.broker.upstox import answers, candles, fetch, master
 from engine.broker.upstox.api import Api
 from engine.broker.upstox.protocol import funds_of, paise
 from engine.config import Config
@@ -27,14 +28,16 @@ NO_HISTORY = "no history: the first 20 minutes make no candidates (`python -m en
 
 @dataclass
 class Screened:
-    """One day's instruments. `order`: keys, the most liquid first; `factors`: of names with a split or bonus since their history
-    was fetched; `documents`: the UNIVERSE records."""
+    """One day's instruments. `order`: keys, the most liquid first; `factors` and `shares`: what the prices and the number of shares
+    were multiplied by, by key, of names to which something happened since their history was fetched; `documents`: the UNIVERSE
+    records."""
     day: dt.date
     specs: list[Instrument]
     config: Config
     speed: float = 1.0
     order: list[str] = field(default_factory=list)
     factors: dict[str, float] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=dict)
     documents: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -64,7 +67,7 @@ async def of_broker(rest: Api, config: Config, note: Callable[[str], Any]) -> Sc
     near = {s.symbol: s.futures[0].key for s in today.universe.stocks.values() if s.futures}
     quotes = await rest.quotes(dict.fromkeys([*(s.key for s in specs), *near.values()]))
     usual = history.turnovers(day)
-    factors, strange = strange_nights([s for s in specs if s.kind == "equity"], quotes, day, note)
+    factors, shares, strange = await nights(rest, [s for s in specs if s.kind == "equity"], quotes, today.changes, day, note)
     prices = {key: paise(quote.get("last_price")) for key, quote in quotes.items()}
     ranked = universe.with_liquidity(universe.suspended(today.universe, strange), {
         s.symbol: universe.turnover_of(quotes.get(s.key, {}), quotes.get(near.get(s.symbol, ""), {}), usual.get(s.key, math.nan))
@@ -75,25 +78,52 @@ async def of_broker(rest: Api, config: Config, note: Callable[[str], Any]) -> Sc
     specs = [dataclasses.replace(s, lower=paise(quotes.get(s.key, {}).get("lower_circuit_limit")),
                                  upper=paise(quotes.get(s.key, {}).get("upper_circuit_limit"))) for s in specs]
     config, specs = rollout.apply(config, specs)
-    return Screened(day, specs, config, order=order, factors=factors, documents=[*kept.noted(day), today.document(ranked)])
+    return Screened(day, specs, config, order=order, factors=factors, shares=shares,
+                    documents=[*kept.noted(day), today.document(ranked)])
 
 
-def strange_nights(specs: list[Instrument], quotes: dict[str, Any], day: dt.date,
-                   note: Callable[[str], Any]) -> tuple[dict[str, float], dict[str, str]]:
-    """(factors of splits and bonuses, reasons) by key, of stocks whose price jumped overnight: where no reason is known, their
+MOST_ASKED = 20
+"""Names whose candles are asked for a second time in one morning. More jumps than that are no corporate actions."""
+ASKED_FROM = 0.04
+"""Jump from which a second witness is asked: a bonus of 1:20 takes 4.8 % off the price."""
+
+
+async def nights(rest: Api, specs: list[Instrument], quotes: dict[str, Any], changes: list[universe.Change], day: dt.date,
+                 note: Callable[[str], Any]) -> tuple[dict[str, float], dict[str, float], dict[str, str]]:
+    """(factors of prices, of shares, reasons) by key, of stocks whose price jumped overnight: where no reason is known, their
     history says nothing of today."""
     kept = history.recent({s.key: i for i, s in enumerate(specs)}, day)
-    close = {int(bar["inst"]): int(bar["close"]) for bar in kept}
     factors: dict[str, float] = {}
+    shares: dict[str, float] = {}
     strange: dict[str, str] = {}
+    asked = 0
     for i, s in enumerate(specs):
-        factor, reason = universe.overnight(close.get(i, 0), paise(quotes.get(s.key, {}).get("prev_close_price")))
+        mine, now = kept[kept["inst"] == i], paise(quotes.get(s.key, {}).get("prev_close_price"))
+        last = int(mine["close"][-1]) if len(mine) else 0
+        seen = universe.UNSEEN
+        if last > 0 and now > 0 and abs(now / last - 1) > ASKED_FROM and asked < MOST_ASKED:
+            asked += 1
+            seen = await _second_witness(rest, s.key, mine)
+        lots = universe.lots_by([(c.was, c.now) for c in changes
+                                 if (c.symbol, c.field) == (s.symbol, "lot") and c.what != "stock"])
+        seen = dataclasses.replace(seen, lots=lots)
+        factor, reason = universe.overnight(last, now, seen)
         if factor != 1.0:
-            factors[s.key] = factor
+            factors[s.key], shares[s.key] = factor, universe.shares_added(last, now, seen)
         if reason:
             strange[s.key] = reason
             note(f"{s.symbol} and its contracts are watched, not traded today: {reason}")
-    return factors, strange
+    return factors, shares, strange
+
+
+async def _second_witness(rest: Api, key: str, kept: np.ndarray) -> universe.Seen:
+    """The minutes that were kept of a name, asked for once more: the broker adjusts its candles for splits and bonuses
+    (docs/upstox.md 7.18)."""
+    days = [sessions.day_of(number) for number in (day_of_minutes(kept["minute"]).min(), day_of_minutes(kept["minute"]).max())]
+    try:
+        return universe.witnessed(kept, candles.of_rows(await rest.candles(key, *days)))
+    except (BrokerError, ValueError, TypeError, IndexError):
+        return universe.UNSEEN
 
 
 def of_journal(records: Iterable[Any], config: Config, where: Path) -> Screened:
@@ -115,7 +145,9 @@ async def past(rest: Api, screened: Screened, is_sim: bool, note: Callable[[str]
     if is_sim:
         return np.frombuffer(await rest.raw("/sim/history"), WARM_BAR)
     insts, now = {s.key: i for i, s in enumerate(screened.specs)}, dt.datetime.now(sessions.IST)
-    bars = history.rescaled(history.recent(insts, screened.day), {insts[k]: f for k, f in screened.factors.items()})
+    factors, shares = ({insts[key]: value for key, value in of.items() if key in insts}
+                       for of in (screened.factors, screened.shares))
+    bars = history.rescaled(history.recent(insts, screened.day), factors, shares)
     if not len(bars):
         note(NO_HISTORY)
     if dt.time(9, 20) < now.time() < dt.time(15, 30):

@@ -43,8 +43,25 @@ def test_two_days_are_compared_and_what_blocks_is_marked(said, files):
     assert {c["symbol"] for c in document["changes"] if c["blocking"]} == {"BBB"}
 
 
+def test_files_as_the_broker_names_them_are_compared_with_days_given(said, here, files):
+    """Two files of one name, as they come: the message says what helps, and what it says works."""
+    names = []
+    for folder, file in zip(("a", "b"), files, strict=True):
+        (here / folder).mkdir()
+        (here / folder / "NSE.json.gz").write_bytes((here / file).read_bytes())
+        names.append(f"{folder}/NSE.json.gz")
+    code, text = said("universe", "diff", *names)
+    assert code == 2 and "NSE.YYYY-MM-DD.json.gz" in text and "--days OLD NEW" in text
+    assert said("universe", "diff", *names, "--days", "2026-09-01", "2026-09-02") == (0, "") and "BBB" in said.out
+    for days, words in ((("2026-09-02", "2026-09-01"), "the earlier day comes first"), (("x", "2026-09-01"), "is no day")):
+        code, text = said("universe", "diff", *names, "--days", *days)
+        assert code == 2 and words in text
+    code, text = said("universe", "--day", "soon")
+    assert code == 2 and "'soon' is no day" in text
+
+
 def test_a_file_that_is_not_there_is_named_with_those_that_are(said, files):
-    code, text = said("universe", "diff", files[0], "2026-08-31")
+    code, text = said("universe", "diff", files[0], "2026-09-03")
     assert code == 1 and "no such instrument file; kept are none" in text
 
 

@@ -125,6 +125,10 @@ def test_calls_keep_within_every_window():
 def test_a_split_of_the_night_rescales_what_was_kept():
     sync(Broker())
     bars = history.recent({"NSE_EQ|A": 0, "NSE_EQ|B": 1}, DAY)
-    scaled = history.rescaled(bars, {1: 0.5})
+    scaled = history.rescaled(bars, {1: 0.5}, {1: 2.0})
     assert (scaled["close"][scaled["inst"] == 0] == 10050).all() and (scaled["close"][scaled["inst"] == 1] == 5025).all()
     assert (scaled["volume"][scaled["inst"] == 1] == 2 * bars["volume"][bars["inst"] == 1]).all()
+    # a demerger or a dividend: the same shares at another price
+    for shares in ({}, {1: 1.0}):
+        alone = history.rescaled(bars, {1: 0.374}, shares)
+        assert (alone["close"][alone["inst"] == 1] == 3759).all() and (alone["volume"] == bars["volume"]).all()

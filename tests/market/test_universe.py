@@ -8,14 +8,16 @@ import gzip
 from dataclasses import replace
 from math import isnan
 
+import numpy as np
 import orjson
 import pytest
 
+from _ext.core.records import WARM_BAR
 from engine.broker.upstox import master
 from engine.broker.upstox.master import MasterError
 from engine.market import universe
 from engine.market.sessions import IST
-from engine.market.universe import ACTIVE, INACTIVE, SUSPENDED, Turnover
+from engine.market.universe import ACTIVE, INACTIVE, SUSPENDED, UNSEEN, Seen, Turnover
 from engine.run import universe as kept
 
 DAY, NEXT = dt.date(2026, 9, 1), dt.date(2026, 9, 2)
@@ -137,6 +139,57 @@ def test_one_impossible_value_is_enough(segment, field, value):
         read(content)
 
 
+def with_tests(count: int) -> list[dict]:
+    """The exchange's symbols for mock sessions, as the files of 2025 have them: a share and a future each, no options."""
+    out = rows()
+    for i in range(1, count + 1):
+        share = next(r for r in out if r["segment"] == "NSE_EQ") | {
+            "instrument_key": f"NSE_EQ|DUMMYSAN{i:03}", "isin": f"DUMMYSAN{i:03}", "trading_symbol": f"{i:02}1NSETEST"}
+        future = contract("AAA", "FUT", dt.date(2036, 11, 27)) | {
+            "instrument_key": f"NSE_FO|9{i:05}", "underlying_key": share["instrument_key"], "asset_symbol": share["trading_symbol"]}
+        out += [share, future]
+    return out
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 18])
+def test_the_exchanges_test_symbols_are_in_no_universe(count):
+    found = read(with_tests(count))
+    assert found.counts() == read(rows()).counts() and set(built(with_tests(count)).stocks) == set(NAMES)
+    named = with_tests(count)
+    for row in named:                                      # by either of the two signs
+        if row.get("isin", "").startswith("DUMMY"):
+            row["isin"] = "INE000A01001"
+    assert set(built(named).stocks) == set(NAMES)
+    assert set(built([r | {"trading_symbol": "MOCK"} if r.get("isin", "").startswith("DUMMY") else r
+                      for r in with_tests(count)]).stocks) == set(NAMES)
+
+
+def test_a_share_is_no_test_symbol_for_a_name_that_is_like_one():
+    content = rows()
+    content[0]["trading_symbol"] = "NSETEST"
+    assert "NSETEST" in built(content).stocks
+
+
+def test_a_file_of_all_exchanges_or_unpacked_is_read_as_that_of_one():
+    others = [{"segment": "BSE_EQ", "instrument_key": "BSE_EQ|AAA", "trading_symbol": "AAA", "isin": "INAAA"},
+              contract("AAA", "FUT", EXPIRIES[0]) | {"segment": "BSE_FO", "instrument_key": "BSE_FO|1"},
+              {"segment": "MCX_FO", "instrument_key": "MCX_FO|1", "tick_size": 0.1}, {"segment": "NSE_COM"}]
+    found = read([*others, *rows(), *others])
+    assert found.counts() == read(rows()).counts() and found.listing == read(rows()).listing
+    assert master.read(orjson.dumps(rows())).listing == read(rows()).listing
+    # what the other exchanges list more or less of is no sign of a file that is cut off
+    read(rows(), found.counts())
+
+
+@pytest.mark.parametrize(("data", "words"), [
+    (b"instrument_key,exchange_token,tradingsymbol\nNSE_EQ|INE1,1,AAA\n", "which is JSON"), (b'{"AAA": {}}', "which is JSON"),
+    (data_of([r for r in rows() if r["segment"] == "NSE_EQ"]), "has no F&O contract of NSE"), (b"[1", "damaged")],
+    ids=["CSV", "by symbol", "shares alone", "cut"])
+def test_a_file_of_another_kind_is_called_so(data, words):
+    with pytest.raises(MasterError, match=words):
+        master.read(data)
+
+
 def test_an_option_needs_a_strike_and_a_freeze_of_one_lot_is_enough():
     content = rows()
     option = next(r for r in content if r.get("instrument_type") == "CE")
@@ -223,7 +276,7 @@ def changed(name: str, kind: str | None, **fields) -> list[dict]:
     (None, {"tick_size": 10.0}, ("stock", "tick", "5", "10"), True),
     (None, {"freeze_quantity": 50_000.0}, ("stock", "freeze", "100000", "50000"), True),
     (None, {"trading_symbol": "AAB"}, ("stock", "symbol", "AAA", "AAB"), False),
-    (None, {"isin": "INX"}, ("stock", "isin", "INAAA", "INX"), False),
+    (None, {"isin": "INX"}, ("stock", "isin", "INAAA", "INX"), True),
     (None, {"cas_eligible": False}, ("stock", "closing auction", "True", "False"), False),
     ("FUT", {"lot_size": 250}, ("future", "lot", "500", "250"), True),
     ("FUT", {"tick_size": 5.0}, ("future", "tick", "10", "5"), True),
@@ -289,6 +342,95 @@ def test_a_roll_to_a_future_of_another_lot_is_a_change_of_the_stock():
     assert [(c.field, c.was, c.now) for c in changes if c.what == "stock"] == [("lot", "500", "400")]
 
 
+def split(name: str, isin: str, **terms) -> list[dict]:
+    """The rows after a change of `name`'s face value: another ISIN, hence another key, under the same symbol."""
+    out = rows()
+    for row in out:
+        if row["instrument_key"] == f"NSE_EQ|{name}":
+            row |= {"isin": isin, "instrument_key": f"NSE_EQ|{isin}"}
+        elif row.get("asset_symbol") == name:
+            row |= {"underlying_key": f"NSE_EQ|{isin}"} | terms
+    return out
+
+
+def test_a_share_with_a_new_isin_goes_on_under_its_symbol():
+    old, new = built(), built(split("AAA", "INNEW", lot_size=2500), NEXT)
+    changes = universe.diff(old, new)
+    assert [(c.kind, c.field, c.was, c.now) for c in changes if c.what == "stock"] == [("changed", "isin", "INAAA", "INNEW")]
+    assert {c.kind for c in changes} == {"changed"}, "its contracts keep their keys"
+    today, _ = universe.follow(old, new, {})
+    assert today.stocks["AAA"].key == "NSE_EQ|INNEW" and today.stocks["AAA"].status == SUSPENDED
+    assert {s.key for s in today.specs()} >= {"NSE_EQ|INNEW"} and "NSE_EQ|AAA" not in {s.key for s in today.specs()}
+    # all that changed is shown: the ISIN, the lots of two futures and of eight options
+    for words in ("stock isin INAAA -> INNEW", "2 futures lot 500 -> 2500", "8 options lot 500 -> 2500", "acknowledge AAA`"):
+        assert words in today.stocks["AAA"].reason
+    # once is enough, and it is told to the engine and trades on each day after
+    seen = old
+    for day in (NEXT, *(NEXT + dt.timedelta(days=n) for n in (1, 2))):
+        seen, more = universe.follow(seen, built(split("AAA", "INNEW", lot_size=2500), day),
+                                     {"AAA": NEXT.isoformat()})
+        assert seen.stocks["AAA"].status == ACTIVE and any(s.symbol == "AAA" and s.tradable for s in seen.specs())
+        assert bool(more) == (day == NEXT)
+
+
+def test_terms_that_change_while_nobody_has_looked_are_all_shown():
+    third, fourth = dt.date(2026, 9, 3), dt.date(2026, 9, 4)
+    one, _ = universe.follow(built(), built(changed("AAA", "FUT", lot_size=250), NEXT), {})
+    content = changed("AAA", "FUT", lot_size=250)
+    content[0]["tick_size"] = 10.0
+    two, _ = universe.follow(one, built(content, third), {})
+    for words in ("changed on 2026-09-02: 2 futures lot 500 -> 250", "changed on 2026-09-03: stock tick 5 -> 10"):
+        assert words in two.stocks["AAA"].reason
+    assert two.stocks["AAA"].reason.count("acknowledge") == 1
+    after, _ = universe.follow(two, built(content, fourth), {"AAA": third.isoformat()})
+    assert after.stocks["AAA"].status == ACTIVE
+    early, _ = universe.follow(two, built(content, fourth), {"AAA": NEXT.isoformat()})
+    assert early.stocks["AAA"].status == SUSPENDED, "the second change came after somebody had looked"
+
+
+def test_a_name_comes_back_under_another_key_and_is_judged_by_its_last_terms():
+    without = [r for r in rows() if r.get("asset_symbol") != "CCC"]
+    master.LEAST.update(stocks=3, contracts=30, rows=30, futures=6)
+    gone, _ = universe.follow(built(), built(without, NEXT), {})
+    back, changes = universe.follow(gone, built(split("CCC", "INNEW"), dt.date(2026, 9, 3)), {})
+    assert back.stocks["CCC"].status == SUSPENDED and ("isin", "INCCC", "INNEW") in {(c.field, c.was, c.now) for c in changes}
+
+
+def test_a_symbol_given_to_another_share_keeps_both_apart():
+    """AAA is renamed AAX and keeps its key; a new share gets the symbol AAA, as after a demerger."""
+    content = rows()
+    new = rows(("AAA",))
+    for row in new:
+        row |= {name: row[name].replace("|AAA", "|INNEW") for name in ("instrument_key", "underlying_key") if name in row}
+        row |= {"isin": "INNEW"} if "isin" in row else {}
+    for row in content:
+        row |= {"trading_symbol": "AAX"} if row["instrument_key"] == "NSE_EQ|AAA" else {}
+        row |= {"asset_symbol": "AAX"} if row.get("asset_symbol") == "AAA" else {}
+    both = content + [r for r in new if r.get("asset_symbol", r.get("trading_symbol")) == "AAA"]
+    today, changes = universe.follow(built(), built(both, NEXT), {})
+    assert (today.stocks["AAX"].key, today.stocks["AAA"].key) == ("NSE_EQ|AAA", "NSE_EQ|INNEW")
+    told = {(c.symbol, c.kind, c.field) for c in changes if c.what == "stock"}
+    assert told == {("AAX", "changed", "symbol"), ("AAA", "joined", "")}
+
+
+def test_a_key_that_names_another_stocks_contract_is_used_again():
+    content = rows()
+    after = EXPIRIES[0] + dt.timedelta(days=1)
+    new = rows(expiries=(EXPIRIES[1], dt.date(2026, 11, 24)))
+    first = next(r["instrument_key"] for r in content if r.get("asset_symbol") == "AAA" and r["expiry"] == end_of(EXPIRIES[0]))
+    row = next(r for r in new if r.get("asset_symbol") == "BBB" and r["expiry"] == end_of(dt.date(2026, 11, 24)))
+    row["instrument_key"] = first
+    found = [c for c in universe.diff(built(content), built(new, after)) if c.key == first]
+    assert [(c.symbol, c.kind, c.was, c.now) for c in found] == [("BBB", "reused", "AAA 0 FUT 29 Sep 26", row["trading_symbol"])]
+
+
+def test_stocks_that_left_are_not_counted():
+    without = [r for r in rows() if r.get("asset_symbol") != "CCC"]
+    master.LEAST.update(stocks=3, contracts=30, rows=30, futures=6)
+    found, _ = universe.follow(built(), built(without, NEXT), {})
+    assert found.document()["counts"].items() >= {"stocks": 3, "ACTIVE": 3, "INACTIVE": 1}.items()
+
+
 # ---- ranks and nights ----------------------------------------------------------------------------------------------------------
 def test_liquidity_is_a_weighted_mean_of_ranks():
     names = {"a": Turnover(100, 10, 5), "b": Turnover(300, 30, 1), "c": Turnover(200, 20, 3), "d": Turnover(200), "e": Turnover()}
@@ -307,8 +449,71 @@ def test_liquidity_is_a_weighted_mean_of_ranks():
     (1000, 502, 0.502, True), (1000, 505, 1.0, False), (1000, 2000, 2.0, True), (1000, 667, 0.667, True), (1000, 100, 0.1, True),
     (1000, 0, 1.0, True), (0, 1000, 1.0, True)])
 def test_a_night_is_a_split_a_dividend_or_not_explained(before, after, factor, is_explained):
-    got, reason = universe.overnight(before, after)
+    is_split = is_explained and abs(after / before - 1) > 0.08 if before and after else False
+    got, reason = universe.overnight(before, after, Seen(after / before, before / after) if is_split else UNSEEN)
     assert got == pytest.approx(factor) and (reason == "") == is_explained
+
+
+@pytest.mark.parametrize(("what", "before", "after", "factor", "shares"), [
+    ("bonus 1:1", 2100, 1050, 0.5, 2.0), ("bonus 1:10", 1100, 1000, 10 / 11, 1.1), ("bonus 1:20", 1050, 1000, 20 / 21, 1.05),
+    ("bonus 3:5", 800, 500, 0.625, 1.6), ("split 5:1", 500, 100, 0.2, 5.0), ("split 1:100 reverse", 8.65, 865, 100.0, 0.01),
+    ("bonus 1:2 on a tick", 1000.05, 666.70, 666.70 / 1000.05, 1.5)])
+def test_a_usual_ratio_speaks_for_itself(what, before, after, factor, shares):
+    assert universe.overnight(before, after) == (pytest.approx(factor), "")
+    assert universe.shares_added(before, after) == pytest.approx(shares, rel=1e-3)
+
+
+@pytest.mark.parametrize(("what", "before", "after"), [
+    ("demerger, price discovered anew", 773.60, 289.50), ("demerger", 2841.85, 2580.00), ("demerger", 1000, 430),
+    ("rights", 100, 62), ("SIEMENS, 2025-04-07", 4928.15, 2450.0), ("SIEMENS as it closed", 4928.15, 2478.4), ("3:7", 1000, 300.3)])
+def test_a_ratio_that_is_none_is_left_alone_and_adds_no_share(what, before, after):
+    factor, reason = universe.overnight(before, after)
+    assert factor == 1.0 and "nothing tells a split from a demerger" in reason
+    assert universe.shares_added(before, after) == 1.0
+
+
+def test_a_dividend_and_a_small_right_change_the_price_alone():
+    for before, after in ((1000, 960), (1000, 1006), (1000, 925)):
+        assert universe.overnight(before, after)[0] == pytest.approx(after / before)
+        assert universe.shares_added(before, after) == 1.0
+    assert universe.shares_added(1000, 1004) == 1.0 and universe.shares_added(0, 5) == 1.0 == universe.shares_added(5, 0)
+
+
+def test_candles_adjusted_since_tell_a_split_from_a_demerger():
+    # a bonus of 7:3 (0.3) whose last minute closed off the exchange's close: prices and volumes of the candles say what it was
+    split, demerger = Seen(0.3, 1 / 0.3), Seen(0.374, 1.0)
+    assert universe.overnight(1000, 302, split) == (0.3, "") and universe.shares_added(1000, 302, split) == pytest.approx(1 / 0.3)
+    assert universe.overnight(773.60, 289.50, demerger) == (0.374, "") and universe.shares_added(773.60, 289.50, demerger) == 1.0
+    # prices adjusted, volumes of neither kind: nobody knows
+    odd = Seen(0.5, 1.4)
+    assert universe.overnight(1000, 500, odd)[1] and universe.shares_added(1000, 500, odd) == 1.0
+    # adjusted by another factor than the night's
+    assert universe.overnight(1000, 430, Seen(0.5, 2.0))[1] and universe.shares_added(1000, 430, Seen(0.5, 2.0)) == 1.0
+    # SIEMENS: exactly a half by its price, and the volumes are those of the day: no share was added
+    assert universe.overnight(1000, 500, Seen(0.5, 1.0)) == (0.5, "") and universe.shares_added(1000, 500, Seen(0.5, 1.0)) == 1.0
+    # candles as they were: the ratio speaks, where it can
+    assert universe.overnight(1000, 500, Seen(1.0, 1.0)) == (0.5, "") and universe.overnight(1000, 430, Seen(1.0, 1.0))[1]
+
+
+def test_lots_of_contracts_that_kept_their_keys_are_a_witness():
+    assert universe.overnight(1000, 302, Seen(lots=10 / 3))[0] == pytest.approx(0.302)
+    assert universe.shares_added(1000, 302, Seen(lots=10 / 3)) == pytest.approx(1 / 0.302)
+    assert universe.overnight(1000, 500, Seen(lots=4.0))[1] and universe.shares_added(1000, 500, Seen(lots=4.0)) == 1.0
+    assert universe.overnight(1000, 302, Seen(lots=1.0))[1]
+    assert universe.lots_by([("500", "1000"), ("250", "500")]) == 2.0 and isnan(universe.lots_by([]))
+    assert isnan(universe.lots_by([("500", "1000"), ("500", "400")])) and isnan(universe.lots_by([("0", "5")]))
+
+
+def test_the_witness_is_the_median_of_minutes_in_both():
+    kept = np.zeros(30, WARM_BAR)
+    kept["minute"], kept["close"], kept["volume"] = np.arange(100, 130), 10_000, 500
+    new = kept[5:].copy()
+    new["close"], new["volume"] = 5_000, 1_000
+    new["volume"][3] = 90_000                             # one minute that was corrected says nothing
+    assert universe.witnessed(kept, new) == Seen(0.5, 2.0)
+    assert isnan(universe.witnessed(kept[:24], new).prices) and isnan(universe.witnessed(kept, new[:0]).prices)
+    new["volume"] = 0
+    assert isnan(universe.witnessed(kept, new).volumes)
 
 
 def test_turnover_from_quotes():

@@ -23,8 +23,9 @@ from engine.market.sessions import IST
 from engine.market.universe import Contract, Listed, Listing, Share
 
 URL = "https://assets.upstox.com/market-quote/instruments/exchange/NSE.json.gz"
-LEAST = {"rows": 60_000, "contracts": 15_000, "futures": 400, "stocks": 150}
-"""Real files of 2025 and 2026 have some 80,000 rows, 35,000 contracts, 640 futures and 208 stocks."""
+LEAST = {"rows": 20_000, "contracts": 12_000, "futures": 400, "stocks": 150}
+"""Of what is read here: NSE's shares, indices and F&O. Real files from February 2025 to August 2026 have 44,000 to 59,000 of
+these rows, 34,500 to 49,000 contracts, 627 to 662 futures and 206 to 223 stocks; the day after an expiry has three fifths of it."""
 SHRINK = 0.9
 """A file with less of anything than this share of the one before is cut off, whatever its floor."""
 CONTRACT_FIELDS = ("instrument_key", "expiry", "lot_size", "tick_size", "freeze_quantity", "instrument_type", "underlying_key",
@@ -36,6 +37,8 @@ MAX_PACKED, MAX_BYTES, MAX_VALUES = 32 << 20, 256 << 20, 16_000_000
 TEXT_LENGTH, TAG_LENGTH = 200, 200
 MOST = 1e15
 """No number of a row, epoch milliseconds among them, comes near."""
+MAGIC = b"\x1f\x8b"
+"""How gzip begins."""
 
 
 class MasterError(UsageError, ValueError):
@@ -48,14 +51,13 @@ class Master:
     equities: dict[str, dict[str, Any]]
     indices: dict[str, dict[str, Any]]
     contracts: list[dict[str, Any]]
-    rows: int
-    named: int                # rows of the three
+    rows: int                 # of the three, as they came
 
     def counts(self, day: dt.date = dt.date.min) -> dict[str, int]:
         """What a file is measured by: of the contracts those that have not expired by `day`, since an expiry takes two fifths of
         all rows with it."""
         living = [r for r in self.contracts if last_day(r) >= day]
-        return {"rows": self.rows - len(self.contracts) + len(living), "contracts": len(living),
+        return {"rows": len(self.equities) + len(self.indices) + len(living), "contracts": len(living),
                 "futures": sum(r["instrument_type"] == "FUT" for r in living),
                 "stocks": len({r["underlying_key"] for r in living if r["asset_type"] == "EQUITY"})}
 
@@ -80,21 +82,30 @@ def _listed(row: Mapping[str, Any]) -> Listed:
 
 
 def read(data: bytes, before: Mapping[str, int] | None = None) -> Master:
-    """The file in `data` (gzipped JSON); `before` are the counts of the last file taken, as of the day of this one.
+    """The file in `data` (JSON, gzipped or not, of NSE or of all exchanges); `before` are the counts of the last file taken, as of
+    the day of this one. The exchange's own test symbols are left out.
 
     Raises MasterError for one that is damaged, cut, half, of another kind or contradicts itself.
     """
+    is_packed = data.startswith(MAGIC)
+    if not is_packed and not data.lstrip().startswith(b"["):
+        raise MasterError("this is not the broker's instrument file, which is JSON (NSE.json.gz, packed or not): fetch it again")
     try:
-        rows = answers.parse(answers.unpacked(data, "gzip", MAX_BYTES), MAX_BYTES, MAX_VALUES)
+        rows = answers.parse(answers.unpacked(data, "gzip" if is_packed else "", MAX_BYTES), MAX_BYTES, MAX_VALUES)
     except Unreadable as error:
         raise MasterError(f"the instrument file is damaged ({error}): fetch it again") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise MasterError("the instrument file is not a list of instruments: fetch it again")
     try:
-        master = Master({r["instrument_key"]: r for r in rows if r.get("segment") == "NSE_EQ"},
-                        {r["instrument_key"]: r for r in rows if r.get("segment") == "NSE_INDEX"},
-                        [r for r in rows if r.get("segment") == "NSE_FO"], len(rows),
-                        sum(r.get("segment") in ("NSE_EQ", "NSE_INDEX", "NSE_FO") for r in rows))
+        mine: dict[str, list[dict[str, Any]]] = {"NSE_EQ": [], "NSE_INDEX": [], "NSE_FO": []}
+        for row in rows:
+            if row.get("segment") in mine:
+                mine[row["segment"]].append(row)
+        tests = {row["instrument_key"] for row in mine["NSE_EQ"] if _is_test(row)}
+        shares = [row for row in mine["NSE_EQ"] if row["instrument_key"] not in tests]
+        contracts = [row for row in mine["NSE_FO"] if row["underlying_key"] not in tests]
+        master = Master({row["instrument_key"]: row for row in shares}, {row["instrument_key"]: row for row in mine["NSE_INDEX"]},
+                        contracts, len(shares) + len(mine["NSE_INDEX"]) + len(contracts))
         _judge(master, before)
     except MasterError:
         raise
@@ -104,9 +115,17 @@ def read(data: bytes, before: Mapping[str, int] | None = None) -> Master:
     return master
 
 
+def _is_test(row: Mapping[str, Any]) -> bool:
+    """Whether a share is one of the symbols the exchange keeps for mock sessions: 18 of them, with a future each, stand in the
+    files of 2025 (011NSETEST, ISIN DUMMYSAN005)."""
+    isin, symbol = row.get("isin"), row.get("trading_symbol")
+    return (isinstance(isin, str) and isin.upper().startswith("DUMMY")) or (
+        isinstance(symbol, str) and symbol.endswith("NSETEST") and symbol[:-7].isdigit())
+
+
 def _judge(master: Master, before: Mapping[str, int] | None) -> None:
     """MasterError where the file is not whole, or says something impossible of what we trade."""
-    if len(master.equities) + len(master.indices) + len({r["instrument_key"] for r in master.contracts}) < master.named:
+    if len(master.equities) + len(master.indices) + len({r["instrument_key"] for r in master.contracts}) < master.rows:
         raise MasterError("the instrument file names a key twice: it is damaged, fetch it again")
     for row in master.contracts:
         _check(row, CONTRACT_FIELDS, ("lot_size", "tick_size", "freeze_quantity"))
@@ -122,6 +141,9 @@ def _judge(master: Master, before: Mapping[str, int] | None) -> None:
         _check(row, EQUITY_FIELDS, ("lot_size", "tick_size", "freeze_quantity"))
     if len({row["trading_symbol"] for row in shares}) < len(shares):
         raise MasterError("two F&O stocks of the instrument file have one symbol: it is damaged, fetch it again")
+    if not master.contracts:
+        raise MasterError("the instrument file has no F&O contract of NSE: the engine reads NSE.json.gz or complete.json.gz, "
+                          "whole: fetch it again")
     counts = master.counts()
     for name, least in LEAST.items():
         floor = max(least, round(SHRINK * before.get(name, 0)) if before else 0)

@@ -2,7 +2,7 @@
 liquid each is (`liquidity`), what its price did overnight (`overnight`), and what the store is told of it (`record`)."""
 from engine.market.universe.changes import BLOCKING, Change, diff, follow
 from engine.market.universe.liquidity import Turnover, liquidity, turnover_of, turnover_of_bars, with_liquidity
-from engine.market.universe.overnight import RATIOS, overnight
+from engine.market.universe.overnight import ORDINARY, RATIOS, UNSEEN, Seen, lots_by, overnight, shares_added, witnessed
 from engine.market.universe.record import FOR_EVER, Today, described, left_behind
 from engine.market.universe.terms import (
     ACTIVE,
@@ -19,6 +19,7 @@ from engine.market.universe.terms import (
 )
 
 __all__ = [
-    "ACTIVE", "BLOCKING", "FOR_EVER", "INACTIVE", "RATIOS", "SUSPENDED", "Change", "Contract", "Listed", "Listing", "Share",
-    "Stock", "Today", "Turnover", "Universe", "build", "described", "diff", "follow", "left_behind", "liquidity", "overnight",
-    "suspended", "turnover_of", "turnover_of_bars", "with_liquidity"]
+    "ACTIVE", "BLOCKING", "FOR_EVER", "INACTIVE", "ORDINARY", "RATIOS", "SUSPENDED", "UNSEEN", "Change", "Contract", "Listed",
+    "Listing", "Seen", "Share", "Stock", "Today", "Turnover", "Universe", "build", "described", "diff", "follow", "left_behind",
+    "liquidity", "lots_by", "overnight", "shares_added", "suspended", "turnover_of", "turnover_of_bars", "with_liquidity",
+    "witnessed"]

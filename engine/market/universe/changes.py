@@ -1,12 +1,15 @@
 """What changed between two universes, and what that means for who may be traded."""
 import datetime as dt
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from engine.market.universe.terms import INACTIVE, SUSPENDED, Stock, Universe
+from engine.market.universe.terms import INACTIVE, SUSPENDED, Contract, Stock, Universe
 
-BLOCKING = ("lot", "tick", "freeze", "expiry")
+BLOCKING = ("lot", "tick", "freeze", "expiry", "isin")
 """A change of one of these blocks a name until somebody says `universe acknowledge`: sizes and prices would be wrong."""
+MARK = "changed on "
+"""How the reason of a name begins that waits for somebody to look at its new terms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,40 +30,61 @@ class Change:
 
 
 def diff(old: Universe, new: Universe) -> list[Change]:
-    """Every difference, in the order of symbols and keys. A stock is known by its key (its ISIN): another symbol is a change of it.
-    A roll to a future with another lot or freeze quantity is a change of the stock's, each contract having kept its own."""
-    before, after = ({s.key: s for s in side.stocks.values()} for side in (old, new))
+    """Every difference, in the order of symbols and keys. A roll to a future with another lot or freeze quantity is a change of
+    the stock's, each contract having kept its own."""
     changes: list[Change] = []
-    for key in sorted(before.keys() | after.keys(), key=lambda k: (after.get(k) or before[k]).symbol):
-        a, b = before.get(key), after.get(key)
+    owners = [{c.key: c for stock in side.stocks.values() for c in _contracts(stock)} for side in (old, new)]
+    for a, b in _pairs(old, new):
         symbol = (b or a).symbol                     # type: ignore[union-attr]
         if a is None or b is None:
-            changes.append(Change(symbol, "stock", key, "left" if b is None else "joined"))
+            changes.append(Change(symbol, "stock", (b or a).key, "left" if b is None else "joined"))     # type: ignore[union-attr]
         else:
-            changes += [Change(symbol, "stock", key, "changed", label, str(getattr(a, name)), str(getattr(b, name)))
-                        for name, label in (("symbol", "symbol"), ("isin", "isin"), ("name", "name"), ("tick", "tick"),
-                                            ("equity_freeze", "freeze"), ("is_cas", "closing auction"))
-                        if getattr(a, name) != getattr(b, name)]
+            changes += _terms(a, b, "symbol", "isin", "name", "tick", "equity_freeze", "is_cas")
             if a.futures and b.futures and a.futures[0].key != b.futures[0].key:
-                changes += [Change(symbol, "stock", key, "changed", name, str(getattr(a, name)), str(getattr(b, name)))
-                            for name in ("lot", "freeze") if getattr(a, name) != getattr(b, name)]
-        changes += _contract_changes(symbol, a, b, new.day)
+                changes += _terms(a, b, "lot", "freeze")
+        changes += _contract_changes(symbol, a, b, new.day, *owners)
     return changes
 
 
-def _contract_changes(symbol: str, old: Stock | None, new: Stock | None, day: dt.date) -> list[Change]:
-    a, b = ({c.key: c for c in (*stock.futures, *stock.options)} if stock else {} for stock in (old, new))
+def _pairs(old: Universe, new: Universe) -> list[tuple[Stock | None, Stock | None]]:
+    """Each stock beside what became of it, in the order of symbols. A stock is known by its key, which is its ISIN; one whose key
+    is gone by its symbol, where that has a key nobody had before: a change of the face value gives a share a new ISIN."""
+    before, after = ({s.key: s for s in side.stocks.values()} for side in (old, new))
+    heirs = {s.symbol: s for s in after.values() if s.key not in before}
+    pairs: list[tuple[Stock | None, Stock | None]] = [
+        (a, after.get(a.key) or heirs.pop(a.symbol, None)) for a in before.values()]
+    return sorted([*pairs, *((None, b) for b in heirs.values())], key=lambda pair: (pair[1] or pair[0]).symbol)  # type: ignore[union-attr]
+
+
+def _contracts(stock: Stock | None) -> Iterable[Contract]:
+    return (*stock.futures, *stock.options) if stock is not None else ()
+
+
+LABELS = {"equity_freeze": "freeze", "is_cas": "closing auction"}
+
+
+def _terms(was: Stock, now: Stock, *names: str) -> list[Change]:
+    """What is another of `names` (fields of Stock)."""
+    return [Change(now.symbol, "stock", now.key, "changed", LABELS.get(name, name), str(getattr(was, name)),
+                   str(getattr(now, name))) for name in names if getattr(was, name) != getattr(now, name)]
+
+
+def _contract_changes(symbol: str, old: Stock | None, new: Stock | None, day: dt.date, before: Mapping[str, Contract],
+                      after: Mapping[str, Contract]) -> list[Change]:
+    """Of one stock's contracts; `before` and `after` have those of all, for a key that is free again may name another stock's."""
+    a, b = ({c.key: c for c in _contracts(stock)} for stock in (old, new))
     changes = []
     for key in sorted(a.keys() | b.keys()):
         was, now = a.get(key), b.get(key)
         what = "future" if (now or was).type == "FUT" else "option"              # type: ignore[union-attr]
-        if was is None:
-            changes.append(Change(symbol, what, key, "listed", now=now.name))    # type: ignore[union-attr]
-        elif now is None:
-            kind = "expired" if was.expiry < day.isoformat() else "delisted"
-            changes.append(Change(symbol, what, key, kind, was=was.name))
-        elif was.expiry < day.isoformat() or (was.type, was.strike) != (now.type, now.strike):
-            changes.append(Change(symbol, what, key, "reused", was=was.name, now=now.name))
+        if now is None:
+            if key not in after:
+                kind = "expired" if was.expiry < day.isoformat() else "delisted"                     # type: ignore[union-attr]
+                changes.append(Change(symbol, what, key, kind, was=was.name))    # type: ignore[union-attr]
+        elif was is None and key not in before:
+            changes.append(Change(symbol, what, key, "listed", now=now.name))
+        elif was is None or was.expiry < day.isoformat() or (was.type, was.strike) != (now.type, now.strike):
+            changes.append(Change(symbol, what, key, "reused", was=before[key].name, now=now.name))
         else:
             changes += [Change(symbol, what, key, "changed", name, str(getattr(was, name)), str(getattr(now, name)))
                         for name in ("lot", "tick", "freeze", "expiry", "name") if getattr(was, name) != getattr(now, name)]
@@ -71,24 +95,33 @@ def follow(old: Universe, new: Universe, acknowledged: Mapping[str, str]) -> tup
     """`new` with what the change from `old` means: names that left stay known as INACTIVE, with their last terms, and are judged by
     them should they come back; names with a blocking change are SUSPENDED unless `acknowledged` (symbol -> day of the universe it
     was acknowledged for) covers it, and stay so until then."""
-    gone = {s.key: s for s in old.stocks.values() if s.status == INACTIVE}
-    changes = diff(replace(old, stocks={s: k for s, k in old.stocks.items() if k.status != INACTIVE}), new)
-    stocks, by_key = dict(new.stocks), {s.key: s.symbol for s in new.stocks.values()}
-    for stock in list(new.stocks.values()):
-        if (was := gone.get(stock.key)) is not None:
-            changes += [Change(stock.symbol, "stock", stock.key, "changed", n, str(getattr(was, n)), str(getattr(stock, n)))
-                        for n in ("lot", "tick", "freeze") if getattr(was, n) != getattr(stock, n)]
-    for stock in old.stocks.values():
-        symbol = by_key.get(stock.key)
-        if symbol is None:
-            stocks[stock.symbol] = stock if stock.status == INACTIVE else replace(
-                stock, status=INACTIVE, futures=(), options=(),
-                reason=f"not in F&O since {new.day}" + (f"; {stock.reason}" if stock.status == SUSPENDED else ""))
-        elif "changed on" in stock.reason and acknowledged.get(symbol, "") < old.day.isoformat():
-            stocks[symbol] = replace(stocks[symbol], status=SUSPENDED, reason=stock.reason)      # still nobody has looked
-    for change in changes:
-        if change.is_blocking and acknowledged.get(change.symbol, "") < new.day.isoformat():
-            stocks[change.symbol] = replace(stocks[change.symbol], status=SUSPENDED, reason=(
-                f"changed on {new.day}: {change.what} {change.field} {change.was} -> {change.now}; "
-                f"`python -m engine universe acknowledge {change.symbol}`"))
+    living = replace(old, stocks={s: k for s, k in old.stocks.items() if k.status != INACTIVE})
+    changes, stocks = diff(living, new), dict(new.stocks)
+    for was, now in _pairs(old, new):
+        if was is None:
+            continue
+        if now is None:
+            if was.symbol not in stocks:             # else its symbol is another's now
+                stocks[was.symbol] = was if was.status == INACTIVE else replace(
+                    was, status=INACTIVE, futures=(), options=(),
+                    reason=f"not in F&O since {new.day}" + (f"; {was.reason}" if was.status == SUSPENDED else ""))
+            continue
+        if was.status == INACTIVE:
+            changes += _terms(was, now, "isin", "lot", "tick", "freeze")
+        day = max(acknowledged.get(was.symbol, ""), acknowledged.get(now.symbol, ""))
+        waiting = was.reason.partition(HINT)[0] if MARK in was.reason and day < old.day.isoformat() else ""
+        mine = [c for c in changes if c.symbol == now.symbol and c.is_blocking] if day < new.day.isoformat() else []
+        if waiting or mine:
+            told = [text for text in (waiting, f"{MARK}{new.day}: {_in_words(mine)}" if mine else "") if text]
+            stocks[now.symbol] = replace(stocks[now.symbol], status=SUSPENDED, reason="; ".join(told) + HINT + now.symbol + "`")
     return Universe(new.day, dict(sorted(stocks.items())), new.indices), changes
+
+
+HINT = "; `python -m engine universe acknowledge "
+
+
+def _in_words(changes: Iterable[Change]) -> str:
+    """All terms that changed; what many contracts share is told once."""
+    counts = Counter((c.what, c.field, c.was, c.now) for c in changes)
+    return ", ".join(f"{what if count == 1 else f'{count} {what}s'} {field} {was} -> {now}"
+                     for (what, field, was, now), count in counts.items())

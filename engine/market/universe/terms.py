@@ -99,7 +99,8 @@ class Universe:
     def document(self) -> dict[str, Any]:
         states = [s.status for s in self.stocks.values()]
         return {"day": self.day.isoformat(), "counts": {
-            "stocks": len(self.stocks), "indices": len(self.indices), "futures": sum(len(s.futures) for s in self.stocks.values()),
+            "stocks": len(self.stocks) - states.count(INACTIVE), "indices": len(self.indices),
+            "futures": sum(len(s.futures) for s in self.stocks.values()),
             "options": sum(len(s.options) for s in self.stocks.values()), **{name: states.count(name) for name in (
                 ACTIVE, INACTIVE, SUSPENDED)}},
             "indices": self.indices, "stocks": [s.document() for s in self.stocks.values()]}
