@@ -12,9 +12,9 @@ from libc.string cimport memcpy
 from _ext.core.clock cimport MS_NS, SESSION_MINUTES, stopwatch
 from _ext.core.keys cimport KeyTable
 from _ext.core.records cimport (
-    FIRST_DECISION, FIRST_TELEMETRY, GAP_CORRUPT, GAP_DISORDER, GAP_LATE, GAP_LINK, GAP_SILENCE, GAP_STALL, OP_RUN, REC_ADOPTED,
-    REC_ASK, REC_BACKFILL, REC_BANDS, REC_BARS, REC_BOOK, REC_BOOT, REC_CLOSED, REC_FRAME, REC_FUNDS, REC_GAP, REC_HOLDINGS,
-    REC_INSTRUMENTS,
+    FIRST_DECISION, FIRST_TELEMETRY, GAP_CORRUPT, GAP_DISORDER, GAP_LATE, GAP_LINK, GAP_REBASED, GAP_SILENCE, GAP_STALL, OP_RUN,
+    REC_ADOPTED, REC_ASK, REC_BACKFILL, REC_BANDS, REC_BARS, REC_BOOK, REC_BOOT, REC_CLOSED, REC_FRAME, REC_FUNDS, REC_GAP,
+    REC_HOLDINGS, REC_INSTRUMENTS,
     REC_LINK, REC_MODEL, REC_OPERATOR, REC_ORDER_UPDATE, REC_PROFILE, REC_QUOTES, REC_REPLY, REC_START, REC_STOP, REC_TIMER,
     REC_TIMING, RUNNING, STATE_OPERATOR, STREAM_FEED, Adopted, Band, BookRead, Candidate, Funds, Gap, Holding, Instrument, Link,
     ModelChange, OperatorChange, OrderUpdate, Quote, Reply, Timing, WarmBar)
@@ -232,7 +232,7 @@ cdef class Core(CoreViews):
         for i in range(self.market.n_pending):
             gap = &self.market.pending[i]
             self.sink.put(REC_GAP, now, gap, sizeof(Gap))
-            if gap.kind in (GAP_SILENCE, GAP_STALL, GAP_LINK, GAP_LATE, GAP_CORRUPT, GAP_DISORDER):
+            if gap.kind in (GAP_SILENCE, GAP_STALL, GAP_LINK, GAP_LATE, GAP_CORRUPT, GAP_DISORDER, GAP_REBASED):
                 self.lost[self.n_lost % LOST_KEPT] = gap[0]
                 self.n_lost += 1
         self.market.n_pending = 0

@@ -107,6 +107,7 @@ cpdef enum GapKind:
     GAP_HALTED = 12           # answers to subscriptions, and never changes
     GAP_DISORDER = 13         # an update of a trade older than one known: what its minute was is to be looked up
     GAP_PAUSE = 14            # one name's updates came, but no trade for longer than its own rate allows: nothing is lost
+    GAP_REBASED = 15          # a name's cumulative volume goes on from a smaller number; its minutes are to be backfilled
 
 ctypedef struct Gap:          # a row of the ledger
     uint32_t inst             # NO_INST: the feed as a whole

@@ -46,6 +46,8 @@ cdef class Bars(Board):
         if bar.inst >= self.size or session < 0 or session >= SESSION_MINUTES or not bar_of(bar, &entry):
             return
         r = &self.rows[bar.inst]
+        if r.bars_at and bar.minute <= r.entered:          # a minute counts once
+            return
         entry.base = bar.open if day != r.day or r.last_close <= 0.0 else <int64_t>r.last_close
         entry.flags = BAR_HISTORY
         self._enter(r, bar.inst, &entry)

@@ -41,6 +41,7 @@ cdef class Board:
     cdef Gap pending[PENDING_MAX]
     cdef int n_pending
     cdef Bar scratch[SCRATCH]
+    cdef int32_t last_close              # minute of the session at which the last of the names stops trading
     cdef uint32_t sweep                  # next instrument the timer looks at
     cdef double moved[64]                # sum of closed u of all equities, by minute % 64
     cdef int32_t movers[64]

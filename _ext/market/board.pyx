@@ -68,6 +68,7 @@ cdef class Board:
         r.peak = -1
         r.tick = max(spec.tick, <int64_t>1)
         r.close_minute = spec.close_minute
+        self.last_close = max(self.last_close, spec.close_minute)
         r.kind = spec.kind
         r.sector = spec.sector if 0 <= spec.sector < SECTORS else 0
         r.gap_limit_ms = r.trade_gap_limit_ms = GAP_MIN_MS
@@ -92,7 +93,7 @@ cdef class Board:
         return self.exchange_ms(now) // MINUTE_MS
 
     cdef bint _in_session(self, int64_t now) noexcept nogil:
-        return 0 <= session_minute(self._minute_at(now)) < SESSION_MINUTES - 5
+        return 0 <= session_minute(self._minute_at(now)) < self.last_close
 
     cdef int64_t _in_hours(self, int64_t begin) noexcept nogil:
         """`begin`, or the receipt time of its day's open where that is later: what was before it is no loss."""

@@ -16,6 +16,7 @@ cdef enum Life:               # of one name
 cdef class Gaps(Bars):
     cdef void _clock(self, int64_t now_ms, int64_t lag, uint32_t inst) noexcept nogil
     cdef void _lost(self, Row* r, uint32_t inst, const Tick* t, int64_t now) noexcept nogil
+    cdef bint _rebased(self, Row* r, uint32_t inst, const Tick* t, int64_t now) noexcept nogil
     cdef void _disorder(self, Row* r, uint32_t inst, int64_t minute, int64_t ms, int64_t now) noexcept nogil
     cdef bint _is_wild(self, Row* r, const Tick* t, uint32_t inst, int64_t now, bint gap) noexcept nogil
     cdef void _late(self, int64_t lag_ms, int64_t now) noexcept nogil

@@ -6,7 +6,8 @@ from libc.stdint cimport int64_t, uint32_t
 import numpy as np
 
 from _ext.core.clock cimport MINUTE_MS, MS_NS, day_of_minute, session_minute
-from _ext.core.records cimport GAP_DISORDER, GAP_DOUBT, GAP_JUMP, GAP_LATE, GAP_LINK, GAP_SILENCE, GAP_SKEW, KIND_OPTION
+from _ext.core.records cimport (
+    GAP_DISORDER, GAP_DOUBT, GAP_JUMP, GAP_LATE, GAP_LINK, GAP_REBASED, GAP_SILENCE, GAP_SKEW, KIND_OPTION)
 from _ext.core.tick cimport HAS_FIRST, HAS_FULL, NO_INST, Tick
 from _ext.market.bars cimport Bars
 from _ext.market.state cimport Row
@@ -19,6 +20,8 @@ cdef enum:
     WILD_BARS = 60            # expected bars in one update that are doubted; the largest is 45 in one of 100 (docs/market.md 3.1)
     JUMP_BARS = 5             # and that are noted
     DISORDER_MINUTES = 10     # what is older is no late trade but a damaged time
+    REBASE_TRADES = 5
+    REBASE_MS = 3000
     DISORDER_MS = 500         # the recorded session's steps back are 40-310 ms (docs/market.md 3.1)
 cdef int64_t STALL_NS = 3000000000
 
@@ -77,6 +80,27 @@ cdef class Gaps(Bars):
                   <double>r.gap_limit_ms * 1e-3)
         if r.entered >= first and r.bars_at:
             self._reenter(r, inst, 0, first)
+
+    cdef bint _rebased(self, Row* r, uint32_t inst, const Tick* t, int64_t now) noexcept nogil:
+        """Whether the day's cumulative volume goes on from a smaller number, as after a change of its source: so many newer trades
+        in a row whose volume is below the peak and does not fall. One or two alone are steps back (docs/market.md 3.1)."""
+        cdef int64_t first
+        if r.lowers == 0 or t.vtt < r.lower_vtt:
+            r.lowers = 0
+            r.lower_since = t.ltt
+        elif t.ltt <= r.lower_ltt:
+            return False
+        r.lowers += 1
+        r.lower_vtt, r.lower_ltt = t.vtt, t.ltt
+        if r.lowers < REBASE_TRADES or t.ltt - r.lower_since < REBASE_MS:
+            return False
+        first = r.lower_since // MINUTE_MS
+        self.emit(GAP_REBASED, inst, now - (t.ltt - r.lower_since) * MS_NS, now, first, t.ltt // MINUTE_MS, r.peak - t.vtt,
+                  r.lowers, REBASE_TRADES)
+        if r.entered >= first and r.bars_at:
+            self._reenter(r, inst, 0, first)
+        r.lowers = 0
+        return True
 
     cdef void _disorder(self, Row* r, uint32_t inst, int64_t minute, int64_t ms, int64_t now) noexcept nogil:
         """A trade of `minute` came too late for its bar: told once, what it and the minutes since were is to be looked up."""

@@ -29,30 +29,41 @@ cdef int64_t STALL_NS = 3000000000
 cdef class Market(Gaps):
     """All instruments of one core."""
 
-    cdef void _trade(self, Row* r, uint32_t inst, const Tick* t, TickInfo* out, bint in_session,
-                     bint gap) noexcept nogil:
-        """Volume, bar and minute of an update that carries a trade time."""
-        cdef int64_t minute = t.ltt // MINUTE_MS
-        cdef int64_t day = day_of_minute(minute)
+    cdef int64_t _volume(self, Row* r, uint32_t inst, const Tick* t, int64_t day, TickInfo* out, bint* gap) noexcept nogil:
+        """What an update adds to the day's volume; sets `gap` where the cumulative volume begins anew from a smaller number."""
         cdef int64_t volume = 0
         cdef bint steps_back = t.ltt < r.ltt
         if day != r.day and not steps_back:
             r.peak = -1                                # a new trade date counts from its own first update
+            r.lowers = 0
         if t.has & (HAS_FULL | HAS_FIRST) and not (steps_back and day < r.day):
+            if 0 < t.vtt < r.peak and not steps_back and self._rebased(r, inst, t, out.now):
+                gap[0] = True
+                r.peak = t.vtt
             if r.peak < 0:
                 out.flags |= TICK_FIRST
                 r.peak = t.vtt
             elif t.vtt > r.peak:                       # 0 after more is absent, less is a step back
                 volume = t.vtt - r.peak
                 r.peak = t.vtt
+                r.lowers = 0
                 out.flags |= TICK_TRADED
+            elif t.vtt == r.peak:
+                r.lowers = 0
         elif not steps_back and (t.ltt > r.ltt or t.ltp != r.ltp):
             out.flags |= TICK_TRADED                   # ltpc mode and indices: no volume, the trade time tells
+        return volume
+
+    cdef void _trade(self, Row* r, uint32_t inst, const Tick* t, TickInfo* out, bint in_session,
+                     bint gap) noexcept nogil:
+        """Volume, bar and minute of an update that carries a trade time."""
+        cdef int64_t minute = t.ltt // MINUTE_MS
+        cdef int64_t volume = self._volume(r, inst, t, day_of_minute(minute), out, &gap)
         if gap:
             volume = 0
             out.flags |= TICK_AFTER_GAP
         out.volume = volume
-        if steps_back:
+        if t.ltt < r.ltt:
             out.flags |= TICK_STEP_BACK
             self.step_back += 1
             if t.ltt < r.ltt - DISORDER_MS and in_session:
@@ -127,7 +138,8 @@ cdef class Market(Gaps):
                 out.flags |= TICK_BAD_TIME
                 self.bad_time += 1
             else:
-                self._clock(now_ms, lag, inst)
+                if t.ltt > r.ltt:          # of a trade told once more the lag is its age: after the close it grows by the clock
+                    self._clock(now_ms, lag, inst)
                 out.lag_ms = max(lag - self.min_lag_ms, <int64_t>0)
                 session = session_minute(t.ltt // MINUTE_MS)
                 if 0 <= session < r.close_minute:
@@ -152,7 +164,7 @@ cdef class Market(Gaps):
                     else:
                         r.doubted_gap = 0
                         self._trade(r, inst, t, out, out.minute >= 0, gap)
-                        if out.flags & TICK_TRADED and out.lag_ms > LATE_MS:
+                        if out.flags & TICK_TRADED and out.lag_ms > LATE_MS and self._in_session(now):
                             self._late(out.lag_ms, now)
                 elif not out.flags:
                     out.flags = TICK_REPEAT

@@ -50,12 +50,16 @@ ctypedef struct Row:
     int64_t flowing           # now of the last one that was no snapshot, ns: what silences are measured by
     int64_t changed           # now of the last update that was news, ns
     int64_t disordered        # minute that was told of last for trades out of order
+    int64_t lower_vtt         # the last of a row of cumulative volumes below the peak, the trade times of the first and last
+    int64_t lower_since
+    int64_t lower_ltt
     int64_t doubted_ltp       # what a doubted update said; 0: none
     int64_t doubted_vtt
     int32_t echoes            # snapshots in a row that were no news
     int32_t doubted_gap       # the doubted update was the first after a gap
     int32_t sector            # of engine/market/sectors.json; 0: unknown
     int32_t gap_bars          # bars entered since the last minute lost in a gap and never filled; 2^30: none lost
+    int32_t lowers            # how many such volumes
     # the forming minute
     int64_t minute            # start, minutes since 1970 UTC; 0: none
     int64_t open

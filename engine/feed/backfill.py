@@ -150,7 +150,7 @@ class Backfill:
     def recall(self, rows: Iterable[np.void], now: int) -> None:
         """After a restart: the ledger's rows of today, of which some were filled and some were not."""
         for gap in rows:
-            if GAPS[gap["kind"]] == "silence":
+            if GAPS[gap["kind"]] in ("silence", "rebased"):
                 self._want(int(gap["inst"]), int(gap["first_minute"]), int(gap["last_minute"]), now)
             elif GAPS[gap["kind"]] == "filled" and int(gap["inst"]) in self.wanted:
                 left = self.wanted[int(gap["inst"])]

@@ -6,7 +6,7 @@ The shipped one knows the weekend sessions and evening hours that library calend
 import datetime as dt
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,19 +27,20 @@ class Hours:
     day: dt.date
     open: dt.time = OPEN
     close: dt.time = CLOSE
+    is_doubted: bool = False         # one of broker and calendar knows no session on that day
 
     @property
     def is_regular(self) -> bool:
-        """09:15 to 15:30 or, with a closing auction, 15:15: profiles and square-off times hold. Evening sessions (Muhurat) and
-        drills are watched and not traded."""
-        return self.open == OPEN and self.close >= dt.time(15, 15)
+        """09:15 to 15:30 or, with a closing auction, 15:15: profiles and square-off times hold. Evening sessions (Muhurat), drills
+        and days on which broker and calendar disagree are watched and not traded."""
+        return self.open == OPEN and self.close >= dt.time(15, 15) and not self.is_doubted
 
 
 @cache
 def _shipped() -> tuple[dt.date, dt.date, frozenset[dt.date], dict[dt.date, Hours]]:
     document = json.loads((Path(__file__).parent / "holidays.json").read_text())
-    special = {dt.date.fromisoformat(day): Hours(dt.date.fromisoformat(day), *map(dt.time.fromisoformat, times))
-               for day, times in document["special"].items()}
+    special = {dt.date.fromisoformat(day): Hours(dt.date.fromisoformat(day), dt.time.fromisoformat(begin), dt.time.fromisoformat(end))
+               for day, (begin, end) in document["special"].items()}
     return (dt.date.fromisoformat(document["first"]), dt.date.fromisoformat(document["last"]),
             frozenset(map(dt.date.fromisoformat, document["closed"])), special)
 
@@ -85,19 +86,53 @@ def hours_of_broker(day: dt.date, timings: Sequence[Mapping[str, Any]]) -> Hours
     return Hours(day, max(start.time(), OPEN), end.time())
 
 
+APART = dt.timedelta(minutes=20)
+"""A close that broker and calendar have this far apart is another session; the closing auction moves one by 15 minutes."""
+
+
 def hours_of(day: dt.date, timings: Sequence[Mapping[str, Any]] | None) -> tuple[Hours | None, str]:
-    """(hours, note): the broker's word where `timings` could be had, else the shipped calendar's with a note to say so."""
+    """(hours, note): the broker's word where `timings` could be had, else the shipped calendar's with a note to say so. Where the
+    two disagree the note says so and the cautious one wins: no session, or one that is watched and not traded."""
+    try:
+        known, problem = hours(day), ""
+    except CalendarError as error:
+        known, problem = None, str(error)
+    told = None
     if timings is not None:
         try:
-            return hours_of_broker(day, timings), ""
+            told, note = hours_of_broker(day, timings), ""
         except (ValueError, TypeError, KeyError) as error:
-            note = str(error)
+            note = str(error) if isinstance(error, ValueError) else "the broker's hours cannot be read"
     else:
         note = "the broker did not tell today's hours"
-    try:
-        return hours(day), f"{note}; the shipped calendar is used"
-    except CalendarError as error:
-        return None, f"{note}; {error}"
+    if note:
+        return known, f"{note}; {problem or 'the shipped calendar is used'}"
+    if problem or told == known:
+        return told, ""
+    return _cautious(told, known)
+
+
+def _cautious(told: Hours | None, known: Hours | None) -> tuple[Hours | None, str]:
+    """Of the broker's hours and the shipped calendar's, which are not the same."""
+    if told is None:
+        assert known is not None
+        return None, (f"the broker has no session on {known.day}, the shipped calendar has one ({known.open:%H:%M} to "
+                      f"{known.close:%H:%M}): nothing is traded")
+    if known is None:
+        return replace(told, is_doubted=True), (f"the broker has a session on {told.day} ({told.open:%H:%M} to "
+                                                f"{told.close:%H:%M}), the shipped calendar has none: it is watched, not traded")
+    both = Hours(told.day, max(told.open, known.open), min(told.close, known.close))
+    if _apart(told.open, known.open) or _apart(told.close, known.close):
+        note = (f"the broker's hours of {told.day} are {told.open:%H:%M} to {told.close:%H:%M}, the shipped calendar's "
+                f"{known.open:%H:%M} to {known.close:%H:%M}")
+        if both.open < both.close:
+            return both, f"{note}: what is in both is taken"
+        return replace(told, is_doubted=True), f"{note}: the session is watched, not traded"
+    return both, ""
+
+
+def _apart(a: dt.time, b: dt.time) -> bool:
+    return abs(dt.datetime.combine(dt.date.min, a) - dt.datetime.combine(dt.date.min, b)) >= APART
 
 
 MORNING, REFRESH = dt.time(8, 45), dt.time(6, 5)

@@ -73,9 +73,15 @@ def read(key: str, first: dt.date, last: dt.date) -> np.ndarray:
                 rows[name] = frame[name].to_numpy()
             parts.append(rows)
         month = (month + dt.timedelta(days=32)).replace(day=1)
-    rows = np.concatenate(parts) if parts else np.zeros(0, WARM_BAR)
+    rows = once(np.concatenate(parts)) if parts else np.zeros(0, WARM_BAR)
     days = day_of_minutes(rows["minute"])
     return np.asarray(rows[(days >= number_of(first)) & (days <= number_of(last))])
+
+
+def once(bars: np.ndarray) -> np.ndarray:
+    """WARM_BAR rows of one name, oldest first, each minute once: of several rows of a minute the last stands."""
+    bars = bars[np.argsort(bars["minute"], kind="stable")]
+    return np.asarray(bars[np.append(bars["minute"][1:] != bars["minute"][:-1], True)]) if len(bars) else bars
 
 
 def write_recent(keys: Iterable[str], day: dt.date) -> None:

@@ -30,6 +30,20 @@ def test_a_candle_that_makes_no_sense_is_refused(row):
         candles.of_rows([GOOD, row])
 
 
+@pytest.mark.parametrize("twice", [(0,), (0, 1), (1,), (0, 0)])
+def test_a_minute_that_comes_twice_counts_once_and_the_newer_row_stands(twice):
+    """Newest first, as the broker gives them: the row that stands before another of its minute is the newer one."""
+    rows = [["2026-09-01T09:16:00+05:30", 100.5, 101, 100, 100.5, 70, 0], GOOD]
+    doubled = list(rows)
+    for at in twice:
+        doubled.insert(doubled.index(rows[at]) + 1, [rows[at][0], 90.0, 91.0, 89.0, 90.5, 1, 0])
+    assert (candles.of_rows(doubled) == candles.of_rows(rows)).all() and len(candles.of_rows(doubled)) == 2
+
+
+def test_a_row_without_a_price_does_not_stand_for_its_minute():
+    assert candles.of_rows([[GOOD[0], 0, 0, 0, 0, 0, 0], GOOD])["open"].tolist() == [10_000]
+
+
 def test_more_candles_than_a_month_has_are_refused():
     with pytest.raises(Unreadable, match="candles in one answer"):
         candles.of_rows([GOOD] * (candles.MOST_ROWS + 1))

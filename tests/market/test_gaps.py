@@ -200,6 +200,89 @@ def test_minutes_without_a_trade_since_history_are_still_ones(quiet):
     assert [u == 0 for u in moves[-10 - quiet:]] == ([False] * 10 + [True] * quiet)[-50:]
 
 
+@pytest.mark.parametrize("lower", [500, 1_000, 20_000])
+def test_a_cumulative_volume_that_begins_anew_counts_from_there(lower):
+    """From minute 20 on it goes on from a number smaller by `lower`, as after a change of the source, and stays there."""
+    whole, desk = Desk(60), Desk(60)
+    whole.vtt, desk.vtt = whole.vtt + 30_000, desk.vtt + 30_000
+    whole.play(0, 2400)
+    desk.play(0, 1200)
+    asked = Backfill(desk.core, {0: SPEC.key, 1: OTHER.key}, [0], lambda kind, payload: desk.core.feed(
+        kind, desk.core.now, payload))
+    desk.vtt = desk.vtt - lower
+    desk.play(1200, 2400)
+    (found,) = [row for row in desk.rows() if row[0] == "rebased"]
+    kept, were = (d.core.market.kept_bars(0) for d in (desk, whole))
+    assert found == ("rebased", 20, 20) and MINUTE + 20 not in kept["minute"], "the minute in which it began is not whole"
+    later = [rows[rows["minute"] > MINUTE + 20] for rows in (kept, were)]
+    assert later[0]["volume"].tolist() == later[1]["volume"].tolist() and len(later[0]) == 18
+    assert desk.core.market.row(0)["expected"] == pytest.approx(whole.core.market.row(0)["expected"], rel=0.1)
+    asked.due((OPEN_MS + 2_400_000) * 1_000_000)
+    assert asked.wanted == {0: {MINUTE + 20}}, "and it is looked up"
+    desk.core.feed(REC_BACKFILL, desk.core.now, whole.bars(20, 20).tobytes())
+    for name in ("volume", "u"):
+        assert desk.core.market.window(0)[name] == pytest.approx(whole.core.market.window(0)[name])
+
+
+def test_a_thin_name_whose_volume_begins_anew_loses_the_minutes_in_between():
+    desk = Desk(60)
+    desk.play(0, 600)
+    at = desk.vtt[299]
+    for n, second in enumerate((620, 690, 770, 845, 910, 985)):
+        desk.tick(second, 100_500, int(at) - 4_000 + 10 * n)
+        for quiet in range(second + 6, second + 66, 6):
+            desk.tick(quiet, 100_500, int(at) - 4_000 + 10 * n, ltt=OPEN_MS + 1000 * second)
+    assert [row for row in desk.rows() if row[0] == "rebased"] == [("rebased", 10, 15)]
+    kept = desk.core.market.kept_bars(0)["minute"] - MINUTE
+    assert not set(range(10, 16)) & set(kept.tolist())
+
+
+@pytest.mark.parametrize(("lower", "is_rebased"), [
+    ([-500] * 4, False),                                   # four trades are one too few
+    ([-500, -500, 0, -500, -500, -500, -500], False),      # the peak in between: an old server and a new one by turns
+    ([-500, -490, -480, -505, -500, -490, -480], False),   # falls again: from there on it is counted anew
+    ([-500, -490, -480, -505, -500, -490, -480, -470], True), ([-500] * 5, True), ([-10**5] * 5, False)])
+def test_single_steps_back_are_none(lower, is_rebased):
+    """After two hundred updates: numbers below the peak, one a second of trade time; 0 is absent and no smaller number."""
+    desk = Desk(60)
+    desk.play(0, 400)
+    peak = int(desk.vtt[199])
+    for n, step in enumerate(lower):
+        desk.tick(401 + n, 100_000, max(peak + step, 0))
+    assert ("rebased" in [row[0] for row in desk.rows()]) == is_rebased
+    assert (desk.core.market.row(0)["peak"] == peak + lower[-1]) == (is_rebased or lower[-1] == 0)
+
+
+def test_the_same_trade_told_again_and_an_older_one_do_not_begin_anew():
+    desk = Desk(60)
+    desk.play(0, 400)
+    peak = int(desk.vtt[199])
+    for n in range(20):
+        desk.tick(401 + n, 100_000 + n, peak - 500, ltt=OPEN_MS + 401_000)
+        desk.tick(401 + n, 100_000, peak - 500, ltt=OPEN_MS + 390_000 + n)
+    assert "rebased" not in [row[0] for row in desk.rows()] and desk.core.market.row(0)["peak"] == peak
+
+
+@pytest.mark.parametrize(("ms", "is_rebased"), [(745, False), (750, True)])
+def test_five_trades_of_less_than_three_seconds_are_waited_out(ms, is_rebased):
+    desk = Desk(60)
+    desk.play(0, 400)
+    for n in range(5):
+        desk.tick(401 + n, 100_000, int(desk.vtt[199]) - 400 + n, ltt=OPEN_MS + 401_000 + ms * n)
+    assert ("rebased" in [row[0] for row in desk.rows()]) == is_rebased
+
+
+def test_a_minute_of_history_counts_once():
+    once, twice = Desk(), Desk()
+    rows = np.frombuffer(history(range(60)), WARM_BAR)
+    again = np.concatenate([rows[:50], rows[48:50], rows[50:], rows[58:]])
+    for desk, bars in ((once, rows), (twice, again)):
+        desk.core.feed(REC_BARS, OPEN_MS * 1_000_000, bars.tobytes())
+    assert twice.core.counts()["bars"] == once.core.counts()["bars"] == 60
+    assert (twice.core.market.kept_bars(0) == once.core.market.kept_bars(0)).all()
+    assert twice.core.market.indicators_at(0) == once.core.market.indicators_at(0)
+
+
 def test_nobody_trading_is_a_pause_not_a_loss():
     desk = Desk(60)
     backfill = Backfill(desk.core, {0: SPEC.key}, [0], lambda kind, payload: None)

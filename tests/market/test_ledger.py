@@ -70,6 +70,9 @@ class Desk:
         market = self.core.market
         return int(market.ticks(inst)[(market.row(inst)["ring_at"] - 1) % 64]["flags"])
 
+    def timer(self, at: float) -> None:
+        self.core.feed(REC_TIMER, (OPEN_MS + round(at)) * 1_000_000)
+
     def told(self, kind: str) -> list:
         rows = [np.frombuffer(p, GAP)[0] for _, _, p in self.trail.kept]
         return [g for g in rows if GAPS[g["kind"]] == kind]
@@ -199,6 +202,37 @@ def test_a_link_that_was_down_is_told_when_it_is_back(code, up_at):
     assert (found["begin"], found["end"], found["limit"]) == (ns(130_000), ns(up_at), code)
     assert (found["first_minute"] - MINUTE_0, found["last_minute"] - MINUTE_0) == (2, up_at // 60_000)
     assert found["measured"] == pytest.approx((up_at - 130_000) / 1000)
+
+
+# ---- after the close ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("specs", "close"), [
+    ([Instrument("NSE_EQ|AAA", "SBIN", is_cas=True)], 360), ([Instrument("NSE_EQ|AAA", "SBIN", is_cas=False)], 375),
+    ([Instrument("NSE_EQ|AAA", "SBIN"), Instrument("NSE_FO|1", "SBIN FUT", "future", underlying="NSE_EQ|AAA", lot=5)], 385)])
+def test_nothing_is_made_up_after_the_close(specs, close):
+    """The last trades are told again for half an hour, with pauses: neither the clocks' difference changes nor did the feed stall.
+    Ten seconds of silence before the close are a stall."""
+    desk, last = Desk(specs=specs), close * 60_000 - 1_000
+    for at in range(last - 600_000, last - 20_000, 1000):
+        desk.tick(at, lag=450)
+    desk.tick(last - 10_000, lag=450)
+    desk.tick(last, lag=450)
+    before = [len(desk.told(kind)) for kind in ("stall", "skew", "late", "silence")]
+    assert before[0] == 2
+    for minutes in range(30):
+        desk.tick(last, more=0, received=last + 2_000 + 60_000 * minutes)
+        desk.tick(last, more=0, price=100_005 + 5 * (minutes % 2), received=last + 30_000 + 60_000 * minutes)
+        desk.timer(last + 30_000 + 60_000 * minutes)
+    assert [len(desk.told(kind)) for kind in ("stall", "skew", "late", "silence")] == before
+    assert desk.core.market.exchange_now((OPEN_MS + last + 1_800_000) * 1_000_000) == (OPEN_MS + last + 1_799_550) * 1_000_000
+
+
+def test_a_volume_corrected_after_the_close_is_no_late_delivery():
+    desk, last = Desk(specs=NAMES[:1]), 360 * 60_000 - 1_000
+    for at in range(last - 600_000, last + 1, 1000):
+        desk.tick(at, lag=450)
+    desk.tick(last, more=700, received=last + 600_000)
+    desk.timer(last + 700_000)
+    assert not desk.told("late")
 
 
 # ---- order and time --------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import numpy as np
 from _ext.core.records import WARM_BAR
 from engine.broker.base import Unreadable
 from engine.broker.upstox import answers
+from engine.market import history
 
 PRICES = ("open", "high", "low", "close")
 MOST_PRICE = 1e8
@@ -18,7 +19,8 @@ MOST_ROWS = 20_000
 
 def of_rows(rows: Sequence[Any]) -> np.ndarray:
     """Candle arrays [time with offset, open, high, low, close, volume, oi], newest first, as the historical and intraday calls give
-    them. Unreadable where one makes no sense; one without a price is left out."""
+    them. Unreadable where one makes no sense; one without a price is left out, and of a minute that comes twice the newer row
+    is taken: the one that stands before the other."""
     if len(rows) > MOST_ROWS:
         raise Unreadable(f"more than {MOST_ROWS:,} candles in one answer")
     out = np.zeros(len(rows), WARM_BAR)
@@ -27,8 +29,7 @@ def of_rows(rows: Sequence[Any]) -> np.ndarray:
             raise Unreadable("a candle is not a row of six values")
         bar["minute"] = _minute(row[0])
         _fill(bar, row[1:5], row[5])
-    out = out[(out["open"] > 0) & (out["low"] > 0)]
-    return out[np.argsort(out["minute"], kind="stable")]
+    return history.once(out[(out["open"] > 0) & (out["low"] > 0)])
 
 
 def of_quotes(quotes: Mapping[str, Mapping[str, Any]], minute: int) -> dict[str, np.ndarray]:
