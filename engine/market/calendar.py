@@ -39,8 +39,8 @@ class Hours:
 @cache
 def _shipped() -> tuple[dt.date, dt.date, frozenset[dt.date], dict[dt.date, Hours]]:
     document = json.loads((Path(__file__).parent / "holidays.json").read_text())
-    special = {dt.date.fromisoformat(day): Hours(dt.date.fromisoformat(day), dt.time.fromisoformat(begin), dt.time.fromisoformat(end))
-               for day, (begin, end) in document["special"].items()}
+    date, time = dt.date.fromisoformat, dt.time.fromisoformat
+    special = {date(day): Hours(date(day), time(begin), time(end)) for day, (begin, end) in document["special"].items()}
     return (dt.date.fromisoformat(document["first"]), dt.date.fromisoformat(document["last"]),
             frozenset(map(dt.date.fromisoformat, document["closed"])), special)
 
