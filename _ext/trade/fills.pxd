@@ -2,4 +2,3 @@ from libc.stdint cimport int64_t
 from _ext.core.tick cimport Level
 
 cdef int64_t walk(const Level* levels, int n, int side, int64_t limit, int64_t quantity, int64_t* value) noexcept nogil
-cdef int64_t charges(int kind, int side, int64_t quantity, int64_t value, int64_t day) noexcept nogil

@@ -11,8 +11,8 @@ from _ext.core.reasons cimport (
     UNKNOWN_NUMBER, UNRECONCILED, Reason)
 from _ext.core.records cimport KIND_EQUITY, KIND_FUTURE, OP_RUN, RUNNING, GateDecision, Instrument
 from _ext.market.state cimport Row
+from _ext.trade.costs cimport charges
 from _ext.trade.exits cimport POLICY_ATR, in_band, stop_of, stop_order, target_share
-from _ext.trade.fills cimport charges
 
 cdef enum:
     UNKNOWN_SKEW = 9223372036854775807

@@ -9,9 +9,9 @@ from _ext.core.records cimport (
     INTENT_PLACE, KIND_FUTURE, POS_PROTECTED, REC_FILL, REC_GATE, REDUCING, ROLE_ENTRY, ROLE_EXIT, STATE_TRADING, TYPE_LIMIT,
     TYPE_SL, WHY_ENTRY, WHY_LATE, Band, Candidate, Fill, GateDecision, Instrument)
 from _ext.market.state cimport Row
+from _ext.trade.costs cimport charges
 from _ext.trade.exit_order cimport ExitOrders
 from _ext.trade.exits cimport POLICY_ATR, marketable, plan_exits
-from _ext.trade.fills cimport charges
 from _ext.trade.holdings cimport Ledger, Position
 from _ext.trade.orders cimport Order
 from _ext.trade.states cimport ORDER_ABSENT, ORDER_ACCEPTED, ORDER_DEAD, ORDER_WORKING, is_live

@@ -6,15 +6,16 @@ REST API over it are `engine/sim/rest.py`; what can go wrong between is `engine/
 """
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 from _ext.core.clock import MINUTE, day_of_minutes
-from _ext.core.records import KINDS
-from _ext.trade.fills import charges_of, match
+from _ext.trade.fills import match
 from engine.market.instruments import Instrument
 from engine.market.sessions import CLOSING_AUCTION_FROM, IST, epoch_ms
+from engine.sim.charges import charges, day_at
 from engine.sim.order import Order, accepted, error
 
 EXCHANGE_NS = 8_000_000            # API to exchange and back to the portfolio stream
@@ -340,8 +341,9 @@ class Exchange:
 
     def charges(self) -> int:
         """Paise charged on all orders of the day, the square-off's fees included."""
-        return self.fees + sum(int(charges_of(KINDS.index(self.specs[o.key].kind), o.side, o.filled, o.value, o.changed))
-                               for o in self.orders.values() if o.filled)
+        return self.fees + sum(
+            int(100 * sum(charges(self.specs[o.key].kind, o.side < 0, Decimal(o.value) / 100, day_at(o.changed)).values()))
+            for o in self.orders.values() if o.filled)
 
 
 def _paise(rupees: Any) -> int:

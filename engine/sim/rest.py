@@ -2,15 +2,15 @@
 import datetime as dt
 from collections import deque
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import orjson
 
 from _ext.core.clock import OPEN_OF_DAY, SECOND
-from _ext.core.records import KINDS
-from _ext.trade.fills import charge_parts
 from engine.market.sessions import IST, close_minute, epoch_ms
 from engine.sim import requests
+from engine.sim.charges import charges, day_at
 from engine.sim.exchange import Exchange
 from engine.sim.order import Order, error, success
 
@@ -189,9 +189,9 @@ class Rest:
         if spec is None:
             return error(400, "UDAPI100011", "Invalid instrument key")
         quantity = int(params["quantity"])
-        value = round(float(params["price"]) * 100) * quantity
-        parts = charge_parts(KINDS.index(spec.kind), 1 if params["transaction_type"] == "BUY" else -1, quantity, value, now)
-        rupees = {name: paise / 100 for name, paise in parts.items()}
+        value = Decimal(round(float(params["price"]) * 100) * quantity) / 100
+        parts = charges(spec.kind, params["transaction_type"] == "SELL", value, day_at(now))
+        rupees = {name: float(part) for name, part in parts.items()}
         return success({"charges": {
             "total": round(sum(rupees.values()), 2), "brokerage": rupees["brokerage"],
             "taxes": {"gst": rupees["gst"], "stt": rupees["stt"], "stamp_duty": rupees["stamp_duty"]},

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from _ext.trade.fills import charges_of
+from _ext.trade.costs import charges_of
 from _ext.trail.reader import Reader
 from engine.watch.day_report import compare, summary
 from engine.watch.state import RunState

@@ -1,11 +1,19 @@
-"""What a book gives and what it costs: levels walked by hand, each charge from its published rate."""
+"""What a book gives and what it costs: levels walked by hand, each charge from its published rate.
+
+The model is `_ext/trade/costs.pyx`, the sim's own statement of the rates `engine/sim/charges.py`.
+"""
 import datetime as dt
-import math
+from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from _ext.trade.fills import LEVEL_DTYPE, charge_parts, charges_of, match
+from _ext.core.records import KINDS
+from _ext.trade.costs import TABLE, charge_parts, charges_of
+from _ext.trade.fills import LEVEL_DTYPE, match
+from engine.sim import charges as broker
 
 EQUITY, FUTURE, OPTION = 0, 1, 2
 BUY, SELL = 1, -1
@@ -48,8 +56,9 @@ def test_five_levels_count():
     assert match(deep, BUY, 9_999, 9) == (5, 510) and match(deep, SELL, 1, 9) == (5, 490)
 
 
-def up(x: float) -> int:
-    return math.ceil(x - 1e-9)
+def near(paise: float, unit: int = 1) -> int:
+    """Whole units of so many paise, a half up."""
+    return unit * int((Decimal(repr(paise)) / unit).quantize(Decimal(1), ROUND_HALF_UP))
 
 
 PARTS = ("brokerage", "stt", "transaction", "stamp_duty", "sebi_turnover", "gst")
@@ -74,10 +83,77 @@ PARTS = ("brokerage", "stt", "transaction", "stamp_duty", "sebi_turnover", "gst"
     (OPTION, SELL, 6_500, NOW, (2_000, 975, 230.945, 0, 0.65, 0.18 * 2_231.595)),
     (OPTION, SELL, 6_500, BEFORE, (2_000, 650, 230.945, 0, 0.65, 0.18 * 2_231.595))])
 def test_each_charge_by_its_rate(kind, side, rupees, now, want):
-    """In paise, each part rounded up."""
+    """In paise, each part to the nearest; STT in whole rupees."""
     parts = charge_parts(kind, side, 100, rupees * 100, now)
-    assert tuple(parts[name] for name in PARTS) == tuple(up(x) for x in want)
-    assert charges_of(kind, side, 100, rupees * 100, now) == sum(up(x) for x in want)
+    rounded = tuple(near(x, 100 if name == "stt" else 1) for name, x in zip(PARTS, want, strict=True))
+    assert tuple(parts[name] for name in PARTS) == rounded
+    assert charges_of(kind, side, 100, rupees * 100, now) == sum(rounded)
+
+
+# worked by hand, in rupees: brokerage, STT, transaction, stamp duty, SEBI, GST
+HAND = [
+    # case 06: 49 x 999.80 = 48,990.20 sold; STT of 0.025 % is 12.25, charged as 12
+    (EQUITY, SELL, 49, 99_980, "2026-11-20", ("20", "12", "1.50", "0", "0.05", "3.88")),
+    (EQUITY, SELL, 100, 100_040, "2026-11-20", ("20", "25", "3.07", "0", "0.10", "4.17")),
+    (EQUITY, SELL, 13, 147_315, "2026-11-20", ("19.15", "5", "0.59", "0", "0.02", "3.56")),
+    (EQUITY, BUY, 49, 99_980, "2026-11-20", ("20", "0", "1.50", "1.47", "0.05", "3.88")),
+    # docs/upstox.md 8.1: a NIFTY option, 65 at Rs 100: 6,500 of premium; STT 9.75
+    (OPTION, BUY, 65, 10_000, "2026-11-20", ("20", "0", "2.31", "0.20", "0.01", "4.02")),
+    (OPTION, SELL, 65, 10_000, "2026-11-20", ("20", "10", "2.31", "0", "0.01", "4.02")),
+    (OPTION, SELL, 65, 10_000, "2026-04-01", ("20", "10", "2.31", "0", "0.01", "4.02")),
+    (OPTION, SELL, 65, 10_000, "2026-03-31", ("20", "7", "2.31", "0", "0.01", "4.02")),        # 0.1 %: 6.50, a half up
+    (OPTION, SELL, 65, 10_000, "2024-10-01", ("20", "7", "2.31", "0", "0.01", "4.02")),
+    (OPTION, SELL, 65, 10_000, "2024-09-30", ("20", "4", "3.22", "0", "0.01", "4.18")),        # 0.0625 %: 4.06; 0.0495 %
+    (OPTION, SELL, 65, 10_000, "2023-03-31", ("20", "3", "3.45", "0", "0.01", "4.22")),        # 0.05 %: 3.25; 0.053 %
+    # RELIANCE future, 500 at Rs 1,400: 7,00,000
+    (FUTURE, SELL, 500, 140_000, "2026-04-01", ("20", "350", "12.81", "0", "0.70", "6.03")),
+    (FUTURE, SELL, 500, 140_000, "2026-03-31", ("20", "140", "12.81", "0", "0.70", "6.03")),
+    (FUTURE, SELL, 500, 140_000, "2024-10-01", ("20", "140", "12.81", "0", "0.70", "6.03")),
+    (FUTURE, SELL, 500, 140_000, "2024-09-30", ("20", "88", "13.16", "0", "0.70", "6.09")),    # 87.50, a half up
+    (FUTURE, SELL, 500, 140_000, "2024-03-31", ("20", "88", "13.30", "0", "0.70", "6.12")),
+    (FUTURE, SELL, 500, 140_000, "2023-03-31", ("20", "70", "14", "0", "0.70", "6.25")),
+    (FUTURE, BUY, 500, 140_000, "2021-06-01", ("20", "0", "14", "14", "0.70", "6.25")),
+    (EQUITY, SELL, 400, 125_000, "2024-09-30", ("20", "125", "16.10", "0", "0.50", "6.59")),
+    (EQUITY, SELL, 400, 125_000, "2024-10-01", ("20", "125", "15.35", "0", "0.50", "6.45")),
+    (EQUITY, SELL, 400, 125_000, "2023-04-01", ("20", "125", "16.25", "0", "0.50", "6.62")),
+    (EQUITY, SELL, 400, 125_000, "2021-05-11", ("20", "125", "17.25", "0", "0.50", "6.80"))]
+
+
+@pytest.mark.parametrize(("kind", "side", "quantity", "price", "day", "want"), HAND)
+def test_examples_worked_by_hand(kind, side, quantity, price, day, want):
+    """By the engine's model and by the calculator of the sim's broker, which states the rates once more."""
+    parts = charge_parts(kind, side, quantity, quantity * price, ns(day + "T10:00:00"))
+    assert {name: Decimal(parts[name]) / 100 for name in PARTS} == {
+        name: Decimal(text) for name, text in zip(PARTS, want, strict=True)}
+    told = broker.charges(KINDS[kind], side == SELL, Decimal(quantity * price) / 100, dt.date.fromisoformat(day))
+    assert {name: told[name] for name in PARTS} == {name: Decimal(text) for name, text in zip(PARTS, want, strict=True)}
+
+
+def test_a_published_answer_of_the_broker():
+    """A delivery of some Rs 174,866: STT 175.0 in whole rupees, transaction 5.68 and stamp duty 26.23 to the paisa. The rates of a
+    delivery are others (0.1 %, 0.015 %) than those of a day's trade, the rounding is the same."""
+    value = Decimal("174866.67")
+    assert broker._share(value, "0.1").quantize(broker.RUPEE, ROUND_HALF_UP) == 175
+    assert broker._share(value, "0.00325").quantize(broker.PAISA, ROUND_HALF_UP) == Decimal("5.68")
+    assert broker._share(value, "0.015").quantize(broker.PAISA, ROUND_HALF_UP) == Decimal("26.23")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([EQUITY, FUTURE, OPTION]), st.sampled_from([BUY, SELL]), st.integers(0, 10**6), st.integers(1, 4_000_000),
+       st.dates(dt.date(2020, 6, 1), dt.date(2027, 6, 1)))
+def test_model_and_broker_agree_to_the_paisa(kind, side, quantity, price, day):
+    parts = charge_parts(kind, side, quantity, quantity * price, ns(f"{day}T10:00:00"))
+    told = broker.charges(KINDS[kind], side == SELL, Decimal(quantity * price) / 100, day)
+    assert {name: int(100 * told[name]) for name in PARTS} == {name: parts[name] for name in PARTS}
+
+
+def test_each_row_of_the_table_holds_from_its_day():
+    for kind, since, _, _, stt, exchange, *_ in TABLE:
+        day = dt.date.fromisoformat(since)
+        parts = charge_parts(kind, SELL, 1, 10**9, ns(f"{day}T00:00:00"))
+        assert (parts["stt"], parts["transaction"]) == (stt * 100, exchange * 100)
+        before = charge_parts(kind, SELL, 1, 10**9, ns(f"{day - dt.timedelta(days=1)}T23:59:59"))
+        assert (before == parts) == (since == min(row[1] for row in TABLE)) or kind == EQUITY
 
 
 def test_nothing_filled_costs_nothing():

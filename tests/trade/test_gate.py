@@ -5,7 +5,7 @@ import pydantic
 import pytest
 
 from _ext.core.records import REC_ORDER_UPDATE, Stream
-from _ext.trade.fills import charges_of
+from _ext.trade.costs import charges_of
 from engine import config
 from engine.broker.upstox import protocol
 from engine.market.instruments import Instrument
@@ -418,7 +418,7 @@ def test_costs_against_the_target(make_desk):
         desk.tick(0, mid=MID + 20 * (second % 3), seconds=5)
     atr = desk.core.market.row(0)["atr"]
     assert 0 < atr < 0.00075                                # four of it are less than 30 bp: the floor holds
-    charges = 2 * 2000 * 1.18 + 49 * PRICE * (2.5e-4 + 3e-5 + 2 * 1.18 * (3.07e-5 + 1e-6))
+    charges = 2 * 2000 * 1.18 + 49 * PRICE * (3e-5 + 2 * 1.18 * (3.07e-5 + 1e-6)) + 100 * round(49 * PRICE * 2.5e-4 / 100)
     share = (charges + 49 * 20) / (0.003 * 49 * PRICE)
     reason, measured, limit = desk.core.ask_gate(0, 1, 49, PRICE)
     assert reason == "costs too much of the target" and limit == pytest.approx(1 / 3)

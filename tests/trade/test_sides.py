@@ -135,7 +135,8 @@ def test_money_of_a_round_trip_by_hand(make_desk, side):
 
     def charges(value, sells):
         parts = [min(2_000, value * 1e-3), value * 2.5e-4 * sells, value * 3.07e-5, value * 3e-5 * (not sells), value * 1e-6]
-        return sum(math.ceil(x - 1e-9) for x in parts) + math.ceil(0.18 * (parts[0] + parts[2] + parts[4]) - 1e-9)
+        parts[1] = 100 * math.floor(parts[1] / 100 + 0.5)          # STT in whole rupees
+        return sum(math.floor(x + 0.5) for x in parts) + math.floor(0.18 * (parts[0] + parts[2] + parts[4]) + 0.5)
 
     assert opening["charges"] == charges(n * MID, side < 0) and closing["charges"] == charges(n * leave, side > 0)
     assert money["charges"] == opening["charges"] + closing["charges"]
