@@ -22,20 +22,18 @@ FROM signals AS g INNER JOIN instruments AS s ON s.run = g.run AND s.inst = g.in
 SELECT s.symbol, g.ts, g.direction * (toFloat64(b.close) / toFloat64(g.price) - 1) * 10000 AS after_bp
 FROM signals AS g
 INNER JOIN instruments AS s ON s.run = g.run AND s.inst = g.inst
-INNER JOIN (SELECT run, inst, bar_ts, argMaxMerge(close) AS close FROM bars_1m GROUP BY run, inst, bar_ts) AS b
+INNER JOIN bars_1m AS b
   ON b.run = g.run AND b.inst = g.inst AND b.bar_ts = toStartOfMinute(toDateTime(g.exch_ts, 'Asia/Kolkata')) + INTERVAL 5 MINUTE
 WHERE g.verdict = 'passed' ORDER BY g.ts;
 
 -- name: one minute bars of the busiest name
-SELECT bar_ts, argMinMerge(open) AS open, max(high) AS high, min(low) AS low, argMaxMerge(close) AS close, sum(volume) AS volume
+SELECT symbol, bar_ts, open_rs, high_rs, low_rs, close_rs, volume
 FROM bars_1m WHERE run = {run:UInt32}
-  AND inst = (SELECT inst FROM ticks WHERE run = {run:UInt32} GROUP BY inst ORDER BY count() DESC LIMIT 1)
-GROUP BY bar_ts ORDER BY bar_ts;
+  AND inst = (SELECT inst FROM ticks WHERE run = {run:UInt32} GROUP BY inst ORDER BY count() DESC LIMIT 1) ORDER BY bar_ts;
 
 -- name: five minute volume weighted average price of each name
-SELECT s.symbol, b.bar_ts, round(sum(b.turnover) / sum(b.volume) / 100, 2) AS vwap
-FROM bars_5m AS b INNER JOIN instruments AS s ON s.run = b.run AND s.inst = b.inst WHERE b.run = {run:UInt32}
-GROUP BY s.symbol, b.bar_ts HAVING sum(b.volume) > 0 ORDER BY s.symbol, b.bar_ts;
+SELECT symbol, bar_ts, round(turnover_rs / volume, 2) AS vwap
+FROM bars_5m WHERE run = {run:UInt32} AND volume > 0 ORDER BY symbol, bar_ts;
 
 -- name: updates, repeats and gaps of each name
 SELECT s.symbol, count() AS updates, countIf(bitTest(t.flags, 5)) AS repeats, countIf(bitTest(t.flags, 2)) AS after_gaps,

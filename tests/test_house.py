@@ -41,7 +41,7 @@ COVERED = {
     "engine/cli/flatten.py": "tests/test_commands.py", "engine/cli/kill.py": "tests/system/test_kill.py",
     "engine/cli/login.py": "tests/broker/test_consent.py", "engine/cli/logs.py": "tests/system/test_live.py",
     "engine/cli/operator.py": "tests/test_commands.py", "engine/cli/pause.py": "tests/test_commands.py",
-    "engine/cli/query.py": "tests/system/test_virtual.py", "engine/cli/replay.py": "tests/system/test_virtual.py",
+     "engine/cli/replay.py": "tests/system/test_virtual.py",
     "engine/cli/resume.py": "tests/test_commands.py", "engine/cli/run.py": "tests/system/test_virtual.py",
     "engine/cli/sim.py": "tests/sim/test_sdk.py", "engine/cli/typed.py": "tests/run/test_options.py",
     "engine/cli/status.py": "tests/test_commands.py", "engine/cli/store.py": "tests/test_commands.py",

@@ -25,6 +25,7 @@ cdef enum TickFlag:           # what the market stage found out about one update
     TICK_NEW_BAR = 512        # opened a minute
     TICK_DOUBTED = 1024       # a price or volume out of all proportion: waits for a second update that says the same
     TICK_SNAPSHOT = 2048      # of an initial_feed: what is known, not necessarily news
+    TICK_CARRIED = 4096       # of the store: the update had no trade, its price and time are the last one's
 
 cdef enum BarFlag:
     BAR_DIRTY = 1             # touches a gap: no candidate, kept out of the windows
@@ -32,6 +33,7 @@ cdef enum BarFlag:
     BAR_STILL = 4             # nothing traded in its minute
     BAR_FILLED = 8            # from candles, after a gap
     BAR_HISTORY = 16          # from before the start
+    BAR_PARTIAL = 32          # of the store: the engine stopped within its minute
 
 ctypedef struct Row:
     # book: last known; absent sub-messages leave it alone

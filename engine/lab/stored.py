@@ -76,15 +76,15 @@ def _before(client: Any, day: dt.date, specs: list[Instrument], among: str) -> n
 def _days(client: Any, among: str) -> list[tuple[int, dt.date]]:
     """(run that saw most of it, day), in order."""
     return [(int(run), day) for run, day in client.query(
-        "SELECT argMax(run, seen), trade_date FROM (SELECT run, trade_date, sum(updates) AS seen FROM bars_1m "
+        "SELECT argMax(run, seen), trade_date FROM (SELECT run, trade_date, sum(updates) AS seen FROM bars FINAL "
         f"WHERE {among} GROUP BY run, trade_date) GROUP BY trade_date ORDER BY trade_date").result_rows]
 
 
 def _bars(client: Any, run: int, day: dt.date) -> tuple[list[Instrument], np.ndarray]:
     """(instruments of the run, BAR rows in order) of one day."""
     return _instruments(client, run), _rows(
-        client, "SELECT inst, toUnixTimestamp(bar_ts) * 1000::Int64, argMinMerge(open), max(high), min(low), argMaxMerge(close), "
-        f"sum(volume) FROM bars_1m WHERE run = {run} AND trade_date = '{day}' GROUP BY inst, bar_ts ORDER BY inst, bar_ts", BAR)
+        client, "SELECT inst, toUnixTimestamp(bar_ts) * 1000::Int64, open, high, low, close, toInt64(volume) FROM bars FINAL "
+        f"WHERE run = {run} AND tf = 1 AND trade_date = '{day}' ORDER BY inst, bar_ts", BAR)
 
 
 def bars(client: Any, among: str = EVERY_RUN) -> tuple[list[Instrument], pl.DataFrame]:

@@ -11,6 +11,7 @@ from typing import Any
 from engine.config import Config
 from engine.store import confinement
 from engine.store.embedded import READER, password_of
+from engine.store.grants import DATABASE
 from engine.store.home import Home
 from engine.trail.note import read_note
 from engine.trail.rundir import RunDir, RunError, is_held
@@ -39,6 +40,28 @@ def client_of(config: Config, run: RunDir) -> Iterator[Any]:
             raise RunError(said or f"the database of {home.path} does not answer") from None
         with client:
             yield client
+
+
+def connection_of(config: Config, run: RunDir) -> str:
+    """How other tools reach the database of the run's home while it is served; the password stays in its file. RunError where
+    nothing serves it now."""
+    if config.store.url:
+        return "the database is the ClickHouse server of `url` under [store] in engine.toml: connect as to any other"
+    home = Home(run.home)
+    port = home.port() if is_held(home.lock) else None
+    if port is None:
+        raise RunError("nothing serves the database now: `python -m engine query --serve` does until Ctrl-C, and prints how to "
+                       "connect; a run serves it as long as it goes on")
+    password = home.database.resolve() / "password"
+    password_of(home.database)
+    at = f"http://127.0.0.1:{port}"
+    return "\n".join((
+        f"ClickHouse over HTTP at {at}, database {DATABASE}, user {READER}, password in {password}",
+        f"  curl:     curl -u \"{READER}:$(cat {password})\" {at}/ -d 'SELECT * FROM trades_view FORMAT CSVWithNames'",
+        f"  pandas:   clickhouse_connect.get_client(host='127.0.0.1', port={port}, username='{READER}', "
+        f"password=open('{password}').read().strip(), compress=False).query_df('SELECT * FROM bars_1m')",
+        f"  DBeaver:  jdbc:clickhouse://127.0.0.1:{port}/{DATABASE}?compress=0, user {READER}, the password from the file",
+        f"  Grafana:  ClickHouse data source, server 127.0.0.1, port {port}, protocol HTTP, user {READER}, the same password"))
 
 
 def number_of(run: RunDir) -> int:

@@ -1,7 +1,7 @@
 """A run's own database, as every run had one before there were homes: its rows are moved into the home's.
 
-chDB opens one folder a process: one process writes the rows of the old database to files, another reads them. Bars are made anew
-from the ticks. The rows get a number of the folder's name: two runs with the same seed had the same one, each in its own database.
+chDB opens one folder a process: one process writes the rows of the old database to files, another reads them. The rows get a
+number of the folder's name: two runs with the same seed had the same one, each in its own database.
 """
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ from engine.trail.note import Note
 from engine.trail.rundir import RunDir, RunError, in_turn
 
 TURN_S = 10.0
-NOT_MOVED = {"schema_version", "bars_1m"}
+NOT_MOVED = {"schema_version"}
 
 
 class Direct:
@@ -95,8 +95,7 @@ def _read(database: Direct, run: RunDir, counts: dict[str, int]) -> None:
         names = [name for name, _ in columns(table)]
         if count:
             database.command(f"INSERT INTO {DATABASE}.{table} ({', '.join(names)}) FROM INFILE '{_files(run) / table}' SETTINGS "
-                             f"insert_deduplication_token = 'earlier:{_number(run)}:{table}', "
-                             "deduplicate_blocks_in_dependent_materialized_views = 1 FORMAT Native")
+                             f"insert_deduplication_token = 'earlier:{_number(run)}:{table}' FORMAT Native")
         if "run" in names:
             found = int(database.command(f"SELECT count() FROM {DATABASE}.{table} WHERE run = {_number(run)}"))
             if found < count:

@@ -22,7 +22,7 @@ from typing import Any
 from aiohttp import web
 
 from engine.store import grants
-from engine.store.readers import Busy, Readers
+from engine.store.readers import ZONE, Busy, Readers
 from engine.store.statements import TEXT_MAX, Refused
 
 READER = "reader"
@@ -139,7 +139,7 @@ class Embedded:
             return _failed(400, 497, f"refused: {error}")
         except (RuntimeError, ValueError) as error:
             return _failed(400, _code(str(error)), _said(str(error)))
-        return web.Response(body=out, headers={"X-ClickHouse-Format": form, "X-ClickHouse-Timezone": "UTC"})
+        return web.Response(body=out, headers={"X-ClickHouse-Format": form, "X-ClickHouse-Timezone": ZONE})
 
     async def _answer_reader(self, request: web.Request) -> tuple[bytes, str]:
         if self.readers is None:

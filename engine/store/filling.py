@@ -36,6 +36,7 @@ class Filling:
         self.note = Note(run.filled)
         self.state: dict[str, Any] = {"run": 0, "stored": 0, "finished": False, "corrupt": 0, "idle": 0.0, "trouble": "",
                                       "damage": "", "unreadable": ""}
+        self.saying = threading.Lock()
         self.thread = threading.Thread(target=self._work, daemon=True)
         self.thread.start()
 
@@ -57,12 +58,18 @@ class Filling:
                 self._publish(store)
                 self.ending.wait(2 * POLL_S)
             except Ended:
-                return
+                break
             except Exception as error:
+                if store is not None:
+                    store.close()
                 store = None
                 self._trouble(f"{type(error).__name__}: {error}")
                 self.ending.wait(pause)
                 pause = min(2 * pause, AGAIN_MOST_S)
+        if store is not None:
+            with contextlib.suppress(Exception):           # what was under way is sent again by the next
+                store.settle()
+            store.close()
 
     def _open(self) -> Store:
         import clickhouse_connect
@@ -104,8 +111,9 @@ class Filling:
         if store is not None:
             self.state |= {"run": store.run, "stored": store.stored, "finished": store.finished, "corrupt": store.reader.corrupt,
                            "trouble": "", "damage": damage_words(store.reader) if store.reader.problem else ""}
-        self.state["at"] = time.time()
-        self.note.write(self.state)
+        with self.saying:                                  # the sender tells of trouble, this thread how far it is
+            self.state["at"] = time.time()
+            self.note.write(self.state)
 
 
 def identity_of(run: RunDir) -> bytes:

@@ -24,6 +24,8 @@ LIMITS = (f"max_threads = 1, max_execution_time = {SECONDS}, max_memory_usage = 
           f"max_result_bytes = {BYTES}, result_overflow_mode = 'throw', timeout_overflow_mode = 'throw', "
           f"max_query_size = {2 * statements.WRITTEN_MAX}, max_parser_depth = 500, log_comment = ")
 KILL_EVERY_S = 0.2
+ZONE = "Asia/Kolkata"
+"""Times without a zone of their own, as toStartOfHour(...) gives them, are India's too."""
 
 
 class Busy(EngineError):
@@ -86,7 +88,7 @@ class Readers:
 
     def _run(self, tag: str, sql: str, wanted: str, parameters: Mapping[str, str]) -> tuple[bytes, str]:
         with self.connect() as session:
-            for statement in (f"USE {DATABASE}", f"SET {LIMITS}'{tag}'", "SET readonly = 1"):
+            for statement in (f"USE {DATABASE}", f"SET {LIMITS}'{tag}'", f"SET session_timezone = '{ZONE}'", "SET readonly = 1"):
                 session.query(statement)
 
             def ask(own: str, given: Mapping[str, str]) -> str:

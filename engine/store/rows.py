@@ -12,6 +12,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ from _ext.core.records import (
     TIMING,
     WHYS,
 )
-from _ext.recorder import TICK_ROW, TickRecorder
+from _ext.recorder import BAR_ROW, TICK_ROW, TickRecorder
 from _ext.signals.source import source_of
 from _ext.trail.reader import Reader
 from engine.market import sessions
@@ -74,6 +75,9 @@ class RowWriter:
 
     def _packer(self, kind: str) -> Callable[[Any], bytes]:
         base = kind.split("(", maxsplit=1)[0]
+        if base == "Nullable":
+            known = self._packer(kind[9:-1])
+            return lambda value: b"\x01" if value is None else b"\x00" + known(value)
         if base == "Map":
             return _map
         if base in self._PACK:
@@ -206,8 +210,9 @@ class RowBuilder:
 
     def _gap(self, seq: int, now: int, payload: bytes) -> list[tuple[str, Row]]:
         g = np.frombuffer(payload, GAP)[0]
-        return [("gaps", [self.run, seq, now, g["inst"], GAPS[g["kind"]], g["begin"], g["end"], 60 * int(g["first_minute"]),
-                          60 * int(g["last_minute"]), g["volume"], g["measured"], g["limit"]])]
+        return [("gaps", [self.run, seq, now, g["inst"], GAPS[g["kind"]], g["begin"], g["end"],
+                          *(60 * int(g[name]) or None for name in ("first_minute", "last_minute")), g["volume"], g["measured"],
+                          g["limit"]])]
 
     _feed_note = _gap
 
@@ -218,7 +223,8 @@ class RowBuilder:
 
 
 class Store:
-    """Follows `reader` and inserts through `client` (clickhouse-connect) into `database`.
+    """Follows `reader` and inserts through `client` (clickhouse-connect) into `database`: while one window is sent, in order, by a
+    thread of its own, the next is read. What `step` has found nothing new after is stored.
 
     `cursor` remembers the last window sent; without it everything is sent again and dropped by ClickHouse. `name` is the run's in
     the table `runs`; `identity` tells its rows from those of another run that began alike.
@@ -235,14 +241,18 @@ class Store:
         self.boundary = 0
         self.window = -1
         self.ticks: list[np.ndarray] = []
+        self.bars: list[np.ndarray] = []
         self.small: list[tuple[int, str, Row]] = []
         self.stored = 0
         self.finished = False
         self.writers: dict[str, RowWriter] = {}
+        self.sender = ThreadPoolExecutor(1, "sender")
+        self.under_way: Future[None] | None = None
         migrate(client, database)
         self.target = uuid_of(client, database)
         sent = read_cursor(cursor)
-        self.sent = sent[1:] if sent is not None and sent[0] == self.target else (-1, -1)
+        # the last window given to the sender
+        self.queued = sent[1:] if sent is not None and sent[0] == self.target else (-1, -1)
 
     @property
     def run(self) -> int:
@@ -250,13 +260,16 @@ class Store:
         return self.converter.run
 
     def step(self) -> bool:
-        """Takes what is written; False when there is nothing new."""
+        """Takes what is written; False when there is nothing new, and all there was is stored."""
         record = self.recorder.step(self.reader)
         if record is None:
+            self.settle()
             return False
         kind, seq, now, payload = record
         if self.recorder.count:
             self.ticks.append(self.recorder.take())
+        if self.recorder.bars_count:
+            self.bars.append(self.recorder.take_bars())
         if kind in (REC_START, REC_BOOT, REC_STOP):
             self._flush(None)
             self.boundary += 1
@@ -266,6 +279,7 @@ class Store:
             self.small.append((now // self.window_ns, table, row))
         if kind in (REC_STOP, REC_CLOSED):
             self._flush(None)
+            self.settle()
             self.boundary += kind == REC_CLOSED
         self.finished = kind == REC_CLOSED
         if kind not in (REC_STOP, REC_CLOSED):
@@ -285,11 +299,12 @@ class Store:
 
     def _flush(self, before: int | None) -> None:
         """Sends every window older than `before`; all of them where it is None."""
-        if not self.ticks and not self.small:
+        if not self.ticks and not self.bars and not self.small:
             return
         rows = np.concatenate(self.ticks) if self.ticks else np.zeros(0, TICK_ROW)
-        windows = rows["recv_ts"] * 1000 // self.window_ns
-        wanted = sorted({int(w) for w in np.unique(windows)} | {w for w, _, _ in self.small})
+        bars = np.concatenate(self.bars) if self.bars else np.zeros(0, BAR_ROW)
+        windows, of_bars = (at * 1000 // self.window_ns for at in (rows["recv_ts"], bars["closed"]))
+        wanted = sorted({*np.unique(windows).tolist(), *np.unique(of_bars).tolist()} | {w for w, _, _ in self.small})
         for window in wanted:
             if before is not None and window >= before:
                 break
@@ -298,38 +313,56 @@ class Store:
             for at, table, row in self.small:
                 if at == window:
                     tables.setdefault(table, []).append(row)
-            if (self.boundary, window) > self.sent:
+            batches: list[tuple[str, bytes, int, int]] = []
+            if (self.boundary, window) > self.queued:
                 for part in range(0, len(mine), self.rows_per_batch):
                     chunk = mine[part:part + self.rows_per_batch]
-                    self._insert("ticks", chunk.tobytes(), len(chunk), window, part)
-                for table, small in tables.items():
-                    self._insert(table, self._writer(table).rows(small), len(small), window, 0)
-                self._remember(window)
-            self.stored += len(mine)
-        keep = windows >= before if before is not None else np.zeros(len(rows), bool)
+                    batches.append(("ticks", chunk.tobytes(), len(chunk), part))
+                if (of_bars == window).any():
+                    minutes = bars[of_bars == window]
+                    batches.append(("bars", minutes.tobytes(), len(minutes), 0))
+                batches += [(table, self._writer(table).rows(small), len(small), 0) for table, small in tables.items()]
+                self.queued = self.boundary, window
+            self.settle()
+            self.under_way = self.sender.submit(self._send, batches, self.boundary, window, len(mine))
+        keep, keep_bars = (w >= before if before is not None else np.zeros(len(w), bool) for w in (windows, of_bars))
         self.ticks = [rows[keep]] if keep.any() else []
+        self.bars = [bars[keep_bars]] if keep_bars.any() else []
         self.small = [entry for entry in self.small if before is not None and entry[0] >= before]
 
-    def _remember(self, window: int) -> None:
-        self.sent = (self.boundary, window)
-        write_cursor(self.cursor, self.target, *self.sent)
+    def settle(self) -> None:
+        """Waits until what was given to the sender is stored; raises what ended it."""
+        if self.under_way is not None:
+            work, self.under_way = self.under_way, None
+            work.result()
+
+    def close(self) -> None:
+        """Ends the sender."""
+        self.sender.shutdown()
+
+    def _send(self, batches: list[tuple[str, bytes, int, int]], boundary: int, window: int, ticks: int) -> None:
+        """One window, and that it was sent."""
+        for table, data, count, part in batches:
+            self._insert(table, data, count, boundary, window, part)
+        if batches:
+            write_cursor(self.cursor, self.target, boundary, window)
+        self.stored += ticks
 
     def _writer(self, table: str) -> RowWriter:
         if table not in self.writers:
             self.writers[table] = RowWriter([_plain(kind) for _, kind in columns(table)])
         return self.writers[table]
 
-    def _insert(self, table: str, data: bytes, count: int, window: int, part: int) -> None:
+    def _insert(self, table: str, data: bytes, count: int, boundary: int, window: int, part: int) -> None:
         """One batch, tried until ClickHouse takes it: the journal keeps what it has not."""
-        token = (f"{self.converter.run:08x}:{table}:{self.boundary}:{window}:{part}:{count}:"
+        token = (f"{self.converter.run:08x}:{table}:{boundary}:{window}:{part}:{count}:"
                  f"{hashlib.blake2b(data, digest_size=8).hexdigest()}")
         pause = 0.2
         while True:
             try:
                 names = [name for name, _ in columns(table)]
                 self.client.raw_insert(f"{self.database}.{table}", names, data, fmt="RowBinary", settings={
-                    "insert_deduplication_token": token, "deduplicate_blocks_in_dependent_materialized_views": 1,
-                    "async_insert": 0})
+                    "insert_deduplication_token": token, "async_insert": 0})
                 return
             except Exception as error:
                 if "Code: 60" in str(error) or "TYPE_MISMATCH" in str(error):

@@ -10,14 +10,27 @@ from typing import Any
 from _ext.signals.features import FEATURES
 
 KEPT_TOKENS = 100_000
-VERSION = 3
+VERSION = 4
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     2: ("ALTER TABLE {db}.signals ADD COLUMN IF NOT EXISTS side Int8 DEFAULT direction AFTER arm",
         "ALTER TABLE {db}.signals ADD COLUMN IF NOT EXISTS source LowCardinality(String) DEFAULT 'spike' AFTER side",
         "ALTER TABLE {db}.signals ADD COLUMN IF NOT EXISTS own Map(LowCardinality(String), Float64) AFTER source"),
     3: (),
+    4: ("DROP VIEW IF EXISTS {db}.to_bars_1m", "DROP VIEW IF EXISTS {db}.to_bars_5m", "DROP TABLE IF EXISTS {db}.bars_5m",
+        "RENAME TABLE IF EXISTS {db}.bars_1m TO {db}.bars_before"),
 }
-"""Version -> what leads to it from the one before; tables that are new (3: runs) are made by schema.sql."""
+"""Version -> what leads to it from the one before; tables that are new (3: runs, 4: bars) are made by schema.sql."""
+AFTERWARDS: dict[int, tuple[str, ...]] = {
+    4: ("ALTER TABLE {db}.gaps MODIFY COLUMN first_minute Nullable(DateTime64(0, 'Asia/Kolkata'))",
+        "ALTER TABLE {db}.gaps MODIFY COLUMN last_minute Nullable(DateTime64(0, 'Asia/Kolkata'))",
+        "ALTER TABLE {db}.gaps UPDATE first_minute = NULL, last_minute = NULL WHERE toUnixTimestamp(first_minute) = 0 "
+        "SETTINGS mutations_sync = 1"),
+}
+"""What is done once every table is there."""
+TO_BARS = ("INSERT INTO {db}.bars SELECT run, trade_date, inst, 1, toDateTime64(bar_ts, 0, 'Asia/Kolkata'), argMinMerge(open), "
+        "max(high), min(low), argMaxMerge(close), sum(volume), sum(turnover), sum(updates), 0, 1, bar_ts + INTERVAL 1 MINUTE "
+        "FROM {db}.bars_before GROUP BY run, trade_date, inst, bar_ts", "DROP TABLE {db}.bars_before")
+"""The bars of a database of version 3, which were made of ticks in ClickHouse."""
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \{db\}\.(\w+)\s*\(\s*(.*?)\s*\)\s*ENGINE = ", re.S)
 
 
@@ -37,7 +50,7 @@ def statements(database: str) -> list[str]:
 
 
 def table_names() -> set[str]:
-    """Every table that schema.sql describes column by column: all but bars_5m, which is made like bars_1m."""
+    """Every table that schema.sql describes."""
     return {m[1] for m in _TABLE.finditer(_text())}
 
 
@@ -75,6 +88,9 @@ def migrate(client: Any, database: str) -> int:
             client.command(statement.replace("{db}", database))
     for statement in statements(database):
         client.command(statement)
+    later = [s for number in range(found + 1, VERSION + 1) for s in AFTERWARDS.get(number, ())] if found else []
+    for statement in [*later, *(TO_BARS if "bars_before" in _tables(client, database) else ())]:
+        client.command(statement.replace("{db}", database))
     have = {row[0] for row in client.query(f"SELECT name FROM system.columns WHERE database = '{database}' "
                                            "AND table = 'signals'").result_rows}
     for name, kind in columns("signals"):
@@ -91,9 +107,13 @@ def uuid_of(client: Any, database: str) -> str:
     return str(client.command(f"SELECT toString(uuid) FROM system.tables WHERE database = '{database}' AND name = 'ticks'"))
 
 
+def _tables(client: Any, database: str) -> set[str]:
+    return {row[0] for row in client.query(f"SELECT name FROM system.tables WHERE database = '{database}'").result_rows}
+
+
 def version_of(client: Any, database: str) -> int:
     """0: there are no tables; 1: those of the time before versions were kept."""
-    tables = {row[0] for row in client.query(f"SELECT name FROM system.tables WHERE database = '{database}'").result_rows}
+    tables = _tables(client, database)
     if "schema_version" not in tables:
         return 1 if "signals" in tables else 0
     return int(client.command(f"SELECT max(version) FROM {database}.schema_version"))

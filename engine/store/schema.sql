@@ -1,4 +1,6 @@
--- Tables of one database (engine/store/schema.py has its version and what leads to it from earlier ones). Prices in paise, quantities in units, times IST. {window}: inserts remembered for deduplication.
+-- Tables of one database (engine/store/schema.py has its version and what leads to it from earlier ones). Prices in paise,
+-- quantities in units, times IST. {window}: inserts remembered for deduplication. Of ticks, flags 8 step back, 16 late, 128 outside
+-- the session, 256 bad time, 1024 doubted and 4096 without a trade of its own belong to no bar.
 CREATE TABLE IF NOT EXISTS {db}.schema_version (
   version UInt32, at DateTime
 ) ENGINE = MergeTree ORDER BY version;
@@ -40,38 +42,19 @@ CREATE TABLE IF NOT EXISTS {db}.ticks (
 ) ENGINE = MergeTree PARTITION BY toYYYYMM(trade_date) ORDER BY (inst, trade_date, exch_ts, seq)
 SETTINGS non_replicated_deduplication_window = {window};
 
-CREATE TABLE IF NOT EXISTS {db}.bars_1m (
-  run UInt32, inst UInt32, trade_date Date, bar_ts DateTime('Asia/Kolkata'),
-  open AggregateFunction(argMin, Int64, Tuple(DateTime64(3, 'Asia/Kolkata'), UInt64)),
-  high SimpleAggregateFunction(max, Int64), low SimpleAggregateFunction(min, Int64),
-  close AggregateFunction(argMax, Int64, Tuple(DateTime64(3, 'Asia/Kolkata'), UInt64)),
-  volume SimpleAggregateFunction(sum, UInt64), turnover SimpleAggregateFunction(sum, UInt64),
-  updates SimpleAggregateFunction(sum, UInt64)
-) ENGINE = AggregatingMergeTree PARTITION BY toYYYYMM(trade_date) ORDER BY (run, inst, trade_date, bar_ts)
+-- a row a minute of each name, and another of a later version where it was entered anew. Read with FINAL, or through the views
+-- bars_1m and bars_5m. flags: 1 dirty (a gap touches it), 8 from candles, 32 the engine stopped within it (_ext/market/state.pxd)
+CREATE TABLE IF NOT EXISTS {db}.bars (
+  run UInt32, trade_date Date, inst UInt32, tf UInt16, bar_ts DateTime64(0, 'Asia/Kolkata'), open Int64, high Int64, low Int64,
+  close Int64, volume UInt64, turnover UInt64, updates UInt32, flags UInt16, version UInt64, closed DateTime64(6, 'Asia/Kolkata')
+) ENGINE = ReplacingMergeTree(version) PARTITION BY toYYYYMM(trade_date) ORDER BY (run, inst, tf, bar_ts)
 SETTINGS non_replicated_deduplication_window = {window};
 
-CREATE TABLE IF NOT EXISTS {db}.bars_5m AS {db}.bars_1m
-ENGINE = AggregatingMergeTree PARTITION BY toYYYYMM(trade_date) ORDER BY (run, inst, trade_date, bar_ts)
-SETTINGS non_replicated_deduplication_window = {window};
-
--- flags: 8 step back, 16 late, 128 outside the session, 256 bad time, 1024 doubted: none of them belongs to a bar (_ext/market/state.pxd)
-CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.to_bars_1m TO {db}.bars_1m AS
-SELECT run, inst, trade_date, toStartOfMinute(toDateTime(exch_ts, 'Asia/Kolkata')) AS bar_ts,
-  argMinState(t.ltp, (t.exch_ts, t.seq)) AS open, max(t.ltp) AS high, min(t.ltp) AS low, argMaxState(t.ltp, (t.exch_ts, t.seq)) AS close,
-  sum(toUInt64(t.volume)) AS volume, sum(toUInt64(t.volume) * toUInt64(t.ltp)) AS turnover, count() AS updates
-FROM {db}.ticks AS t WHERE bitAnd(flags, 1432) = 0 AND ltp > 0 GROUP BY run, inst, trade_date, bar_ts;
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS {db}.to_bars_5m TO {db}.bars_5m AS
-SELECT run, inst, trade_date, toStartOfFiveMinutes(toDateTime(exch_ts, 'Asia/Kolkata')) AS bar_ts,
-  argMinState(t.ltp, (t.exch_ts, t.seq)) AS open, max(t.ltp) AS high, min(t.ltp) AS low, argMaxState(t.ltp, (t.exch_ts, t.seq)) AS close,
-  sum(toUInt64(t.volume)) AS volume, sum(toUInt64(t.volume) * toUInt64(t.ltp)) AS turnover, count() AS updates
-FROM {db}.ticks AS t WHERE bitAnd(flags, 1432) = 0 AND ltp > 0 GROUP BY run, inst, trade_date, bar_ts;
-
--- what was missing from the feed, and what came back. inst 4294967295: the feed as a whole
+-- what was missing from the feed, and what came back. inst 4294967295: the feed as a whole. No minute: none was touched
 CREATE TABLE IF NOT EXISTS {db}.gaps (
   run UInt32, seq UInt64, ts DateTime64(9, 'Asia/Kolkata'), inst UInt32, kind LowCardinality(String),
-  begin DateTime64(9, 'Asia/Kolkata'), end DateTime64(9, 'Asia/Kolkata'), first_minute DateTime('Asia/Kolkata'),
-  last_minute DateTime('Asia/Kolkata'), volume Int64, measured Float64, threshold Float64
+  begin DateTime64(9, 'Asia/Kolkata'), end DateTime64(9, 'Asia/Kolkata'), first_minute Nullable(DateTime64(0, 'Asia/Kolkata')),
+  last_minute Nullable(DateTime64(0, 'Asia/Kolkata')), volume Int64, measured Float64, threshold Float64
 ) ENGINE = MergeTree ORDER BY (run, ts, seq) SETTINGS non_replicated_deduplication_window = {window};
 
 CREATE TABLE IF NOT EXISTS {db}.signals (
@@ -121,3 +104,59 @@ CREATE TABLE IF NOT EXISTS {db}.latency (
 CREATE TABLE IF NOT EXISTS {db}.events (
   run UInt32, seq UInt64, ts DateTime64(9, 'Asia/Kolkata'), kind LowCardinality(String), detail String
 ) ENGINE = MergeTree ORDER BY (run, ts, seq) SETTINGS non_replicated_deduplication_window = {window};
+
+-- views a person reads: the symbol, the time and rupees (_rs) beside ids and paise
+CREATE VIEW IF NOT EXISTS {db}.bars_1m AS
+SELECT b.run AS run, s.symbol AS symbol, b.bar_ts AS bar_ts, b.open / 100 AS open_rs, b.high / 100 AS high_rs, b.low / 100 AS low_rs,
+  b.close / 100 AS close_rs, b.volume AS volume, b.turnover / 100 AS turnover_rs, b.updates AS updates, b.flags AS flags, b.inst AS inst,
+  b.trade_date AS trade_date, b.open AS open, b.high AS high, b.low AS low, b.close AS close, b.turnover AS turnover
+FROM {db}.bars AS b FINAL LEFT JOIN {db}.instruments AS s ON s.run = b.run AND s.inst = b.inst WHERE b.tf = 1;
+
+CREATE VIEW IF NOT EXISTS {db}.bars_5m AS
+SELECT run, any(symbol) AS symbol, bar_ts, open / 100 AS open_rs, high / 100 AS high_rs, low / 100 AS low_rs, close / 100 AS close_rs,
+  volume, turnover / 100 AS turnover_rs, updates, flags, inst, trade_date, open, high, low, close, turnover
+FROM (SELECT m.run AS run, m.inst AS inst, m.trade_date AS trade_date, any(m.symbol) AS symbol,
+    toDateTime64(toStartOfFiveMinutes(m.bar_ts), 0, 'Asia/Kolkata') AS bar_ts, argMin(m.open, m.bar_ts) AS open, max(m.high) AS high,
+    min(m.low) AS low, argMax(m.close, m.bar_ts) AS close, sum(m.volume) AS volume, sum(m.turnover) AS turnover,
+    sum(m.updates) AS updates, groupBitOr(m.flags) AS flags
+  FROM {db}.bars_1m AS m GROUP BY run, inst, trade_date, bar_ts)
+GROUP BY run, inst, trade_date, bar_ts, open, high, low, close, volume, turnover, updates, flags;
+
+CREATE VIEW IF NOT EXISTS {db}.trades_view AS
+SELECT t.run AS run, toDateTime64(t.ts, 3, 'Asia/Kolkata') AS time, s.symbol AS symbol, if(t.side > 0, 'BUY', 'SELL') AS action,
+  t.role AS role, t.quantity AS quantity, t.price / 100 AS price_rs, t.quantity * t.price / 100 AS value_rs, t.charges / 100 AS charges_rs,
+  t.realised / 100 AS realised_rs, t.candidate AS candidate, t.intent AS intent, t.inst AS inst, t.seq AS seq, t.side AS side,
+  t.price AS price, t.charges AS charges, t.realised AS realised
+FROM {db}.trades AS t LEFT JOIN {db}.instruments AS s ON s.run = t.run AND s.inst = t.inst;
+
+CREATE VIEW IF NOT EXISTS {db}.orders_view AS
+SELECT o.run AS run, toDateTime64(o.ts, 3, 'Asia/Kolkata') AS time, s.symbol AS symbol, o.event AS event,
+  multiIf(p.side > 0, 'BUY', p.side < 0, 'SELL', '') AS action, p.role AS role, o.order_type AS order_type, o.why AS why,
+  o.quantity AS quantity, o.price / 100 AS price_rs, o.trigger_price / 100 AS trigger_rs, o.status AS status, o.filled AS filled,
+  o.latency_ns / 1000000 AS latency_ms, o.error AS error, o.order_id AS order_id, o.id AS id, p.candidate AS candidate, p.inst AS inst,
+  o.seq AS seq, o.price AS price, o.trigger_price AS trigger_price
+FROM {db}.orders AS o
+LEFT JOIN (SELECT run, id, any(side) AS side, any(role) AS role, any(candidate) AS candidate, any(inst) AS inst FROM {db}.orders
+  WHERE event = 'place' GROUP BY run, id) AS p ON p.run = o.run AND p.id = o.id
+LEFT JOIN {db}.instruments AS s ON s.run = p.run AND s.inst = p.inst;
+
+CREATE VIEW IF NOT EXISTS {db}.signals_view AS
+SELECT g.run AS run, toDateTime64(g.ts, 3, 'Asia/Kolkata') AS time, s.symbol AS symbol, g.source AS source,
+  if(g.side > 0, 'BUY', 'SELL') AS action, if(g.direction > 0, 'up', 'down') AS move, g.price / 100 AS price_rs, g.strength AS strength,
+  g.volume_ratio AS volume_ratio, g.z20 AS z20, g.z50 AS z50, g.score AS score, g.verdict AS verdict, g.reason AS reason,
+  g.measured AS measured, g.threshold AS threshold, g.bid / 100 AS bid_rs, g.ask / 100 AS ask_rs, g.last_close / 100 AS last_close_rs,
+  g.decided AS decided, g.model AS model, g.own AS own, g.id AS id, g.inst AS inst, g.level AS level, g.price AS price
+FROM {db}.signals AS g LEFT JOIN {db}.instruments AS s ON s.run = g.run AND s.inst = g.inst;
+
+CREATE VIEW IF NOT EXISTS {db}.positions_view AS
+SELECT p.run AS run, toDateTime64(p.ts, 3, 'Asia/Kolkata') AS time, s.symbol AS symbol, p.state AS state, p.quantity AS quantity,
+  p.average / 100 AS average_rs, p.stop / 100 AS stop_rs, p.target / 100 AS target_rs, p.realised / 100 AS realised_rs,
+  p.charges / 100 AS charges_rs, p.inst AS inst, p.seq AS seq, p.average AS average, p.stop AS stop, p.target AS target,
+  p.realised AS realised, p.charges AS charges
+FROM {db}.positions AS p LEFT JOIN {db}.instruments AS s ON s.run = p.run AND s.inst = p.inst;
+
+CREATE VIEW IF NOT EXISTS {db}.gaps_view AS
+SELECT g.run AS run, toDateTime64(g.begin, 3, 'Asia/Kolkata') AS time, toDateTime64(g.end, 3, 'Asia/Kolkata') AS until,
+  if(g.inst = 4294967295, 'the feed', s.symbol) AS symbol, g.kind AS kind, g.first_minute AS first_minute, g.last_minute AS last_minute,
+  g.volume AS volume, g.measured AS measured, g.threshold AS threshold, g.inst AS inst, g.seq AS seq
+FROM {db}.gaps AS g LEFT JOIN {db}.instruments AS s ON s.run = g.run AND s.inst = g.inst;

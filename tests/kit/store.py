@@ -9,10 +9,8 @@ from engine.store.client import client_of
 from engine.trail.checked import survey
 from engine.trail.rundir import RunDir
 
-TABLES = ("instruments", "symbols", "ticks", "bars_1m", "bars_5m", "signals", "orders", "trades", "positions", "rate_limit_log",
+TABLES = ("instruments", "symbols", "ticks", "bars", "signals", "orders", "trades", "positions", "rate_limit_log",
           "events")
-BARS = ("(SELECT inst, trade_date, bar_ts, argMinMerge(open) o, max(high) h, min(low) l, argMaxMerge(close) c, "
-        "sum(volume) v, sum(turnover) t, sum(updates) u FROM {} GROUP BY 1, 2, 3)")
 WITHOUT_RUN = {table: "* EXCEPT run" for table in TABLES if table != "symbols"}
 
 
@@ -30,7 +28,8 @@ def contents(run_dir: Path | str) -> dict[str, tuple[int, str]]:
     out = {}
     with tables(run_dir) as client:
         for table in TABLES:
-            source = BARS.format(table) if table.startswith("bars") else f"(SELECT {WITHOUT_RUN.get(table, '*')} FROM {table})"
+            final = " FINAL" if table == "bars" else ""
+            source = f"(SELECT {WITHOUT_RUN.get(table, '*')} FROM {table}{final})"
             ((count, digest),) = client.query(f"SELECT count() n, toString(groupBitXor(cityHash64(*))) h FROM {source}").result_rows
             out[table] = (count, digest)
     return out

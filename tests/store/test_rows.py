@@ -90,7 +90,7 @@ def numbered(kind: int, given: dict) -> np.ndarray:
     (REC_POSITION, "positions", {"state": 3}, {"state": "protected"}),
     (REC_GAP, "gaps", {"kind": 4, "first_minute": 3, "last_minute": 5}, {"kind": "late", "first_minute": 180, "last_minute": 300}),
     (REC_FEED_NOTE, "gaps", {"kind": 10, "first_minute": 0, "last_minute": 0}, {
-        "kind": "refused", "first_minute": 0, "last_minute": 0}),
+        "kind": "refused", "first_minute": None, "last_minute": None}),
     (REC_SHADOW, "shadow_scores", {}, {}), (REC_TIMING, "latency", {}, {})])
 def test_each_value_stands_in_its_own_column(kind, table, given, said):
     record = numbered(kind, given)
@@ -109,6 +109,8 @@ def test_each_value_stands_in_its_own_column(kind, table, given, said):
             assert value == fields["feature"][features.index(name)]
         elif isinstance(source, str) and source in record.dtype.names:
             assert value == fields[source], name
+        elif value is None:
+            assert said[name] is None
         else:
             assert name in said or name in COMMON
             assert value == source, name
