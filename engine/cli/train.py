@@ -1,5 +1,6 @@
 """Learning the noise filter."""
 import datetime as dt
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -129,10 +130,12 @@ def _dataset(source: str, out: Path, data: Path | None, run_dir: Path | None, da
             ticks, kind = recorded.from_run(data / "journal"), "live"
         else:
             ticks = recorded.load(data, day)
+            for note in ticks.notes:
+                _note(note)
             kind = "upstox" if ticks.has_book else "ticks"
         found = work.of_ticks(ticks, kind, seed if planted else None, kinds, train.EVERY_S, level)
     elif source == "bars":
-        specs, bars = _store(run_dir, stored.bars) if data is None else series.bars_of_folder(data)
+        specs, bars = _store(run_dir, stored.bars) if data is None else series.bars_of_folder(data, tell=_note)
         found = series.of_bars(specs, bars, level)
     else:
         raise typer.BadParameter(f"--source {source}: generator, ticks or bars")
@@ -153,6 +156,19 @@ def day_of(text: str) -> dt.date | None:
         return dt.date.fromisoformat(text) if text else None
     except ValueError:
         raise typer.BadParameter(f"--day {text}: write it as 2026-09-01") from None
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
+
+
+def _days(data: Path) -> list[dt.date]:
+    """Days of a folder of ticks; what is wrong with it is said where there are none."""
+    from engine.sim import recorded
+
+    if not (days := recorded.days_of(data)):
+        recorded.load(data)
+    return days
 
 
 @app.command()
@@ -210,10 +226,11 @@ def outcomes(data: Data, source: Annotated[str, typer.Option(help="ticks (one-se
     def work() -> dict[str, Any]:
         from engine.lab import outcomes as study
         from engine.lab import series
-        from engine.sim import recorded
 
-        found = series.of_bars(*series.bars_of_folder(data, names)) if source == "bars" else series.of_second_ticks(
-            data, recorded.days_of(data))
+        if source not in ("bars", "ticks"):
+            raise typer.BadParameter(f"--source {source}: ticks or bars")
+        found = series.of_bars(*series.bars_of_folder(data, names, _note)) if source == "bars" else series.of_second_ticks(
+            data, _days(data))
         return study.study(found, source, seed)
 
     document = _with_libraries(work)

@@ -12,6 +12,7 @@ from _ext.signals.features import FEATURES
 from engine.lab import inject
 from engine.lab.dataset import NATURAL, Dataset, joined, of_ticks, undisturbed
 from engine.lab.inject import ARTEFACTS, HELD_OUT, Moment, Name, spike
+from engine.market.tables import DataError
 from engine.sim import recorded
 from engine.sim.recorded import Recording
 
@@ -118,6 +119,9 @@ def on_recording(folder: Path, scores: Scores, threshold: float, seeds: int = 40
     """`artefacts` on a recorded session into which KINDS are planted `seeds` times anew; intervals by name and quarter of an
     hour."""
     day = recorded.load(folder)
+    if not day.has_book:
+        raise DataError(f"{folder}: these ticks have no book (bid and ask), by which the filter knows artefacts: a recording in "
+                        "the layout of the Upstox feed is wanted (bp1, bq1, ap1, aq1)")
     alone = {level: undisturbed(day, level) for level in (0.5, 0.6)}
     data = joined(of_ticks(day, "upstox", seed + k, KINDS, 300.0, level, alone=alone[level])
                   for k in range(seeds) for level in ((0.5, 0.6)[k % 2],))

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from _ext.signals.features import FEATURES
 from engine.lab.dataset import Dataset, features_of
 from engine.lab.evaluate import interval
+from engine.market.tables import DataError
 
 COST_BP = 8.4
 """A round trip of Rs 2 lakh and 2.5 bp of spread and slip (docs/market.md 4)."""
@@ -24,10 +25,12 @@ def study(data: Dataset, source: str, seed: int = 7) -> dict[str, Any]:
     """AUC of activity and of direction on the later days, beside strength alone; what is kept at 70 % of false positives removed;
     the mean return after costs of what was kept and what was not. Intervals: bootstrap by day."""
     days = np.unique(data.day)
+    if len(days) < 4:
+        raise DataError(f"candidates of {len(days)} days: four are the least, of which the later are asked about")
     cut = days[max(int(len(days) * LEARN) - 1, 0)]
     learn, test = data.day <= cut, data.day > cut + 1
     if len(np.unique(data.day[test])) < 2:
-        raise ValueError(f"{len(days)} days are too few: the later ones must be at least two")
+        raise DataError(f"{len(days)} days are too few: the later ones must be at least two")
     names = set(features_of(source))
     use = [i for i, n in enumerate(FEATURES) if n in names and (~np.isnan(data.first[:, i])).mean() >= 0.95]
     x = np.nan_to_num(data.first[:, use])

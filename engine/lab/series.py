@@ -2,8 +2,9 @@
 and one-second ticks.
 """
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,7 @@ from engine.feed import HAS_FULL, HAS_LTPC, TICK_DTYPE
 from engine.lab.dataset import Dataset, Minutes, candidates_of, minutes_of, rows_from
 from engine.market import sessions
 from engine.market.instruments import Instrument
+from engine.market.tables import DataError, Table, files_of
 from engine.sim import recorded
 from engine.sim.recorded import Recording
 
@@ -24,18 +26,37 @@ BEAT = 2_500
 PRICES = ("open", "high", "low", "close")
 
 
-def bars_of_folder(folder: Path, names: int = 0) -> tuple[list[Instrument], pl.DataFrame]:
+def bars_of_folder(folder: Path, names: int = 0,
+                   tell: Callable[[str], Any] = lambda _: None) -> tuple[list[Instrument], pl.DataFrame]:
     """(instruments, bars) of a folder of Parquet files of one-minute bars (ts, open, high, low, close in rupees, volume), a stock
-    each. Columns of the bars: inst, ms (of their minute), open, high, low, close in paise, volume. Raises ValueError without
-    any."""
-    paths = sorted(p for p in folder.glob("*.parquet") if "NIFTY" not in p.stem)[:names or None]
-    if not paths:
-        raise ValueError(f"{folder}: no Parquet files of bars there")
+    each. Columns of the bars: inst, ms (of their minute), open, high, low, close in paise, volume. A minute counts once, the later
+    row. `tell` hears what was understood and left out. Raises DataError without any, or where a column cannot be understood."""
+    paths = [p for p in files_of(folder, "one-minute bars") if "NIFTY" not in p.stem][:names or None]
     specs = [Instrument(f"NSE_EQ|{p.stem}"[:48], p.stem[:31]) for p in paths]
-    return specs, pl.concat([pl.read_parquet(p).select(
-        pl.lit(i, pl.Int64).alias("inst"), pl.col("ts").dt.epoch("ms").alias("ms"),
-        *((pl.col(c) * 100).round().cast(pl.Int64) for c in PRICES), pl.col("volume").fill_null(0).cast(pl.Int64))
-        for i, p in enumerate(paths)])
+    parts = []
+    for i, path in enumerate(paths):
+        table = Table(path)
+        parts.append(_bars_of(table).with_columns(inst=pl.lit(i, pl.Int64)))
+        for note in table.notes:
+            tell(note)
+    return specs, pl.concat(parts).select("inst", "ms", *PRICES, "volume")
+
+
+def _bars_of(table: Table) -> pl.DataFrame:
+    """One file's bars."""
+    table.need(("ts", *PRICES, "volume"))
+    ms = table.times("ts")
+    table.check_hours(ms, "ts")
+    columns = {"ms": ms} | {name: table.rupees(name) for name in PRICES} | {"volume": table.counts("volume", may_lack=False)}
+    bars = pl.DataFrame(columns).filter(pl.all_horizontal(pl.col(*PRICES) > 0))
+    bars = bars.unique("ms", keep="last", maintain_order=True).sort("ms")
+    if odd := bars.filter(pl.col("low") > pl.col("high")).height:
+        raise DataError(f"{table.path.name}: of {odd:,} bars the low is above the high: are the columns the right ones?")
+    steps = np.diff(bars["ms"].to_numpy()) // 60_000
+    steps = steps[(steps > 0) & (steps < 60)]
+    if len(steps) and (usual := int(np.bincount(steps).argmax())) != 1:
+        raise DataError(f"{table.path.name}: its bars are of {usual} minutes, bars of one minute are wanted")
+    return bars
 
 
 def of_bars(specs: Sequence[Instrument], bars: pl.DataFrame, level: float = 0.5) -> Dataset:

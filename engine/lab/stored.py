@@ -8,7 +8,8 @@ import polars as pl
 from _ext.core.records import WARM_BAR
 from engine.feed import HAS_DEPTH, HAS_FULL, HAS_LTPC, TICK_DTYPE
 from engine.market.instruments import Instrument
-from engine.sim.recorded import DataError, Recording
+from engine.market.tables import DataError
+from engine.sim.recorded import Recording
 from engine.store.client import EVERY_RUN
 
 TICK = np.dtype([("inst", "<u4"), ("ltt", "<i8"), ("received", "<i8"), ("ltp", "<i8"), ("ltq", "<u4"), ("vtt", "<u8"),

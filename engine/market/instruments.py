@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from _ext.core.records import INSTRUMENT, KINDS
+from engine.errors import UsageError
 from engine.market.sessions import CLOSING_AUCTION_FROM, close_minute, day_of, number_of
 
 NO_INST = 0xFFFFFFFF
@@ -120,10 +121,49 @@ def _price(key: str, tick: int) -> int:
     return int(round(low * (high / low) ** share * 100) // tick * tick)
 
 
+CSV_COLUMNS = ("instrument_key", "trading_symbol", "instrument_type", "lot_size", "tick_size")
+CSV_KINDS = {"EQ": "equity", "FUT": "future", "CE": "option", "PE": "option", "INDEX": "index"}
+CSV_ROWS = 100_000
+
+
+class ListError(UsageError, ValueError):
+    """A recording's list of instruments is not what it should be; says row, column and what is wanted."""
+
+
 def from_csv(path: Path) -> list[Instrument]:
-    """A recording's instruments.csv: instrument_key, trading_symbol, instrument_type, lot_size, tick_size (paise)."""
-    kinds = {"EQ": "equity", "FUT": "future", "CE": "option", "PE": "option", "INDEX": "index"}
-    with path.open(newline="") as file:
-        return [Instrument(row["instrument_key"], row["trading_symbol"], kinds[row["instrument_type"]],
-                     round(float(row["tick_size"])), round(float(row["lot_size"])),
-                     tradable=row["instrument_type"] == "EQ") for row in csv.DictReader(file)]
+    """A recording's instruments.csv: instrument_key, trading_symbol, instrument_type, lot_size, tick_size (paise). ListError where
+    a column is missing or a value is none."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            if missing := [name for name in CSV_COLUMNS if name not in (reader.fieldnames or ())]:
+                there = ", ".join(reader.fieldnames or ())[:200]
+                raise ListError(f"{path.name}: column {', '.join(missing)} is missing (there are {there}); wanted are "
+                                f"{', '.join(CSV_COLUMNS)}, the tick in paise")
+            return [_of_csv(path, number, row) for number, row in zip(range(1, CSV_ROWS), reader, strict=False)]
+    except (UnicodeDecodeError, csv.Error):
+        raise ListError(f"{path.name}: not a CSV file in UTF-8") from None
+
+
+def _of_csv(path: Path, number: int, row: dict[str, str | None]) -> Instrument:
+    texts = {name: (row[name] or "").strip() for name in CSV_COLUMNS}
+
+    def no(name: str, wanted: str) -> ListError:
+        return ListError(f"{path.name}: row {number}: {name} {texts[name][:40]!r}: {wanted}")
+
+    numbers = {}
+    for name, wanted in (("tick_size", "whole paise are wanted (10 for a tick of Rs 0.10)"),
+                         ("lot_size", "a whole number is wanted")):
+        try:
+            numbers[name] = float(texts[name])
+        except ValueError:
+            raise no(name, wanted) from None
+        if not 1 <= numbers[name] <= 10**7 or numbers[name] != round(numbers[name]):
+            raise no(name, wanted)
+    if texts["instrument_type"] not in CSV_KINDS:
+        raise no("instrument_type", f"one of {', '.join(CSV_KINDS)} is wanted")
+    for name, most in (("instrument_key", 48), ("trading_symbol", 100)):
+        if not texts[name] or len(texts[name]) > most or not texts[name].isascii() or not texts[name].isprintable():
+            raise no(name, "plain text is wanted")
+    return Instrument(texts["instrument_key"], texts["trading_symbol"], CSV_KINDS[texts["instrument_type"]],
+                      round(numbers["tick_size"]), round(numbers["lot_size"]), tradable=texts["instrument_type"] == "EQ")

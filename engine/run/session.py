@@ -76,6 +76,8 @@ def _run(options: RunOptions, config: Config, quiet: bool, say: Say, confirm: Co
     if options.speed is None:
         market = market_of(options.data, options.seed, options.day, options.names, options.minutes, options.mood or "normal",
                            options.contracts)
+        for note in getattr(market, "notes", ()):
+            print(f"note: {note}", file=sys.stderr)
         return _on_virtual_time(options, config, folder.make(), market, say)
     return _on_the_sim(options, folder.make(), quiet)
 

@@ -15,17 +15,13 @@ import polars as pl
 from _ext.core.clock import day_of_minutes
 from _ext.core.records import INSTRUMENT, REC_BARS, REC_FRAME, REC_INSTRUMENTS, REC_START, WARM_BAR
 from _ext.trail.reader import Reader
-from engine.errors import UsageError
 from engine.feed import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_LTPC, HAS_OHLC, TICK_DTYPE, decode, encode
 from engine.market.instruments import Instrument, from_csv, of_table
 from engine.market.sessions import IST, day_of, number_of
+from engine.market.tables import DataError, Table, files_of
 
 UPSTOX_COLUMNS = {"recv_ts", "instrument_key", "ltt", "ltp", "ltq", "cp", "vtt", "atp", "bp1", "bq1", "ap1", "aq1"}
 TICK_COLUMNS = {"ts", "ltp_paise", "cum_volume"}
-
-
-class DataError(UsageError, ValueError):
-    """The folder is not a recording this engine can read; says what is missing."""
 
 
 @dataclass
@@ -36,6 +32,8 @@ class Recording:
     specs: list[Instrument] = field(default_factory=list)
     bars: np.ndarray = field(default_factory=lambda: np.zeros(0, WARM_BAR))
     """What came before, where it was recorded."""
+    notes: list[str] = field(default_factory=list)
+    """What was understood of the files, and what was left out."""
 
     @property
     def day(self) -> dt.date:
@@ -117,31 +115,26 @@ def frames_of(rows: np.ndarray, received: np.ndarray) -> Iterator[tuple[int, np.
 def load(folder: Path, day: dt.date | None = None) -> Recording:
     """Reads every Parquet file of `folder`. `day` picks one of several days; by default the first day present.
 
-    Raises DataError where there are none, or where columns are missing or of another type.
+    Raises DataError where there are none, or where columns are missing or cannot be understood.
     """
     folder = Path(folder)
-    files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
-    if not files:
-        raise DataError(f"{folder}: no Parquet files there; --data takes a folder of recorded ticks")
-    number = number_of(day) if day is not None else min(
-        (days[0] for days in map(_days_of, files) if len(days)), default=0)
-    parts, specs = [], {}
+    files = files_of(folder, "recorded ticks")
+    number = number_of(day) if day is not None else min((days[0] for days in map(_days_of, files) if len(days)), default=0)
+    parts, notes, specs = [], [], {}
     listed = {s.key: s for s in from_csv(folder / "instruments.csv")} if (folder / "instruments.csv").exists() else {}
     for path in files:
-        try:
-            frame = pl.read_parquet(path)
-        except Exception as error:
-            raise DataError(f"{path.name} is not a readable Parquet file: {error}") from None
-        columns = set(frame.columns)
-        frame = _on_day(frame, number)               # a folder of months does not fit into memory as rows
-        if UPSTOX_COLUMNS <= columns:
-            rows, received = _upstox_rows(frame, path)
-        elif TICK_COLUMNS <= columns:
-            rows, received = _second_rows(frame, path)
-        else:
-            missing = sorted(UPSTOX_COLUMNS - columns)
-            raise DataError(f"{path.name}: columns {', '.join(missing[:6])} are missing for an Upstox V3 recording, and "
-                            f"{', '.join(sorted(TICK_COLUMNS - columns))} for one-second ticks")
+        table = Table(path)
+        is_full = not table.lacks(sorted(UPSTOX_COLUMNS))
+        if not is_full and table.lacks(sorted(TICK_COLUMNS)):
+            full, seconds = (", ".join(table.lacks(sorted(names))[:6]) for names in (UPSTOX_COLUMNS, TICK_COLUMNS))
+            raise DataError(f"{path.name}: columns {full} are missing for an Upstox V3 recording, and {seconds} for one-second "
+                            "ticks")
+        stamp = "recv_ts" if is_full else "ts"
+        received = table.times(stamp)
+        table.check_hours(received, stamp)
+        table.frame = table.frame.filter(pl.Series(day_of_minutes(received // 60_000) == number))    # months do not fit as rows
+        rows, received = _upstox_rows(table) if is_full else _second_rows(table)
+        notes += table.notes
         if len(rows) == 0:
             continue
         for key in np.unique(rows["key"]):
@@ -153,30 +146,17 @@ def load(folder: Path, day: dt.date | None = None) -> Recording:
     rows = np.concatenate([p[0].view(np.uint8) for p in parts]).view(TICK_DTYPE)   # keeps the overlapping fields
     received = np.concatenate([p[1] for p in parts])
     order = np.argsort(received, kind="stable")
-    return Recording(rows[order], received[order], list(specs.values()))
-
-
-def _when(frame: pl.DataFrame) -> pl.Series | None:
-    """Days since 1970 in India of a file's rows; None where its columns are not ours: then whoever reads it says so."""
-    name = next((n for n in ("recv_ts", "ts") if n in frame.columns), None)
-    if name is None or not isinstance(frame[name].dtype, pl.Datetime):
-        return None
-    days: pl.Series = day_of_minutes(frame[name].dt.epoch("ms") // 60_000)
-    return days
+    return Recording(rows[order], received[order], list(specs.values()), notes=list(dict.fromkeys(notes)))
 
 
 def _days_of(path: Path) -> list[int]:
+    """Days since 1970 in India of a file's rows; none where it cannot be read: `load` says what is wrong with it."""
     try:
-        names = set(pl.read_parquet_schema(path))
-        days = _when(pl.read_parquet(path, columns=sorted(names & {"recv_ts", "ts"})))
+        names = set(pl.read_parquet_schema(path)) & {"recv_ts", "ts"}
+        name = "recv_ts" if "recv_ts" in names else "ts"
+        return [int(day) for day in np.unique(day_of_minutes(Table(path, [name]).times(name) // 60_000))]
     except Exception:
-        return []                                        # `load` says what is wrong with it
-    return [] if days is None else sorted(days.drop_nulls().unique().to_list())
-
-
-def _on_day(frame: pl.DataFrame, number: int) -> pl.DataFrame:
-    days = _when(frame)
-    return frame if days is None else frame.filter((days == number).fill_null(False))
+        return []
 
 
 def days_of(folder: Path) -> list[dt.date]:
@@ -185,68 +165,69 @@ def days_of(folder: Path) -> list[dt.date]:
     return [day_of(number) for number in sorted(found)]
 
 
-def _upstox_rows(frame: pl.DataFrame, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    rows = np.zeros(len(frame), TICK_DTYPE)
-    has = np.full(len(frame), HAS_LTPC | HAS_DEPTH | HAS_FULL, np.uint16)
-    keys = frame["instrument_key"].to_numpy().astype("S48")
-    rows["key"], rows["key_len"], rows["mode"] = keys, np.char.str_len(keys), 1
-    try:
-        for name in ("ltp", "cp", "atp"):
-            rows[name] = _paise(frame, name)
-        for name in ("ltq", "vtt"):
-            rows[name] = _numbers(frame, name).astype(np.int64)
-        for name in ("oi", "iv", "tbq", "tsq", "delta", "theta", "gamma", "vega", "rho"):
-            if name in frame.columns:
-                rows[name] = _numbers(frame, name)
-        rows["ltt"] = _millis(frame, "ltt")
-        levels = sum(f"bp{i}" in frame.columns for i in range(1, 6))
-        rows["n_levels"] = levels
-        for i in range(levels):
-            for name, column in (("bidP", f"bp{i + 1}"), ("askP", f"ap{i + 1}")):
-                rows["levels"][name][:, i] = _paise(frame, column)
-            for name, column in (("bidQ", f"bq{i + 1}"), ("askQ", f"aq{i + 1}")):
-                rows["levels"][name][:, i] = _numbers(frame, column).astype(np.int64)
-        for name, prefix, bit in (("day", "d1_", HAS_OHLC), ("i1", "m1_", HAS_I1)):
-            if f"{prefix}ts" not in frame.columns:
-                continue
-            rows[name]["ts"] = _millis(frame, f"{prefix}ts")
-            rows[name]["vol"] = _numbers(frame, f"{prefix}vol").astype(np.int64)
-            for part in ("open", "high", "low", "close"):
-                rows[name][part] = _paise(frame, prefix + part)
-            has |= np.where(rows[name]["ts"] > 0, bit, 0).astype(np.uint16)
-        if "delta" in frame.columns:
-            has |= np.where(_numbers(frame, "delta") != 0, HAS_GREEKS, 0).astype(np.uint16)
-        received = _millis(frame, "recv_ts")
-    except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
-        raise DataError(f"{path.name}: {error}") from None
+def _upstox_rows(table: Table) -> tuple[np.ndarray, np.ndarray]:
+    keys = table.keys("instrument_key")
+    received = table.times("recv_ts")
+    ltp = table.rupees("ltp")
+    table.keep(ltp > 0, "without a price")
+    keys, received, ltp = keys[ltp > 0], received[ltp > 0], ltp[ltp > 0]
+    rows = np.zeros(len(keys), TICK_DTYPE)
+    has = np.full(len(keys), HAS_LTPC | HAS_DEPTH | HAS_FULL, np.uint16)
+    rows["key"], rows["key_len"], rows["mode"], rows["ltp"] = keys, np.char.str_len(keys), 1, ltp
+    before = len(table.frame)
+    rows["ltt"] = table.times("ltt") if not table.frame["ltt"].null_count() else _with_gaps(table, "ltt")
+    assert len(table.frame) == before
+    columns = set(table.frame.columns)
+    for name in ("cp", "atp"):
+        rows[name] = table.rupees(name)
+    for name in ("ltq", "vtt"):
+        rows[name] = table.counts(name)
+    for name in ("oi", "iv", "tbq", "tsq", "delta", "theta", "gamma", "vega", "rho"):
+        if name in columns:
+            rows[name] = table.numbers(name)
+    levels = sum(f"bp{i}" in columns for i in range(1, 6))
+    table.need([f"{prefix}{i}" for i in range(1, levels + 1) for prefix in ("bp", "bq", "ap", "aq")])
+    rows["n_levels"] = levels
+    for i in range(levels):
+        for name, column in (("bidP", f"bp{i + 1}"), ("askP", f"ap{i + 1}")):
+            rows["levels"][name][:, i] = table.rupees(column)
+        for name, column in (("bidQ", f"bq{i + 1}"), ("askQ", f"aq{i + 1}")):
+            rows["levels"][name][:, i] = table.counts(column)
+    for name, prefix, bit in (("day", "d1_", HAS_OHLC), ("i1", "m1_", HAS_I1)):
+        if f"{prefix}ts" not in columns:
+            continue
+        table.need([prefix + part for part in ("open", "high", "low", "close", "vol")])
+        rows[name]["ts"] = _with_gaps(table, f"{prefix}ts")
+        rows[name]["vol"] = table.counts(f"{prefix}vol")
+        for part in ("open", "high", "low", "close"):
+            rows[name][part] = table.rupees(prefix + part)
+        has |= np.where(rows[name]["ts"] > 0, bit, 0).astype(np.uint16)
+    if "delta" in columns:
+        has |= np.where(rows["delta"] != 0, HAS_GREEKS, 0).astype(np.uint16)
     rows["has"] = has
     return rows, received
 
 
-def _second_rows(frame: pl.DataFrame, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _with_gaps(table: Table, name: str) -> np.ndarray:
+    """Times of a column that not every row has; 0 where there is none."""
+    known = table.frame[name].is_not_null().to_numpy()
+    part = Table.__new__(Table)
+    part.path, part.notes, part.frame = table.path, table.notes, table.frame.filter(pl.Series(known))
+    out = np.zeros(len(known), np.int64)
+    out[known] = part.times(name)
+    return out
+
+
+def _second_rows(table: Table) -> tuple[np.ndarray, np.ndarray]:
     """One-second stamps serve as receipt and as trade time; there is no book."""
-    rows = np.zeros(len(frame), TICK_DTYPE)
-    key = ("NSE_INDEX|" if path.stem.startswith("NIFTY_") else "NSE_EQ|") + path.stem
+    ltp = table.paise("ltp_paise")
+    table.keep(ltp > 0, "without a price")
+    received, stem = table.times("ts"), table.path.stem
+    if not stem.isascii() or not stem.isprintable():
+        raise DataError(f"{table.path.name}: one-second ticks are called by their symbol, in plain letters: RELIANCE.parquet")
+    rows = np.zeros(len(received), TICK_DTYPE)
+    key = ("NSE_INDEX|" if stem.startswith("NIFTY_") else "NSE_EQ|") + stem
     rows["key"], rows["key_len"], rows["mode"] = key.encode(), len(key), 1
     rows["has"] = HAS_LTPC | HAS_FULL
-    try:
-        rows["ltp"] = frame["ltp_paise"].cast(pl.Int64).to_numpy()
-        rows["vtt"] = frame["cum_volume"].cast(pl.Int64).fill_null(0).to_numpy()
-        rows["ltt"] = received = _millis(frame, "ts")
-    except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
-        raise DataError(f"{path.name}: {error}") from None
+    rows["ltp"], rows["vtt"], rows["ltt"] = ltp[ltp > 0], table.counts("cum_volume"), received
     return rows, received
-
-
-def _numbers(frame: pl.DataFrame, name: str) -> np.ndarray:
-    return frame[name].cast(pl.Float64).fill_null(0.0).fill_nan(0.0).to_numpy()
-
-
-def _paise(frame: pl.DataFrame, name: str) -> np.ndarray:
-    return np.asarray(np.rint(_numbers(frame, name) * 100).astype(np.int64))
-
-
-def _millis(frame: pl.DataFrame, name: str) -> np.ndarray:
-    if not isinstance(frame[name].dtype, pl.Datetime):
-        raise ValueError(f"column {name} is {frame[name].dtype}, a time stamp is needed")
-    return frame[name].dt.epoch("ms").fill_null(0).to_numpy()

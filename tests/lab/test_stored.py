@@ -8,9 +8,10 @@ from _ext.signals.features import DESCRIBED, FEATURES
 from engine.config import Config
 from engine.lab import dataset, series, stored
 from engine.market.instruments import shipped
+from engine.market.tables import DataError
 from engine.run.virtual import run_virtual
 from engine.sim.market import SyntheticMarket
-from engine.sim.recorded import DataError, from_run
+from engine.sim.recorded import from_run
 from engine.store.client import client_of
 from engine.store.process import main as store
 from engine.trail.rundir import RunDir

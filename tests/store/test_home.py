@@ -16,9 +16,9 @@ import pytest
 from engine.config import Config
 from engine.lab import stored
 from engine.market.instruments import shipped
+from engine.market.tables import DataError
 from engine.run.virtual import run_virtual
 from engine.sim.market import SyntheticMarket
-from engine.sim.recorded import DataError
 from engine.store import confinement
 from engine.store.client import EVERY_RUN, client_of, market_of, number_of
 from engine.store.home import Home
