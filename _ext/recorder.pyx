@@ -223,8 +223,6 @@ cdef class TickRecorder(MarketFollower):
         elif not flags & (TICK_STEP_BACK | TICK_BAD_TIME | TICK_DOUBTED):
             if t.ltt == f.ltt and t.ltp == f.ltp:
                 flags |= f.carried
-            if t.ltt // MINUTE_MS < f.minute:
-                flags |= TICK_LATE
             f.ltt, f.ltp, f.carried = t.ltt, t.ltp, flags & (TICK_LATE | TICK_OUTSIDE)
             if not f.carried:
                 self._count(t.inst, t, info)

@@ -413,6 +413,18 @@ def test_a_symbol_given_to_another_share_keeps_both_apart():
     assert told == {("AAX", "changed", "symbol"), ("AAA", "joined", "")}
 
 
+def test_a_symbol_taken_over_by_a_share_that_was_there_is_that_shares():
+    """AAA leaves F&O and BBB, which stays, is renamed AAA: the symbol is the living one's."""
+    content = [r for r in rows() if r.get("asset_symbol") != "AAA" and r["instrument_key"] != "NSE_EQ|AAA"]
+    for row in content:
+        row |= {"trading_symbol": "AAA"} if row["instrument_key"] == "NSE_EQ|BBB" else {}
+        row |= {"asset_symbol": "AAA"} if row.get("asset_symbol") == "BBB" else {}
+    master.LEAST.update(stocks=3, contracts=30, rows=30, futures=6)
+    today, changes = universe.follow(built(), built(content, NEXT), {})
+    assert (today.stocks["AAA"].key, today.stocks["AAA"].status) == ("NSE_EQ|BBB", ACTIVE)
+    assert {(c.key, c.kind) for c in changes if c.what == "stock"} == {("NSE_EQ|AAA", "left"), ("NSE_EQ|BBB", "changed")}
+
+
 def test_a_key_that_names_another_stocks_contract_is_used_again():
     content = rows()
     after = EXPIRIES[0] + dt.timedelta(days=1)

@@ -186,6 +186,48 @@ def test_an_update_without_a_trade_carries_the_last_one_and_belongs_to_no_bar(tm
     assert [bool(t["flags"] & 4096) for t in ticks] == [False, True]
 
 
+LATE, OUTSIDE = 16, 128
+
+
+def test_a_trade_told_again_is_as_late_or_outside_as_it_was(tmp_path):
+    """Echoes of a trade before the open, and of one whose minute was closed: with another book, or the same."""
+    tape = Tape(tmp_path)
+    book = ((5, 99_990, 6, 100_010),)
+    tape.tick(-30_000, 99_000, 10, levels=book)
+    tape.tick(-30_000, 99_000, 10, received=1_000, levels=((9, 99_990, 6, 100_010),))
+    for at in range(2_000, 58_000, 4_000):
+        tape.tick(at, 100_000, 10 + at)
+    tape.put(REC_TIMER, 64_000)
+    tape.tick(59_900, 101_000, 70_000, received=64_500)                 # its minute is closed
+    tape.tick(59_900, 101_000, 70_000, received=64_800, levels=((7, 99_990, 6, 100_010),))
+    tape.tick(65_000, 100_500, 71_000)
+    ticks, bars = tape.rows()
+    assert [int(f) & (LATE | OUTSIDE) for f in ticks["flags"]] == [OUTSIDE, OUTSIDE, *[0] * 14, LATE, LATE, 0]
+    assert [(int(b["high"]), int(b["updates"])) for b in bars] == [(100_000, 14)]
+    assert values(bars).items() <= aggregated(ticks).items()
+
+
+def test_a_candle_of_the_minute_last_counted_stands_whatever_is_told_later(tmp_path):
+    tape = Tape(tmp_path)
+    warm = np.zeros(30, WARM_BAR)
+    warm["minute"] = MINUTE_0 - 1440 + 300 + np.arange(30)
+    for name in ("open", "high", "low", "close", "volume"):
+        warm[name] = 100_000
+    tape.put(REC_BARS, -50_000, warm.tobytes())
+    for second in (*range(0, 70, 2), *range(90, 118, 2)):
+        tape.tick(second * 1000, 100_000 + second, 1000 + 10 * second)
+    candle = np.zeros(1, WARM_BAR)
+    candle["minute"], candle["volume"] = MINUTE_0 + 1, 7_000
+    candle["open"], candle["high"], candle["low"], candle["close"] = 100_060, 100_200, 100_050, 100_150
+    tape.put(REC_BACKFILL, 124_000, candle.tobytes())          # before any timer has told the minute
+    tape.tick(125_000, 100_100, 4_000)
+    tape.put(REC_TIMER, 190_000)
+    tape.put(REC_STOP, 200_000)
+    _, bars = tape.rows()
+    of_minute = [b for b in bars if b["ts"] // 60 == MINUTE_0 + 1]
+    assert [(int(b["close"]), int(b["volume"]), int(b["flags"])) for b in of_minute] == [(100_150, 7_000, FILLED)]
+
+
 def test_days_are_told_apart_by_the_minute(tmp_path):
     tape = Tape(tmp_path)
     tape.tick(350 * 60_000, 100_000, 10)
