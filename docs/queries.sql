@@ -58,9 +58,15 @@ SELECT s.symbol, sum(t.realised) / 100 AS realised, sum(t.charges) / 100 AS char
 FROM trades AS t INNER JOIN instruments AS s ON s.run = t.run AND s.inst = t.inst GROUP BY s.symbol ORDER BY net;
 
 -- name: how long positions lasted and why they ended
-SELECT t.candidate, dateDiff('second', minIf(t.ts, t.role = 'entry'), maxIf(t.ts, t.role = 'exit' AND t.quantity > 0)) AS seconds,
-  argMaxIf(o.why, o.seq, o.role = 'exit') AS why, sum(t.realised) / 100 AS realised
-FROM trades AS t INNER JOIN orders AS o ON o.run = t.run AND o.candidate = t.candidate
+-- a resting stop is placed (protect) and follows (trail): filled, it was the stop. A new price or quantity is no reason of its own
+SELECT t.candidate, any(s.symbol) AS symbol,
+  dateDiff('second', minIf(t.ts, t.role = 'entry'), maxIf(t.ts, t.role = 'exit' AND t.quantity > 0)) AS seconds,
+  any(multiIf(o.last IN ('protect', 'trail'), 'stop', o.last)) AS ended_by, sum(t.realised) / 100 AS realised_rs
+FROM trades AS t
+INNER JOIN (SELECT run, candidate, argMax(why, seq) AS last FROM orders
+  WHERE role = 'exit' AND why NOT IN ('', 're-price', 'grow', 'shrink') GROUP BY run, candidate) AS o
+  ON o.run = t.run AND o.candidate = t.candidate
+INNER JOIN instruments AS s ON s.run = t.run AND s.inst = t.inst
 WHERE t.run = {run:UInt32} GROUP BY t.candidate HAVING countIf(t.role = 'exit') > 0 ORDER BY t.candidate;
 
 -- name: what the gate said, with the budgets used

@@ -5,19 +5,21 @@ from typing import Annotated
 import typer
 
 from engine import config as configuration
-from engine.cli.options import Failed, Json, run_of, show
+from engine.cli.options import Failed, Json, Run, run_of, show
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def replay(journal: Annotated[Path | None, typer.Argument(help="run folder or journal folder; by default the latest run")] = None,
-           json: Json = False) -> None:
+           run_dir: Run = None, json: Json = False) -> None:
     """Recompute every decision of a journal from its inputs and compare."""
     from engine.trail.replay import replay as work
 
     settings = configuration.load()
-    document = work(journal if journal is not None else run_of(None).path, Path(settings.models))
+    if journal is not None and run_dir is not None:
+        raise typer.BadParameter("a folder and --run-dir: give one of them")
+    document = work(journal if journal is not None else run_of(run_dir).path, Path(settings.models))
     if json:
         show(document)
     else:

@@ -56,6 +56,16 @@ def test_query(stored, client, name):
     assert result.result_rows or name in EMPTY_IS_FINE       # chDB names no columns where there are no rows
 
 
+def test_why_a_position_ended_is_told_once_and_its_money_too(stored, client):
+    """Each candidate a row; what it realised is the sum of its trades, however many orders it took."""
+    result = client.query(queries()["how long positions lasted and why they ended"], parameters={"run": number_of(stored[0])})
+    plain = dict(client.query("SELECT candidate, sum(realised) / 100 FROM trades GROUP BY candidate "
+                              "HAVING countIf(role = 'exit') > 0").result_rows)
+    assert {row[0]: row[4] for row in result.result_rows} == plain and len(result.result_rows) == len(plain)
+    assert {row[3] for row in result.result_rows} <= {"stop", "target", "time", "square-off", "soft stop", "fade", "feed lost",
+                                                      "operator", "unwanted", "late", "second exit"}
+
+
 def test_drift_is_measured_in_the_store(client):
     """PSI of every feature and what the score means, against numpy over the same rows."""
     folder = Path(Config().models)

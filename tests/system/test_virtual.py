@@ -44,7 +44,8 @@ def test_the_recorded_session_end_to_end(cli):
         bars = client.query("SELECT sum(volume) v FROM bars_1m").first_row[0]
         ticks = client.query("SELECT sum(volume) v FROM ticks WHERE bitAnd(flags, 408) = 0").first_row[0]
     assert bars == ticks > 0
-    assert cli.json("replay", run_dir)["identical"]
+    assert cli.json("replay", "--run-dir", run_dir)["identical"] and cli.json("replay", run_dir)["identical"]
+    assert "give one of them" in cli.run("replay", run_dir, "--run-dir", run_dir, code=2)
 
 
 def test_one_flipped_byte_of_one_price_changes_the_digest(cli):
