@@ -96,6 +96,7 @@ cdef class TickRecorder(MarketFollower):
     cdef size_t room, bars_room
     cdef int64_t over                    # minutes before this one were told
     cdef readonly size_t count, bars_count
+    cdef readonly uint64_t unsaid        # updates of names that had never traded: no row says anything of them
     cdef public uint32_t run
 
     def __init__(self, uint32_t capacity=8192, int ring_depth=256, int batch=8192):
@@ -218,6 +219,7 @@ cdef class TickRecorder(MarketFollower):
         cdef bint is_trade = t.has & HAS_LTPC and t.ltp > 0 and t.ltt > 0
         if not is_trade:
             if r.ltp <= 0:
+                self.unsaid += 1
                 return 0                       # of a name that has never traded nothing can be said
             flags |= TICK_CARRIED | f.carried
         elif not flags & (TICK_STEP_BACK | TICK_BAD_TIME | TICK_DOUBTED):

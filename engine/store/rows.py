@@ -243,7 +243,7 @@ class Store:
         self.ticks: list[np.ndarray] = []
         self.bars: list[np.ndarray] = []
         self.small: list[tuple[int, str, Row]] = []
-        self.stored = 0
+        self.rows = 0
         self.finished = False
         self.writers: dict[str, RowWriter] = {}
         self.sender = ThreadPoolExecutor(1, "sender")
@@ -253,6 +253,11 @@ class Store:
         sent = read_cursor(cursor)
         # the last window given to the sender
         self.queued = sent[1:] if sent is not None and sent[0] == self.target else (-1, -1)
+
+    @property
+    def stored(self) -> int:
+        """Updates that are in the table ticks, or of which no row can say anything."""
+        return self.rows + int(self.recorder.unsaid)
 
     @property
     def run(self) -> int:
@@ -346,7 +351,7 @@ class Store:
             self._insert(table, data, count, boundary, window, part)
         if batches:
             write_cursor(self.cursor, self.target, boundary, window)
-        self.stored += ticks
+        self.rows += ticks
 
     def _writer(self, table: str) -> RowWriter:
         if table not in self.writers:
