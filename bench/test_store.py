@@ -12,7 +12,7 @@ from engine.market.instruments import shipped
 from engine.run.virtual import run_virtual
 from engine.sim.market import SyntheticMarket
 from engine.store.embedded import Embedded
-from engine.store.rows import Store
+from engine.store.windows import Store
 from engine.trail.checked import capacity_of
 from engine.trail.rundir import RunDir
 

@@ -27,6 +27,7 @@ COVERED = {
     "_ext/market/board.pyx": "tests/market/test_ledger.py", "_ext/market/market.pyx": "tests/market/test_ledger.py",
     "_ext/market/rolling.pyx": "tests/market/test_bars.py", "_ext/recorder.pyx": "tests/store/test_rows.py",
     "_ext/trade/costs.pyx": "tests/trade/test_fills.py", "engine/sim/charges.py": "tests/trade/test_fills.py",
+    "engine/store/windows.py": "tests/store/test_rows.py",
     "_ext/signals/onnx.pyx": "tests/signals/test_scorer.py", "_ext/signals/pipeline.pyx": "tests/signals/test_rules.py",
     "_ext/signals/source.pyx": "tests/test_limits.py", "_ext/trade/exits.pyx": "tests/trade/test_sides.py",
     "_ext/trade/holdings.pyx": "tests/trade/test_sides.py", "_ext/trail/reader.pyx": "tests/trail/test_journal.py",

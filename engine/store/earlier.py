@@ -15,8 +15,8 @@ import orjson
 from engine.store import confinement, grants
 from engine.store.grants import DATABASE
 from engine.store.home import Home
-from engine.store.rows import read_cursor, write_cursor
 from engine.store.schema import columns, migrate, table_names, uuid_of
+from engine.store.windows import read_cursor, write_cursor
 from engine.trail.note import Note
 from engine.trail.rundir import RunDir, RunError, in_turn
 

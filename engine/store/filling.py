@@ -9,7 +9,7 @@ import orjson
 
 from engine.config import Config
 from engine.errors import EngineError
-from engine.store.rows import Store
+from engine.store.windows import Store
 from engine.trail.checked import JournalError, capacity_of, damage_words
 from engine.trail.note import Note
 from engine.trail.rundir import RunDir

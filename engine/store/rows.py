@@ -1,19 +1,8 @@
-"""Store: journal -> ClickHouse, exactly once, in a process of its own.
-
-A batch is a pure function of the journal: the rows of one window of journal time between two boundaries (start, boot, stop),
-cut at a fixed number of rows, recomputed by the compiled market stage. A batch that is sent again is the same bytes with
-the same deduplication token, and ClickHouse drops it.
-"""
+"""Records as the rows of tables, and rows as ClickHouse's bytes (RowBinary): a pure function of the journal."""
 import datetime as dt
-import hashlib
 import math
-import os
 import struct
-import time
-import zlib
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,14 +27,11 @@ from _ext.core.records import (
     POSITION_STATES,
     REC_ADOPTED,
     REC_BOOT,
-    REC_CLOSED,
     REC_FUNDS,
     REC_LINK,
     REC_MODEL,
     REC_OPERATOR,
-    REC_START,
     REC_STATE,
-    REC_STOP,
     RECORD_NAMES,
     REPLY,
     REQUESTS,
@@ -54,11 +40,7 @@ from _ext.core.records import (
     TIMING,
     WHYS,
 )
-from _ext.recorder import BAR_ROW, TICK_ROW, TickRecorder
-from _ext.signals.source import source_of
-from _ext.trail.reader import Reader
 from engine.market import sessions
-from engine.store.schema import columns, migrate, uuid_of
 
 EVENTS = (REC_LINK, REC_FUNDS, REC_OPERATOR, REC_MODEL, REC_BOOT, REC_ADOPTED, REC_STATE)
 """Record types of the table events: links, funds, operator, models, boots, adopted orders, states and alarms."""
@@ -222,178 +204,5 @@ class RowBuilder:
                              t["done"]])]
 
 
-class Store:
-    """Follows `reader` and inserts through `client` (clickhouse-connect) into `database`: while one window is sent, in order, by a
-    thread of its own, the next is read. What `step` has found nothing new after is stored.
-
-    `cursor` remembers the last window sent; without it everything is sent again and dropped by ClickHouse. `name` is the run's in
-    the table `runs`; `identity` tells its rows from those of another run that began alike.
-    """
-
-    def __init__(self, reader: Reader, client: Any, database: str, capacity: int, cursor: Path, rows_per_batch: int = 50_000,
-                 name: str = "", identity: bytes = b""):
-        self.reader, self.client, self.database, self.cursor = reader, client, database, cursor
-        self.recorder = TickRecorder(capacity)
-        self.converter, self.identity = RowBuilder(name), identity
-        self.wait: Callable[[float], Any] = time.sleep
-        self.rows_per_batch = rows_per_batch
-        self.window_ns = 5_000_000_000
-        self.boundary = 0
-        self.window = -1
-        self.ticks: list[np.ndarray] = []
-        self.bars: list[np.ndarray] = []
-        self.small: list[tuple[int, str, Row]] = []
-        self.rows = 0
-        self.finished = False
-        self.writers: dict[str, RowWriter] = {}
-        self.sender = ThreadPoolExecutor(1, "sender")
-        self.under_way: Future[None] | None = None
-        migrate(client, database)
-        self.target = uuid_of(client, database)
-        sent = read_cursor(cursor)
-        # the last window given to the sender
-        self.queued = sent[1:] if sent is not None and sent[0] == self.target else (-1, -1)
-
-    @property
-    def stored(self) -> int:
-        """Updates that are in the table ticks, or of which no row can say anything."""
-        return self.rows + int(self.recorder.unsaid)
-
-    @property
-    def run(self) -> int:
-        """The run's number in the tables; 0 until it is known."""
-        return self.converter.run
-
-    def step(self) -> bool:
-        """Takes what is written; False when there is nothing new, and all there was is stored."""
-        record = self.recorder.step(self.reader)
-        if record is None:
-            self.settle()
-            return False
-        kind, seq, now, payload = record
-        if self.recorder.count:
-            self.ticks.append(self.recorder.take())
-        if self.recorder.bars_count:
-            self.bars.append(self.recorder.take_bars())
-        if kind in (REC_START, REC_BOOT, REC_STOP):
-            self._flush(None)
-            self.boundary += 1
-        if kind == REC_START:
-            self._begin(payload)
-        for table, row in self.converter.rows(kind, seq, now, payload):
-            self.small.append((now // self.window_ns, table, row))
-        if kind in (REC_STOP, REC_CLOSED):
-            self._flush(None)
-            self.settle()
-            self.boundary += kind == REC_CLOSED
-        self.finished = kind == REC_CLOSED
-        if kind not in (REC_STOP, REC_CLOSED):
-            if now // self.window_ns > self.window:
-                self.window = now // self.window_ns
-                self._flush(self.window)
-        return True
-
-    def _begin(self, payload: bytes) -> None:
-        """The run's number and the size of batches come from the REC_START record: the same journal makes the same batches for
-        ever."""
-        document = orjson.loads(payload)
-        self.converter.sources = [(s["name"], [name for name, _ in source_of(s["name"]).statistics]) for s in document["sources"]]
-        self.recorder.run = self.converter.run = zlib.crc32(payload + self.identity)
-        self.rows_per_batch = document.get("store_rows", self.rows_per_batch)
-        self.window_ns = round(document.get("store_seconds", 5) * 1_000_000_000)
-
-    def _flush(self, before: int | None) -> None:
-        """Sends every window older than `before`; all of them where it is None."""
-        if not self.ticks and not self.bars and not self.small:
-            return
-        rows = np.concatenate(self.ticks) if self.ticks else np.zeros(0, TICK_ROW)
-        bars = np.concatenate(self.bars) if self.bars else np.zeros(0, BAR_ROW)
-        windows, of_bars = (at * 1000 // self.window_ns for at in (rows["recv_ts"], bars["closed"]))
-        wanted = sorted({*np.unique(windows).tolist(), *np.unique(of_bars).tolist()} | {w for w, _, _ in self.small})
-        for window in wanted:
-            if before is not None and window >= before:
-                break
-            mine = rows[windows == window]
-            tables: dict[str, list[Row]] = {}
-            for at, table, row in self.small:
-                if at == window:
-                    tables.setdefault(table, []).append(row)
-            batches: list[tuple[str, bytes, int, int]] = []
-            if (self.boundary, window) > self.queued:
-                for part in range(0, len(mine), self.rows_per_batch):
-                    chunk = mine[part:part + self.rows_per_batch]
-                    batches.append(("ticks", chunk.tobytes(), len(chunk), part))
-                if (of_bars == window).any():
-                    minutes = bars[of_bars == window]
-                    batches.append(("bars", minutes.tobytes(), len(minutes), 0))
-                batches += [(table, self._writer(table).rows(small), len(small), 0) for table, small in tables.items()]
-                self.queued = self.boundary, window
-            self.settle()
-            self.under_way = self.sender.submit(self._send, batches, self.boundary, window, len(mine))
-        keep, keep_bars = (w >= before if before is not None else np.zeros(len(w), bool) for w in (windows, of_bars))
-        self.ticks = [rows[keep]] if keep.any() else []
-        self.bars = [bars[keep_bars]] if keep_bars.any() else []
-        self.small = [entry for entry in self.small if before is not None and entry[0] >= before]
-
-    def settle(self) -> None:
-        """Waits until what was given to the sender is stored; raises what ended it."""
-        if self.under_way is not None:
-            work, self.under_way = self.under_way, None
-            work.result()
-
-    def close(self) -> None:
-        """Ends the sender."""
-        self.sender.shutdown()
-
-    def _send(self, batches: list[tuple[str, bytes, int, int]], boundary: int, window: int, ticks: int) -> None:
-        """One window, and that it was sent."""
-        for table, data, count, part in batches:
-            self._insert(table, data, count, boundary, window, part)
-        if batches:
-            write_cursor(self.cursor, self.target, boundary, window)
-        self.rows += ticks
-
-    def _writer(self, table: str) -> RowWriter:
-        if table not in self.writers:
-            self.writers[table] = RowWriter([_plain(kind) for _, kind in columns(table)])
-        return self.writers[table]
-
-    def _insert(self, table: str, data: bytes, count: int, boundary: int, window: int, part: int) -> None:
-        """One batch, tried until ClickHouse takes it: the journal keeps what it has not."""
-        token = (f"{self.converter.run:08x}:{table}:{boundary}:{window}:{part}:{count}:"
-                 f"{hashlib.blake2b(data, digest_size=8).hexdigest()}")
-        pause = 0.2
-        while True:
-            try:
-                names = [name for name, _ in columns(table)]
-                self.client.raw_insert(f"{self.database}.{table}", names, data, fmt="RowBinary", settings={
-                    "insert_deduplication_token": token, "async_insert": 0})
-                return
-            except Exception as error:
-                if "Code: 60" in str(error) or "TYPE_MISMATCH" in str(error):
-                    raise
-                self.on_trouble(str(error))
-                self.wait(pause)
-                pause = min(pause * 2, 10)
-
-    def on_trouble(self, text: str) -> None:
-        """Called when an insert failed and will be tried again."""
-
-
-def read_cursor(path: Path) -> tuple[str, int, int] | None:
-    """(database, boundary, window) of the last batch sent; None where none was."""
-    try:
-        target, boundary, window = orjson.loads(path.read_bytes())
-        return str(target), int(boundary), int(window)
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def write_cursor(path: Path, target: str, boundary: int, window: int) -> None:
-    temporary = path.with_suffix(".new")
-    temporary.write_bytes(orjson.dumps([target, boundary, window]))
-    os.replace(temporary, path)
-
-
-def _plain(kind: str) -> str:
+def plain(kind: str) -> str:
     return kind[15:-1] if kind.startswith("LowCardinality(") else kind

@@ -40,8 +40,9 @@ from engine.config import Config
 from engine.feed import TICK_DTYPE, encode
 from engine.market.instruments import Instrument, table
 from engine.market.sessions import number_of
-from engine.store.rows import RowBuilder, RowWriter, Store
-from engine.store.schema import VERSION, columns
+from engine.store.rows import RowBuilder, RowWriter
+from engine.store.schema import VERSION, columns, table_names
+from engine.store.windows import Store, where_of
 from engine.trade.inputs import link_record
 from tests.market.conftest import DAY, OPEN_MS
 from tests.reference import upb
@@ -194,12 +195,16 @@ class Client:
     """A ClickHouse that takes everything; its table ticks is called `uuid`."""
 
     def __init__(self, uuid: str = "first"):
-        self.uuid, self.batches = uuid, []
+        self.uuid, self.batches, self.looked = uuid, [], []
+        self.has = lambda asked: 0 if asked.endswith("AND 1") and asked.startswith("ticks") else 10**6
 
     def command(self, text: str) -> str:
         return str(VERSION) if "schema_version" in text else self.uuid
 
     def query(self, text: str) -> SimpleNamespace:
+        if "SELECT count() FROM spike." in text:
+            self.looked.append(text.partition("spike.")[2])
+            return SimpleNamespace(result_rows=[(self.has(self.looked[-1]),)])
         names = ["signals", "schema_version"] if "system.tables" in text else [name for name, _ in columns("signals")]
         return SimpleNamespace(result_rows=[(name,) for name in names])
 
@@ -252,6 +257,42 @@ def test_each_record_is_a_row_once_also_at_the_edge_of_a_window(tmp_path):
     ticks = b"".join(block for name, block, _ in client.batches if name == "ticks")
     assert np.frombuffer(ticks, TICK_ROW)["vtt"].tolist() == list(range(5, 66))
     assert len(client.batches) > 20 and len({token for _, _, token in client.batches}) == len(client.batches)
+
+
+def test_rows_a_killed_server_noted_and_did_not_keep_are_sent_again(tmp_path):
+    """Of the window after the cursor; of every one where the run has rows and nobody knows how far they came; else of the first."""
+    a_minute(tmp_path / "j")
+    whole = Client()
+    stored_in(whole, tmp_path / "j", tmp_path / "new")
+    first = {what.partition(" ")[0] for what in whole.looked if not what.endswith("AND 1") or not what.startswith("ticks")}
+    assert len(whole.looked) == 1 + len(first) and not [t for _, _, t in whole.batches if t.endswith(":again")]
+    lost = Client()                                        # has a cursor: one window is looked up, and its events are not there
+    cursor = orjson.loads((tmp_path / "new").read_bytes())
+    (tmp_path / "half").write_bytes(orjson.dumps([*cursor[:2], cursor[2] - 4]))
+    lost.has = lambda asked: 0 if asked.startswith("events") else 10**6
+    stored_in(lost, tmp_path / "j", tmp_path / "half")
+    again = [(name, token) for name, _, token in lost.batches if token.endswith(":again")]
+    assert [name for name, _ in again] == ["events"] and all("events" in w or "ticks" in w or "bars" in w for w in lost.looked)
+    assert again[0][1].removesuffix(":again") in {token for _, _, token in lost.batches}
+    nobody = Client()                                      # rows and no cursor: each window
+    nobody.has = lambda asked: 0 if asked.startswith("events") else 10**6
+    stored_in(nobody, tmp_path / "j", tmp_path / "none")
+    events = [token for name, _, token in nobody.batches if name == "events"]
+    assert len(events) > 20 and len([token for token in events if token.endswith(":again")]) * 2 == len(events)
+
+
+@pytest.mark.parametrize("what", sorted(table_names()))
+def test_every_table_of_a_run_can_be_looked_up(what):
+    names = [name for name, _ in columns(what)]
+    rows = [[7 + k if name in ("seq", "id", "ts") else 0 for name in names] for k in (3, 1, 2)]
+    found = where_of(what, rows)
+    assert (found == "") == ("run" not in names)
+    if "seq" in names:
+        assert found == "seq BETWEEN 8 AND 10"
+    elif what == "signals":
+        assert found == "id IN (10, 8, 9)"
+    elif what == "shadow_scores":
+        assert found == "toUnixTimestamp64Nano(ts) BETWEEN 8 AND 10"
 
 
 def test_what_was_sent_is_not_sent_again_and_another_database_gets_all_of_it(tmp_path):
