@@ -276,7 +276,7 @@ def test_rows_a_killed_server_noted_and_did_not_keep_are_sent_again(tmp_path):
     assert again[0][1].removesuffix(":again") in {token for _, _, token in lost.batches}
     nobody = Client()                                      # rows and no cursor: each window
     nobody.has = lambda asked: 0 if asked.startswith("events") else 10**6
-    stored_in(nobody, tmp_path / "j", tmp_path / "none")
+    assert not stored_in(nobody, tmp_path / "j", tmp_path / "none").is_doubted, "at the end of what is written all is known"
     events = [token for name, _, token in nobody.batches if name == "events"]
     assert len(events) > 20 and len([token for token in events if token.endswith(":again")]) * 2 == len(events)
 
