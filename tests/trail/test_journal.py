@@ -171,7 +171,7 @@ def test_a_segment_that_is_being_made_is_nobodys_business(tmp_path):
     follower.start()
     try:
         for _ in range(30):                                # segments of 1 MiB, made and left while the drainer looks on
-            journal = Journal(memory, 1 << 20, 1 << 30)
+            journal = Journal(memory, 1 << 20, 1 << 30, folders=(disk,))     # as the engine opens it: no name twice
             for n in range(40):
                 assert journal.append(REC_TIMER, n, bytes(60_000))
                 journal.prepare()
