@@ -39,6 +39,7 @@ class Table:
         except Exception:
             raise DataError(f"{path.name}: not a Parquet file that can be read: write it anew, or leave it out of the "
                             "folder") from None
+        self.at = np.arange(1, len(self.frame) + 1)        # number of each row in the file
 
     def lacks(self, wanted: Sequence[str]) -> list[str]:
         return [name for name in wanted if name not in self.frame.columns]
@@ -54,31 +55,42 @@ class Table:
         """Leaves the other rows out, and notes how many."""
         if not mask.all():
             self.notes.append(f"{self.path.name}: {int((~mask).sum()):,} rows {why} are left out")
-            self.frame = self.frame.filter(pl.Series(mask))
+            self.only(mask)
+
+    def only(self, mask: np.ndarray) -> None:
+        """Goes on with these rows."""
+        self.frame, self.at = self.frame.filter(pl.Series(mask)), self.at[mask]
 
     # ---- columns -------------------------------------------------------------------------------------------------------
     def times(self, name: str) -> np.ndarray:
-        """int64 ms of a column of stamps with a zone, epoch numbers of one unit, or texts with an offset; rows without one are left
-        out. DataError for stamps without a zone, of no unit, or of no year from 2000 to 2099."""
+        """`stamps` of a column that every row must have: rows without one are left out."""
         self.keep(self.frame[name].is_not_null().to_numpy(), f"without {name}")
-        column = self.frame[name]
+        return self.stamps(name)
+
+    def stamps(self, name: str) -> np.ndarray:
+        """int64 ms of a column of stamps with a zone, epoch numbers of one unit, or texts with an offset; 0 where there is none.
+        DataError for stamps without a zone, of no unit, or of no year from 2000 to 2099."""
+        rows = np.flatnonzero(self.frame[name].is_not_null().to_numpy())
+        column = self.frame[name].drop_nulls()
         if isinstance(column.dtype, pl.Datetime):
             if column.dtype.time_zone is None:
-                first = self._shown(name, 0) if len(column) else "none"
+                first = self._shown(name, int(rows[0])) if len(rows) else "none"
                 raise DataError(f"{self.path.name}: the times of column {name} have no time zone (first {first}): {ZONED}")
             ms = column.dt.epoch("ms").to_numpy()
         elif column.dtype.is_numeric():
             ms = self._epochs(name, column)
         elif column.dtype == pl.String:
-            ms = self._texts(name, column)
+            ms = self._texts(name, column, rows)
         else:
             raise DataError(f"{self.path.name}: column {name} is {_kind(column)}: a time with its zone, or epoch milliseconds, is "
                             "wanted")
-        self._refuse((ms < FIRST_MS) | (ms >= LAST_MS), name, "lies in no year from 2000 to 2099: a time with its zone is wanted")
-        return np.asarray(ms, np.int64)
+        out, bad = np.zeros(len(self.frame), np.int64), np.zeros(len(self.frame), bool)
+        out[rows], bad[rows] = ms, (ms < FIRST_MS) | (ms >= LAST_MS)
+        self._refuse(bad, name, "lies in no year from 2000 to 2099: a time with its zone is wanted")
+        return out
 
     def _epochs(self, name: str, column: pl.Series) -> np.ndarray:
-        values = self._floats(name)
+        values = column.cast(pl.Float64).to_numpy()
         for unit, factor in UNITS.items():
             if len(values) and FIRST_MS <= values.min() * factor and values.max() * factor < LAST_MS:
                 self.notes.append(f"{self.path.name}: {name} is read as epoch {unit}")
@@ -88,13 +100,13 @@ class Table:
         raise DataError(f"{self.path.name}: the numbers of column {name} (from {values.min():g} to {values.max():g}) are epoch "
                         "times of no one unit between the years 2000 and 2099: milliseconds, or a time with its zone, are wanted")
 
-    def _texts(self, name: str, column: pl.Series) -> np.ndarray:
+    def _texts(self, name: str, column: pl.Series, rows: np.ndarray) -> np.ndarray:
         try:
             parsed = column.str.to_datetime(format="%+", time_unit="ms", time_zone="UTC", strict=True)
         except pl.exceptions.PolarsError:
             has_offset = column.str.contains(r"(Z|[+-]\d\d:?\d\d)$").to_numpy()
             at = int(np.argmin(has_offset))
-            raise DataError(f"{self.path.name}: row {at + 1}: {name} is the text {str(column[at])[:40]!r}: a time with its offset "
+            raise DataError(f"{self.path.name}: row {self.at[rows[at]]}: {name} is the text {str(column[at])[:40]!r}: a time with its offset "
                             "(2025-12-15T09:15:00+05:30) is wanted" + ("" if has_offset.all() else f"; or {ZONED}")) from None
         self.notes.append(f"{self.path.name}: {name} is read as text with its offset")
         return np.asarray(parsed.dt.epoch("ms").to_numpy())
@@ -150,7 +162,7 @@ class Table:
     def _refuse(self, bad: np.ndarray, name: str, why: str) -> None:
         if bad.any():
             at = int(np.argmax(bad))
-            raise DataError(f"{self.path.name}: row {at + 1}: {name} {self._shown(name, at)} {why}"
+            raise DataError(f"{self.path.name}: row {self.at[at]}: {name} {self._shown(name, at)} {why}"
                             + (f" ({int(bad.sum()):,} rows are so)" if bad.sum() > 1 else ""))
 
     def _shown(self, name: str, at: int) -> str:

@@ -132,7 +132,7 @@ def load(folder: Path, day: dt.date | None = None) -> Recording:
         stamp = "recv_ts" if is_full else "ts"
         received = table.times(stamp)
         table.check_hours(received, stamp)
-        table.frame = table.frame.filter(pl.Series(day_of_minutes(received // 60_000) == number))    # months do not fit as rows
+        table.only(day_of_minutes(received // 60_000) == number)      # months do not fit as rows
         rows, received = _upstox_rows(table) if is_full else _second_rows(table)
         notes += table.notes
         if len(rows) == 0:
@@ -174,9 +174,7 @@ def _upstox_rows(table: Table) -> tuple[np.ndarray, np.ndarray]:
     rows = np.zeros(len(keys), TICK_DTYPE)
     has = np.full(len(keys), HAS_LTPC | HAS_DEPTH | HAS_FULL, np.uint16)
     rows["key"], rows["key_len"], rows["mode"], rows["ltp"] = keys, np.char.str_len(keys), 1, ltp
-    before = len(table.frame)
-    rows["ltt"] = table.times("ltt") if not table.frame["ltt"].null_count() else _with_gaps(table, "ltt")
-    assert len(table.frame) == before
+    rows["ltt"] = table.stamps("ltt")
     columns = set(table.frame.columns)
     for name in ("cp", "atp"):
         rows[name] = table.rupees(name)
@@ -197,7 +195,7 @@ def _upstox_rows(table: Table) -> tuple[np.ndarray, np.ndarray]:
         if f"{prefix}ts" not in columns:
             continue
         table.need([prefix + part for part in ("open", "high", "low", "close", "vol")])
-        rows[name]["ts"] = _with_gaps(table, f"{prefix}ts")
+        rows[name]["ts"] = table.stamps(f"{prefix}ts")
         rows[name]["vol"] = table.counts(f"{prefix}vol")
         for part in ("open", "high", "low", "close"):
             rows[name][part] = table.rupees(prefix + part)
@@ -206,16 +204,6 @@ def _upstox_rows(table: Table) -> tuple[np.ndarray, np.ndarray]:
         has |= np.where(rows["delta"] != 0, HAS_GREEKS, 0).astype(np.uint16)
     rows["has"] = has
     return rows, received
-
-
-def _with_gaps(table: Table, name: str) -> np.ndarray:
-    """Times of a column that not every row has; 0 where there is none."""
-    known = table.frame[name].is_not_null().to_numpy()
-    part = Table.__new__(Table)
-    part.path, part.notes, part.frame = table.path, table.notes, table.frame.filter(pl.Series(known))
-    out = np.zeros(len(known), np.int64)
-    out[known] = part.times(name)
-    return out
 
 
 def _second_rows(table: Table) -> tuple[np.ndarray, np.ndarray]:

@@ -145,6 +145,19 @@ def test_rows_that_say_nothing_are_left_out_and_counted(tmp_path):
     assert len(some.rows) == 399 and some.received[5] == MS + 6000
 
 
+def test_rows_are_numbered_as_in_the_file(tmp_path):
+    """Also where rows before were left out, or are of another day."""
+    frame = full().pipe(put("instrument_key", 2, None)).pipe(put("ltp", 3, None)).pipe(put("bq1", 8, -4))
+    with pytest.raises(DataError, match="row 9: bq1 -4"):
+        load(written(tmp_path / "a", frame))
+    next_day = full().with_columns(pl.col("recv_ts", "ltt").dt.offset_by("1d")).pipe(put("ltp", 4, -5.0))
+    with pytest.raises(DataError, match=r"row 405: ltp -5\.0"):
+        load(written(tmp_path / "b", pl.concat([full(), next_day])), START.date() + dt.timedelta(days=1))
+    stamps = full().with_columns(pl.col("ltt").dt.strftime("%Y-%m-%dT%H:%M:%SZ")).pipe(put("ltt", 1, None)).pipe(put("ltt", 6, "noon"))
+    with pytest.raises(DataError, match="row 7: ltt is the text 'noon'"):
+        load(written(tmp_path / "c", stamps))
+
+
 def test_a_minute_counts_once_and_order_does_not_matter(tmp_path):
     frame = minutes()
     again = frame[10:12].with_columns(close=pl.lit(1003.0), open=pl.lit(1003.0))
