@@ -16,11 +16,11 @@ from _ext.market.indicators cimport Indicators, enter_bar
 from _ext.market.rolling cimport begin_minute, push_bar
 from _ext.market.silence cimport gap_limit
 from _ext.market.state cimport (
-    BAR_CLOSED, BAR_DIRTY, BAR_FILLED, BAR_HISTORY, BAR_STILL, BARS_KEPT, CLOSE_GRACE_MS, SAVE_EVERY, Bar, Row, Saved, Window)
+    BAR_CLOSED, BAR_DIRTY, BAR_FILLED, BAR_HISTORY, BAR_STILL, BARS_KEPT, CLOSE_GRACE_MS, NONE_LOST, SAVE_EVERY, Bar, Row, Saved,
+    Window)
 
 cdef enum:
     FILL_MINUTES = 50         # quiet minutes of a thin name entered into its windows as zeros
-    NONE_LOST = 1073741824
 
 cdef bint bar_of(const WarmBar* bar, Bar* out) noexcept nogil:
     """A candle as a bar whose high and low hold its open and close; False when its prices are none. Base and flags are the
@@ -58,17 +58,12 @@ cdef class Bars(Board):
         r.day = day
 
     cdef void _enter(self, Row* r, uint32_t inst, const Bar* bar) noexcept nogil:
-        """The one way into windows and indicators. Every 32 bars the state before is kept, to begin again from."""
+        """The one way into windows and indicators. After every 32 bars the state is kept, to begin again from: at once, for a
+        lost minute that follows has another close and says that bars were lost."""
         cdef Window* w = &self.windows[inst]
         cdef Saved* keep
         cdef int64_t session = session_minute(bar.minute)
         cdef double base = <double>bar.base, inv_a = 1.0 / self.a[session], raw, u, reach
-        if r.bars_at % SAVE_EVERY == 0:
-            keep = &self.saved[2 * <size_t>inst + (r.bars_at // SAVE_EVERY & 1)]
-            memcpy(&keep.window, w, sizeof(Window))
-            memcpy(&keep.indicators, &self.indicators[inst], sizeof(Indicators))
-            keep.path, keep.raw, keep.last_close = r.path, r.raw, r.last_close
-            keep.count, keep.minute, keep.day, keep.gap_bars = r.bars_at, r.entered, r.entered_day, r.gap_bars
         raw = log(<double>bar.close / base)
         u = raw * inv_a
         reach = (fmax(<double>bar.high, base) - fmin(<double>bar.low, base)) / base
@@ -84,6 +79,12 @@ cdef class Bars(Board):
         r.last_close = <double>bar.close
         if r.gap_bars < NONE_LOST:
             r.gap_bars += 1
+        if r.bars_at % SAVE_EVERY == 0:
+            keep = &self.saved[2 * <size_t>inst + (r.bars_at // SAVE_EVERY & 1)]
+            memcpy(&keep.window, w, sizeof(Window))
+            memcpy(&keep.indicators, &self.indicators[inst], sizeof(Indicators))
+            keep.path, keep.raw, keep.last_close = r.path, r.raw, r.last_close
+            keep.count, keep.minute, keep.day, keep.gap_bars = r.bars_at, r.entered, r.entered_day, r.gap_bars
 
     cdef Saved* _state_before(self, const Row* r, uint32_t inst, int64_t minute) noexcept nogil:
         """The newer of the kept states that ends before `minute` and whose later bars are all still there; NULL: none."""

@@ -11,11 +11,10 @@ from _ext.core.records cimport Gap, Instrument
 from _ext.market.chain cimport Chains
 from _ext.market.indicators cimport Indicators
 from _ext.market.indicators import NAMES as INDICATORS
-from _ext.market.state cimport LONG, BAR_FILLED, BARS_KEPT, GAP_MIN_MS, Bar, RingTick, Row, Saved, Window
+from _ext.market.state cimport LONG, BAR_FILLED, BARS_KEPT, GAP_MIN_MS, NONE_LOST, Bar, RingTick, Row, Saved, Window
 
 cdef enum:
     NO_LAG = 9223372036854775807
-    NONE_LOST = 1073741824
 
 BAR_DTYPE = np.dtype([(name, "<i8") for name in ("minute", "open", "high", "low", "close", "volume", "base", "flags")])
 """numpy's view of state.pxd::Bar."""
@@ -63,8 +62,9 @@ cdef class Board:
         memset(r, 0, sizeof(Row))
         memset(&self.windows[inst], 0, sizeof(Window))
         memset(&self.indicators[inst], 0, sizeof(Indicators))
-        self.saved[2 * <size_t>inst].minute = self.saved[2 * <size_t>inst + 1].minute = -1
-        r.gap_bars = NONE_LOST
+        memset(&self.saved[2 * <size_t>inst], 0, 2 * sizeof(Saved))      # the first: before any bar
+        self.saved[2 * <size_t>inst + 1].minute = -1
+        r.gap_bars = self.saved[2 * <size_t>inst].gap_bars = NONE_LOST
         r.peak = -1
         r.tick = max(spec.tick, <int64_t>1)
         r.close_minute = spec.close_minute

@@ -9,6 +9,7 @@ cdef enum:
     GAP_BUCKETS = 24          # half-octave buckets from 125 ms
     BARS_KEPT = 64            # closed bars of a name that can be entered once more
     SAVE_EVERY = 32           # bars between two states kept to begin again from
+    NONE_LOST = 1073741824    # bars since one was lost, where none was
     GAP_MIN_MS = 8000         # no silence below this is a gap (docs/market.md 2, "Outages")
     CLOSE_GRACE_MS = 1500     # a bar closes this long after its end
 
@@ -60,7 +61,7 @@ ctypedef struct Row:
     int32_t echoes            # snapshots in a row that were no news
     int32_t doubted_gap       # the doubted update was the first after a gap
     int32_t sector            # of engine/market/sectors.json; 0: unknown
-    int32_t gap_bars          # bars entered since the last minute lost in a gap and never filled; 2^30: none lost
+    int32_t gap_bars          # bars entered since the last minute lost in a gap and never filled, or NONE_LOST
     int32_t lowers            # how many such volumes
     # the forming minute
     int64_t minute            # start, minutes since 1970 UTC; 0: none

@@ -100,6 +100,23 @@ def test_after_the_backfill_all_is_as_without_the_gap(begin_s, end_s):
     np.testing.assert_allclose(state(holed)[0]["u"], state(whole)[0]["u"], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("history", [*range(24), *range(60, 92)])
+def test_a_gap_may_lie_at_any_count_of_bars(history):
+    """A state is kept every 32 bars: the gap begins and ends on each of them once, the day's first minute too."""
+    begin, end = (1830, 1990) if history >= 24 else (20, 100)
+    until = (end // 60 + 2) * 60 + 30
+    whole, holed = Desk(history), Desk(history)
+    whole.play(0, until)
+    holed.play(0, until, lambda second: begin <= second < end)
+    assert holed.core.market.row(0)["gap_bars"] < 50
+    lost = whole.bars((begin - 2) // 60, end // 60)
+    holed.core.feed(REC_BACKFILL, (OPEN_MS + until * 1000) * 1_000_000, lost.tobytes())
+    for ours, theirs in zip(state(holed), state(whole), strict=True):
+        for name, value in theirs.items():
+            np.testing.assert_allclose(ours[name], value, rtol=1e-12, atol=1e-12, err_msg=name)
+    assert holed.core.market.row(0)["gap_bars"] == whole.core.market.row(0)["gap_bars"] > 10**6
+
+
 def test_a_backfill_of_one_gap_says_nothing_of_another_that_is_still_there():
     """Minutes 10 to 12 and 15 to 17 are lost; the later ones come first."""
     whole, desk = Desk(60), Desk(60)
