@@ -88,6 +88,16 @@ cdef struct Forming:          # a name's minute under way, or the last one
     int carried
 
 
+cdef object array_of(const void* rows, size_t count, dtype):
+    """A copy of `count` rows."""
+    out = np.empty(count, dtype)
+    cdef uint8_t[::1] view
+    if count:
+        view = out.view(np.uint8)
+        memcpy(&view[0], rows, view.shape[0])
+    return out
+
+
 cdef class TickRecorder(MarketFollower):
     """Follows records one step at a time; the rows of tables ticks and bars pile up until `take` and `take_bars`."""
     cdef TickRow* pile
@@ -115,35 +125,27 @@ cdef class TickRecorder(MarketFollower):
         return self.count >= 8192
 
     cdef int _take(self, int type, int64_t now, const uint8_t* payload, size_t n) except -1:
+        cdef int64_t over
         MarketFollower._take(self, type, now, payload, n)
         if type == REC_TIMER:
-            self._close_minutes((self.market.exchange_ms(now) - CLOSE_GRACE_MS) // MINUTE_MS)
+            over = (self.market.exchange_ms(now) - CLOSE_GRACE_MS) // MINUTE_MS
+            if over > self.over:
+                self.over = over
+                self._tell_all(over, False)
         elif type == REC_BACKFILL:
             self._filled(<const WarmBar*>payload, n // sizeof(WarmBar))
         elif type == REC_STOP or type == REC_CLOSED:
-            self._stop(self.market.exchange_ms(now) // MINUTE_MS)
+            self._tell_all(self.market.exchange_ms(now) // MINUTE_MS, True)
         return 0
 
-    cdef int _close_minutes(self, int64_t minute) except -1:
-        """Tells the bars of minutes before `minute`."""
-        cdef uint32_t inst
-        cdef Forming* f
-        if minute <= self.over:
-            return 0
-        self.over = minute
-        for inst in range(self.market.size):
-            f = &self.forming[inst]
-            if not f.is_told and f.minute < minute:
-                self._tell(inst, f, 0)
-        return 0
-
-    cdef int _stop(self, int64_t minute) except -1:
+    cdef int _tell_all(self, int64_t minute, bint is_stop) except -1:
+        """Tells the bars of minutes before `minute`; at a stop the others too, as parts."""
         cdef uint32_t inst
         cdef Forming* f
         for inst in range(self.market.size):
             f = &self.forming[inst]
-            if not f.is_told:
-                self._tell(inst, f, BAR_PARTIAL if f.minute >= minute else 0)
+            if not f.is_told and (is_stop or f.minute < minute):
+                self._tell(inst, f, 0 if f.minute < minute else BAR_PARTIAL)
         return 0
 
     cdef int _filled(self, const WarmBar* bars, size_t n) except -1:
@@ -256,20 +258,12 @@ cdef class TickRecorder(MarketFollower):
 
     def take(self):
         """The rows piled up, as an array of TICK_ROW; the pile is empty afterwards."""
-        out = np.empty(self.count, TICK_ROW)
-        cdef uint8_t[::1] view
-        if self.count:
-            view = out.view(np.uint8)
-            memcpy(&view[0], self.pile, self.count * sizeof(TickRow))
+        out = array_of(self.pile, self.count, TICK_ROW)
         self.count = 0
         return out
 
     def take_bars(self):
         """Likewise the bars, an array of BAR_ROW."""
-        out = np.empty(self.bars_count, BAR_ROW)
-        cdef uint8_t[::1] view
-        if self.bars_count:
-            view = out.view(np.uint8)
-            memcpy(&view[0], self.bars, self.bars_count * sizeof(BarRow))
+        out = array_of(self.bars, self.bars_count, BAR_ROW)
         self.bars_count = 0
         return out
