@@ -6,8 +6,10 @@ whole rupees, all else to the paisa.
 """
 import datetime as dt
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 
-from engine.market.sessions import IST
+from _ext.core.clock import MINUTE, day_of_minutes
+from engine.market.sessions import day_of
 
 SEGMENT = {"equity": "cash", "future": "futures", "option": "options", "index": "cash"}
 STT_ON_SALE = {                      # per cent of the turnover, of the premium for options
@@ -38,9 +40,15 @@ def charges(kind: str, is_sale: bool, value: Decimal, day: dt.date) -> dict[str,
         "stt": stt.quantize(RUPEE, ROUND_HALF_UP).quantize(PAISA)}
 
 
+@lru_cache(4096)
+def paise_of(kind: str, is_sale: bool, value: int, day: dt.date) -> int:
+    """All parts together; `value` and the answer in paise. Funds are read every few seconds, and ask of each order of the day."""
+    return int(100 * sum(charges(kind, is_sale, Decimal(value) / 100, day).values()))
+
+
 def day_at(now: int) -> dt.date:
     """The day in India at `now` (ns)."""
-    return dt.datetime.fromtimestamp(now // 1_000_000_000, IST).date()
+    return day_of(day_of_minutes(now // MINUTE))
 
 
 def _share(value: Decimal, percent: str) -> Decimal:

@@ -6,7 +6,6 @@ REST API over it are `engine/sim/rest.py`; what can go wrong between is `engine/
 """
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from _ext.core.clock import MINUTE, day_of_minutes
 from _ext.trade.fills import match
 from engine.market.instruments import Instrument
 from engine.market.sessions import CLOSING_AUCTION_FROM, IST, epoch_ms
-from engine.sim.charges import charges, day_at
+from engine.sim.charges import day_at, paise_of
 from engine.sim.order import Order, accepted, error
 
 EXCHANGE_NS = 8_000_000            # API to exchange and back to the portfolio stream
@@ -112,7 +111,7 @@ class Exchange:
         """The broker's own square-off: what is still open of an intraday position ends, at a fee an order."""
         day = day_of_minutes(now // MINUTE)
         if day != self._days:
-            date = dt.datetime.fromtimestamp(now / 1e9, IST).date()
+            date = day_at(now)
             self._days = day
             self._square_off_at = {is_cas: round(dt.datetime.combine(date, at, IST).timestamp() * 1e9)
                                    for is_cas, at in SQUARE_OFF.items()}
@@ -341,9 +340,8 @@ class Exchange:
 
     def charges(self) -> int:
         """Paise charged on all orders of the day, the square-off's fees included."""
-        return self.fees + sum(
-            int(100 * sum(charges(self.specs[o.key].kind, o.side < 0, Decimal(o.value) / 100, day_at(o.changed)).values()))
-            for o in self.orders.values() if o.filled)
+        return self.fees + sum(paise_of(self.specs[o.key].kind, o.side < 0, o.value, day_at(o.changed))
+                               for o in self.orders.values() if o.filled)
 
 
 def _paise(rupees: Any) -> int:
