@@ -2,6 +2,7 @@
 import dataclasses
 import datetime as dt
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,6 +98,10 @@ async def nights(rest: Api, specs: list[Instrument], quotes: dict[str, Any], cha
     shares: dict[str, float] = {}
     strange: dict[str, str] = {}
     asked = 0
+    lots: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for change in changes:
+        if change.field == "lot" and change.what != "stock":
+            lots[change.symbol].append((change.was, change.now))
     for i, s in enumerate(specs):
         mine, now = kept[kept["inst"] == i], paise(quotes.get(s.key, {}).get("prev_close_price"))
         last = int(mine["close"][-1]) if len(mine) else 0
@@ -104,9 +109,7 @@ async def nights(rest: Api, specs: list[Instrument], quotes: dict[str, Any], cha
         if last > 0 and now > 0 and abs(now / last - 1) > ASKED_FROM and asked < MOST_ASKED:
             asked += 1
             seen = await _second_witness(rest, s.key, mine)
-        lots = universe.lots_by([(c.was, c.now) for c in changes
-                                 if (c.symbol, c.field) == (s.symbol, "lot") and c.what != "stock"])
-        seen = dataclasses.replace(seen, lots=lots)
+        seen = dataclasses.replace(seen, lots=universe.lots_by(lots.get(s.symbol, ())))
         factor, reason = universe.overnight(last, now, seen)
         if factor != 1.0:
             factors[s.key], shares[s.key] = factor, universe.shares_added(last, now, seen)

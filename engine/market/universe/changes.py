@@ -3,13 +3,15 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from engine.market.universe.terms import INACTIVE, SUSPENDED, Contract, Stock, Universe
 
 BLOCKING = ("lot", "tick", "freeze", "expiry", "isin")
 """A change of one of these blocks a name until somebody says `universe acknowledge`: sizes and prices would be wrong."""
-MARK = "changed on "
-"""How the reason of a name begins that waits for somebody to look at its new terms."""
+MARK, HINT = "changed on ", "; `python -m engine universe acknowledge "
+"""How the reason of a name begins that waits for somebody to look at its new terms, and what comes after them."""
+LABELS = {"equity_freeze": "freeze", "is_cas": "closing auction"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,9 @@ def diff(old: Universe, new: Universe) -> list[Change]:
         if a is None or b is None:
             changes.append(Change(symbol, "stock", (b or a).key, "left" if b is None else "joined"))     # type: ignore[union-attr]
         else:
-            changes += _terms(a, b, "symbol", "isin", "name", "tick", "equity_freeze", "is_cas")
+            changes += _changed(symbol, "stock", a, b, "symbol", "isin", "name", "tick", "equity_freeze", "is_cas")
             if a.futures and b.futures and a.futures[0].key != b.futures[0].key:
-                changes += _terms(a, b, "lot", "freeze")
+                changes += _changed(symbol, "stock", a, b, "lot", "freeze")
         changes += _contract_changes(symbol, a, b, new.day, *owners)
     return changes
 
@@ -60,13 +62,10 @@ def _contracts(stock: Stock | None) -> Iterable[Contract]:
     return (*stock.futures, *stock.options) if stock is not None else ()
 
 
-LABELS = {"equity_freeze": "freeze", "is_cas": "closing auction"}
-
-
-def _terms(was: Stock, now: Stock, *names: str) -> list[Change]:
-    """What is another of `names` (fields of Stock)."""
-    return [Change(now.symbol, "stock", now.key, "changed", LABELS.get(name, name), str(getattr(was, name)),
-                   str(getattr(now, name))) for name in names if getattr(was, name) != getattr(now, name)]
+def _changed(symbol: str, what: str, was: Any, now: Any, *names: str) -> list[Change]:
+    """What is another of `names`, fields of both."""
+    return [Change(symbol, what, now.key, "changed", LABELS.get(name, name), str(getattr(was, name)), str(getattr(now, name)))
+            for name in names if getattr(was, name) != getattr(now, name)]
 
 
 def _contract_changes(symbol: str, old: Stock | None, new: Stock | None, day: dt.date, before: Mapping[str, Contract],
@@ -86,8 +85,7 @@ def _contract_changes(symbol: str, old: Stock | None, new: Stock | None, day: dt
         elif was is None or was.expiry < day.isoformat() or (was.type, was.strike) != (now.type, now.strike):
             changes.append(Change(symbol, what, key, "reused", was=before[key].name, now=now.name))
         else:
-            changes += [Change(symbol, what, key, "changed", name, str(getattr(was, name)), str(getattr(now, name)))
-                        for name in ("lot", "tick", "freeze", "expiry", "name") if getattr(was, name) != getattr(now, name)]
+            changes += _changed(symbol, what, was, now, "lot", "tick", "freeze", "expiry", "name")
     return changes
 
 
@@ -107,7 +105,7 @@ def follow(old: Universe, new: Universe, acknowledged: Mapping[str, str]) -> tup
                     reason=f"not in F&O since {new.day}" + (f"; {was.reason}" if was.status == SUSPENDED else ""))
             continue
         if was.status == INACTIVE:
-            changes += _terms(was, now, "isin", "lot", "tick", "freeze")
+            changes += _changed(now.symbol, "stock", was, now, "isin", "lot", "tick", "freeze")
         day = max(acknowledged.get(was.symbol, ""), acknowledged.get(now.symbol, ""))
         waiting = was.reason.partition(HINT)[0] if MARK in was.reason and day < old.day.isoformat() else ""
         mine = [c for c in changes if c.symbol == now.symbol and c.is_blocking] if day < new.day.isoformat() else []
@@ -115,9 +113,6 @@ def follow(old: Universe, new: Universe, acknowledged: Mapping[str, str]) -> tup
             told = [text for text in (waiting, f"{MARK}{new.day}: {_in_words(mine)}" if mine else "") if text]
             stocks[now.symbol] = replace(stocks[now.symbol], status=SUSPENDED, reason="; ".join(told) + HINT + now.symbol + "`")
     return Universe(new.day, dict(sorted(stocks.items())), new.indices), changes
-
-
-HINT = "; `python -m engine universe acknowledge "
 
 
 def _in_words(changes: Iterable[Change]) -> str:

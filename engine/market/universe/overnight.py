@@ -39,11 +39,7 @@ def overnight(last_close: float, previous_close: float, seen: Seen = UNSEEN) -> 
     """(factor, reason) of a night: `last_close` is history's, `previous_close` the exchange's of this morning, adjusted for what
     happened. The factor takes history's prices to today's scale, 1.0 when nothing happened; a reason means that it is not
     explained and the name is to be left alone for the day."""
-    if not (last_close > 0 and previous_close > 0):
-        return 1.0, ""
-    ratio = previous_close / last_close
-    if abs(ratio - 1) <= NOTHING:
-        return 1.0, ""
+    ratio = _ratio(last_close, previous_close)
     if abs(ratio - 1) <= ORDINARY:
         return ratio, ""
     if shares_added(last_close, previous_close, seen) != 1.0 or (_alike(seen.volumes, 1.0) and _alike(seen.prices, ratio)):
@@ -54,10 +50,8 @@ def overnight(last_close: float, previous_close: float, seen: Seen = UNSEEN) -> 
 def shares_added(last_close: float, previous_close: float, seen: Seen = UNSEEN) -> float:
     """What the number of shares was multiplied by overnight; 1.0 where none were added, or nothing tells. History's volumes are of
     so many shares less than today's: they are multiplied by it."""
-    if not (last_close > 0 and previous_close > 0):
-        return 1.0
-    ratio = previous_close / last_close
-    if abs(ratio - 1) <= NOTHING:
+    ratio = _ratio(last_close, previous_close)
+    if ratio == 1.0:
         return 1.0
     if _is_known(seen.prices) and not _alike(seen.prices, 1.0):      # the broker has adjusted its candles: their volumes say why
         is_added = _alike(seen.prices, ratio) and _alike(seen.volumes * seen.prices, 1.0) and not _alike(seen.volumes, 1.0)
@@ -66,6 +60,12 @@ def shares_added(last_close: float, previous_close: float, seen: Seen = UNSEEN) 
         return 1 / ratio if _alike(seen.lots * ratio, 1.0) else 1.0
     nearest = min(RATIOS, key=lambda r: abs(math.log(ratio / r)))
     return 1 / ratio if abs(math.log(ratio / nearest)) <= EXACT else 1.0
+
+
+def _ratio(last_close: float, previous_close: float) -> float:
+    """What the night made of the price; 1.0 where nothing happened or a close is not known."""
+    ratio = previous_close / last_close if last_close > 0 and previous_close > 0 else 1.0
+    return ratio if abs(ratio - 1) > NOTHING else 1.0
 
 
 def _is_known(value: float) -> bool:
