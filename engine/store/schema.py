@@ -16,8 +16,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE {db}.signals ADD COLUMN IF NOT EXISTS source LowCardinality(String) DEFAULT 'spike' AFTER side",
         "ALTER TABLE {db}.signals ADD COLUMN IF NOT EXISTS own Map(LowCardinality(String), Float64) AFTER source"),
     3: (),
-    4: ("DROP VIEW IF EXISTS {db}.to_bars_1m", "DROP VIEW IF EXISTS {db}.to_bars_5m", "DROP TABLE IF EXISTS {db}.bars_5m",
-        "RENAME TABLE IF EXISTS {db}.bars_1m TO {db}.bars_before"),
+    4: ("DROP VIEW IF EXISTS {db}.to_bars_1m", "DROP VIEW IF EXISTS {db}.to_bars_5m", "DROP TABLE IF EXISTS {db}.bars_5m"),
 }
 """Version -> what leads to it from the one before; tables that are new (3: runs, 4: bars) are made by schema.sql."""
 AFTERWARDS: dict[int, tuple[str, ...]] = {
@@ -27,10 +26,12 @@ AFTERWARDS: dict[int, tuple[str, ...]] = {
         "SETTINGS mutations_sync = 1"),
 }
 """What is done once every table is there."""
+ASIDE = "RENAME TABLE {db}.bars_1m TO {db}.bars_before"
 TO_BARS = ("INSERT INTO {db}.bars SELECT run, trade_date, inst, 1, toDateTime64(bar_ts, 0, 'Asia/Kolkata'), argMinMerge(open), "
         "max(high), min(low), argMaxMerge(close), sum(volume), sum(turnover), sum(updates), 0, 1, bar_ts + INTERVAL 1 MINUTE "
         "FROM {db}.bars_before GROUP BY run, trade_date, inst, bar_ts", "DROP TABLE {db}.bars_before")
-"""The bars of a database of version 3, which were made of ticks in ClickHouse."""
+"""The bars of a database of version 3, which were made of ticks in ClickHouse, make room for a view of that name and are taken
+over; each step can be done again where a server was killed after it."""
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \{db\}\.(\w+)\s*\(\s*(.*?)\s*\)\s*ENGINE = ", re.S)
 
 
@@ -86,6 +87,8 @@ def migrate(client: Any, database: str) -> int:
     for number in range(found + 1, VERSION + 1) if found else ():
         for statement in MIGRATIONS[number]:
             client.command(statement.replace("{db}", database))
+    if "bars_1m" in _tables(client, database, "AggregatingMergeTree"):
+        client.command(ASIDE.replace("{db}", database))
     for statement in statements(database):
         client.command(statement)
     later = [s for number in range(found + 1, VERSION + 1) for s in AFTERWARDS.get(number, ())] if found else []
@@ -107,8 +110,10 @@ def uuid_of(client: Any, database: str) -> str:
     return str(client.command(f"SELECT toString(uuid) FROM system.tables WHERE database = '{database}' AND name = 'ticks'"))
 
 
-def _tables(client: Any, database: str) -> set[str]:
-    return {row[0] for row in client.query(f"SELECT name FROM system.tables WHERE database = '{database}'").result_rows}
+def _tables(client: Any, database: str, engine: str = "%") -> set[str]:
+    """Names of the tables and views, of those of one engine."""
+    return {row[0] for row in client.query(f"SELECT name FROM system.tables WHERE database = '{database}' "
+                                           f"AND engine LIKE '{engine}'").result_rows}
 
 
 def version_of(client: Any, database: str) -> int:

@@ -84,6 +84,19 @@ for text in (
     "(7, 2, 0, 0)",
 ):
     client.command(text)
+cut, kept = int(sys.argv[2]), client.command
+def killed(text, left=[cut]):
+    left[0] -= 1
+    if left[0] < 0:
+        raise KeyboardInterrupt
+    return kept(text)
+if cut:                                                    # a server that ends after so many statements
+    client.command = killed
+    try:
+        schema.migrate(client, "spike")
+    except KeyboardInterrupt:
+        pass
+    client.command = kept
 said = [schema.migrate(client, "spike"), schema.migrate(client, "spike")]
 ask = lambda sql: client.query(sql).result_rows
 print(json.dumps([said, ask("SELECT toString(bar_ts), open, high, low, close, volume, turnover, updates FROM spike.bars_1m "
@@ -95,8 +108,11 @@ print(json.dumps([said, ask("SELECT toString(bar_ts), open, high, low, close, vo
 """
 
 
-def test_bars_of_version_3_become_plain_rows(tmp_path):
-    done = subprocess.run([sys.executable, "-c", BEFORE_BARS, str(tmp_path)], capture_output=True, text=True, check=False, cwd=ROOT)
+@pytest.mark.parametrize("cut", [0, 2, 4, 5, 20, *range(29, 34)])
+def test_bars_of_version_3_become_plain_rows(tmp_path, cut):
+    """Also where the migration was cut off after any of its steps, and is done once more."""
+    done = subprocess.run([sys.executable, "-c", BEFORE_BARS, str(tmp_path), str(cut)], capture_output=True, text=True, check=False,
+                          cwd=ROOT)
     assert done.returncode == 0, done.stderr[-800:]
     said, minutes, fives, gaps, left = orjson.loads(done.stdout.splitlines()[-1])
     assert said == [3, schema.VERSION] and left == []
