@@ -59,7 +59,7 @@ def query(sql: Annotated[str, typer.Argument(help="one SELECT; docs/queries.sql 
             raise
         except Exception as error:
             raise Failed(str(error).split("(for url")[0].strip()) from None
-    if json:
+    if form is None and json:
         show([dict(zip(names, map(_plain, row), strict=True)) for row in rows])
     elif form is None:
         print_rows(names, rows)
@@ -101,17 +101,18 @@ def _serve(words: str) -> None:
 def print_rows(names: list[str], rows: list[Any]) -> None:
     """A table where it fits the terminal; else each row by itself, a field a line. Nothing is cut."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console(soft_wrap=True)
     cells = [[str(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
     if sum(widths) + 3 * len(widths) + 1 <= console.width and not any("\n" in cell for row in cells for cell in row):
-        table = Table(*(name for name in names))
+        table = Table(*map(escape, names))
         for column in table.columns:
             column.no_wrap = True
-        for row in cells:
-            table.add_row(*(_unmarked(cell) for cell in row))
+        for row in cells:                                  # text of the database is no markup of the terminal's
+            table.add_row(*map(escape, row))
         console.print(table)
         return
     longest = max(map(len, names), default=0)
@@ -119,13 +120,6 @@ def print_rows(names: list[str], rows: list[Any]) -> None:
         print(f"row {number}")
         for name, cell in zip(names, row, strict=True):
             print(f"  {name:<{longest}}  {cell}")
-
-
-def _unmarked(text: str) -> str:
-    """Text of the database is no markup of the terminal's."""
-    from rich.markup import escape
-
-    return escape(text)
 
 
 def _plain(value: Any) -> Any:

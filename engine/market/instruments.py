@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +141,10 @@ def from_csv(path: Path) -> list[Instrument]:
                 there = ", ".join(reader.fieldnames or ())[:200]
                 raise ListError(f"{path.name}: column {', '.join(missing)} is missing (there are {there}); wanted are "
                                 f"{', '.join(CSV_COLUMNS)}, the tick in paise")
-            return [_of_csv(path, number, row) for number, row in zip(range(1, CSV_ROWS), reader, strict=False)]
+            rows = list(islice(reader, CSV_ROWS + 1))
+            if len(rows) > CSV_ROWS:
+                raise ListError(f"{path.name}: more than {CSV_ROWS:,} rows: the instruments of the recording are wanted, no others")
+            return [_of_csv(path, number, row) for number, row in enumerate(rows, 1)]
     except (UnicodeDecodeError, csv.Error):
         raise ListError(f"{path.name}: not a CSV file in UTF-8") from None
 

@@ -106,8 +106,9 @@ class Table:
         except pl.exceptions.PolarsError:
             has_offset = column.str.contains(r"(Z|[+-]\d\d:?\d\d)$").to_numpy()
             at = int(np.argmin(has_offset))
-            raise DataError(f"{self.path.name}: row {self.at[rows[at]]}: {name} is the text {str(column[at])[:40]!r}: a time with its offset "
-                            "(2025-12-15T09:15:00+05:30) is wanted" + ("" if has_offset.all() else f"; or {ZONED}")) from None
+            raise DataError(f"{self.path.name}: row {self.at[rows[at]]}: {name} is the text {str(column[at])[:40]!r}: a time with "
+                            "its offset (2025-12-15T09:15:00+05:30) is wanted"
+                            + ("" if has_offset.all() else f"; or {ZONED}")) from None
         self.notes.append(f"{self.path.name}: {name} is read as text with its offset")
         return np.asarray(parsed.dt.epoch("ms").to_numpy())
 

@@ -2,6 +2,7 @@
 import contextlib
 import fcntl
 import os
+import shlex
 import subprocess
 import tempfile
 import time
@@ -57,9 +58,10 @@ def connection_of(config: Config, run: RunDir) -> str:
     at = f"http://127.0.0.1:{port}"
     return "\n".join((
         f"ClickHouse over HTTP at {at}, database {DATABASE}, user {READER}, password in {password}",
-        f"  curl:     curl -u \"{READER}:$(cat {password})\" {at}/ -d 'SELECT * FROM trades_view FORMAT CSVWithNames'",
+        f"  curl:     curl -u \"{READER}:$(cat {shlex.quote(str(password))})\" {at}/ "
+        "-d 'SELECT * FROM trades_view FORMAT CSVWithNames'",
         f"  pandas:   clickhouse_connect.get_client(host='127.0.0.1', port={port}, username='{READER}', "
-        f"password=open('{password}').read().strip(), compress=False).query_df('SELECT * FROM bars_1m')",
+        f"password=open({str(password)!r}).read().strip(), compress=False).query_df('SELECT * FROM bars_1m')",
         f"  DBeaver:  jdbc:clickhouse://127.0.0.1:{port}/{DATABASE}?compress=0, user {READER}, the password from the file",
         f"  Grafana:  ClickHouse data source, server 127.0.0.1, port {port}, protocol HTTP, user {READER}, the same password"))
 

@@ -58,6 +58,7 @@ def test_answers_as_files(said, run, here):
     rows = pl.read_csv(here / "bars.csv")
     assert rows["close_rs"].to_list() == frame["close_rs"].to_list() and rows["bar_ts"][0] == "2026-09-01 09:15:00"
     assert json.loads((here / "bars.json").read_text().splitlines()[0])["symbol"] == frame["symbol"][0]
+    assert said("query", "SELECT 7 AS n", "--run-dir", run, "--json", "--format", "csv") == (0, "") and said.out == '"n"\n7\n'
     code, text = said("query", sql, "--run-dir", run, "--out", "bars.xls")
     assert code == 2 and "--format" in text and ".parquet" in text
 

@@ -12,6 +12,7 @@ import pytest
 
 from engine.errors import EngineError
 from engine.lab.series import bars_of_folder
+from engine.market import instruments
 from engine.market.instruments import CSV_COLUMNS, from_csv
 from engine.market.sessions import IST
 from engine.market.tables import DataError, Table, files_of
@@ -153,7 +154,8 @@ def test_rows_are_numbered_as_in_the_file(tmp_path):
     next_day = full().with_columns(pl.col("recv_ts", "ltt").dt.offset_by("1d")).pipe(put("ltp", 4, -5.0))
     with pytest.raises(DataError, match=r"row 405: ltp -5\.0"):
         load(written(tmp_path / "b", pl.concat([full(), next_day])), START.date() + dt.timedelta(days=1))
-    stamps = full().with_columns(pl.col("ltt").dt.strftime("%Y-%m-%dT%H:%M:%SZ")).pipe(put("ltt", 1, None)).pipe(put("ltt", 6, "noon"))
+    stamps = full().with_columns(pl.col("ltt").dt.strftime("%Y-%m-%dT%H:%M:%SZ")).pipe(put("ltt", 1, None)).pipe(
+        put("ltt", 6, "noon"))
     with pytest.raises(DataError, match="row 7: ltt is the text 'noon'"):
         load(written(tmp_path / "c", stamps))
 
@@ -206,6 +208,17 @@ def test_a_list_of_instruments_that_is_none(tmp_path, text, words):
     assert caught.value.exit_code == 2 and "instruments.csv" in str(caught.value)
     path.write_bytes(b"\xff\xfe\x00junk")
     with pytest.raises(EngineError, match=r"UTF-8|column"):
+        from_csv(path)
+
+
+def test_a_list_is_never_cut_in_silence(tmp_path, monkeypatch):
+    monkeypatch.setattr(instruments, "CSV_ROWS", 3)
+    path = tmp_path / "instruments.csv"
+    rows = [f"NSE_EQ|INE00000{n:04}1,N{n},EQ,1,10" for n in range(4)]
+    path.write_text("\n".join([HEAD, *rows[:3], ""]))
+    assert [one.symbol for one in from_csv(path)] == ["N0", "N1", "N2"]
+    path.write_text("\n".join([HEAD, *rows, ""]))
+    with pytest.raises(EngineError, match="more than 3 rows"):
         from_csv(path)
 
 

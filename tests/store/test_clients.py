@@ -28,7 +28,7 @@ BAR = "SELECT bar_ts, open_rs, symbol FROM bars_1m ORDER BY bar_ts, symbol LIMIT
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     """(clickhouse-connect client, port, password, run) of a stored run."""
-    run = RunDir(tmp_path_factory.mktemp("run"))
+    run = RunDir(tmp_path_factory.mktemp("a home") / "its run")
     market = SyntheticMarket(shipped()[:8], dt.date(2026, 9, 1), 3)
     market.minutes = 25
     run_virtual(Config(), market, "test", run, 3, None)
