@@ -24,8 +24,8 @@ from engine.market.universe import Contract, Listed, Listing, Share
 
 URL = "https://assets.upstox.com/market-quote/instruments/exchange/NSE.json.gz"
 LEAST = {"rows": 20_000, "contracts": 12_000, "futures": 400, "stocks": 150}
-"""Of what is read here: NSE's shares, indices and F&O. Real files from February 2025 to August 2026 have 44,000 to 59,000 of
-these rows, 34,500 to 49,000 contracts, 627 to 662 futures and 206 to 223 stocks; the day after an expiry has three fifths of it."""
+"""Of what is read here: NSE's shares, indices and F&O. Real files from February 2025 to August 2026 have 39,500 to 58,000
+of these rows, 31,000 to 49,000 contracts, 627 to 665 futures and 206 to 227 stocks; the day after an expiry has fewest."""
 SHRINK = 0.9
 """A file with less of anything than this share of the one before is cut off, whatever its floor."""
 CONTRACT_FIELDS = ("instrument_key", "expiry", "lot_size", "tick_size", "freeze_quantity", "instrument_type", "underlying_key",
