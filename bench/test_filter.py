@@ -10,7 +10,7 @@ from picows.picows import WSMsgType, _make_test_ws_frame
 
 from _ext.core.records import REC_BARS, REC_FRAME, REC_MODEL, WARM_BAR
 from _ext.feed.frame import FrameListener
-from _ext.signals.features import FEATURES, FEATURES_HASH
+from _ext.signals.features import FEATURES, hash_of
 from _ext.signals.scorer import Scorer
 from bench.conftest import BUDGETS, note, percentiles, quiet_rows
 from bench.test_path import core_of
@@ -60,7 +60,7 @@ def scorer_of(learned, folder, name) -> tuple[Scorer, Hybrid]:
     columns = learned.card["features"]
     path = folder / "m.onnx"
     path.write_bytes(graph.build(hybrid, columns.index("waited"), len(columns), {
-        "features": columns, "features_hash": FEATURES_HASH, "threshold": "0.3"}))
+        "features": columns, "features_hash": hash_of(columns), "threshold": "0.3"}))
     return Scorer(path), hybrid
 
 

@@ -262,7 +262,7 @@ def test_a_dtype_lies_as_the_compiler_laid_the_struct():
     """Offsets by C's rules, worked out by hand."""
     assert records.INSTRUMENT.fields["tick"][1] == 80 and records.INSTRUMENT["key"] == "S48"
     assert records.INTENT.fields["order_type"][1] == 34 and records.INTENT.fields["quantity"][1] == 48
-    assert records.CANDIDATE.fields["score"][1] == 136 + 4 * 54 and records.CANDIDATE["feature"].shape == (54,)
+    assert records.CANDIDATE.fields["score"][1] == 144 + 4 * 56 and records.CANDIDATE["feature"].shape == (56,)
     assert re.fullmatch("[0-9a-f]{16}", records.LAYOUT)
 
 

@@ -62,3 +62,4 @@ cpdef enum Reason:
     TAKEN_OVER
     UNREADABLE_ANSWER
     OTHER_STRATEGY
+    UNMEASURED

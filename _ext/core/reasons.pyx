@@ -65,6 +65,7 @@ TEXT = {
     "TAKEN_OVER": "a position nobody can explain was taken over",
     "UNREADABLE_ANSWER": "unreadable answer of the broker",
     "OTHER_STRATEGY": "another source is in this name",
+    "UNMEASURED": "no filter was measured on such an instrument",
 }
 
 if set(TEXT) != {reason.name for reason in Reason}:

@@ -252,7 +252,8 @@ ctypedef struct Candidate:
     int64_t now
     int64_t ltt               # ms
     int64_t price
-    int64_t last_close
+    int64_t last_close        # before its minute
+    int64_t open5             # at which its five minutes began
     int64_t bid
     int64_t ask
     double strength

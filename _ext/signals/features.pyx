@@ -72,7 +72,10 @@ DESCRIBED = (
     ("directness", "", "0..1", "ticks"),           # whole move of 60 s / sum of its steps
     ("waited", "", "0..", "price"),                # trade updates since the tick: 0 at the tick itself
     ("mid_since_tick", "s1m", "-50..50", "book"),  # move of the mid since the tick
+    ("spread_s1m", "s1m", "0..50", "book"),
+    ("spread_before", "", "0..", "book"),          # spread / mean spread of 30 to 60 s ago (of what there is, if that is later)
 )
+OUTSIDE_MOST_S1M = OUTSIDE_MOST
 FEATURES = tuple(name for name, _, _, _ in DESCRIBED)
 
 
@@ -81,7 +84,6 @@ def hash_of(names) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 
-FEATURES_HASH = hash_of(FEATURES)
 FIRST_HASH = hash_of(FEATURES[:54])
 """What models say that were made when every model named all features there were."""
 if len(FEATURES) != N_FEATURES:
@@ -111,9 +113,9 @@ cdef void fill_features(Market market, uint32_t inst, const TickInfo* t, double 
     cdef double price = <double>t.ltp
     cdef double oldest_price = price, oldest_mid = NAN, mid = NAN, step, largest = 0.0, spread_sum = 0.0
     cdef double previous = 0.0, mid_move, ltp_move, half, shown, squares = 0.0, steps = 0.0
-    cdef double flow = 0.0, volume = 0.0, largest_volume = 0.0, touch = 0.0, oldest_lean = NAN
+    cdef double flow = 0.0, volume = 0.0, largest_volume = 0.0, touch = 0.0, oldest_lean = NAN, before_sum = 0.0
     cdef int64_t longest = 0, later_now = t.now, book_age = MINUTE_NS
-    cdef int updates = 0, repeats = 0, held = 0, spreads = 0, k
+    cdef int updates = 0, repeats = 0, held = 0, spreads = 0, before = 0, k
     cdef uint64_t n = min(r.ring_at, <uint64_t>market.depth)
     cdef const RingTick* s
     cdef float* f = out.feature
@@ -144,6 +146,9 @@ cdef void fill_features(Market market, uint32_t inst, const TickInfo* t, double 
             touch += <double>min(s.bid_q, s.ask_q)
             oldest_lean = lean(<double>s.bid_q, <double>s.ask_q)
             spreads += 1
+            if t.now - s.now > MINUTE_NS // 2:
+                before_sum += <double>(s.ask - s.bid)
+                before += 1
         if s.volume > 0:
             volume += <double>s.volume
             largest_volume = fmax(largest_volume, <double>s.volume)
@@ -206,6 +211,9 @@ cdef void fill_features(Market market, uint32_t inst, const TickInfo* t, double 
     f[F_WAITED] = <float>out.updates
     f[F_MID_SINCE_TICK] = <float>(clip(sign * log(mid / (0.5 * <double>(out.bid + out.ask))) / s1m, -50.0, 50.0)
                                   if out.bid > 0 and out.ask > 0 and mid > 0.0 else NAN)
+    f[F_SPREAD_S1M] = <float>(clip(<double>(r.ask - r.bid) / mid / s1m, 0.0, 50.0) if r.bid > 0 and r.ask > 0 else NAN)
+    f[F_SPREAD_BEFORE] = <float>(<double>(r.ask - r.bid) * before / before_sum
+                                 if before_sum > 0.0 and r.bid > 0 and r.ask > 0 else f[F_SPREAD_RATIO])
     fill_closed(market, inst, t, sign, s1m, f)
 
 

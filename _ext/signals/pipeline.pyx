@@ -9,10 +9,11 @@ from _ext.core.clock cimport MINUTE_NS, stopwatch
 from _ext.core.reasons cimport NOT_CONFIRMED, PASS, PENDING, WEAK
 from _ext.core.records cimport (
     MODEL_B, MODEL_NO_B, MODEL_NO_SHADOW, MODEL_SHADOW, REC_CANDIDATE, REC_SHADOW, REC_VERDICT, Candidate, ModelChange, ShadowScore)
+from _ext.core.records import KINDS
 from _ext.core.sink cimport RecordSink
 from _ext.market.market cimport Market
 from _ext.market.state cimport LONG, Row, TickInfo
-from _ext.signals.features cimport BOOK_MOVED_ALONG, MID_MOVE, fill_features
+from _ext.signals.features cimport BOOK_MOVED_ALONG, MID_MOVE, OUTSIDE_BOOK, OUTSIDE_MOST, fill_features
 from _ext.signals.scorer cimport Scorer
 from _ext.signals.source cimport CandidateSource, Event
 from _ext.signals.source import SourceError, parameters_of, source_of
@@ -68,6 +69,7 @@ cdef class Pipeline:
             self.rules[k].first_minute = times["first_minute"]
             self.rules[k].last_minute = times["last_minute"]
             self.rules[k].last_minute_cas = times["last_minute_cas"]
+            self.rules[k].kinds = sum([1 << KINDS.index(name) for name in set(signals["kinds"])])
         self.confirm_share = signals["confirm_share"]
         self.confirm_ns = signals["confirm_ns"]
         return 0
@@ -124,7 +126,8 @@ cdef class Pipeline:
         c.id = self.candidates
         c.inst, c.source, c.move, c.side, c.level = inst, <short>source, event.move, event.side, event.level
         c.arm = self.arm[inst]
-        c.now, c.ltt, c.price, c.last_close, c.bid, c.ask = t.now, t.ltt, t.ltp, <int64_t>r.last_close, r.bid, r.ask
+        c.now, c.ltt, c.price, c.last_close, c.open5 = t.now, t.ltt, t.ltp, <int64_t>r.last_close, r.open5
+        c.bid, c.ask = r.bid, r.ask
         c.strength, c.s1m, c.expected = event.strength, r.s1m, r.expected
         c.u, c.z20, c.z50, c.rz, c.volume_ratio = s.u, s.z20, s.z50, s.rz, s.volume_ratio
         memcpy(c.own, event.own, self.n_own[source] * sizeof(double))
@@ -147,7 +150,8 @@ cdef class Pipeline:
             self.signals += 1
             self.firing[source].at[self.firing[source].n % FIRING_KEPT] = t.now
             self.firing[source].n += 1
-            if not is_scored or (c.feature[BOOK_MOVED_ALONG] >= self.confirm_share and c.feature[MID_MOVE] > 0.0):
+            if not is_scored or (c.feature[BOOK_MOVED_ALONG] >= self.confirm_share and c.feature[MID_MOVE] > 0.0
+                                 and c.feature[OUTSIDE_BOOK] <= OUTSIDE_MOST):
                 self._decide(r, t, &c)
             else:
                 self._wait(r, t, &c)

@@ -1,8 +1,8 @@
 # What a candidate must satisfy before anything is asked of the gate. A source takes the seed's rules whole, or those it wants.
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 from _ext.core.reasons cimport (
-    AGAINST_TREND, LOW_VOLUME, NOISE, NOT_ALIGNED, NO_QUOTE, NO_SCORE, OPPOSING_SIGNAL, OUTSIDE_SESSION, PASS, WEAK, WIDE_SPREAD,
-    Reason)
+    AGAINST_TREND, LOW_VOLUME, NOISE, NOT_ALIGNED, NO_QUOTE, NO_SCORE, OPPOSING_SIGNAL, OUTSIDE_SESSION, PASS, UNMEASURED, WEAK,
+    WIDE_SPREAD, Reason)
 from _ext.core.records cimport Candidate
 from _ext.market.state cimport Row, TickInfo
 
@@ -15,6 +15,7 @@ cdef struct Rules:
     int first_minute          # first minute of the session with orders
     int last_minute           # and the one with no more, other names
     int last_minute_cas       # likewise, closing-auction names
+    uint32_t kinds            # a bit for each InstrumentKind the filter is trusted with
 
 cdef Reason validate(const Rules* rules, const Row* r, const TickInfo* t, bint cas, int64_t opposing, Candidate* c) noexcept nogil
 
@@ -36,9 +37,9 @@ cdef inline Reason with_volume(const Rules* rules, Candidate* c) noexcept nogil:
     return PASS if c.volume_ratio > rules.volume else no(c, LOW_VOLUME, c.volume_ratio, rules.volume)
 
 cdef inline Reason along_trend(const Row* r, const TickInfo* t, Candidate* c) noexcept nogil:
-    """The trend, this minute and these five minutes go the candidate's way."""
+    """The trend, the candidate's minute and its five minutes go its way: a thin name is asked in a later one."""
     cdef double sign = <double>c.move, trend = sign * (c.z50 if r.inv50 > 0.0 else c.z20)
-    cdef double minute_move = sign * <double>(t.ltp - <int64_t>r.last_close), five_move = sign * <double>(t.ltp - r.open5)
+    cdef double minute_move = sign * <double>(t.ltp - c.last_close), five_move = sign * <double>(t.ltp - c.open5)
     if not trend > 0.0:
         return no(c, AGAINST_TREND, trend, 0.0)
     if not minute_move > 0.0:
@@ -57,6 +58,10 @@ cdef inline Reason quoted(const Rules* rules, const Row* r, Candidate* c) noexce
         return no(c, NO_QUOTE, <double>(r.ask - r.bid), 1.0)
     spread = 2e4 * <double>(r.ask - r.bid) / <double>(r.ask + r.bid)
     return PASS if spread <= rules.spread_bp else no(c, WIDE_SPREAD, spread, rules.spread_bp)
+
+cdef inline Reason measured(const Rules* rules, const Row* r, Candidate* c) noexcept nogil:
+    """The filter was measured on instruments of this kind."""
+    return PASS if rules.kinds >> r.kind & 1 else no(c, UNMEASURED, r.kind, rules.kinds)
 
 cdef inline Reason likely(const Rules* rules, Candidate* c) noexcept nogil:
     """The model thinks it real: asked last, the next trade update's score before the tick's."""

@@ -22,4 +22,6 @@ cdef Reason validate(const Rules* rules, const Row* r, const TickInfo* t, bint c
         reason = unopposed(rules, opposing, c)
     if reason == PASS:
         reason = quoted(rules, r, c)
+    if reason == PASS:
+        reason = measured(rules, r, c)
     return likely(rules, c) if reason == PASS else reason

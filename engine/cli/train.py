@@ -13,6 +13,8 @@ from engine.trail.checked import survey
 
 Seed = Annotated[int, typer.Option(min=0, help="number from which chance is drawn: one seed, one result")]
 app = typer.Typer(invoke_without_command=True, help="Learn the noise filter, make its data, judge it.")
+OPTIONS = 6
+"""Calls and puts of each stock in the days that contracts are judged on."""
 Data = Annotated[Path, typer.Option(help="folder of recorded ticks or bars (Parquet), or of a run")]
 
 
@@ -77,10 +79,16 @@ def _train(folder: Path, seed: int, days: int, names: int, minutes: int, learn_f
         tell("a net over the minutes before each candidate is learned, by the same folds")
         card["sequence"] = nets(data, done.rows, done.scores, seed)
     scores = evaluate.of_scorer(find(folder, path.stem))
-    tell(f"{path.name} is judged on days it has not seen")
+    tell("instruments are left out in turn")
+    left_out = work.in_turn(data, done, seed)
+    card["in_turn"] = evaluate.by_sort(data, ~evaluate.guarded(data.second) & (left_out >= work.THRESHOLD))
+    tell(f"{path.name} is judged on days and instruments it has not seen")
     unseen = joined(generated(seed + 5000, max(days // 4, 1), names, evaluate.KINDS, level, own=0.3, every_s=work.EVERY_S,
-                              minutes=minutes, first=20 + 10 * k) for k, level in enumerate((0.5, 0.6)))
-    card["unseen"] = evaluate.artefacts(unseen, scores, work.THRESHOLD)
+                              minutes=minutes, first=20 + 10 * k, thin=work.THIN) for k, level in enumerate((0.5, 0.6)))
+    card["unseen"] = evaluate.judged(unseen, scores, work.THRESHOLD)
+    contracts = generated(seed + 7000, max(days // 3, 1), max(names // 4, 1), evaluate.KINDS, 0.5, every_s=work.EVERY_S,
+                          minutes=minutes, first=40, thin=work.THIN, contracts=OPTIONS)
+    card["contracts"] = evaluate.judged(contracts, scores, work.THRESHOLD)["sorts"]
     day, _ = generated_day(seed + 6000, 40, names, minutes=minutes)
     card["recall"] = evaluate.recall(day, "generator", seed)
     if recorded is not None:
@@ -193,9 +201,9 @@ def evaluate(data: Data, model: Annotated[str, typer.Option(help="by default the
     if json:
         show(document)
         return
-    from engine.lab.report import artefact_lines
+    from engine.lab.report import artefact_lines, sort_lines
 
-    print("\n".join(artefact_lines(document)))
+    print("\n".join([*artefact_lines(document["times"]), "", *sort_lines({"recorded": document})]))
 
 
 @app.command()

@@ -7,7 +7,7 @@ import os
 import stat
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -45,12 +45,15 @@ class Signals(Section):
     noise: float = setting(0.7, "probability", "a candidate more likely noise than this is refused", gt=0, le=1)
     opposing_s: float = setting(300, "s", "no candidate worth trading the other way within this", ge=0, le=86_400)
     confirm_share: float = setting(0.25, "share", "mid's move / last price's move that needs no second update", ge=0, le=100)
-    confirm_s: float = setting(10, "s", "longest wait for the next trade update", gt=0, le=3600)
+    confirm_s: float = setting(60, "s", "a candidate waits for the next trade update at most", gt=0, le=3600)
+    kinds: list[Literal["equity", "future", "option"]] = setting(
+        ["equity"], "kinds", "of instruments whose candidates may pass: those the shipped filter was measured on (models/card.md)",
+        min_length=1)
 
     def core(self) -> dict[str, Any]:
         return {"strength": self.strength, "volume": self.volume, "spread_bp": self.spread_bp, "min_score": 1 - self.noise,
                 "opposing_ms": round(self.opposing_s * 1000), "confirm_share": self.confirm_share,
-                "confirm_ns": round(self.confirm_s * SCALE["s"])}
+                "confirm_ns": round(self.confirm_s * SCALE["s"]), "kinds": self.kinds}
 
 
 class Comparison(Section):

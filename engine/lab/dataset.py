@@ -34,6 +34,7 @@ from engine.feed import TICK_DTYPE
 from engine.lab.inject import ARTEFACTS, HELD_OUT, Planted, inject
 from engine.market import instruments, sessions
 from engine.market.instruments import Instrument
+from engine.sim.contracts import with_contracts
 from engine.sim.market import SyntheticMarket
 from engine.sim.recorded import Recording
 
@@ -44,6 +45,10 @@ SOURCES = {"generator": {"price", "ticks", "book", "depth", "bars", "names"}, "u
 updates and no book, bars only minutes."""
 NATURAL = "natural"
 """The kind of a candidate nobody planted."""
+SORTS = ("liquid stock", "thin stock", "future", "option near", "option far")
+"""Sorts of instruments a filter is measured on, each by itself."""
+LIQUID, NEAR = 30.0, 0.3
+"""Trade updates a minute of a liquid stock, and |delta| of an option near the money, at least."""
 HORIZON, AHEAD, BEFORE = 30, 5, 64
 """Minutes: of a barrier, in which activity goes on or does not, and of the path kept before a candidate."""
 
@@ -62,6 +67,7 @@ class Dataset:
     kind: np.ndarray               # str: what was planted, or NATURAL
     begin: np.ndarray              # int: ms, of what was planted; 0: nothing
     name: np.ndarray               # str: symbol
+    sort: np.ndarray               # str: one of SORTS; empty where ticks do not tell
     day: np.ndarray                # int: days since 1970
     minute: np.ndarray             # int: of the session
     size: np.ndarray               # of what was planted, s1m
@@ -180,8 +186,9 @@ def outcome(bars: Minutes, minute: int, direction: int, price: float, a: np.ndar
 
 
 def rows_from(specs: Sequence[Instrument], found: tuple[np.ndarray, np.ndarray], source: str, planted: dict[int, list[Planted]],
-              bars: dict[tuple[int, int], Minutes], alone: np.ndarray | None = None) -> Dataset:
-    """Candidates as rows: each with what was planted at its time and what came of it. `alone`: those that are there anyhow."""
+              bars: dict[tuple[int, int], Minutes], alone: np.ndarray | None = None, sorts: Sequence[str] = ()) -> Dataset:
+    """Candidates as rows: each with what was planted at its time and what came of it. `alone`: those that are there anyhow;
+    `sorts`: of `specs`."""
     records, is_first = found
     second = {int(r["id"]): r for r, f in zip(records, is_first, strict=True) if not f}
     firsts = records[is_first]
@@ -189,7 +196,7 @@ def rows_from(specs: Sequence[Instrument], found: tuple[np.ndarray, np.ndarray],
     first, later_rows = (np.full((n, len(FEATURES)), np.nan, np.float32) for _ in range(2))
     nothing = {name: np.full(n, np.nan) for name in ("active", "barrier", "ahead_bp")}
     out = Dataset(first, later_rows, np.zeros((n, BEFORE, 2), np.float32), np.full(n, NATURAL, "U32"),
-                  name=np.zeros(n, "U32"), size=np.zeros(n), strength=np.zeros(n), **nothing,
+                  name=np.zeros(n, "U32"), sort=np.zeros(n, "U12"), size=np.zeros(n), strength=np.zeros(n), **nothing,
                   **{name: np.zeros(n, int) for name in ("begin", "day", "minute", "direction", "id")})
     missing = ~np.isin(names, features_of(source))
     profiles: dict[int, np.ndarray] = {}
@@ -212,6 +219,7 @@ def rows_from(specs: Sequence[Instrument], found: tuple[np.ndarray, np.ndarray],
         minute = int((int(c["ltt"]) - sessions.epoch_ms(date)) // 60_000)
         out.name[k], out.day[k], out.minute[k], out.id[k] = specs[inst].symbol, day, minute, int(c["ltt"])
         out.strength[k], out.direction[k] = float(c["strength"]), int(c["move"])
+        out.sort[k] = sorts[inst] if sorts else ""
         mine = bars.get((inst, day))
         if mine is None or not 0 <= minute < len(mine.close):
             continue
@@ -246,7 +254,19 @@ def of_ticks(recording: Recording, source: str, seed: int | None = None, kinds: 
     by_inst: dict[int, list[Planted]] = {}
     for p in plants:
         by_inst.setdefault(p.inst, []).append(p)
-    return rows_from(specs, played(changed, level), source, by_inst, minutes_of(changed, specs), alone)
+    sorts = [sort_of(spec, recording.rows[recording.rows["key"] == spec.key.encode()]) for spec in specs]
+    return rows_from(specs, played(changed, level), source, by_inst, minutes_of(changed, specs), alone, sorts)
+
+
+def sort_of(spec: Instrument, rows: np.ndarray) -> str:
+    """Which of SORTS an instrument is, by its ticks of a day; empty for an index."""
+    if spec.kind == "option":
+        delta = np.abs(rows["delta"][rows["delta"] != 0])
+        return "option near" if len(delta) and np.median(delta) >= NEAR else "option far"
+    if spec.kind != "equity":
+        return spec.kind if spec.kind in SORTS else ""
+    minutes = max((int(rows["ltt"].max()) - int(rows["ltt"].min())) / 60_000, 1.0) if len(rows) else 1.0
+    return "liquid stock" if (np.diff(rows["vtt"]) > 0).sum() / minutes >= LIQUID else "thin stock"
 
 
 def played(recording: Recording, level: float) -> tuple[np.ndarray, np.ndarray]:
@@ -272,14 +292,19 @@ def minutes_of(recording: Recording, specs: Sequence[Instrument]) -> dict[tuple[
     return out
 
 
-def generated_day(seed: int, number: int, names: int, spikes: float = 0.3, own: float = 0.0, minutes: int = 375) -> tuple[
-        Recording, list[Planted]]:
-    """(day, its own labels) of `names` names drawn by the seed; `own`: mean of each of the generator's artefacts a
-    name."""
+def generated_day(seed: int, number: int, names: int, spikes: float = 0.3, own: float = 0.0, minutes: int = 375,
+                  thin: float = 0.0, contracts: int = 0) -> tuple[Recording, list[Planted]]:
+    """(day, its own labels) of `names` names drawn by the seed; `own`: mean of each of the generator's artefacts a name; `thin`:
+    share of the names that have a message every two to eight times as many seconds; `contracts`: options of each, beside a
+    future."""
     day = dt.date(2026, 9, 1) + dt.timedelta(days=number)
     chosen = np.random.default_rng([seed, number]).permutation(len(instruments.shipped()))[:names]
     specs = [instruments.shipped()[i] for i in sorted(chosen)]
+    if contracts:
+        specs = with_contracts(specs, day, contracts)
     market = SyntheticMarket(specs, day, seed + number, spikes=spikes, artefacts=own)
+    chance = np.random.default_rng([seed, number, 1])
+    market.gap *= np.where(chance.random(len(specs)) < thin, np.exp(chance.uniform(np.log(2), np.log(8), len(specs))), 1.0)
     market.minutes = min(market.minutes, minutes)
     parts = []
     while market.minute < market.minutes:
@@ -290,11 +315,11 @@ def generated_day(seed: int, number: int, names: int, spikes: float = 0.3, own: 
 
 
 def generated(seed: int, days: int, names: int, kinds: Sequence[str], level: float = 0.5, spikes: float = 0.3, own: float = 0.0,
-              every_s: float = 420.0, minutes: int = 375, first: int = 0) -> Dataset:
+              every_s: float = 420.0, minutes: int = 375, first: int = 0, thin: float = 0.0, contracts: int = 0) -> Dataset:
     """Candidates of `days` generated days from number `first` on, into which `kinds` were planted."""
     parts = []
     for number in range(first, first + days):
-        recording, labels = generated_day(seed, number, names, spikes, own, minutes)
+        recording, labels = generated_day(seed, number, names, spikes, own, minutes, thin, contracts)
         parts.append(of_ticks(recording, "generator", seed + number if kinds else None, kinds, every_s, level, labels))
     return joined(parts)
 
@@ -315,7 +340,8 @@ def read(path: Path) -> Dataset:
     import polars as pl
 
     frame = pl.read_parquet(path)
-    if [c[2:] for c in frame.columns if c.startswith("f_")] != list(FEATURES):
+    if [c[2:] for c in frame.columns if c.startswith("f_")] != list(FEATURES) or not {f.name for f in fields(Dataset)[3:]} <= set(
+            frame.columns):
         raise ValueError(f"{path} has other features than this engine computes: make it again")
     parts = {prefix: frame.select(f"{prefix}_{n}" for n in FEATURES).to_numpy().astype(np.float32) for prefix in "fg"}
     before = frame["path"].to_numpy().reshape(-1, BEFORE, 2)

@@ -8,18 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from _ext.signals.features import FEATURES
+from _ext.signals.features import FEATURES, OUTSIDE_MOST_S1M
+from engine.config import Signals
 from engine.lab import inject
-from engine.lab.dataset import NATURAL, Dataset, joined, of_ticks, undisturbed
+from engine.lab.dataset import NATURAL, SORTS, Dataset, joined, of_ticks, undisturbed
 from engine.lab.inject import ARTEFACTS, HELD_OUT, Moment, Name, spike
 from engine.market.tables import DataError
 from engine.sim import recorded
 from engine.sim.recorded import Recording
 
-SPREAD_TICKS, SPREAD_RATIO, MID_OVER_LTP = (FEATURES.index(n) for n in ("spread_ticks", "spread_ratio", "mid_over_ltp"))
+SPREAD_TICKS, SPREAD_RATIO, MID_OVER_LTP, MID_MOVE, OUTSIDE_BOOK = (FEATURES.index(n) for n in (
+    "spread_ticks", "spread_ratio", "mid_over_ltp", "mid_move_s1m", "outside_book_s1m"))
 SIZES, VOLUMES, RAMPS_S = (4.0, 6.0, 8.0, 10.0), (6.0, 10.0), (2.0, 15.0, 60.0, 110.0)
 SAMPLES, FEW = 400, 10
 """Of a bootstrap; and candidates without which a kind is not in the mean of kinds."""
+ENOUGH, FROM = 200, 3
+"""Planted genuine and artefacts of a sort of instrument, and instruments of it, below which the sort is called unmeasured."""
+KEPT, REMOVED = 0.95, 0.93
+"""Shares by the next update at which a sort that was measured is one the filter holds on."""
 KINDS = ("bad_print", "sweep", "wide", "wide", "vtt_jump", "outage", "late_print", *HELD_OUT, "spike", "fast", "fast")
 """Planted to judge: kinds no model has seen are among them."""
 Scores = Callable[[np.ndarray], np.ndarray]
@@ -41,6 +47,47 @@ def by_rules(rows: np.ndarray) -> np.ndarray:
     return ~guarded(rows) & (rows[:, SPREAD_RATIO] <= 3.0) & (rows[:, MID_OVER_LTP] >= 0.25)
 
 
+def at_once(rows: np.ndarray) -> np.ndarray:
+    """Decided at the tick, as the pipeline does: the book has moved along and the price lies within it."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((rows[:, MID_OVER_LTP] >= Signals().confirm_share) & (rows[:, MID_MOVE] > 0)
+                          & (rows[:, OUTSIDE_BOOK] <= OUTSIDE_MOST_S1M))
+
+
+def verdicts(data: Dataset, scores: Scores, threshold: float) -> dict[str, dict[str, np.ndarray]]:
+    """What passes of `data`, bool[rows]: by time of the decision, then by whom. A candidate no update followed is never traded."""
+    out: dict[str, dict[str, np.ndarray]] = {}
+    for when, rows in (("at_tick", data.first), ("next_update", data.second)):
+        there = ~np.isnan(rows[:, 0])
+        score = np.full(len(data), np.nan)
+        score[there] = scores(rows[there])
+        out[when] = {"filter": there & ~guarded(rows) & (score >= threshold), "rules": there & by_rules(rows)}
+    out["as_it_trades"] = {"filter": np.where(at_once(data.first), out["at_tick"]["filter"], out["next_update"]["filter"])}
+    return out
+
+
+def by_sort(data: Dataset, passed: np.ndarray, blocks: np.ndarray | None = None) -> dict[str, dict[str, Any]]:
+    """Of each sort of instrument: what is `passed` of the planted genuine and removed of the artefacts, with counts, intervals and
+    instruments; `is_measured` where there is enough of both, `holds` where both shares are reached."""
+    is_artefact = np.isin(data.kind, ARTEFACTS + HELD_OUT)
+    is_planted = ~is_artefact & (data.kind != NATURAL)
+    blocks = data.day if blocks is None else blocks
+    out: dict[str, dict[str, Any]] = {}
+    sorts = data.sort.astype("U12")
+    for sort in (s for s in ("stock", *SORTS) if np.char.endswith(sorts, s).any()):
+        mine = np.char.endswith(sorts, sort)               # "stock": liquid and thin ones together
+        genuine, artefact = is_planted & mine, is_artefact & mine
+        names = min(len(np.unique(data.name[mine])) for mine in (genuine, artefact))
+        row: dict[str, Any] = {"instruments": names, "genuine": int(genuine.sum()), "artefacts": int(artefact.sum())}
+        for name, mine, values in (("kept", genuine, passed), ("removed", artefact, ~passed)):
+            row[name] = round(float(values[mine].mean()), 4) if mine.any() else None
+            row[f"{name}_interval"] = interval(values[mine].astype(float), blocks[mine]) if mine.any() else []
+        row["is_measured"] = names >= FROM and min(row["genuine"], row["artefacts"]) >= ENOUGH
+        row["holds"] = row["is_measured"] and row["kept"] >= KEPT and row["removed"] >= REMOVED
+        out[sort] = row
+    return out
+
+
 def interval(values: np.ndarray, blocks: np.ndarray, statistic: Callable[[np.ndarray], float] = np.mean,
              seed: int = 1) -> list[float]:
     """[2.5 %, 97.5 %] of `statistic` over resampled blocks."""
@@ -56,19 +103,16 @@ def interval(values: np.ndarray, blocks: np.ndarray, statistic: Callable[[np.nda
 
 
 def artefacts(data: Dataset, scores: Scores, threshold: float, blocks: np.ndarray | None = None) -> dict[str, Any]:
-    """At the tick and by the next trade update: of each kind how many became candidates and which share is removed; of the genuine
-    the share kept (all, and those known to be genuine because they were planted); beside it what rules alone do. A candidate no
-    update followed is never traded: by then it is removed."""
+    """At the tick, by the next trade update and as it trades (at the tick where the book moved along): of each kind how many became
+    candidates and which share is removed; of the genuine the share kept (all, and those known to be genuine because they were
+    planted); beside it what rules alone do."""
     is_artefact = np.isin(data.kind, ARTEFACTS + HELD_OUT)
     is_planted = ~is_artefact & (data.kind != NATURAL)
     blocks = data.day if blocks is None else blocks
     out: dict[str, Any] = {}
-    for when, rows in (("at_tick", data.first), ("next_update", data.second)):
-        there = ~np.isnan(rows[:, 0])
-        score = np.full(len(data), np.nan)
-        score[there] = scores(rows[there])
-        verdicts = {"filter": there & ~guarded(rows) & (score >= threshold), "rules": there & by_rules(rows)}
-        for name, passed in verdicts.items():
+    found = verdicts(data, scores, threshold)
+    for when, parts in found.items():
+        for name, passed in parts.items():
             kinds = {str(k): {"count": int((data.kind == k).sum()), "removed": round(float((~passed[data.kind == k]).mean()), 4)}
                      for k in np.unique(data.kind[is_artefact])}
             genuine = {str(k): {"count": int((data.kind == k).sum()), "kept": round(float(passed[data.kind == k]
@@ -87,6 +131,12 @@ def artefacts(data: Dataset, scores: Scores, threshold: float, blocks: np.ndarra
                 "accuracy": round(float((whole[is_artefact].mean() + whole[~is_artefact].mean()) / 2), 4)
                 if is_artefact.any() else None}
     return out
+
+
+def judged(data: Dataset, scores: Scores, threshold: float, blocks: np.ndarray | None = None) -> dict[str, Any]:
+    """What a card says of candidates no model has seen: `times` (`artefacts`) and, by the next update, `sorts` (`by_sort`)."""
+    return {"times": artefacts(data, scores, threshold, blocks),
+            "sorts": by_sort(data, verdicts(data, scores, threshold)["next_update"]["filter"], blocks)}
 
 
 def recall(recording: Recording, source: str, seed: int, every_s: float = 2700.0,
@@ -116,13 +166,21 @@ def recall(recording: Recording, source: str, seed: int, every_s: float = 2700.0
 
 
 def on_recording(folder: Path, scores: Scores, threshold: float, seeds: int = 40, seed: int = 1) -> dict[str, Any]:
-    """`artefacts` on a recorded session into which KINDS are planted `seeds` times anew; intervals by name and quarter of an
-    hour."""
+    """`judged` on a recorded session into which KINDS are planted `seeds` times anew; intervals by name and quarter of an hour.
+    DataError where there is nothing to judge by: no book, no day of minutes, too few candidates."""
     day = recorded.load(folder)
     if not day.has_book:
         raise DataError(f"{folder}: these ticks have no book (bid and ask), by which the filter knows artefacts: a recording in "
                         "the layout of the Upstox feed is wanted (bp1, bq1, ap1, aq1)")
     alone = {level: undisturbed(day, level) for level in (0.5, 0.6)}
-    data = joined(of_ticks(day, "upstox", seed + k, KINDS, 300.0, level, alone=alone[level])
-                  for k in range(seeds) for level in ((0.5, 0.6)[k % 2],))
-    return artefacts(data, scores, threshold, np.array([f"{n} {m // 15}" for n, m in zip(data.name, data.minute, strict=True)]))
+    try:
+        data = joined(of_ticks(day, "upstox", seed + k, KINDS, 300.0, level, alone=alone[level])
+                      for k in range(seeds) for level in ((0.5, 0.6)[k % 2],))
+    except ValueError:
+        raise DataError(f"{folder}: no candidate in any of the {seeds} days made of it: a longer recording is wanted") from None
+    is_artefact = np.isin(data.kind, ARTEFACTS + HELD_OUT)
+    planted, odd = int((~is_artefact & (data.kind != NATURAL)).sum()), int(is_artefact.sum())
+    if min(planted, odd) < FEW:
+        raise DataError(f"{folder}: {planted} of the planted spikes and {odd} of the artefacts became candidates; {FEW} of each "
+                        "are the least a share can be stated of: give a longer day or more --seeds")
+    return judged(data, scores, threshold, np.array([f"{n} {m // 15}" for n, m in zip(data.name, data.minute, strict=True)]))

@@ -8,14 +8,14 @@ import datetime as dt
 import hashlib
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 
-from _ext.signals.features import FEATURES, FEATURES_HASH
+from _ext.signals.features import FEATURES, hash_of
 from engine.lab import graph
 from engine.lab.dataset import NATURAL, Dataset, features_of, generated, joined
 from engine.lab.inject import ARTEFACTS, HELD_OUT
@@ -39,6 +39,8 @@ PLANTED = ("bad_print",) * 8 + ("sweep",) * 5 + ("wide",) * 10 + ("vtt_jump", "o
     "fast",) * 4
 """What is planted, and how often: of most artefacts one in twenty makes a candidate, of genuine spikes nearly each."""
 EVERY_S = 240.0
+THIN = 0.3
+"""Of the generated names, that trade a few times a minute."""
 KEPT = (0.981, 0.985)
 """Of the genuine, in cross-validation, at the tick and after: 95 per cent there gave 89-90 on instruments never seen
 (docs/market.md 3.4)."""
@@ -172,9 +174,9 @@ def calibration(probability: np.ndarray, rows: Rows, prior: Sequence[float]) -> 
 
 def learning_data(seed: int, days: int, names: int, minutes: int = 375) -> Dataset:
     """Generated days with artefacts and spikes planted, half of them looked at from strength 0.5 on, half from 0.6."""
-    parts = [generated(seed + 1000 * k, days - days // 2 if k == 0 else days // 2, names, PLANTED, level, spikes=0.5, own=0.3,
-                       every_s=EVERY_S, minutes=minutes, first=k * (days - days // 2)) for k, level in enumerate((0.5, 0.6))
-             if k == 0 or days > 1]
+    first = days - days // 2
+    parts = [generated(seed + 1000 * k, (first, days // 2)[k], names, PLANTED, level, spikes=0.5, own=0.3, every_s=EVERY_S,
+                       minutes=minutes, first=k * first, thin=THIN) for k, level in enumerate((0.5, 0.6)) if k == 0 or days > 1]
     return joined(parts)
 
 
@@ -201,15 +203,30 @@ def train(data: Dataset, seed: int, about: dict[str, Any]) -> Trained:
 
     importance = dict(sorted(zip(used, map(float, hybrid.members.trees.feature_importances_), strict=True),
                              key=lambda pair: -pair[1]))
-    metadata = {"features": used, "features_hash": FEATURES_HASH, "threshold": str(THRESHOLD), "about": about, "format": "1",
+    metadata = {"features": used, "features_hash": hash_of(used), "threshold": str(THRESHOLD), "about": about, "format": "1",
                 "population": [population(rows, i) for i in range(len(used))], "ranges": quantiles((0.01, 0.5, 0.99)),
                 "metrics": cross["removed"], "weights": cross["weights"]}
     file = graph.build(hybrid, used.index("waited"), len(used), metadata)
     card = {"sha256": hashlib.sha256(file).hexdigest(), "trained": dt.date.today().isoformat(),
-            "features": used, "features_hash": FEATURES_HASH, "threshold": THRESHOLD,
+            "features": used, "features_hash": hash_of(used), "threshold": THRESHOLD,
             "about": about, "rows": {str(k): int((rows.kind == k).sum()) for k in np.unique(rows.kind)}, "cross_validation": cross,
             "importance": {k: round(v, 5) for k, v in importance.items()}}
     return Trained(file, hybrid, card, seen, scores)
+
+
+def in_turn(data: Dataset, done: Trained, seed: int) -> np.ndarray:
+    """P(genuine) of each candidate at its next trade update, by members that learned from other instruments alone: FOLDS groups
+    of instruments are left out in turn. NaN where there is no such row."""
+    rows = rows_of(data, [FEATURES.index(name) for name in done.card["features"]])
+    names, of = np.unique(data.name, return_inverse=True)
+    group = (np.random.default_rng(seed).permutation(len(names)) % FOLDS)[of][rows.of]
+    out = np.full(len(data), np.nan)
+    for k in range(FOLDS):
+        learn, test = rows[group != k], rows[(group == k) & (rows.waited == 1)]
+        if len(test.y) and learn.y.any() and not learn.y.all():
+            hybrid = replace(done.hybrid, members=Members.fit(learn.x, learn.y, learn.weight, seed))
+            out[test.of] = hybrid.probability(test.x, test.waited)
+    return out
 
 
 def population(rows: Rows, column: int) -> dict[str, list[float]]:

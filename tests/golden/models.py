@@ -5,7 +5,7 @@ from pathlib import Path
 
 import onnx
 
-from _ext.signals.features import FEATURES, FEATURES_HASH
+from _ext.signals.features import FEATURES, hash_of
 from _ext.signals.scorer import Scorer
 from engine.lab.graph import IR, OPSET, Builder
 
@@ -32,8 +32,8 @@ def build(name: str, folder: Path) -> Scorer:
                                [onnx.helper.make_tensor_value_info("probabilities", number, [1, 2])], graph.constants),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR)
     assert set(weights) <= set(FEATURES)
-    onnx.helper.set_model_props(model, {"features": json.dumps(list(weights)), "features_hash": FEATURES_HASH, "threshold": "0.5",
-                                        "name": name})
+    onnx.helper.set_model_props(model, {"features": json.dumps(list(weights)), "features_hash": hash_of(weights),
+                                        "threshold": "0.5", "name": name})
     data = model.SerializeToString(deterministic=True)
     path = folder / f"{hashlib.sha256(data).hexdigest()[:16]}.onnx"
     path.write_bytes(data)

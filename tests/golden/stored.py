@@ -73,7 +73,9 @@ def _built(rows: list[dict[str, Any]], dtype: np.dtype) -> bytes:
     out = np.zeros(len(rows), dtype)
     for row, fields in zip(out, rows, strict=True):
         for name, value in fields.items():
-            if name in dtype.names:
+            if name in dtype.names and isinstance(value, list):
+                row[name][:len(value)] = value                   # features that came since are not there
+            elif name in dtype.names:
                 row[name] = value.encode() if isinstance(value, str) else value
     return out.tobytes()
 

@@ -4,7 +4,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from _ext.signals.features import FEATURES, FEATURES_HASH
+from _ext.signals.features import FEATURES, hash_of
 from _ext.signals.scorer import Scorer
 from engine.lab import dataset as work
 from engine.lab import evaluate, graph, members, outcomes, report, series, train
@@ -27,7 +27,7 @@ def done(data):
 
 def scored(tmp_path, hybrid, columns, rows):
     data = graph.build(hybrid, list(columns).index("waited"), len(columns), {
-        "features": list(columns), "features_hash": FEATURES_HASH, "threshold": "0.3"})
+        "features": list(columns), "features_hash": hash_of(columns), "threshold": "0.3"})
     path = tmp_path / f"{hashlib.sha256(data).hexdigest()[:16]}.onnx"
     path.write_bytes(data)
     scorer = Scorer(path)
@@ -146,7 +146,7 @@ def test_the_study_finds_what_is_there_and_nothing_that_is_not():
     rng, n = np.random.default_rng(1), 3000
     first = rng.normal(0, 1, (n, len(FEATURES))).astype(np.float32)
     zeros = np.zeros(n, int)
-    data = work.Dataset(first, first, np.zeros((n, work.BEFORE, 2)), np.full(n, "natural"), zeros, np.full(n, "A"),
+    data = work.Dataset(first, first, np.zeros((n, work.BEFORE, 2)), np.full(n, "natural"), zeros, np.full(n, "A"), np.full(n, ""),
                         np.sort(rng.integers(100, 120, n)), zeros, np.zeros(n),
                         (first[:, 4] + rng.normal(0, 1, n) > 0).astype(float),
                         rng.integers(0, 2, n).astype(float), rng.normal(0, 20, n), first[:, 0].astype(float), zeros + 1, zeros)
@@ -184,7 +184,7 @@ def test_the_report_is_drawn(tmp_path, data, done):
     day, _ = generated_day(31, 3, 4, spikes=2.0, minutes=100)
     scores = evaluate.of_scorer(Scorer(train.write(tmp_path, done.file, done.card)))
     examples = of_ticks(day, "generator", 1, PLANTED, 240.0, 0.5)
-    card = done.card | {"unseen": evaluate.artefacts(data, scores, 0.3), "recall": [
+    card = done.card | {"unseen": evaluate.judged(data, scores, 0.3), "recall": [
         {"size": 10.0, "volume": 6.0, "ramp_s": ramp, "planted": 12, "found_at_0.5": 11, "found_at_0.6": 9}
         for ramp in (2.0, 15.0)]}
     html = report.page(card, done.rows, done.scores, data, scores, day, examples)
@@ -219,3 +219,101 @@ def test_the_path_before_ends_with_the_minute_before():
     assert path.shape == (work.BEFORE, 2) and not path[:-3].any() and not work.path_before(bars, 0, np.ones(5)).any()
     bars.close[2] = np.nan
     assert not work.path_before(bars, 4, np.ones(5))[-2:].any()
+
+
+# ---- sorts of instruments ------------------------------------------------------------------------------------------------------
+def ticks(per_minute: float, delta: float = 0.0):
+    """Ten minutes of a name that trades so often."""
+    rows = np.zeros(601, evaluate.recorded.TICK_DTYPE)
+    rows["ltt"] = 1_000 * np.arange(601)
+    rows["vtt"] = np.floor(np.arange(601) * per_minute / 60).astype(int)
+    rows["delta"] = delta
+    return rows
+
+
+@pytest.mark.parametrize(("kind", "rows", "want"), [
+    ("equity", ticks(30.0), "liquid stock"), ("equity", ticks(29.0), "thin stock"), ("equity", ticks(1.0)[:0], "thin stock"),
+    ("future", ticks(1.0), "future"), ("option", ticks(40.0, -0.3), "option near"), ("option", ticks(40.0, 0.29), "option far"),
+    ("option", ticks(40.0), "option far"), ("index", ticks(0.0), "")])
+def test_a_sort_is_known_by_the_ticks(kind, rows, want):
+    assert work.sort_of(work.Instrument("NSE_EQ|A", "A", kind), rows) == want
+
+
+def judged(genuine: int, kept: int, artefacts: int, removed: int, names: int = 3, sort: str = "thin stock"):
+    """`by_sort` of so many planted spikes and bad prints of which so many pass and are removed, `names` instruments in turn."""
+    n = genuine + artefacts
+    x, zeros = np.zeros((n, len(FEATURES)), np.float32), np.zeros(n, int)
+    name = np.array([f"N{k % names}" for k in range(n)])
+    data = work.Dataset(x, x, zeros, np.array(["spike"] * genuine + ["bad_print"] * artefacts), zeros, name, np.full(n, sort),
+                        np.arange(n) % 5, zeros, *(zeros for _ in range(7)))
+    passed = np.r_[np.arange(genuine) < kept, np.arange(artefacts) >= removed].astype(bool)
+    return evaluate.by_sort(data, passed)
+
+
+@pytest.mark.parametrize(("case", "is_measured", "holds"), [
+    ((200, 190, 200, 186), True, True), ((200, 189, 200, 186), True, False), ((200, 190, 200, 185), True, False),
+    ((199, 199, 200, 200), False, False), ((200, 200, 199, 199), False, False), ((200, 200, 200, 200, 2), False, False)])
+def test_a_sort_is_measured_from_two_hundred_of_each_and_three_instruments(case, is_measured, holds):
+    found = judged(*case)
+    assert set(found) == {"stock", "thin stock"}
+    for row in found.values():
+        assert (row["is_measured"], row["holds"]) == (is_measured, holds)
+        assert row["kept"] == case[1] / case[0] and row["kept_interval"][0] <= row["kept"] <= row["kept_interval"][1]
+
+
+def test_natural_candidates_and_other_sorts_are_not_counted():
+    assert judged(200, 200, 0, 0)["stock"]["removed"] is None and set(judged(3, 3, 3, 3, sort="future")) == {"future"}
+
+
+def test_what_trades_by_default_is_what_the_shipped_card_has_measured():
+    """Both sorts of stock hold somewhere, and nowhere that they are measured do they not; nothing else is traded."""
+    import json
+    from pathlib import Path
+
+    from engine.config import Config, Signals
+
+    folder = Path(Config().models)
+    card = json.loads((folder / json.loads((folder / "active.json").read_text())["file"]).with_suffix(".json").read_text())
+    parts = [card["in_turn"], card["unseen"]["sorts"], card["contracts"], card["recorded"]["sorts"]]
+    assert Signals().kinds == ["equity"]
+    for sort in ("liquid stock", "thin stock"):
+        rows = [part[sort] for part in parts if sort in part and part[sort]["is_measured"]]
+        assert rows and all(row["holds"] and row["kept"] >= 0.95 and row["removed"] >= 0.93 for row in rows)
+
+
+def test_decided_at_once_is_what_the_pipeline_decides_at_once():
+    rows = np.zeros((5, len(FEATURES)), np.float32)
+    for name, values in (("mid_over_ltp", (0.25, 0.24, 0.5, 0.5, np.nan)), ("mid_move_s1m", (1, 1, -1, 1, 1)),
+                         ("outside_book_s1m", (1.0, 0.0, 0.0, 1.01, 0.0))):
+        rows[:, FEATURES.index(name)] = values
+    assert evaluate.at_once(rows).tolist() == [True, False, False, False, False]
+
+
+def test_instruments_are_left_out_in_turn(data, done, monkeypatch):
+    """Whoever is asked about an instrument has learned nothing of it."""
+    seen = []
+
+    class Watched(members.Members):
+        @classmethod
+        def fit(cls, x, y, weight, seed):
+            seen.append(len(y))
+            return done.hybrid.members
+
+    monkeypatch.setattr(train, "Members", Watched)
+    columns = [FEATURES.index(n) for n in done.card["features"]]
+    rows = train.rows_of(data, columns)
+    found = train.in_turn(data, done, 3)
+    assert len(seen) == min(train.FOLDS, len(set(data.name))) and sum(len(rows.y) - n for n in seen) == len(rows.y)
+    asked = rows.of[rows.waited == 1]
+    np.testing.assert_allclose(found[asked], done.hybrid.probability(rows.x[rows.waited == 1], rows.waited[rows.waited == 1]))
+    assert np.isnan(np.delete(found, asked)).all()
+
+
+@pytest.mark.parametrize(("seeds", "words"), [(1, "10 of each are the least"), (0, "no candidate in any of the 0 days")])
+def test_what_cannot_be_judged_is_refused(monkeypatch, seeds, words):
+    from pathlib import Path
+
+    day, _ = generated_day(31, 3, 2, minutes=60)
+    monkeypatch.setattr(evaluate.recorded, "load", lambda folder: day)
+    with pytest.raises(evaluate.DataError, match=words):
+        evaluate.on_recording(Path("short"), lambda rows: np.ones(len(rows)), 0.3, seeds=seeds)

@@ -38,6 +38,7 @@ def ring_features(ticks, row, direction, flags):
     elif row["bid"] > 0 and now["ltp"] < row["bid"]:
         beyond = 1 - now["ltp"] / row["bid"]
     spreads = [int(t["ask"] - t["bid"]) for t in books]
+    before = [int(t["ask"] - t["bid"]) for t in books if now["now"] - t["now"] > 30_000_000_000]
     touch = [min(int(t["bid_q"]), int(t["ask_q"])) for t in books]
     half = 0.5 * (row["last_close"] + row["ltp"])
     return {
@@ -62,5 +63,8 @@ def ring_features(ticks, row, direction, flags):
         "imbalance_change": direction * (lean(row["bid_q"], row["ask_q"]) - lean(int(books[0]["bid_q"]), int(books[0]["ask_q"])))
         if books else math.nan,
         "book_age_s": min((int(now["now"] - t["now"]) for t in changed), default=60_000_000_000) / 1e9,
+        "spread_s1m": clip((row["ask"] - row["bid"]) / mid[-1] / s1m, 0, 50) if whole else math.nan,
+        "spread_before": (row["ask"] - row["bid"]) * len(before) / sum(before) if whole and sum(before) > 0 else
+        (row["ask"] - row["bid"]) * len(spreads) / sum(spreads) if whole and sum(spreads) > 0 else math.nan,
         "directness": clip(abs(move) / sum(steps), 0, 1) if sum(steps) > 0 else 0.0,
     }

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from _ext.signals.features import FEATURES, FEATURES_HASH
+from _ext.signals.features import FEATURES, hash_of
 from _ext.signals.scorer import ModelRefused, Scorer
 from engine.lab.graph import IR, OPSET, Builder
 
@@ -24,7 +24,7 @@ def model(folder, other: float, answer: float, slope: float = 0.0):
         onnx.helper.make_graph([*graph.nodes, both], "g", [value("features", number, [1, 2])],
                                [value("probabilities", number, [1, 2])], graph.constants),
         opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR)
-    onnx.helper.set_model_props(made, {"features": json.dumps(NAMES), "features_hash": FEATURES_HASH, "threshold": "0.25"})
+    onnx.helper.set_model_props(made, {"features": json.dumps(NAMES), "features_hash": hash_of(NAMES), "threshold": "0.25"})
     data = made.SerializeToString(deterministic=True)
     path = folder / f"{hashlib.sha256(data).hexdigest()[:16]}.onnx"
     path.write_bytes(data)

@@ -176,3 +176,17 @@ def test_what_fires_is_of_the_last_minute_and_strong_enough_to_trade(trade, afte
     assert len(desk.candidates) == 1
     desk.tick(BASE + 400, after=after)
     assert desk.core.features_at(0, 1)[FEATURES.index("firing")] == count
+
+
+@pytest.mark.parametrize(("age", "is_before"), [(31.0, True), (30.001, True), (30.0, False)])
+def test_a_spread_against_that_of_half_a_minute_before(age, is_before):
+    """A book 20 wide, then of 200: ten times what it was. Where nothing is older than 30 s, against the mean of what there is."""
+    desk = Quiet(detector=ALL)
+    desk.tick(BASE, 100, bid=BASE - 10, ask=BASE + 10)
+    for _ in range(6):
+        desk.tick(BASE, 0, 4.0, bid=BASE - 100, ask=BASE + 100)
+    desk.tick(BASE + 400, 500, age - 24.0, bid=BASE + 300, ask=BASE + 500)
+    row = desk.candidates[-1]
+    f = of(row)
+    assert f["spread_before"] == pytest.approx(10.0 if is_before else 200 * 8 / (20 + 7 * 200), rel=1e-4)
+    assert f["spread_s1m"] == pytest.approx(200 / (BASE + 400) / float(row["s1m"]), rel=1e-4)

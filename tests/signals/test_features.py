@@ -80,7 +80,7 @@ def test_every_feature_is_described_and_stays_in_its_range(seen):
         low, _, high = span.partition("..")
         values = values[~np.isnan(values)]
         if low and len(values) and name != "spread_ticks":          # a crossed book has a negative spread
-            assert name in ("spread_bp", "spread_ratio") or values.min() >= float(low) - 1e-6, name
+            assert name in ("spread_bp", "spread_ratio", "spread_before") or values.min() >= float(low) - 1e-6, name
         if high and len(values):
             assert values.max() <= float(high) + 1e-6, name
 

@@ -252,7 +252,7 @@ def test_a_models_age_is_its_own_and_not_its_files(folder):
         assert models.trained(folder, SHIPPED) == day, said
     card.write_text("{")
     assert models.trained(folder, SHIPPED) is None
-    assert models.trained(Path(config.Config().models), SHIPPED) == dt.date(2026, 11, 23), "the shipped one says so"
+    assert models.trained(Path(config.Config().models), SHIPPED) == dt.date(2026, 11, 27), "the shipped one says so"
 
 
 def test_doctor_warns_of_an_old_model_and_of_one_without_an_age(folder, monkeypatch):

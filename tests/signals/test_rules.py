@@ -8,6 +8,7 @@ import math
 import pytest
 
 from _ext.core.records import MODEL_ACTIVE, MODEL_B, MODEL_NO_B, MODEL_NO_SHADOW, MODEL_SHADOW, REC_MODEL, REC_STOP
+from _ext.signals.features import FEATURES
 from engine import config
 from engine.signals import models
 from tests.signals.quiet import BASE, MINUTE, SCORER, Quiet, reason, swings
@@ -239,15 +240,15 @@ def test_the_first_rule_that_fails_is_the_reason():
 def test_the_limits_are_the_published_ones():
     s = config.Config(models="").record()
     assert s["signals"] == {"strength": 0.6, "volume": 1.5, "spread_bp": 15.0, "min_score": pytest.approx(0.3),
-                            "opposing_ms": 300_000, "confirm_share": 0.25, "confirm_ns": 10_000_000_000}
+                            "opposing_ms": 300_000, "confirm_share": 0.25, "confirm_ns": 60_000_000_000, "kinds": ["equity"]}
     assert s["limits"].items() >= {"first_minute": 5, "last_minute": 360, "last_minute_cas": 345, "flat_minute": 368,
                                    "flat_minute_cas": 353}.items()
 
 
 # ---- when it is decided ------------------------------------------------------------------------------------------------------
-def waiting(**signals) -> Quiet:
+def waiting(minute: int = MINUTE, **signals) -> Quiet:
     """A candidate that was just made, of a move the book has not followed."""
-    desk = Quiet(threshold=0.0, signals=FREE | signals, detector={"emit": 0.6, "trade": 0.6, "cooldown_s": 300})
+    desk = Quiet(None, minute, 0.0, signals=FREE | signals, detector={"emit": 0.6, "trade": 0.6, "cooldown_s": 300})
     desk.tick(BASE, bid=BASE - 10, ask=BASE + 10)
     desk.tick(BASE + JUMP, 1000, bid=BASE - 10, ask=BASE + 10)
     desk.tick(BASE + JUMP, 1000, bid=BASE - 10, ask=BASE + 10)
@@ -266,13 +267,13 @@ def test_an_update_without_a_trade_decides_nothing():
     assert len(desk.verdicts) == 1                         # once
 
 
-@pytest.mark.parametrize(("after", "given_up"), [(10.0, False), (10.001, True)])
+@pytest.mark.parametrize(("after", "given_up"), [(60.0, False), (60.001, True)])
 def test_without_a_trade_in_time_it_is_given_up(after, given_up):
     desk = waiting()
     desk.timer(after)
     assert [reason(v) for v in desk.verdicts] == (["not confirmed"] if given_up else [])
     if given_up:
-        assert desk.verdicts[0]["measured"] == pytest.approx(after) and desk.verdicts[0]["limit"] == 10
+        assert desk.verdicts[0]["measured"] == pytest.approx(after) and desk.verdicts[0]["limit"] == pytest.approx(60)
         desk.tick(BASE + JUMP, 1)
         assert len(desk.verdicts) == 1
 
@@ -283,13 +284,27 @@ def test_the_end_of_the_run_gives_up_on_all():
     assert [reason(v) for v in desk.verdicts] == ["not confirmed"]
 
 
-def followed(share: float, direction: int = 1, way: int = 1) -> Quiet:
-    """The mid went half of the price's way (or `way` -1: the other way)."""
-    desk = Quiet(threshold=0.0, signals=FREE | {"confirm_share": share}, detector={"emit": 0.63, "trade": 0.63, "cooldown_s": 300})
+@pytest.mark.parametrize(("after", "minute"), [(10.5, 60), (59.5, 60), (59.5, 64)])
+def test_a_thin_name_is_asked_at_its_next_trade_however_late(after, minute):
+    """Also in the next minute, and the next five minutes: those it was made in must have gone its way."""
+    desk = waiting(minute)
+    for _ in range(int(after) // 5):                        # quotes without a trade
+        desk.tick(BASE + JUMP, 0, 5.0, bid=BASE - 10, ask=BASE + 10)
+    assert not desk.verdicts
+    desk.tick(BASE + JUMP, 1, after % 5)
+    assert [reason(v) for v in desk.verdicts] == ["pass"] and desk.verdicts[0]["updates"] == 1
+    assert desk.verdicts[0]["decided"] - desk.verdicts[0]["now"] == after * 1e9
+
+
+def followed(share: float, direction: int = 1, way: int = 1, beyond: int = 0) -> Quiet:
+    """The mid went half of the price's way (or `way` -1: the other way); the price lies `beyond` (paise) the best quote."""
+    desk = Quiet(threshold=0.0, signals=FREE | {"confirm_share": share, "spread_bp": 1000.0},
+                 detector={"emit": 0.63, "trade": 0.63, "cooldown_s": 300})
     desk.tick(BASE)
     mid = BASE + direction * way * JUMP // 2
+    half = abs(BASE + direction * JUMP - mid) - beyond
     for _ in range(2):
-        desk.tick(BASE + direction * JUMP, 1000, bid=mid - 10, ask=mid + 10)
+        desk.tick(BASE + direction * JUMP, 1000, bid=mid - half, ask=mid + half)
     return desk
 
 
@@ -304,6 +319,31 @@ def test_where_the_book_has_moved_along_it_is_decided_at_the_tick(direction):
     assert row["updates"] == 0 and math.isnan(row["score_next"]) and row["measured"] == pytest.approx(float(row["score"]))
     assert not followed(0.0, direction, way=-1).verdicts   # it went the other way
     assert not followed(0.0, direction, way=0).verdicts    # or nowhere
+
+
+@UP_DOWN
+def test_a_price_far_beyond_the_book_waits_whatever_the_mid_did(direction):
+    """A price that flickers while the market moves: at one s1m beyond the best quote it may be decided at the tick."""
+    s1m = float(followed(9.0, direction).candidates[0]["s1m"])
+    for share, at_once in ((0.9, True), (1.1, False)):
+        desk = followed(0.0, direction, beyond=round(share * s1m * BASE))
+        assert float(desk.candidates[0]["feature"][FEATURES.index("outside_book_s1m")]) == pytest.approx(share, abs=0.05)
+        assert len(desk.verdicts) == at_once
+
+
+UNMEASURED = "no filter was measured on such an instrument"
+
+
+@pytest.mark.parametrize(("kind", "kinds", "want"), [
+    ("equity", ["equity"], "pass"), ("equity", ["future", "equity"], "pass"), ("equity", ["future", "option"], UNMEASURED),
+    ("future", ["equity"], UNMEASURED), ("future", ["equity", "future"], "pass")])
+def test_an_instrument_no_filter_was_measured_on_is_not_traded(kind, kinds, want):
+    desk = Quiet(kind=kind, threshold=0.0, signals=FREE | {"kinds": kinds},
+                 detector={"emit": 0.6, "trade": 0.6, "cooldown_s": 300})
+    desk.tick(BASE)
+    for more in (1000, 1000, 1):
+        desk.tick(BASE + JUMP, more)
+    assert [reason(v) for v in desk.verdicts] == [want]
 
 
 def test_an_update_the_other_way_decides_what_waits_and_makes_its_own():
