@@ -12,10 +12,12 @@ import polars as pl
 from _ext.core.clock import day_of_minutes
 from _ext.core.records import WARM_BAR
 from engine.feed import HAS_FULL, HAS_LTPC, TICK_DTYPE
+from engine.feed.dayfile import SUFFIX, DayFile
 from engine.lab.dataset import Dataset, Minutes, candidates_of, minutes_of, rows_from
 from engine.market import sessions
 from engine.market.instruments import Instrument
-from engine.market.tables import DataError, Table, files_of
+from engine.market.layouts import check_bars
+from engine.market.tables import Table, files_of
 from engine.sim import recorded
 from engine.sim.recorded import Recording
 
@@ -30,7 +32,10 @@ def bars_of_folder(folder: Path, names: int = 0,
                    tell: Callable[[str], Any] = lambda _: None) -> tuple[list[Instrument], pl.DataFrame]:
     """(instruments, bars) of a folder of Parquet files of one-minute bars (ts, open, high, low, close in rupees, volume), a stock
     each. Columns of the bars: inst, ms (of their minute), open, high, low, close in paise, volume. A minute counts once, the later
-    row. `tell` hears what was understood and left out. Raises DataError without any, or where a column cannot be understood."""
+    row. Day files of bars are read as well. `tell` hears what was understood and left out. Raises DataError without any, or where a
+    column cannot be understood."""
+    if days := sorted(folder.glob(f"*.bars{SUFFIX}")):
+        return _of_days(days, names)
     paths = [p for p in files_of(folder, "one-minute bars") if "NIFTY" not in p.stem][:names or None]
     specs = [Instrument(f"NSE_EQ|{p.stem}"[:48], p.stem[:31]) for p in paths]
     parts = []
@@ -42,6 +47,20 @@ def bars_of_folder(folder: Path, names: int = 0,
     return specs, pl.concat(parts).select("inst", "ms", *PRICES, "volume")
 
 
+def _of_days(paths: Sequence[Path], names: int) -> tuple[list[Instrument], pl.DataFrame]:
+    """`bars_of_folder` of day files; indices are left out as there."""
+    days = [DayFile(path) for path in paths]
+    specs = [s for s in {s.key: s for day in days for s in day.specs}.values() if s.kind != "index"][:names or None]
+    number = {s.key: i for i, s in enumerate(specs)}
+    parts = []
+    for day in days:
+        place = np.array([number.get(s.key, -1) for s in day.specs])
+        bars = day.bars()
+        bars = bars[place[bars["inst"]] >= 0]
+        parts.append(pl.DataFrame({"inst": place[bars["inst"]], **{name: bars[name] for name in ("ms", *PRICES, "volume")}}))
+    return specs, pl.concat(parts)
+
+
 def _bars_of(table: Table) -> pl.DataFrame:
     """One file's bars."""
     table.need(("ts", *PRICES, "volume"))
@@ -50,12 +69,7 @@ def _bars_of(table: Table) -> pl.DataFrame:
     columns = {"ms": ms} | {name: table.rupees(name) for name in PRICES} | {"volume": table.counts("volume", may_lack=False)}
     bars = pl.DataFrame(columns).filter(pl.all_horizontal(pl.col(*PRICES) > 0))
     bars = bars.unique("ms", keep="last", maintain_order=True).sort("ms")
-    if odd := bars.filter(pl.col("low") > pl.col("high")).height:
-        raise DataError(f"{table.path.name}: of {odd:,} bars the low is above the high: are the columns the right ones?")
-    steps = np.diff(bars["ms"].to_numpy()) // 60_000
-    steps = steps[(steps > 0) & (steps < 60)]
-    if len(steps) and (usual := int(np.bincount(steps).argmax())) != 1:
-        raise DataError(f"{table.path.name}: its bars are of {usual} minutes, bars of one minute are wanted")
+    check_bars(table.path.name, bars)
     return bars
 
 

@@ -22,7 +22,12 @@ MOST_RUPEES, MOST_SHARES = 10_000_000, 10**13
 KEY_MAX = 48
 BEFORE, AFTER = -15, 405
 """Minutes after the open between which NSE's updates lie, auctions included: from 09:00 to 16:00."""
-ZONED = ("store it with its zone, as polars does with .dt.replace_time_zone('Asia/Kolkata') where the clock is India's, or 'UTC'")
+OFFSET = r"(Z|[+-]\d\d:?\d\d)$"
+WRITTEN = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y%m%d %H:%M:%S", "%Y%m%d %H:%M",
+           "%d-%b-%Y %H:%M:%S")
+"""Texts without an offset that are read where the zone is given; the day's place among the numbers is never guessed."""
+ZONED = ("store it with its zone, as polars does with .dt.replace_time_zone('Asia/Kolkata') where the clock is India's, or 'UTC'; "
+         "or bring it in with `python -m engine data import --zone Asia/Kolkata`")
 
 
 class DataError(UsageError, ValueError):
@@ -30,15 +35,12 @@ class DataError(UsageError, ValueError):
 
 
 class Table:
-    """One Parquet file. Rows are left out by `keep`, which counts them; every column is then asked for by what it means."""
+    """One file, Parquet or CSV. Rows are left out by `keep`, which counts them; every column is then asked for by what it means.
+    `zone`: of stamps that do not say theirs; without it they are refused."""
 
-    def __init__(self, path: Path, columns: Sequence[str] | None = None):
-        self.path, self.notes = path, list[str]()
-        try:
-            self.frame = pl.read_parquet(path, columns=list(columns) if columns is not None else None)
-        except Exception:
-            raise DataError(f"{path.name}: not a Parquet file that can be read: write it anew, or leave it out of the "
-                            "folder") from None
+    def __init__(self, path: Path, columns: Sequence[str] | None = None, zone: str = ""):
+        self.path, self.zone, self.notes = path, zone, list[str]()
+        self.frame = _of_csv(path) if path.suffix.lower() == ".csv" else _of_parquet(path, columns)
         self.at = np.arange(1, len(self.frame) + 1)        # number of each row in the file
 
     def lacks(self, wanted: Sequence[str]) -> list[str]:
@@ -73,7 +75,10 @@ class Table:
         rows = np.flatnonzero(self.frame[name].is_not_null().to_numpy())
         column = self.frame[name].drop_nulls()
         if isinstance(column.dtype, pl.Datetime):
-            if column.dtype.time_zone is None:
+            is_zoned = column.dtype.time_zone is not None
+            if not is_zoned and self.zone:
+                column = self._zoned(name, column)
+            elif not is_zoned:
                 first = self._shown(name, int(rows[0])) if len(rows) else "none"
                 raise DataError(f"{self.path.name}: the times of column {name} have no time zone (first {first}): {ZONED}")
             ms = column.dt.epoch("ms").to_numpy()
@@ -100,11 +105,21 @@ class Table:
         raise DataError(f"{self.path.name}: the numbers of column {name} (from {values.min():g} to {values.max():g}) are epoch "
                         "times of no one unit between the years 2000 and 2099: milliseconds, or a time with its zone, are wanted")
 
+    def _zoned(self, name: str, column: pl.Series) -> pl.Series:
+        """Stamps without a zone as those of `zone`."""
+        self.notes.append(f"{self.path.name}: {name} is read as the time of {self.zone}")
+        return column.dt.replace_time_zone(self.zone, ambiguous="earliest", non_existent="null")
+
     def _texts(self, name: str, column: pl.Series, rows: np.ndarray) -> np.ndarray:
+        if self.zone and not column.str.contains(OFFSET).any():
+            for written in WRITTEN:
+                if not (found := column.str.to_datetime(format=written, time_unit="ms", strict=False)).has_nulls():
+                    self.notes.append(f"{self.path.name}: {name} is read as text like {column[0]!r}")
+                    return np.asarray(self._zoned(name, found).dt.epoch("ms").to_numpy())
         try:
             parsed = column.str.to_datetime(format="%+", time_unit="ms", time_zone="UTC", strict=True)
         except pl.exceptions.PolarsError:
-            has_offset = column.str.contains(r"(Z|[+-]\d\d:?\d\d)$").to_numpy()
+            has_offset = column.str.contains(OFFSET).to_numpy()
             at = int(np.argmin(has_offset))
             raise DataError(f"{self.path.name}: row {self.at[rows[at]]}: {name} is the text {str(column[at])[:40]!r}: a time with "
                             "its offset (2025-12-15T09:15:00+05:30) is wanted"
@@ -182,6 +197,24 @@ class Table:
             first = dt.datetime.fromtimestamp(int(ms[0]) / 1000, IST)
             raise DataError(f"{self.path.name}: most times of column {name} lie outside NSE's hours (first {first:%Y-%m-%d %H:%M} "
                             "in India): is their zone the right one?")
+
+
+def _of_parquet(path: Path, columns: Sequence[str] | None) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path, columns=list(columns) if columns is not None else None, hive_partitioning=False)
+    except Exception:
+        raise DataError(f"{path.name}: not a Parquet file that can be read: write it anew, or leave it out of the "
+                        "folder") from None
+
+
+def _of_csv(path: Path) -> pl.DataFrame:
+    """Numbers as numbers where a whole column is, else texts."""
+    try:
+        frame = pl.read_csv(path, infer_schema_length=None, try_parse_dates=False)
+        return frame.rename({name: name.strip().strip("<>").strip() for name in frame.columns})
+    except Exception:
+        raise DataError(f"{path.name}: not a CSV file that can be read: commas, one line of names, every line as many fields, in "
+                        "UTF-8, are wanted") from None
 
 
 def _kind(column: pl.Series) -> str:

@@ -4,7 +4,7 @@ Every row becomes the frame the broker would have sent, `currentTs` being the re
 are sent in one frame, as the broker does.
 """
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from _ext.core.clock import day_of_minutes
 from _ext.core.records import INSTRUMENT, REC_BARS, REC_FRAME, REC_INSTRUMENTS, REC_START, WARM_BAR
 from _ext.trail.reader import Reader
 from engine.feed import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_LTPC, HAS_OHLC, TICK_DTYPE, decode, encode
+from engine.feed.dayfile import SUFFIX, DayFile
 from engine.market.instruments import Instrument, from_csv, of_table
 from engine.market.sessions import IST, day_of, number_of
 from engine.market.tables import DataError, Table, files_of
@@ -112,15 +113,37 @@ def frames_of(rows: np.ndarray, received: np.ndarray) -> Iterator[tuple[int, np.
         yield at, part, encode(part, at)
 
 
+def specs_of(keys: np.ndarray, listed: Mapping[str, Instrument]) -> list[Instrument]:
+    """An instrument for each of `keys` (S48): as it is listed, else a stock or an index that is called as its key ends."""
+    names = [key.decode() for key in np.unique(keys).tolist()]
+    return [listed.get(name) or Instrument(name, name.split("|")[-1], kind="index" if "INDEX" in name else "equity")
+            for name in names]
+
+
+def from_day(path: Path) -> Recording:
+    """The ticks of a day file. DataError where it has none."""
+    day = DayFile(path)
+    if day.kind != "ticks" or not day.rows:
+        raise DataError(f"{path.name}: it holds {day.kind if day.rows else 'nothing'}, a day of ticks is wanted")
+    rows, received = day.ticks()
+    return Recording(rows, received, day.specs, notes=day.notes)
+
+
 def load(folder: Path, day: dt.date | None = None) -> Recording:
-    """Reads every Parquet file of `folder`. `day` picks one of several days; by default the first day present.
+    """Reads a day file, or every Parquet file of `folder`. `day` picks one of several days; by default the first day present.
 
     Raises DataError where there are none, or where columns are missing or cannot be understood.
     """
     folder = Path(folder)
+    if paths := day_files(folder):
+        path = paths.get(day) if day is not None else paths[min(paths)]
+        if path is None:
+            raise DataError(f"{folder}: there is no day file of {day}; there are {', '.join(map(str, sorted(paths)))}")
+        return from_day(path)
     files = files_of(folder, "recorded ticks")
     number = number_of(day) if day is not None else min((days[0] for days in map(_days_of, files) if len(days)), default=0)
-    parts, notes, specs = [], [], {}
+    parts, notes = [], list[str]()
+    specs: dict[str, Instrument] = {}
     listed = {s.key: s for s in from_csv(folder / "instruments.csv")} if (folder / "instruments.csv").exists() else {}
     for path in files:
         table = Table(path)
@@ -133,13 +156,11 @@ def load(folder: Path, day: dt.date | None = None) -> Recording:
         received = table.times(stamp)
         table.check_hours(received, stamp)
         table.only(day_of_minutes(received // 60_000) == number)      # months do not fit as rows
-        rows, received = _upstox_rows(table) if is_full else _second_rows(table)
+        rows, received = upstox_rows(table) if is_full else second_rows(table)
         notes += table.notes
         if len(rows) == 0:
             continue
-        for key in np.unique(rows["key"]):
-            name = key.decode()
-            specs[name] = listed.get(name, Instrument(name, name.split("|")[-1], kind="index" if "INDEX" in name else "equity"))
+        specs |= {s.key: s for s in specs_of(rows["key"], listed)}
         parts.append((rows, received))
     if not parts:
         raise DataError(f"{folder}: its files hold no rows" + (f" of {day}" if day is not None else ""))
@@ -159,13 +180,22 @@ def _days_of(path: Path) -> list[int]:
         return []
 
 
+def day_files(folder: Path) -> dict[dt.date, Path]:
+    """Day files of ticks in a folder, or the one that is named, by day."""
+    paths = [folder] if folder.suffix == SUFFIX else sorted(folder.glob(f"*.ticks{SUFFIX}")) if folder.is_dir() else []
+    return {DayFile(path).day: path for path in paths}
+
+
 def days_of(folder: Path) -> list[dt.date]:
     """Days a folder of recorded ticks has, in order."""
+    if paths := day_files(Path(folder)):
+        return sorted(paths)
     found = {number for path in Path(folder).glob("*.parquet") for number in _days_of(path)}
     return [day_of(number) for number in sorted(found)]
 
 
-def _upstox_rows(table: Table) -> tuple[np.ndarray, np.ndarray]:
+def upstox_rows(table: Table) -> tuple[np.ndarray, np.ndarray]:
+    """(TICK_DTYPE rows, receipt ms) of a table in the layout of the Upstox V3 recording."""
     keys = table.keys("instrument_key")
     received = table.times("recv_ts")
     ltp = table.rupees("ltp")
@@ -206,16 +236,17 @@ def _upstox_rows(table: Table) -> tuple[np.ndarray, np.ndarray]:
     return rows, received
 
 
-def _second_rows(table: Table) -> tuple[np.ndarray, np.ndarray]:
+def second_rows(table: Table) -> tuple[np.ndarray, np.ndarray]:
     """One-second stamps serve as receipt and as trade time; there is no book."""
+    received, stem = table.times("ts"), table.path.stem
     ltp = table.paise("ltp_paise")
     table.keep(ltp > 0, "without a price")
-    received, stem = table.times("ts"), table.path.stem
+    received, ltp = received[ltp > 0], ltp[ltp > 0]
     if not stem.isascii() or not stem.isprintable():
         raise DataError(f"{table.path.name}: one-second ticks are called by their symbol, in plain letters: RELIANCE.parquet")
     rows = np.zeros(len(received), TICK_DTYPE)
     key = ("NSE_INDEX|" if stem.startswith("NIFTY_") else "NSE_EQ|") + stem
     rows["key"], rows["key_len"], rows["mode"] = key.encode(), len(key), 1
     rows["has"] = HAS_LTPC | HAS_FULL
-    rows["ltp"], rows["vtt"], rows["ltt"] = ltp[ltp > 0], table.counts("cum_volume"), received
+    rows["ltp"], rows["vtt"], rows["ltt"] = ltp, table.counts("cum_volume"), received
     return rows, received

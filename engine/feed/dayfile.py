@@ -1,0 +1,175 @@
+"""The day file: all that was recorded of one day, ticks or bars, in columns that are mapped and not read.
+
+`DAY1`, the length of a JSON head, the head (day, instruments, whence it was made, columns), then each column from a multiple of 64
+bytes on. A column that says nothing is left out. Foreign files are read with as much suspicion as any other (`DataError`).
+"""
+import contextlib
+import dataclasses
+import datetime as dt
+import hashlib
+import os
+import struct
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from engine.feed import TICK_DTYPE
+from engine.market.instruments import Instrument
+from engine.market.tables import DataError
+
+MAGIC, HEAD, ALIGN = b"DAY1", struct.Struct("<4sI"), 64
+SUFFIX = ".day"
+HEAD_MAX = 64 << 20
+BAR_COLUMNS = ("inst", "ms", "open", "high", "low", "close", "volume", "interest")
+BAR_DTYPE = np.dtype([("inst", "<u4"), *((name, "<i8") for name in BAR_COLUMNS[1:])])
+"""One bar of one minute: prices in paise, `ms` of its start, `interest` the open interest of a contract."""
+_KEYED = ("inst", "key", "key_len")
+_NESTED = ("levels", "day", "i1")
+_AGAIN = ("bidQ", "bidP", "askQ", "askP")
+"""Fields of a tick that are said by the instrument's number, in columns of their parts, or by the first level."""
+
+
+WIDTHS = {"bars": dict.fromkeys(BAR_COLUMNS, 0), "ticks": {"inst": 0, "received": 0} | {
+    name: 0 for name in TICK_DTYPE.names or () if name not in (*_KEYED, *_NESTED, *_AGAIN)} | {
+    f"{name}.{part}": TICK_DTYPE[name].shape[0] if TICK_DTYPE[name].shape else 0
+    for name in _NESTED for part in TICK_DTYPE[name].base.names or ()}}
+"""Columns there may be, and how many values a row of each has at most; 0: one."""
+NEEDED = {"bars": {"inst", "ms"}, "ticks": {"inst", "received"}}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Source:
+    """A file the day was made of, and what was said of its columns."""
+    name: str
+    sha256: str
+    asked: str = ""
+
+    @classmethod
+    def of(cls, path: Path, asked: str = "") -> "Source":
+        with path.open("rb") as file:
+            return cls(path.name, hashlib.file_digest(file, "sha256").hexdigest(), asked)
+
+
+class DayFile:
+    """A day file, mapped. `kind`: ticks or bars; `columns`: name -> array, rows in order of receipt, bars by minute."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self._read()
+        except DataError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise DataError(f"{path.name}: not a day file that can be read: make it again with `python -m engine data "
+                            "import`") from None
+
+    def _read(self) -> None:
+        with self.path.open("rb") as file:
+            magic, length = HEAD.unpack(file.read(HEAD.size).ljust(HEAD.size, b"\0"))
+            if magic != MAGIC or length > HEAD_MAX:
+                raise ValueError
+            head = orjson.loads(file.read(length))
+        self.day = dt.date.fromisoformat(head["day"])
+        self.kind = str(head["kind"])
+        self.specs = [Instrument(**row) for row in head["instruments"]]
+        self.sources = [Source(**row) for row in head["sources"]]
+        self.notes = [str(note) for note in head["notes"]]
+        self.rows = int(head["rows"])
+        size = self.path.stat().st_size
+        self.columns: dict[str, np.ndarray] = {}
+        for name, kind, width, offset in head["columns"]:
+            dtype, count = np.dtype(kind), self.rows * (width or 1)
+            most = WIDTHS[self.kind][name]
+            if dtype.kind not in "iuf" or not 0 <= width <= most or bool(width) != bool(most) or self.rows < 0 or (
+                    offset % ALIGN or offset < HEAD.size or offset + count * dtype.itemsize > size):
+                raise ValueError
+            values = np.memmap(self.path, dtype, "r", offset, (count,)) if count else np.zeros(0, dtype)
+            self.columns[str(name)] = values.reshape(self.rows, width) if width else values
+        inst = self.columns["inst"]
+        if not NEEDED[self.kind] <= set(self.columns) or (
+                self.rows and not 0 <= int(inst.min()) <= int(inst.max()) < len(self.specs)):
+            raise ValueError
+
+    def ticks(self) -> tuple[np.ndarray, np.ndarray]:
+        """(TICK_DTYPE rows, receipt ms), as they were recorded."""
+        rows = np.zeros(self.rows, TICK_DTYPE)
+        keys = np.array([s.key.encode() for s in self.specs], "S48")
+        inst = self.columns["inst"]
+        rows["key"], rows["key_len"] = keys[inst], np.char.str_len(keys)[inst]
+        for name, values in self.columns.items():
+            field, _, part = name.partition(".")
+            if name in ("inst", "received"):
+                continue
+            if field == "levels":
+                rows["levels"][part][:, :values.shape[1]] = values
+            elif part:
+                rows[field][part] = values
+            else:
+                rows[name] = values
+        return rows, np.asarray(self.columns["received"])
+
+    def bars(self) -> np.ndarray:
+        """BAR_DTYPE rows."""
+        out = np.zeros(self.rows, BAR_DTYPE)
+        for name in BAR_COLUMNS:
+            if name in self.columns:
+                out[name] = self.columns[name]
+        return out
+
+
+def of_ticks(rows: np.ndarray, received: np.ndarray, specs: Iterable[Instrument]) -> dict[str, np.ndarray]:
+    """The columns of ticks. Fields of which every row says nothing are left out."""
+    number = {s.key.encode(): i for i, s in enumerate(specs)}
+    found, at = np.unique(rows["key"], return_inverse=True)
+    columns: dict[str, np.ndarray] = {"inst": np.array([number[key] for key in found.tolist()], np.uint32)[at],
+                                      "received": received.astype(np.int64)}
+    for name in TICK_DTYPE.names or ():
+        if name in _NESTED:
+            for part in TICK_DTYPE[name].base.names or ():
+                values = rows[name][part]
+                used = np.flatnonzero(values.any(axis=0)) if values.ndim > 1 else np.zeros(0, int)
+                columns[f"{name}.{part}"] = values[:, :used[-1] + 1] if len(used) else values if values.ndim == 1 else values[:, :0]
+        elif name not in (*_KEYED, *_AGAIN):
+            columns[name] = rows[name]
+    return {name: values for name, values in columns.items() if name in ("inst", "received") or values.any()}
+
+
+def of_bars(bars: np.ndarray) -> dict[str, np.ndarray]:
+    """The columns of BAR_DTYPE rows."""
+    return {name: bars[name] for name in BAR_COLUMNS if name in ("inst", "ms") or bars[name].any()}
+
+
+def write(path: Path, day: dt.date, kind: str, specs: Iterable[Instrument], columns: Mapping[str, np.ndarray],
+          sources: Iterable[Source], notes: Iterable[str] = ()) -> None:
+    """Puts a day file in place of what was there, whole or not at all. OSError where the disk does not take it."""
+    rows = len(columns["inst"])
+    described: list[list[Any]] = [[name, values.dtype.str, values.shape[1] if values.ndim > 1 else 0, 0]
+                                  for name, values in columns.items()]
+    head = {"day": day.isoformat(), "kind": kind, "rows": rows, "instruments": [dataclasses.asdict(s) for s in specs],
+            "sources": [dataclasses.asdict(s) for s in sources], "notes": list(notes), "columns": described}
+    at = _aligned(HEAD.size + len(orjson.dumps(head)) + 24 * len(described))        # room for the offsets themselves
+    for row, values in zip(described, columns.values(), strict=True):
+        row[3] = at
+        at = _aligned(at + values.nbytes)
+    text = orjson.dumps(head)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with part.open("wb") as file:
+            file.write(HEAD.pack(MAGIC, len(text)) + text)
+            for row, values in zip(described, columns.values(), strict=True):
+                file.seek(row[3])
+                np.ascontiguousarray(values).tofile(file)
+            file.truncate(at)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            part.unlink()
+
+
+def _aligned(at: int) -> int:
+    return -(-at // ALIGN) * ALIGN
