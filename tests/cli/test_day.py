@@ -5,9 +5,12 @@ from types import SimpleNamespace
 import pytest
 
 from engine.broker.base import BrokerError
+from engine.broker.upstox.master import MasterError
 from engine.cli import day as command
+from engine.cli.options import Failed
 from engine.market.sessions import IST
 from engine.run.session import NotReady
+from engine.trail.rundir import RunError
 
 TUESDAY = dt.date(2026, 9, 1)
 
@@ -136,3 +139,36 @@ def test_a_morning_on_which_doctor_finds_something_is_tried_again(morning, forev
     with pytest.raises(KeyboardInterrupt):
         command.day(live=True, forever=True)
     assert forever == [60] and "ALARM: this day is over: doctor found" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("error", [
+    NotReady("doctor"), RunError("the folder"), MasterError("the file"), Failed("the engine"), ValueError("a number")])
+def test_a_day_that_failed_is_begun_again_a_minute_later(morning, forever, monkeypatch, capsys, error):
+    """It is ten: what is left of the session is traded, and once that is over the next morning is waited for."""
+    naps = []
+
+    def sleep(seconds):
+        naps.append(seconds)
+        morning.fails = None
+        if len(naps) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "time", SimpleNamespace(sleep=sleep))
+    morning.fails = error
+    with pytest.raises(KeyboardInterrupt):
+        command.day(live=True, forever=True)
+    assert naps == [60, 30] and morning.runs == [(20_400, True, "")]
+    assert capsys.readouterr().out.count(f"ALARM: this day is over: {error}") == 1
+
+
+def test_one_day_that_failed_is_not_begun_again(said, morning, monkeypatch):
+    monkeypatch.setattr(command, "time", SimpleNamespace(sleep=lambda seconds: pytest.fail("it waits for another try")))
+    morning.fails = RunError("the folder is in use")
+    code, text = said("day")
+    assert code == 1 and "the folder is in use" in text and morning.runs == []
+
+
+def test_a_signal_ends_it_for_all_days(morning, forever):
+    morning.document["told_to_stop"] = True
+    command.day(live=True, forever=True)
+    assert forever == [] and len(morning.runs) == 1

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from _ext.core.records import GAP, GAPS, LINK, REC_BACKFILL, REC_BARS, REC_FRAME, REC_GAP, REC_LINK, WARM_BAR
+from _ext.core.records import GAP, GAPS, LINK, REC_BACKFILL, REC_BARS, REC_FRAME, REC_GAP, REC_LINK, REC_TIMER, WARM_BAR
 from _ext.core.sink import KeepingSink
 from _ext.entrance import Core
 from engine import config
@@ -327,3 +327,31 @@ def test_a_name_that_is_slow_by_nature_is_known_after_a_hundred_updates(trades_o
     found = [first for kind, first, _ in desk.rows() if kind == ("pause" if trades_only else "silence")]
     assert 90 <= len(found) <= 110 and max(found) <= 36
     assert desk.core.market.row(0)["trade_gap_limit_ms" if trades_only else "gap_limit_ms"] == 72_000
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_minute_a_timer_closed_within_a_silence_is_not_whole_either(closes):
+    """The name fell silent ten seconds into minute 10; a timer ended that minute before the name was back in minute 12."""
+    whole, desk = Desk(20), Desk(20)
+    whole.play(0, 800)
+    desk.play(0, 612)
+    if closes:
+        desk.core.feed(REC_TIMER, (OPEN_MS + 690_000) * 1_000_000)
+        assert desk.core.market.kept_bars(0)["minute"][-1] == MINUTE + 10
+    desk.play(730, 800)
+    assert desk.rows()[-1] == ("silence", 10, 12)
+    assert [m - MINUTE for m in desk.core.market.kept_bars(0)["minute"].tolist() if m >= MINUTE + 8] == [8, 9]
+    desk.core.feed(REC_BACKFILL, (OPEN_MS + 800_000) * 1_000_000, whole.bars(10, 12).tobytes())
+    for ours, theirs in zip(state(desk), state(whole), strict=True):
+        for name, value in theirs.items():
+            np.testing.assert_allclose(ours[name], value, rtol=1e-12, atol=1e-12, err_msg=name)
+
+
+def test_the_minute_in_which_a_volume_began_anew_is_lost_though_it_has_closed():
+    """The smaller volumes begin in the last seconds of minute 10; the fifth, in minute 11, says that they are no steps back."""
+    desk = Desk(20)
+    desk.play(0, 654)
+    for second in range(654, 664, 2):
+        desk.tick(second, 100_000, 100 + second)
+    assert desk.rows()[-1] == ("rebased", 10, 11)
+    assert [m - MINUTE for m in desk.core.market.kept_bars(0)["minute"].tolist() if m >= MINUTE + 8] == [8, 9]

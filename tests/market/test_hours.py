@@ -123,3 +123,17 @@ def test_the_agenda_of_a_process_that_runs_for_days():
     monday = dt.datetime(2026, 11, 23, 19, 0, tzinfo=IST)                     # Tuesday is a holiday
     assert f"{calendar.agenda(monday)[0][0]:%a %H:%M}" == "Wed 06:05"
     assert calendar.agenda(dt.datetime(2027, 1, 4, 7, 0, tzinfo=IST))[0][1] == "morning"
+
+
+@pytest.mark.parametrize(("moment", "is_one"), [
+    (dt.datetime(2026, 9, 1, 8, 44, 59, 999_999, IST), False), (dt.datetime(2026, 9, 1, 8, 45, tzinfo=IST), True),
+    (dt.datetime(2026, 9, 1, 15, 39, 59, 999_999, IST), True), (dt.datetime(2026, 9, 1, 15, 40, tzinfo=IST), False),
+    (dt.datetime(2026, 9, 1, 3, 15, tzinfo=dt.UTC), True), (dt.datetime(2026, 9, 1, 10, 10, tzinfo=dt.UTC), False),
+    (dt.datetime(2026, 9, 5, 10, tzinfo=IST), False),      # a Saturday
+    (dt.datetime(2026, 2, 1, 10, tzinfo=IST), True),       # a Sunday with a budget
+    (dt.datetime(2026, 11, 24, 10, tzinfo=IST), False),    # a holiday
+    (dt.datetime(2024, 11, 1, 18, 59, tzinfo=IST), True), (dt.datetime(2024, 11, 1, 19, tzinfo=IST), False),        # Muhurat
+    (dt.datetime(2099, 9, 1, 10, tzinfo=IST), True), (dt.datetime(2099, 9, 5, 10, tzinfo=IST), False)])
+def test_a_market_day_goes_from_the_morning_to_the_end_of_its_session(moment, is_one):
+    """To 15:40, when the last trades of the closing auction are told; beyond the calendar every weekday is one."""
+    assert calendar.is_market_day(moment) == is_one

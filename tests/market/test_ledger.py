@@ -556,3 +556,29 @@ def test_a_doubted_update_after_a_silence_leaves_the_next_one_after_the_gap():
     assert desk.tick(4_009_000, price=120_000) & FLAGS["doubted"]
     flags = desk.tick(4_010_000, price=120_000)
     assert not flags & FLAGS["doubted"] and flags & FLAGS["after gap"]
+
+
+@pytest.mark.parametrize(("silence", "is_gap"), [(8_000, False), (8_001, True)])
+def test_a_silence_counts_from_a_snapshot_that_is_a_names_first_word(silence, is_gap):
+    """It says what the name is at; only a later one says nothing of when the name was last heard."""
+    desk = Desk()
+    desk.tick(0, kind=0)
+    for at in range(500, silence, 500):
+        desk.tick(at, inst=1)
+    desk.tick(silence - 200, kind=0)                       # of a new connection: the name itself has said nothing
+    flags = desk.tick(silence)
+    assert bool(flags & FLAGS["after gap"]) == is_gap
+    assert [(int(g["begin"]), int(g["end"])) for g in desk.told("silence") if g["inst"] == 0] == [(ns(0), ns(silence))] * is_gap
+
+
+def test_a_snapshot_after_a_silence_tells_of_none_the_next_update_does():
+    """It may be as old as the silence: what was lost goes to the first update of the name itself, and is told once."""
+    desk = Desk()
+    desk.tick(0)
+    for at in range(500, 9_000, 500):
+        desk.tick(at, inst=1)
+    desk.tick(9_000, kind=0)
+    assert [g for g in desk.told("silence") if g["inst"] == 0] == [] and desk.core.counts()["gaps"] == 0
+    desk.tick(9_500)
+    assert [(int(g["begin"]), int(g["end"])) for g in desk.told("silence") if g["inst"] == 0] == [(ns(0), ns(9_500))]
+    assert desk.core.counts()["gaps"] == 1

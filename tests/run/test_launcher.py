@@ -230,3 +230,17 @@ def test_a_process_that_cannot_be_started_has_died_of_that(run, monkeypatch):
     launcher = Launcher(run, "", quiet=True)
     with pytest.raises(module.RunError, match="logs did not start: too few file descriptors"):
         launcher.add("logs")
+
+
+@pytest.mark.parametrize(("count", "told"), [(1, []), (2, ["the store process has died 2 times, last: why"])])
+def test_a_second_death_is_told_and_one_may_be_chance(run, count, told):
+    assert troubles(run, None, {}, {"deaths": {"store": [count, "why"]}}) == told
+
+
+@pytest.mark.parametrize(("count", "told"), [(1, []), (2, ["the engine process has died 2 times, last: reason 1"])])
+def test_the_launcher_tells_of_the_second_death_before_the_third(run, monkeypatch, count, told):
+    launcher, engine = launched(run, monkeypatch, [])
+    lived(run, 0)
+    for n in range(count):
+        dies(launcher, engine, f"reason {n}")
+    assert [text for text in launcher.troubles() if "has died" in text and "times" in text] == told

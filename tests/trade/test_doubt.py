@@ -537,3 +537,43 @@ def test_what_others_bought_explains_nothing_of_what_we_may_have_sold(desk):
     theirs = row("", "complete", order_id="Q1", filled_quantity=10, quantity=10, price=777.0, average_price=1000.0)
     wait(desk, work, [told(entry), theirs], 29, 15)
     assert desk.core.orders()[1]["presumed"] == 20 and desk.core.held(0) == (29, 0)
+
+
+@pytest.mark.parametrize(("direction", "limit", "sold"), [(1, 100_110, 98_500), (-1, 99_890, 101_500)])
+def test_a_price_told_late_sets_cost_result_and_stop_right_at_once(desk, direction, limit, sold):
+    """49 were booked at the limit and 20 of them have left; the average was 1000.00: of these 20 the result changes, of all the
+    cost."""
+    _, (entry,) = desk.enter(direction=direction)
+    assert entry["price"] == limit
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 3, 49, 1)                              # one paisa each: no price that can be
+    desk.reply(stop)
+    desk.update(stop, 2, 20, sold)
+    assert desk.core.money()["realised"] == direction * 20 * (sold - limit)
+    desk.update(entry, 3, 49, 100_000)
+    assert desk.core.money()["realised"] == direction * 20 * (sold - 100_000) == -30_000
+    last = desk.fills()[-1]
+    assert (last["intent"], last["quantity"], last["price"], last["realised"]) == (
+        entry["id"], 0, 100_000, 20 * 110)                              # 1.10 a share better than the limit, either way
+    (position,) = desk.core.positions()
+    assert position["cost"] == 49 * 100_000
+    assert position["plan"]["stop"] == 100_000 - direction * 2_000       # 2 % from the average, not from the limit
+    desk.update(stop, 3, 49, sold)
+    assert desk.core.positions() == [] and desk.core.money()["realised"] == -49 * 1_500
+    assert desk.core.money()["charges"] == sum(int(f["charges"]) for f in desk.fills())
+
+
+@pytest.mark.parametrize(("told", "booked"), [(100_000, 100_000), (1, 100_110)])
+def test_an_average_that_is_told_anew_is_the_one_that_counts(desk, told, booked):
+    """Of all that is filled, without a new share; of a part that has its price by then it says nothing."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    desk.update(entry, 2, 20, told)
+    desk.update(entry, 2, 20, 100_050)
+    (position,) = desk.core.positions()
+    assert position["cost"] == 20 * 100_050
+    desk.update(entry, 3, 49, 100_100)                                  # 29 more at what is left of the sum
+    (position,) = desk.core.positions()
+    assert position["cost"] == 49 * 100_100
+    assert [(int(f["quantity"]), int(f["price"])) for f in desk.fills()] == [
+        (20, booked), (0, 100_050), (29, 100_134)]

@@ -102,3 +102,15 @@ def test_what_the_broker_did_and_what_went_wrong_stands_in_the_figures(bought):
     assert found["broker_fills"] == 1 and found["reducing"] == ["not reconciled"]
     assert found["alarms"] == {"not reconciled": 1} and found["realised"] == 0.0
     assert found["exits"] == {} and found["entries"] == 1   # the stop rests: an exit is one that filled
+
+
+def test_an_entry_that_was_never_filled_is_none_of_the_day(desk):
+    """It lived, was cancelled, and nothing is asked of its charges."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    desk.update(entry, 2)
+    desk.update(entry, 4)
+    found = summary(day_of(desk))
+    assert (found["entries"], found["exits"], found["net"]) == (0, {}, 0.0)
+    broker = Broker([], 0)
+    assert asyncio.run(compare(day_of(desk), broker)) == [] and broker.asked == []

@@ -484,3 +484,37 @@ def test_a_throttled_modify_goes_again_after_a_second_without_a_read_of_the_book
     desk.reply(modify, outcome=outcome, code=code)
     assert desk.tick(seconds=0.9) == []
     assert [int(i["kind"]) for i in desk.tick(seconds=0.2)] == [MODIFY] * again
+
+
+def test_a_read_begun_before_an_answer_was_lost_has_not_looked_for_the_order(desk):
+    """It took ten seconds, and had looked before the stop was there: the search begins with the first read after the loss."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 3, int(entry["quantity"]), 100_000)
+    desk.tick(seconds=10)
+    desk.reply(stop, outcome=4, code=0)
+    assert desk.book(ago=10) == []
+    assert desk.missed(16) == []                                          # the first at two seconds: fourteen since
+    (again,) = desk.missed(2)
+    assert again["id"] != stop["id"] and again["order_type"] == SL and again["quantity"] == entry["quantity"]
+
+
+@pytest.mark.parametrize(("ago", "goes"), [(3, False), (0.5, True)])
+def test_a_modify_whose_answer_was_lost_waits_for_a_read_begun_after_the_loss(desk, ago, goes):
+    """What was read before shows the order as it was in either case."""
+    _, stop = opened(desk)
+    (target,) = desk.tick(mid=105_000)
+    assert target["kind"] == MODIFY
+    desk.reply(target, outcome=4, code=0)
+    assert desk.tick(seconds=2) == []
+    again = desk.book(stop, ago=ago) + desk.tick()
+    assert [i["kind"] for i in again] == [MODIFY] * goes
+
+
+def test_the_search_for_a_lost_stop_is_measured_from_read_to_read(desk):
+    """Reads are told a second and a half after they were begun: to the eighth it is 14 s from the first, to the ninth 16."""
+    _, stop = lost_stop(desk)
+    for _ in range(8):
+        assert desk.tick(seconds=2) + desk.book(ago=1.5) == []
+    (again,) = desk.tick(seconds=2) + desk.book(ago=1.5)
+    assert again["id"] != stop["id"] and again["order_type"] == SL

@@ -362,3 +362,15 @@ def test_rows_of_one_name_add_up(desk, rows):
     work.on_book([], desk.now)
     work.on_positions([{"instrument_token": SPECS[0].key, "product": product, "quantity": n} for product, n in rows], desk.now)
     assert held(desk) == 49 and desk.core.differs == 0
+
+
+def test_the_made_up_broker_hides_an_order_from_its_book_and_its_messages_alike():
+    """Until it shows neither tells of it; then the message comes late, and none that comes later anyway is moved."""
+    line = Network(Exchange(SPECS, 1), Rates(seed=3, hidden=1.0))
+    line.on_placed("7", 1000)
+    shows, told = line.hidden["7"], {"order_id": "7", "instrument_token": SPECS[0].key}
+    assert 1000 < shows <= 1000 + 30 * SECOND
+    assert line.messages(2000, told) == [(shows, told)] and line.messages(shows + 5, told) == [(shows + 5, told)]
+    other = told | {"order_id": "8"}
+    assert line.messages(2000, other) == [(2000, other)]
+    assert line.visible([told, other], shows - 1) == [other] and line.visible([told, other], shows) == [told, other]

@@ -183,3 +183,25 @@ def test_a_segment_that_is_being_made_is_nobodys_business(tmp_path):
         pass
     drainer.step(True)
     assert sum(1 for _ in Reader(memory, disk)) == 30 * 40
+
+
+def test_what_is_written_while_a_reader_looks_for_the_next_segment_is_read_first(tmp_path):
+    """It has read the last record, sees that the next segment is in use, and in between the old one was written to its end."""
+    journal = Journal(tmp_path, capacity=4096)
+    count = 0
+
+    class Overtaken(Reader):
+        def _find(self, name):
+            nonlocal count
+            while self.current is not None and count < 30:
+                count += 1
+                journal.append(REC_FRAME, count, b"x" * 100)
+            return super()._find(name)
+
+    for _ in range(16):
+        count += 1
+        journal.append(REC_FRAME, count, b"x" * 100)
+    journal.prepare()
+    reader = Overtaken(tmp_path)
+    assert [record[1] for record in reader] == list(range(1, 31))
+    assert len(segment_names(tmp_path)) == 2 and (reader.missing, reader.corrupt) == (0, 0)

@@ -11,7 +11,7 @@ from _ext.core.records import REC_STATE
 from _ext.trail.journal import Journal
 from _ext.trail.segment import segment_names
 from engine.trail.drain import Drainer
-from engine.trail.rundir import Attendance, FolderError, Lock, RunDir, mark_latest, start_time
+from engine.trail.rundir import FENCE_S, Attendance, FolderError, Lock, RunDir, end_process, mark_latest, start_time
 
 
 @pytest.fixture(autouse=True)
@@ -130,3 +130,27 @@ def test_a_hung_engine_is_ended_only_where_no_real_money_is_in_it(tmp_path, monk
     finally:
         engine.kill()
         engine.wait()
+
+
+def test_a_process_that_died_and_was_not_waited_for_is_none(tmp_path):
+    """Its number and its start are still there; whoever asks whether it lives must not wait for its parent."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    began = start_time(child.pid)
+    assert began > 0
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert os.path.exists(f"/proc/{child.pid}/stat") and start_time(child.pid) == 0
+    child.communicate()
+    assert start_time(child.pid) == 0
+
+
+@pytest.mark.parametrize(("later", "ends"), [(0, True), (1, False)])
+def test_a_process_is_ended_by_its_number_and_its_start(later, ends):
+    """A number that came to mean another process since ends nobody; one that was ended counts as gone though nobody waited."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    began = time.monotonic()
+    assert end_process(child.pid, start_time(child.pid) + later) == ends
+    assert (start_time(child.pid) == 0) == ends and time.monotonic() - began < FENCE_S
+    child.kill()
+    child.communicate()
+    assert not end_process(child.pid, 0)

@@ -84,3 +84,15 @@ def test_a_mark_that_is_damaged_begins_anew(run):
     (run.logs / "position").write_text("half")
     rendered(run)
     assert len(lines(run, "errors")) == 2
+
+
+def test_a_renderer_that_is_started_again_knows_what_was_said_before(run):
+    """It writes nothing twice, and what it read before it says by name all the same."""
+    journal = Journal(run.journal, 1 << 16, 1 << 20)
+    journal.append(REC_INSTRUMENTS, 0, np.frombuffer(table(SPECS, DAY).tobytes(), np.uint8))
+    rendered(run)
+    written(journal, REC_INTENT, INTENT, inst=1, kind=1, role=1, side=1, order_type=1, quantity=49, price=100_110)
+    journal.close()
+    rendered(run)
+    (order,) = lines(run, "trading")
+    assert order["text"].split()[0] == SPECS[1].symbol

@@ -1,0 +1,56 @@
+"""The engine process before it trades: with real money the order host must have answered, and clearly."""
+import asyncio
+
+import pytest
+
+from engine.broker.base import Answer
+from engine.config import Config
+from engine.run.guards import Target
+from engine.run.live import EngineProcess
+from engine.trail.rundir import RunDir, RunError
+
+
+@pytest.fixture
+def probed(tmp_path, monkeypatch):
+    """Probes an order host that gives this answer: the orders that were to be cancelled there."""
+    monkeypatch.setenv("ENGINE_SHM", str(tmp_path))
+
+    def probe(status: int, body: object = None, source: str = "upstox", observe: bool = False) -> list[str]:
+        asked = []
+
+        class Host:
+            async def cancel(self, order_id: str) -> Answer:
+                asked.append(order_id)
+                return Answer(status, body, 1)
+
+        target = Target("https://api.upstox.com", "t", source, "A1")
+        process = EngineProcess(Config(), RunDir(tmp_path / "run"), target, 1, observe)
+        process.rest = Host()
+        asyncio.run(process._probe())
+        return asked
+
+    return probe
+
+
+def error(code: str) -> dict:
+    return {"status": "error", "errors": [{"errorCode": code}]}
+
+
+@pytest.mark.parametrize(("status", "body"), [
+    (0, None), (500, None), (502, None), (503, None), (200, None), (200, {"status": "success"}), (200, {"status": "error"}),
+    (401, None), (403, None), (401, error("UDAPI100050")), (400, error("UDAPI1154"))])
+def test_an_order_host_that_refuses_us_or_says_nothing_clear_begins_no_day(probed, status, body):
+    with pytest.raises(RunError, match="the order host refuses us"):
+        probed(status, body)
+
+
+@pytest.mark.parametrize(("status", "body"), [
+    (404, error("UDAPI100010")), (400, error("UDAPI100040")), (423, error("UDAPI100074")), (429, None)])
+def test_an_order_host_that_knows_no_such_order_is_one_that_takes_ours(probed, status, body):
+    """Before the market's hours and when it is busy too: who answers so has taken the token."""
+    assert probed(status, body) == ["0"]
+
+
+@pytest.mark.parametrize("given", [{"source": "sim"}, {"observe": True}])
+def test_who_sends_no_real_order_asks_no_order_host(probed, given):
+    assert probed(0, **given) == []
