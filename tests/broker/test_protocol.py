@@ -6,6 +6,7 @@ from _ext.core.records import (
     ADOPTED,
     BOOK,
     HOLDING,
+    INTENT,
     INTENT_MODIFY,
     INTENT_PLACE,
     LINK,
@@ -153,3 +154,24 @@ def test_each_of_the_seventeen_words_is_an_end_a_life_or_a_way():
     assert len(said) == 17
     for word, status in said.items():
         assert protocol.order_of({"order_id": "1", "status": word}).status == status, word
+
+
+def test_the_positions_record_tells_of_names_others_alone_have_traded():
+    """Somebody bought seven and sold them before the read: the position shows nothing, the orders do."""
+    rows = np.frombuffer(inputs.holdings_record({1: 5}, 9, others={3: -7}, unreadable=(4,)), HOLDING)
+    assert [(int(r["inst"]), int(r["quantity"]), int(r["others"]), int(r["is_unreadable"])) for r in rows[1:]] == [
+        (1, 5, 0, 0), (3, 0, -7, 0), (4, 0, 0, 1)]
+
+
+def test_prices_leave_in_rupees_with_their_paise():
+    intent = np.zeros(1, INTENT)
+    intent["kind"], intent["order_type"], intent["quantity"] = INTENT_PLACE, 2, 49
+    intent["price"], intent["trigger"], intent["side"] = 98_035, 98_115, -1
+    body = protocol.request_of(intent[0], "NSE_EQ|A", "spk.n.1.x").body
+    assert (body["price"], body["trigger_price"], body["transaction_type"], body["quantity"]) == (980.35, 981.15, "SELL", 49)
+
+
+@pytest.mark.parametrize("kind", [INTENT_PLACE, INTENT_MODIFY])
+def test_an_answer_that_calls_itself_an_error_is_no_order_whatever_else_it_says(kind):
+    body = {"status": "error", "data": {"order_ids": ["7"], "order_id": "7"}}
+    assert protocol.verdict_of(kind, 200, body).outcome == OUTCOME_AMBIGUOUS

@@ -125,3 +125,21 @@ def test_a_silent_launcher_softens_no_stop(watched, word):
     watched.status.operator, watched.silence = word, 100.0
     watched.guards.look()
     assert watched.status.operator == word
+
+
+def test_the_token_that_died_is_not_another_one(watched, monkeypatch):
+    """The broker ended it before its time: what the file still has is what was refused."""
+    die(watched, monkeypatch)
+    token = Token("a-token-of-yesterday", dt.datetime.now(IST) + dt.timedelta(hours=8))
+    monkeypatch.setattr("engine.run.guards.login.load", lambda: token)
+    watched.guards.look()
+    assert watched.status.operator == OP_REDUCE and watched.renewed == []
+
+
+def test_the_end_of_each_token_is_told(watched, monkeypatch):
+    """Of that which another login has brought too, on the second day of a process that runs on."""
+    die(watched, monkeypatch)
+    log_in(watched, monkeypatch)
+    watched.target.expires = time.time() + 300
+    watched.guards.look()
+    assert sum("ends within ten minutes" in note for note in watched.notes) == 2

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.broker.base import Answer
+from engine.broker.base import Answer, QuoteRow
 from engine.run import kill
 from engine.run.kill import Flattener, Report
 from engine.trail.rundir import RunError
@@ -132,3 +132,55 @@ def test_a_close_nobody_answered_is_waited_for_fifteen_seconds_and_then_sent_aga
     report = closed(Losing([ENTRY], [HELD]))
     assert report.left == {} and len(times) == 2
     assert 15 <= times[1] - times[0] < 16
+
+
+@pytest.mark.parametrize(("held", "made", "side", "price"), [(40, "BUY", "SELL", 99.0), (-40, "SELL", "BUY", 100.5)])
+def test_a_close_goes_the_other_way_at_a_limit_that_trades(held, made, side, price):
+    """Half a per cent beyond the other side's best: 99.50 bid, and 100.00 last where nobody asks."""
+    row = HELD | {"quantity": held}
+    broker = Broker([ENTRY | {"transaction_type": made}], [row])
+    asyncio.run(Flattener(broker, "spk", {KEY: (5, 0)}, Report())._close({KEY: held}, 0.005))
+    (body,) = broker.placed
+    assert (body["transaction_type"], body["quantity"], body["price"], body["order_type"]) == (side, 40, price, "LIMIT")
+
+
+@pytest.mark.parametrize(("net", "quote", "price"), [
+    (40, {"bid": 9_950}, 9_850), (40, {"bid": 9_950, "band": (9_852, 11_000)}, 9_855),
+    (40, {"bid": 9_950, "band": (9_950, 11_000)}, 9_950), (40, {"bid": 9_950, "band": (9_970, 11_000)}, 9_850),
+    (40, {"bid": 3}, 5), (40, {"ask": 9_960}, 0), (40, {"price": 9_950}, 9_850),
+    (-40, {"ask": 9_960}, 10_060), (-40, {"ask": 9_960, "band": (9_000, 10_057)}, 10_055),
+    (-40, {"ask": 9_960, "band": (9_000, 9_960)}, 9_960), (-40, {"ask": 9_960, "band": (9_000, 9_900)}, 10_060),
+    (-40, {"bid": 9_950}, 0), (-40, {"price": 9_960}, 10_060)])
+def test_a_limit_is_one_per_cent_beyond_the_best_on_the_grid_and_within_the_circuit(net, quote, price):
+    """Of five paise. A circuit limit that lies this side of the best is an old one."""
+    assert kill.limit_price(QuoteRow(KEY, **quote), net, 0.01, 5) == price
+
+
+def test_an_order_that_works_on_is_not_flat():
+    """The broker takes the cancel and the order stays: what it may buy yet, nobody knows."""
+    report = closed(Broker([ENTRY | {"status": "open", "filled_quantity": 0}], []))
+    assert report.left == {KEY: 0} and report.steps[-1][0] == "gave up"
+
+
+@pytest.mark.parametrize(("quantity", "left"), [(7, {"a row without a name": 0}), (0, {})])
+def test_a_position_without_a_name_is_unclear_where_it_holds_something(quantity, left):
+    assert closed(Broker([], [{"product": "I", "quantity": quantity}])).left == left
+
+
+def test_what_is_held_for_delivery_is_nobodys_to_close():
+    broker = Broker([], [HELD | {"product": "D"}])
+    assert closed(broker, whole=True).left == {} and broker.placed == []
+
+
+def test_a_refused_token_is_said_at_once():
+    class Refusing(Broker):
+        asked = 0
+
+        async def call(self, request) -> Answer:
+            self.asked += 1
+            return Answer(401, None)
+
+    broker = Refusing([ENTRY], [HELD])
+    with pytest.raises(RunError, match="the token was refused"):
+        closed(broker)
+    assert broker.asked == 1

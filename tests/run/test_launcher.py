@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from _ext.core.records import OP_KILL
+from _ext.core.records import OP_KILL, OP_REDUCE, OP_RUN
 from _ext.trail.status import StatusBlock
 from engine.run import launcher as module
 from engine.run.child import Child
@@ -244,3 +244,124 @@ def test_the_launcher_tells_of_the_second_death_before_the_third(run, monkeypatc
     for n in range(count):
         dies(launcher, engine, f"reason {n}")
     assert [text for text in launcher.troubles() if "has died" in text and "times" in text] == told
+
+
+# ---- an engine without a sign of life --------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("positions", "ready", "seconds", "given", "closes"), [
+    (2, READY, 61, {}, True), (2, READY, 59, {}, False), (0, READY, 61, {}, False), (2, ENDED, 61, {}, False),
+    (2, READY, 61, {"is_observing": True}, False)])
+def test_an_engine_that_holds_positions_and_is_silent_for_a_minute_is_killed(run, monkeypatch, positions, ready, seconds, given,
+                                                                            closes):
+    started: list[str] = []
+    launcher, engine = launched(run, monkeypatch, started, is_live=True)
+    engine.process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    block = lived(run, positions)
+    block.values["ready"] = ready
+    block.publish()
+    for name, value in given.items():
+        setattr(launcher, name, value)
+    launcher.supervise()
+    assert started == []                                    # its last beat may be old: it counts from when it was seen
+    launcher.last_beat = (launcher.last_beat[0], time.monotonic() - seconds)
+    launcher.supervise()
+    assert started == ["kill"] * closes
+    engine.process.kill()
+    engine.process.communicate()
+
+
+def test_an_engine_that_beats_is_not_killed_however_long_it_was_silent(run, monkeypatch):
+    started: list[str] = []
+    launcher, engine = launched(run, monkeypatch, started, is_live=True)
+    engine.process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    block = lived(run, 2)
+    launcher.supervise()
+    launcher.last_beat = (launcher.last_beat[0], time.monotonic() - 100)
+    block.values["heartbeat"] = time.time_ns() + 1
+    block.publish()
+    launcher.supervise()
+    assert started == []
+    engine.process.kill()
+    engine.process.communicate()
+
+
+def test_an_engine_that_was_killed_is_not_started_again(run, monkeypatch):
+    started: list[str] = []
+    launcher, engine = launched(run, monkeypatch, started)
+    lived(run, 0)
+    (run.path / "killed.json").write_bytes(b"{}")
+    os.utime(run.path / "killed.json", (time.time() + 5,) * 2)
+    for _ in range(2):
+        dies(launcher, engine, "ended by SIGKILL", code=3)
+    assert engine.process is None and engine.died == 0 and started == []
+
+
+def test_an_engine_that_dies_again_and_again_loosens_no_stop(run, monkeypatch):
+    for operator, after in ((OP_RUN, OP_REDUCE), (OP_KILL, OP_KILL)):
+        launcher, engine = launched(run, monkeypatch, [])
+        block = lived(run, 1)
+        block.operator = operator
+        launcher.read()
+        for n in range(CRASHES):
+            assert block.operator == operator
+            dies(launcher, engine, f"reason {n}")
+        assert block.operator == after
+
+
+@pytest.mark.parametrize(("is_live", "ends"), [(False, True), (True, False)])
+def test_the_day_of_an_engine_with_real_money_does_not_end_by_itself(run, monkeypatch, is_live, ends):
+    launcher, engine = launched(run, monkeypatch, [], is_live=is_live)
+    block = lived(run, 0)
+    block.values["ready"] = ENDED
+    block.publish()
+    dies(launcher, engine, "it said nothing", code=0)
+    assert launcher.stopping == ends and engine.died == (not ends)
+
+
+@pytest.mark.parametrize(("code", "was_ready", "is_over"), [(2, True, True), (1, False, True), (1, True, False), (3, False, False)])
+def test_an_engine_that_refuses_to_start_stays_dead(run, monkeypatch, code, was_ready, is_over):
+    """Bad usage is the same each time; what an engine says before it was ever ready too."""
+    launcher, engine = launched(run, monkeypatch, [])
+    if was_ready:
+        lived(run, 0)
+    dies(launcher, engine, "no", code)
+    assert engine.is_given_up == is_over and launcher.stopping == is_over
+
+
+def test_what_died_is_started_again_when_it_is_due_and_not_before(run, monkeypatch):
+    started: list[str] = []
+    launcher, engine = launched(run, monkeypatch, started)
+    lived(run, 0)
+    dies(launcher, engine, "x", 3)
+    launcher.supervise()
+    assert started == []
+    engine.due = time.monotonic()
+    launcher.supervise()
+    assert started == ["engine"]
+
+
+# ---- the end ---------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("code", "rest", "tries"), [(1, True, 1), (None, True, 1), (1, False, 0), (0, True, 0)])
+def test_what_a_store_left_in_memory_is_drained_once_more_at_the_end(run, monkeypatch, code, rest, tries):
+    """Where it died, or is not there; nothing is packed while something is left in memory."""
+    from _ext.trail.journal import Journal
+
+    started: list[str] = []
+    packed: list = []
+    launcher, _ = launched(run, monkeypatch, started)
+    monkeypatch.setattr(module, "compress", packed.append)
+    store = Child("store", ["store"], out=run.path / "store.out")
+    store.process = None if code is None else ended(code)
+    launcher.children = [store]
+    lived(run, 0)
+    if rest:
+        Journal(run.memory, 1 << 14, 1 << 20).close()
+    launcher._look_back()
+    launcher.pack()
+    assert started == ["store"] * tries and packed == [run.journal] * (not rest)
+
+
+def test_deaths_of_long_ago_are_history(run):
+    child = Child("engine", ["x"])
+    for now in (0.0, 100.0, 650.0, 1300.0):
+        child.has_died(now, 600)
+    assert child.deaths == [1300.0] and child.died == 4

@@ -26,6 +26,7 @@ from _ext.core.records import (
     REC_OPERATOR,
     REC_QUOTES,
     REC_REPLY,
+    REC_TIMER,
     REPLY,
     ROLE_EXIT,
     STREAM_FEED,
@@ -180,7 +181,8 @@ def test_a_read_from_before_the_stream_came_does_not_count(tmp_path, old):
     assert shell.is_linked
 
 
-@pytest.mark.parametrize(("status", "body"), [(503, None), (0, None), (200, None), (200, {"status": "success"}), (200, [])])
+@pytest.mark.parametrize(("status", "body"), [(503, None), (0, None), (200, None), (200, {"status": "success"}), (200, []),
+                                              (404, {"status": "success", "data": []})])
 def test_a_read_without_an_answer_is_asked_for_again_and_said(tmp_path, status, body):
     table = Table(tmp_path, ready=False)
     shell, desk = table.shell, table.desk
@@ -329,3 +331,44 @@ def test_a_message_about_an_order_of_ours_becomes_a_record(tmp_path):
     assert stop.request.body["transaction_type"] == "SELL" and stop.request.body["order_type"] == "SL"
     assert stop.request.body["tag"] == "spk.n.2.x"
     assert math.isclose(stop.request.body["trigger_price"], price * 0.98 / 100, rel_tol=1e-3)
+
+
+def test_an_entry_that_could_not_leave_within_a_second_is_given_back(tmp_path):
+    """Nobody wakes the shell but the timer: the core must hear that its slot is free, and nothing is sent."""
+    table = Table(tmp_path)
+    shell, desk = table.shell, table.desk
+    shell.outgoing.sent.extend([desk.now] * 10)
+    table.ask()
+    assert shell.take() == [] and len(desk.core.positions()) == 1
+    desk.now += SECOND
+    desk.now += 1
+    assert shell.take() == [] and desk.core.positions() == []
+    (reply,) = table.inputs(REC_REPLY, REPLY)
+    assert (reply["outcome"], reply["error"]) == (OUTCOME_REFUSED, b"NOT SENT")
+
+
+def test_what_waits_for_room_goes_with_the_next_timer(tmp_path):
+    table = Table(tmp_path)
+    fed, has_room = [], [False]
+
+    class Full:
+        def feed(self, kind: int, now: int, record: bytes = b"") -> int:
+            if has_room[0]:
+                fed.append(kind)
+            return len(fed) if has_room[0] else 0
+
+    table.shell.core = Full()
+    table.shell.input(REC_REPLY, b"1")
+    table.shell.on_timer()
+    assert fed == [] and len(table.shell.waiting) == 1      # the timer itself is not kept
+    has_room[0] = True
+    table.shell.on_timer()
+    assert fed == [REC_TIMER, REC_REPLY] and not table.shell.waiting
+
+
+def test_without_an_order_stream_no_read_lets_orders_be_entered(tmp_path):
+    table = Table(tmp_path, ready=False)
+    shell, desk = table.shell, table.desk
+    for what in ("book", "positions"):
+        shell.on_read(Read(what, protocol.read_of(what), desk.now), 200, answered(what, "", []))
+    assert not shell.is_linked and table.inputs(REC_LINK, LINK) == []

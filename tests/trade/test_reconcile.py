@@ -374,3 +374,28 @@ def test_the_made_up_broker_hides_an_order_from_its_book_and_its_messages_alike(
     other = told | {"order_id": "8"}
     assert line.messages(2000, other) == [(2000, other)]
     assert line.visible([told, other], shows - 1) == [other] and line.visible([told, other], shows) == [told, other]
+
+
+def test_a_read_that_is_under_way_is_not_asked_for_again(desk):
+    work, _, _ = reconciler(desk)
+    assert work.due(desk.now) == ["book"]
+    _, (entry,) = desk.enter()
+    desk.reply(entry, outcome=4, code=0)                    # much is unclear, and the answer is slow
+    assert [work.due(desk.now + k * SECOND) for k in range(1, 100)] == [[]] * 99
+    work.on_book([], desk.now)
+    assert work.due(desk.now + 100 * SECOND) == ["book", "positions"]
+
+
+@pytest.mark.parametrize(("fields", "asked"), [
+    ({}, ["book", "positions"]), ({"status": "open"}, []), ({"instrument_token": "NSE_EQ|ELSE"}, [])])
+def test_a_trade_of_somebody_else_in_a_name_of_ours_is_looked_into_at_once(desk, fields, asked):
+    work, _, _ = reconciler(desk)
+    work.on_book([], desk.now)
+    work.on_positions([], desk.now)
+    work.due(desk.now)
+    for what in ("book", "positions"):
+        (work.on_book if what == "book" else work.on_positions)([], desk.now)
+    desk.now += SECOND
+    assert work.due(desk.now) == []
+    work.on_message(row("app", "complete", filled_quantity=49) | fields)
+    assert work.due(desk.now) == asked
