@@ -26,6 +26,7 @@ from _ext.core.records import (
     STREAM_ORDERS,
     TYPE_LIMIT,
 )
+from engine.broker.base import OrderRow
 from engine.broker.upstox import protocol
 from engine.trade import inputs
 from engine.trade.tags import read_tag
@@ -175,3 +176,9 @@ def test_prices_leave_in_rupees_with_their_paise():
 def test_an_answer_that_calls_itself_an_error_is_no_order_whatever_else_it_says(kind):
     body = {"status": "error", "data": {"order_ids": ["7"], "order_id": "7"}}
     assert protocol.verdict_of(kind, 200, body).outcome == OUTCOME_AMBIGUOUS
+
+
+@pytest.mark.parametrize(("quantity", "filled", "adopted"), [(49, 40, 49), (0, 40, 40), (49, 0, 49)])
+def test_an_order_of_an_earlier_life_is_at_least_as_large_as_what_it_filled(quantity, filled, adopted):
+    row = one(inputs.adopted_record(OrderRow(side=1, quantity=quantity, filled=filled), 1, 2), ADOPTED)
+    assert (row["quantity"], row["filled"], row["inst"], row["role"], row["order_type"]) == (adopted, filled, 2, 1, TYPE_LIMIT)

@@ -1,9 +1,11 @@
 """A fill is a fill: a price, a quantity, a tag or a time that is missing, late, in another form or absurd loses nothing, doubles
 nothing, and leaves nothing unprotected for long."""
+import numpy as np
 import pytest
 
-from _ext.core.records import REC_ORDER_UPDATE
+from _ext.core.records import ORDER_UPDATE, REC_ORDER_UPDATE, STATUS_COMPLETE
 from engine.broker.upstox import protocol
+from engine.trade import inputs
 from tests.trade.conftest import SECOND, SPECS
 from tests.trade.test_orders import CANCEL, LIMIT, MODIFY, SL, held, live_exit_quantity, opened
 from tests.trade.test_reconcile import ABSENT, reconciler, row
@@ -577,3 +579,34 @@ def test_an_average_that_is_told_anew_is_the_one_that_counts(desk, told, booked)
     assert position["cost"] == 49 * 100_100
     assert [(int(f["quantity"]), int(f["price"])) for f in desk.fills()] == [
         (20, booked), (0, 100_050), (29, 100_134)]
+
+
+def test_parts_whose_sums_contradict_each_other_are_worth_the_average_of_all(desk):
+    """40 at 1000.00 and then all 49 at 600.00 on average: the nine would have cost less than nothing."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    desk.update(entry, 2, 40, 100_000)
+    desk.update(entry, 3, 49, 60_000)
+    assert [(int(f["quantity"]), int(f["price"])) for f in desk.fills()] == [(40, 100_000), (9, 60_000)]
+    assert desk.core.positions()[0]["cost"] == 40 * 100_000 + 9 * 60_000
+
+
+@pytest.mark.parametrize(("quantity", "bought"), [(30, 30), (0, 49), (49, 49), (50, 49)])
+def test_what_is_complete_without_a_count_was_filled_as_far_as_the_broker_has_it(desk, quantity, bought):
+    """Its own quantity, where that can be: no more was ever asked for than 49."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    update = np.zeros(1, ORDER_UPDATE)
+    update["intent"], update["status"], update["quantity"], update["order_id"] = entry["id"], STATUS_COMPLETE, quantity, b"B1"
+    desk.core.feed(REC_ORDER_UPDATE, desk.now, update.tobytes())
+    assert held(desk) == bought
+
+
+def test_a_word_that_can_be_read_ends_the_doubt_and_the_next_that_cannot_is_told_again(desk):
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    for count in (1, 1, 2, 2):
+        desk.core.feed(REC_ORDER_UPDATE, desk.now, inputs.unreadable_record(1))
+        assert desk.alarms() == ["unreadable answer of the broker"] * count
+        if count == 1 and desk.core.counts()["unreadable"] == 2:
+            desk.update(entry, 2)
