@@ -19,9 +19,6 @@ from _ext.market.state cimport (
     BAR_CLOSED, BAR_DIRTY, BAR_FILLED, BAR_HISTORY, BAR_STILL, BARS_KEPT, CLOSE_GRACE_MS, NONE_LOST, SAVE_EVERY, Bar, Row, Saved,
     Window)
 
-cdef enum:
-    FILL_MINUTES = 50         # quiet minutes of a thin name entered into its windows as zeros
-
 cdef bint bar_of(const WarmBar* bar, Bar* out) noexcept nogil:
     """A candle as a bar whose high and low hold its open and close; False when its prices are none. Base and flags are the
     caller's."""
@@ -237,7 +234,7 @@ cdef class Bars(Board):
             r.last_close = <double>price
             r.minute5 = 0
         elif not r.bar_flags & BAR_DIRTY and r.minute != 0:
-            for skipped in range(max(r.minute + 1, minute - FILL_MINUTES), minute):
+            for skipped in range(r.minute + 1, minute):
                 still.minute, still.volume, still.flags = skipped, 0, BAR_STILL | BAR_CLOSED
                 still.open = still.high = still.low = still.close = still.base = <int64_t>r.last_close
                 self._enter(r, inst, &still)

@@ -13,8 +13,8 @@ from _ext.market.chain cimport Chain
 from _ext.market.gaps cimport Gaps
 from _ext.market.silence cimport count_gap
 from _ext.market.state cimport (
-    BAR_CLOSED, BAR_DIRTY, TICK_AFTER_GAP, TICK_BAD_TIME, TICK_BOOK, TICK_DOUBTED, TICK_FIRST, TICK_LATE, TICK_NEW_BAR,
-    TICK_OUTSIDE, TICK_REPEAT, TICK_SNAPSHOT, TICK_STEP_BACK, TICK_TRADED, RingTick, Row, TickInfo)
+    BAR_CLOSED, BAR_DIRTY, CLOSE_GRACE_MS, TICK_AFTER_GAP, TICK_BAD_TIME, TICK_BOOK, TICK_DOUBTED, TICK_FIRST, TICK_LATE,
+    TICK_NEW_BAR, TICK_OUTSIDE, TICK_REPEAT, TICK_SNAPSHOT, TICK_STEP_BACK, TICK_TRADED, RingTick, Row, TickInfo)
 
 cdef enum:
     NO_LAG = 9223372036854775807
@@ -117,9 +117,11 @@ cdef class Market(Gaps):
         out.ltp = t.ltp
         out.flags = update_book(r, t, now)
         out.minute = -1
-        if r.flowing == 0 and not self.is_snapshot and r.entered_day == day_of(now) and self._in_session(now):
-            # history of today was entered: what traded between its last minute and now was missed
-            r.flowing = min(now, now - (self.exchange_ms(now) - (r.entered + 1) * MINUTE_MS) * MS_NS)
+        if (r.flowing == 0 and r.entered_day == day_of(now) and self._in_session(now)
+                and (not self.is_snapshot or t.ltt // MINUTE_MS > r.entered)):
+            # history of today was entered: what traded between its last minute and now was missed; how late updates come is not
+            # known yet
+            r.flowing = min(now, now - (self.exchange_ms(now) - (r.entered + 1) * MINUTE_MS - CLOSE_GRACE_MS) * MS_NS)
         if r.flowing != 0:
             silence = (now - r.flowing) // MS_NS
             gap = silence > r.gap_limit_ms

@@ -7,7 +7,7 @@ from _ext.core.sink import KeepingSink
 from _ext.entrance import Core
 from engine import config
 from engine.feed import TICK_DTYPE, encode
-from engine.feed.backfill import Backfill
+from engine.feed.backfill import Backfill, with_still_minutes
 from engine.market.instruments import Instrument
 from engine.market.sessions import epoch_ms
 from engine.run.opening import Boot, begin
@@ -205,16 +205,59 @@ def test_a_start_within_the_session_knows_what_it_missed():
 
 @pytest.mark.parametrize("quiet", [0, 1, 2, 49, 50, 51, 90])
 def test_minutes_without_a_trade_since_history_are_still_ones(quiet):
-    """A snapshot may be the first word of a name that trades once an hour: still minutes fill the long window, and no more."""
+    """The broker opens with a snapshot: where it traded after history, what lies between was missed and is asked of candles, which
+    say of each minute whether anybody traded."""
     desk = Desk(60)
     desk.core.feed(REC_BARS, OPEN_MS * 1_000_000, history(range(10)))
-    desk.tick(60 * (10 + quiet), 100_500, 5_000, kind=0)
+    backfill = Backfill(desk.core, {0: SPEC.key}, [0], lambda kind, payload: desk.core.feed(kind, desk.core.now, payload))
+    begin = 60 * (10 + quiet)
+    desk.tick(begin, 100_500, 5_000, kind=0)
+    desk.tick(begin + 2, 100_510, 5_010)
+    assert desk.rows() == ([("silence", 10, 10 + quiet)] if quiet else [])
+    for n in range(1, 49):
+        desk.tick(begin + 2 + 2 * n, 100_510 + 5 * n, 5_010 + n)
+
+    def since():
+        minutes = desk.core.market.kept_bars(0)["minute"]
+        return (minutes[minutes > MINUTE + 9] - MINUTE).tolist()
+
+    assert since() == ([] if quiet else [10])
+    backfill.due(desk.core.now)
+    assert backfill.wanted == ({0: set(range(MINUTE + 10, MINUTE + 11 + quiet))} if quiet else {})
+    if quiet:
+        candles = np.frombuffer(history([9, 10 + quiet]), WARM_BAR)
+        desk.core.feed(REC_BACKFILL, desk.core.now, with_still_minutes(candles).tobytes())
+        assert since() == list(range(10, 11 + quiet))[-64:]
+        moves = desk.core.market.window(0)["u"]
+        assert [u == 0 for u in moves[-1 - min(quiet, 49):]] == [True] * min(quiet, 49) + [False]
+
+
+def test_a_snapshot_that_last_traded_within_history_missed_nothing():
+    desk = Desk(60)
+    desk.core.feed(REC_BARS, OPEN_MS * 1_000_000, history(range(10)))
+    desk.tick(1200, 100_500, 5_000, kind=0, ltt=OPEN_MS + 599_000)
+    desk.tick(1202, 100_500, 5_000, ltt=OPEN_MS + 599_000)
+    assert desk.rows() == []
+
+
+@pytest.mark.parametrize("quiet", [1, 2, 5])
+def test_quiet_minutes_of_a_thin_name_are_still_ones(quiet):
+    """It trades each two minutes, which is its rate after a hundred trades: a minute without one counts, as a move of nothing."""
+    desk = Desk()
+    for n in range(120):
+        for second in range(0, 120, 2):
+            desk.tick(120 * n + second, 100_000 + 5 * n, 10 * n, ltt=OPEN_MS + 120_000 * n)
+    at = 120 * 119 + 120 + 60 * (quiet - 1)
+    for second in range(120 * 120, at, 2):
+        desk.tick(second, 100_595, 1190, ltt=OPEN_MS + 120_000 * 119)
+    for second in range(at, at + 62, 2):
+        desk.tick(second, 101_000, 2000)
+    desk.tick(at + 62, 101_000, 2010)
     kept = desk.core.market.kept_bars(0)
-    since = kept[kept["minute"] > MINUTE + 9]
-    assert since["minute"].tolist() == list(range(MINUTE + 10 + quiet - min(quiet, 50), MINUTE + 10 + quiet))
-    assert (since["flags"] & STILL).all() and (since["close"] == 100_090).all() and not since["volume"].any()
-    moves = desk.core.market.window(0)["u"]
-    assert [u == 0 for u in moves[-10 - quiet:]] == ([False] * 10 + [True] * quiet)[-50:]
+    last = kept[-quiet - 1:]
+    assert np.diff(last["minute"]).tolist() == [1] * quiet
+    assert [(bool(bar["flags"] & STILL), int(bar["volume"])) for bar in last] == [(True, 0)] * quiet + [(False, 810)]
+    assert (last["close"][:-1] == 100_595).all()
 
 
 @pytest.mark.parametrize("lower", [500, 1_000, 20_000])
