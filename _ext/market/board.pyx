@@ -152,7 +152,9 @@ cdef class Board:
         cdef Bar[::1] view = <Bar[:BARS_KEPT]>(self.bars + <size_t>inst * BARS_KEPT)
         count = int(self.rows[inst].bars_at)
         ring = np.asarray(view).view(BAR_DTYPE)
-        return np.roll(ring, -(count % BARS_KEPT))[max(BARS_KEPT - count, 0):].copy()
+        rows = np.roll(ring, -(count % BARS_KEPT))[max(BARS_KEPT - count, 0):]
+        newer = np.flatnonzero(np.diff(rows["minute"]) <= 0)         # minutes that were undone lie where the oldest were
+        return rows[newer[-1] + 1 if len(newer) else 0:].copy()
 
     def indicators_at(self, uint32_t inst) -> dict:
         """Indicators of one name after its last closed minute; `gap_bars` tells how many bars ago a minute was lost for good."""

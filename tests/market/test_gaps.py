@@ -372,10 +372,11 @@ def test_a_name_that_is_slow_by_nature_is_known_after_a_hundred_updates(trades_o
     assert desk.core.market.row(0)["trade_gap_limit_ms" if trades_only else "gap_limit_ms"] == 72_000
 
 
+@pytest.mark.parametrize("history", [20, 60])
 @pytest.mark.parametrize("closes", [True, False])
-def test_a_minute_a_timer_closed_within_a_silence_is_not_whole_either(closes):
+def test_a_minute_a_timer_closed_within_a_silence_is_not_whole_either(closes, history):
     """The name fell silent ten seconds into minute 10; a timer ended that minute before the name was back in minute 12."""
-    whole, desk = Desk(20), Desk(20)
+    whole, desk = Desk(history), Desk(history)
     whole.play(0, 800)
     desk.play(0, 612)
     if closes:
