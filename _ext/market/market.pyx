@@ -3,6 +3,7 @@
 Traded volume is the advance of the day's cumulative volume (docs/upstox.md 1.5). Minutes are in `bars`, what is missing in
 `gaps`, the memory in `board`.
 """
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from _ext.core.clock cimport MINUTE_MS, MS_NS, day_of, day_of_minute, session_minute
@@ -26,6 +27,7 @@ cdef enum:
 cdef int64_t STALL_NS = 3000000000
 
 
+@cython.final
 cdef class Market(Gaps):
     """All instruments of one core."""
 
