@@ -5,6 +5,7 @@ from _ext.core.tick cimport Tick
 from _ext.market.gaps cimport Gaps
 from _ext.market.state cimport Row, TickInfo
 
+
 @cython.final
 cdef class Market(Gaps):
     cdef int64_t _volume(self, Row* r, uint32_t inst, const Tick* t, int64_t day, TickInfo* out, bint* gap) noexcept nogil
