@@ -122,11 +122,13 @@ cdef class ExitOrders(Holdings):
         self._report(s, now)
 
     cdef int64_t _sure(self, const Position* s, int64_t held) noexcept:
-        """What of a position the broker confirms: an exit we never heard of may have filled. Only a new order is cut to it."""
+        """What of a position the broker confirms: an exit we never heard of may have filled. Only a new order is cut to it. What
+        was filled since that read, and sent after it, makes less of what it confirmed."""
         cdef const Ledger* ledger = &self.ledger[s.inst]
-        if self.holdings_began <= ledger.touched + QUIET or self.market.rows[s.inst].position != 1 + (s - &self.slots[0]):
+        if ((ledger.unseen == 0 and self.holdings_began <= ledger.touched + QUIET)
+                or self.market.rows[s.inst].position != 1 + (s - &self.slots[0])):
             return held
-        return min(held, max(s.side * (ledger.shown - self.gate.symbols[s.inst].foreign), <int64_t>0))
+        return min(held, max(s.side * (ledger.net + ledger.unseen), <int64_t>0))
 
     cdef bint _second(self, Position* s, Row* r, const Order* o, int64_t now) noexcept:
         """Whether the exit that cannot be found must not be waited for: 15 s without a trace and 1 % against us."""

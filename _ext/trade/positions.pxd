@@ -14,6 +14,7 @@ cdef class PositionManager(ExitOrders):
     cdef void on_tick(self, Row* r, int64_t now) noexcept
     cdef void on_timer(self, int64_t now) noexcept
     cdef void on_feed(self, bint is_up, int64_t now) noexcept
+    cdef int64_t _offset(self, Order* o, int64_t quantity, int64_t worth, int64_t now) noexcept
     cdef void exit_fill(self, Position* s, Order* o, int64_t quantity, int64_t worth, int64_t now) noexcept
     cdef Position* unwanted(self, uint32_t inst, int side, int64_t quantity, int64_t worth, uint64_t order, int reason,
                             int64_t now) noexcept

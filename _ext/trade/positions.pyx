@@ -137,10 +137,16 @@ cdef class PositionManager(ExitOrders):
         if quantity == 0:
             return
         self.ledger[o.inst].net += o.side * quantity
+        if o.sent < self.holdings_began and o.side * self.ledger[o.inst].unseen > 0:      # that read may have shown it
+            self.ledger[o.inst].unseen -= o.side * min(quantity, abs(self.ledger[o.inst].unseen))
         if o.role == ROLE_EXIT:
             if s != NULL:
                 self.exit_fill(s, o, quantity, worth, now)
-            else:
+                return
+            known = self._offset(o, quantity, worth, now)
+            worth -= worth * known // quantity
+            quantity -= known
+            if quantity > 0:
                 self._book_fill(o, NULL, quantity, worth, 0, now)
                 self.unwanted(o.inst, o.side, quantity, worth, o.id, REVERSED, now)
             return
@@ -173,6 +179,22 @@ cdef class PositionManager(ExitOrders):
         known = min(quantity - known, max(o.side * ledger.presumed, <int64_t>0))
         ledger.presumed -= o.side * known
         return known
+
+    cdef int64_t _offset(self, Order* o, int64_t quantity, int64_t worth, int64_t now) noexcept:
+        """A fill of an exit whose own position has ended, against what is held of the name now: the broker nets them. How much."""
+        cdef int64_t left = quantity, part
+        cdef Position* s
+        cdef int i
+        for i in range(self.top):
+            s = &self.slots[i]
+            part = min(left, s.bought - s.sold)
+            if not s.used or s.inst != o.inst or s.side == o.side or part <= 0:
+                continue
+            self.set_state(STATE_TRADING, REDUCING, LATE_FILL, now)
+            left -= part
+            self.exit_fill(s, o, part, worth * part // quantity, now)
+            self.manage(s, now)
+        return quantity - left
 
     cdef void exit_fill(self, Position* s, Order* o, int64_t quantity, int64_t worth, int64_t now) noexcept:
         """A fill of an exit; what goes beyond the position is one of the other side that nobody asked for."""

@@ -82,6 +82,8 @@ cdef void compare(PositionManager t, uint32_t inst, int64_t began, bint is_start
         t.gate.unreconciled += 1
         return
     ledger.is_known = 1
+    if ledger.touched <= began - QUIET or change == 0:
+        ledger.unseen = 0 if is_first else change
     if change == 0 or is_first:
         ledger.differs = 0
         ledger.others_known = ledger.others
@@ -98,7 +100,7 @@ cdef void compare(PositionManager t, uint32_t inst, int64_t began, bint is_start
         ledger.change = change
     elif t.book_began > ledger.differs + QUIET and began - ledger.differs >= patience(t, inst, expected, change):
         believe(t, inst, change, now)
-        ledger.differs = 0
+        ledger.differs = ledger.unseen = 0
 
 
 cdef int64_t patience(PositionManager t, uint32_t inst, int64_t expected, int64_t change) noexcept:

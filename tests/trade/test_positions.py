@@ -98,3 +98,63 @@ def test_an_entry_that_finds_no_room_to_leave_is_none_and_the_last(make_desk, wa
     assert reason == "pass" and len(asked) == OUTBOX and desk.turns() == turns
     assert asked[-1]["inst"] == (16 if turns else 0)       # the 256th is of the 16th name: 255 is eight rounds of thirty and 15
     assert len(desk.core.positions()) == (0 if turns else 1)
+
+
+@pytest.mark.parametrize(("late", "left"), [(20, 29), (49, 0)])
+def test_a_late_sale_is_netted_against_what_is_held_of_the_name_now(desk, late, left):
+    """The position it was meant for has ended and another began: the broker nets them, so the new one is so much smaller, and its
+    stop with it."""
+    _, stop = lost_stop(desk)
+    (again,) = desk.missed(24)[:1]
+    desk.reply(again)
+    desk.update(again, 3, 49, 98_000)
+    assert desk.core.positions() == []
+    desk.tick(seconds=31)
+    _, (entry,) = desk.enter(number=2)
+    desk.reply(entry)
+    (second,) = desk.update(entry, 3, 49, 100_000)
+    desk.reply(second)
+    desk.update(second, 2)
+    sent = desk.update(stop, 3, late, 98_000)
+    assert desk.turns() == [("REDUCING", "filled after it was given up")] and desk.core.held(0) == (left, 0)
+    assert [(s["side"], s["bought"] - s["sold"]) for s in desk.core.positions()] == [(1, left)]
+    assert [(o["id"], o["kind"], o["quantity"]) for o in sent] == [(second["id"], 2 if left else 3, left or 49)]
+
+
+def test_what_was_filled_unseen_is_not_sold_again(desk):
+    """The broker holds 21 of 49 and no message says why. The stop ends, 21 are sold; the other 28 are no position to sell, though
+    the read is older than that sale."""
+    _, stop = opened(desk)
+    desk.timer(5)
+    desk.holdings({0: 21})
+    desk.update(stop, 4)
+    (rest,) = [o for o in desk.timer(1) or desk.tick() if o["kind"] == 1]
+    assert rest["quantity"] == 21
+    desk.reply(rest)
+    assert desk.update(rest, 3, 21, 98_000) == [] and held(desk) == 28
+    assert [o for _ in range(20) for o in desk.tick(seconds=0.5)] == []
+    desk.update(stop, 4, 28, 98_000)                       # and here it is
+    assert desk.core.held(0) == (0, 0) and desk.core.positions() == [] and desk.turns() == []
+
+
+def test_a_late_word_of_what_the_read_had_shown_is_not_taken_off_twice(desk):
+    """The broker holds 21 of 49; then the stop's end tells of 28: 21 are held, and 21 get a new exit at once."""
+    _, stop = opened(desk)
+    desk.timer(5)
+    desk.holdings({0: 21})
+    sent = desk.update(stop, 4, 28, 98_000) + desk.tick(seconds=1.5)
+    assert [(o["kind"], o["quantity"]) for o in sent] == [(1, 21)] and held(desk) == 21
+
+
+def test_a_late_sale_beside_a_short_position_is_one_more_short(desk):
+    _, stop = lost_stop(desk)
+    (again,) = desk.missed(24)[:1]
+    desk.reply(again)
+    desk.update(again, 3, 49, 98_000)
+    desk.tick(seconds=31)
+    _, (entry,) = desk.enter(number=2, direction=-1)
+    desk.reply(entry)
+    desk.update(entry, 3, 49, 100_000)
+    desk.update(stop, 3, 20, 98_000)
+    assert desk.core.held(0) == (-69, 0) and desk.turns() == [("REDUCING", "position turned round")]
+    assert sorted(s["bought"] - s["sold"] for s in desk.core.positions()) == [20, 49]
