@@ -154,7 +154,7 @@ cdef class Board:
         ring = np.asarray(view).view(BAR_DTYPE)
         rows = np.roll(ring, -(count % BARS_KEPT))[max(BARS_KEPT - count, 0):]
         newer = np.flatnonzero(np.diff(rows["minute"]) <= 0)         # minutes that were undone lie where the oldest were
-        return rows[newer[-1] + 1 if len(newer) else 0:].copy()
+        return rows[int(newer.max()) + 1 if len(newer) else 0:].copy()
 
     def indicators_at(self, uint32_t inst) -> dict:
         """Indicators of one name after its last closed minute; `gap_bars` tells how many bars ago a minute was lost for good."""
