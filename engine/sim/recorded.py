@@ -196,6 +196,7 @@ def days_of(folder: Path) -> list[dt.date]:
 
 def upstox_rows(table: Table) -> tuple[np.ndarray, np.ndarray]:
     """(TICK_DTYPE rows, receipt ms) of a table in the layout of the Upstox V3 recording."""
+    table.times("recv_ts")                                 # rows without one are left out first: then keys and times are as many
     keys = table.keys("instrument_key")
     received = table.times("recv_ts")
     ltp = table.rupees("ltp")

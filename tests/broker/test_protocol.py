@@ -182,3 +182,9 @@ def test_an_answer_that_calls_itself_an_error_is_no_order_whatever_else_it_says(
 def test_an_order_of_an_earlier_life_is_at_least_as_large_as_what_it_filled(quantity, filled, adopted):
     row = one(inputs.adopted_record(OrderRow(side=1, quantity=quantity, filled=filled), 1, 2), ADOPTED)
     assert (row["quantity"], row["filled"], row["inst"], row["role"], row["order_type"]) == (adopted, filled, 2, 1, TYPE_LIMIT)
+
+
+@pytest.mark.parametrize(("average", "filled", "worth"), [
+    (100.0049, 1000, 10_000_490), (100.0049, 1, 10_000), ("100.5", 3, 30_150), (0, 5, 0), ("", 5, 0), (-1, 5, 0)])
+def test_what_was_paid_is_rounded_once_and_not_the_average(average, filled, worth):
+    assert protocol.worth_of({"average_price": average}, filled) == worth

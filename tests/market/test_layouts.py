@@ -96,6 +96,16 @@ def test_prices_in_paise_by_name_or_as_is_said(tmp_path):
     assert candles(as_csv(tmp_path, plain))["open"].to_list() == [10000, 10100]
 
 
+def test_of_two_columns_that_may_be_meant_the_surer_name_counts(tmp_path):
+    """`ts` before `datetime`, `ltp` before `price`: the others say what else they like."""
+    both = "datetime,ts,open,high,low,close,volume,oi\n" + "\n".join(
+        f"2001-01-01T09:00:00+05:30,{line}" for line in BROKER.splitlines()[1:])
+    assert candles(as_csv(tmp_path, both))["ms"].to_list() == [MS, MS + 60_000]
+    ticks = seconds(3).with_columns(ltp=pl.lit(7.0), price=pl.lit(9.0)).drop("ltp_paise")
+    layout = understood(written(tmp_path / "a", ticks) / "MADEUP.parquet", NOTHING)
+    assert layout.of["price"] == "ltp" and layout.prices("price").tolist() == [700] * 3
+
+
 # ---- whose rows they are -----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("name", "asked", "want"), [
     ("SBIN.csv", Asked(), "NSE_EQ|SBIN"), ("m&m_2025-12-15.csv", Asked(), "NSE_EQ|M&M"),

@@ -425,6 +425,16 @@ def test_a_broker_who_takes_no_orders_ends_the_days_entries(desk, outcome, turns
     assert desk.core.ask_gate(1, 1, 49, 100_110)[0] == ("not running" if turns else "pass")
 
 
+def test_a_broker_who_takes_no_cancel_takes_no_orders_either(desk):
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    desk.update(entry, 2)
+    (cancel,) = desk.tick(seconds=5.1)
+    assert cancel["kind"] == 3
+    desk.reply(cancel, outcome=OUTCOME_HALT, code=403)
+    assert desk.turns() == [("REDUCING", "the broker refuses orders")]
+
+
 def test_a_broker_who_takes_no_orders_is_asked_for_the_exit_all_the_same(desk):
     _, (entry,) = desk.enter()
     desk.reply(entry)
