@@ -79,7 +79,7 @@ class Layout:
         """S48: whose each row is."""
         if self.symbol:
             return np.full(len(self.table.frame), key_of(self.symbol).encode(), "S48")
-        column = self.table.frame[self.of["symbol"]].cast(pl.String)
+        column = self.table.texts(self.of["symbol"])
         found = {text: key_of(text) for text in column.unique().to_list() if text}
         return np.asarray(column.replace_strict(found, default="").to_numpy().astype("S48"))
 
@@ -93,15 +93,15 @@ def understood(path: Path, asked: Asked) -> Layout:
     _one_stamp(table, of, known)
     kind: Literal["candles", "ticks"] = "candles" if all(name in of for name in CANDLE) else "ticks"
     if "stamp" not in of or (kind == "ticks" and "price" not in of):
-        raise LayoutError(f"{path.name}: its columns ({_some(table)}) are neither candles (a time, open, high, low, close, volume) "
+        raise LayoutError(f"{path.name}: its columns ({table.there}) are neither candles (a time, open, high, low, close, volume) "
                           "nor ticks (a time, ltp, volume_traded or ltq): name them so")
     if kind == "ticks":
         _volume(path, of, asked)
     elif "volume" not in of:
-        raise DataError(f"{path.name}: column volume is missing (there are {_some(table)})")
+        raise DataError(f"{path.name}: column volume is missing (there are {table.there})")
     layout = Layout(table, kind, of, asked, "" if "symbol" in of else _symbol(path, asked))
     if "symbol" in of:
-        names = table.frame[of["symbol"]].cast(pl.String).fill_null("")
+        names = table.texts(of["symbol"]).fill_null("")
         table.keep((names.str.len_chars() > 0).to_numpy(), f"without {of['symbol']}")
     table.notes += [f"{path.name}: read as {kind}, " + ", ".join(f"{meaning} of {name}" for meaning, name in of.items())]
     if not any(of[name].lower().endswith("_paise") for name in of if name in (*CANDLE, "price")):
@@ -112,7 +112,7 @@ def understood(path: Path, asked: Asked) -> Layout:
 def _one_stamp(table: Table, of: dict[str, str], known: dict[str, str]) -> None:
     """A day and a time in two columns become one."""
     if "date" in known and "time" in known and of.get("stamp") in (known["date"], known["time"]):
-        day, time = (table.frame[known[name]].cast(pl.String) for name in ("date", "time"))
+        day, time = (table.texts(known[name]) for name in ("date", "time"))
         table.frame = table.frame.with_columns((day + " " + time).alias("date and time"))
         of["stamp"] = "date and time"
 
@@ -156,11 +156,6 @@ def key_of(text: str) -> str:
     if not PLAIN.fullmatch(symbol) or len(symbol) > SYMBOL_MAX:
         raise DataError(f"{text[:40]!r} is no symbol and no instrument key")
     return ("NSE_INDEX|" if symbol.startswith(("NIFTY", "BANKNIFTY", "FINNIFTY")) else "NSE_EQ|") + symbol
-
-
-def _some(table: Table) -> str:
-    names = table.frame.columns
-    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
 
 
 def candles(layout: Layout) -> pl.DataFrame:

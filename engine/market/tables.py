@@ -49,9 +49,21 @@ class Table:
     def need(self, wanted: Sequence[str]) -> None:
         """DataError where one of the columns is not there."""
         if missing := self.lacks(wanted):
-            there = ", ".join(self.frame.columns[:12]) + (", ..." if len(self.frame.columns) > 12 else "")
-            raise DataError(f"{self.path.name}: column {', '.join(missing)} is missing (there are {there}); wanted are "
+            raise DataError(f"{self.path.name}: column {', '.join(missing)} is missing (there are {self.there}); wanted are "
                             f"{', '.join(wanted)}")
+
+    @property
+    def there(self) -> str:
+        """Names of the first columns, in plain characters."""
+        names = [plain(name) for name in self.frame.columns]
+        return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+
+    def texts(self, name: str) -> pl.Series:
+        """A column as texts; numbers as they are written. DataError for lists, bytes and the like."""
+        column = self.frame[name]
+        if column.dtype.is_nested() or column.dtype == pl.Binary:
+            raise DataError(f"{self.path.name}: column {plain(name)} is {_kind(column)}: texts are wanted")
+        return column.cast(pl.String)
 
     def keep(self, mask: np.ndarray, why: str) -> None:
         """Leaves the other rows out, and notes how many."""
@@ -187,7 +199,7 @@ class Table:
             text = str(self.frame[name][at])
         except (OverflowError, ValueError):
             text = str(self.frame[name].to_physical()[at])
-        return "".join(c if c.isprintable() else "?" for c in text[:40])
+        return plain(text)
 
     def check_hours(self, ms: np.ndarray, name: str) -> None:
         """DataError where most stamps lie outside the hours of NSE: their zone is another than they say."""
@@ -197,6 +209,11 @@ class Table:
             first = dt.datetime.fromtimestamp(int(ms[0]) / 1000, IST)
             raise DataError(f"{self.path.name}: most times of column {name} lie outside NSE's hours (first {first:%Y-%m-%d %H:%M} "
                             "in India): is their zone the right one?")
+
+
+def plain(text: str) -> str:
+    """A foreign text as one line may show it."""
+    return "".join(c if c.isprintable() else "?" for c in text[:40])
 
 
 def _of_parquet(path: Path, columns: Sequence[str] | None) -> pl.DataFrame:
