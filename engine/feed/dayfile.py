@@ -50,18 +50,17 @@ class Source:
     @classmethod
     def of(cls, path: Path, asked: str = "") -> "Source":
         with path.open("rb") as file:
-            return cls(path.name, hashlib.file_digest(file, "sha256").hexdigest(), asked)
+            name = "/".join([*(part for part in path.parts[:-1] if "=" in part), path.name])     # symbol=SBIN/part-0.parquet
+            return cls(name, hashlib.file_digest(file, "sha256").hexdigest(), asked)
 
 
-class DayFile:
-    """A day file, mapped. `kind`: ticks or bars; `columns`: name -> array, rows in order of receipt, bars by minute."""
+class Head:
+    """What a day file says of itself: day, kind (ticks or bars), instruments, whence it was made. DataError for other files."""
 
     def __init__(self, path: Path):
         self.path = path
         try:
             self._read()
-        except DataError:
-            raise
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise DataError(f"{path.name}: not a day file that can be read: make it again with `python -m engine data "
                             "import`") from None
@@ -74,13 +73,21 @@ class DayFile:
             head = orjson.loads(file.read(length))
         self.day = dt.date.fromisoformat(head["day"])
         self.kind = str(head["kind"])
-        self.specs = [Instrument(**row) for row in head["instruments"]]
+        self.specs = [_instrument(row) for row in head["instruments"]]
         self.sources = [Source(**row) for row in head["sources"]]
         self.notes = [str(note) for note in head["notes"]]
         self.rows = int(head["rows"])
+        self.described = head["columns"]
+
+
+class DayFile(Head):
+    """A day file, mapped. `columns`: name -> array, ticks in order of receipt, bars by minute."""
+
+    def _read(self) -> None:
+        super()._read()
         size = self.path.stat().st_size
         self.columns: dict[str, np.ndarray] = {}
-        for name, kind, width, offset in head["columns"]:
+        for name, kind, width, offset in self.described:
             dtype, count = np.dtype(kind), self.rows * (width or 1)
             most = WIDTHS[self.kind][name]
             if dtype.kind not in "iuf" or not 0 <= width <= most or bool(width) != bool(most) or self.rows < 0 or (
@@ -120,12 +127,24 @@ class DayFile:
         return out
 
 
+def _instrument(row: dict[str, Any]) -> Instrument:
+    """An instrument of a head, each field of its own type."""
+    made = Instrument(**row)
+    if any(type(getattr(made, field.name)) is not field.type for field in dataclasses.fields(Instrument)):
+        raise ValueError
+    return made
+
+
+def numbers_of(keys: np.ndarray, specs: Iterable[Instrument]) -> np.ndarray:
+    """uint32: which of `specs` each of `keys` (S48) is."""
+    number = {s.key.encode(): i for i, s in enumerate(specs)}
+    found, at = np.unique(keys, return_inverse=True)
+    return np.array([number[key] for key in found.tolist()], np.uint32)[at]
+
+
 def of_ticks(rows: np.ndarray, received: np.ndarray, specs: Iterable[Instrument]) -> dict[str, np.ndarray]:
     """The columns of ticks. Fields of which every row says nothing are left out."""
-    number = {s.key.encode(): i for i, s in enumerate(specs)}
-    found, at = np.unique(rows["key"], return_inverse=True)
-    columns: dict[str, np.ndarray] = {"inst": np.array([number[key] for key in found.tolist()], np.uint32)[at],
-                                      "received": received.astype(np.int64)}
+    columns: dict[str, np.ndarray] = {"inst": numbers_of(rows["key"], specs), "received": received.astype(np.int64)}
     for name in TICK_DTYPE.names or ():
         if name in _NESTED:
             for part in TICK_DTYPE[name].base.names or ():

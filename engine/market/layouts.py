@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 
 from _ext.core.clock import day_of_minutes, open_minute
+from engine.market.instruments import EXCLUDED
 from engine.market.sessions import IST, day_of
-from engine.market.tables import DataError, Table
+from engine.market.tables import KEY_MAX, DataError, Table
 
 NAMES: dict[str, tuple[str, ...]] = {
     "stamp": ("ts", "timestamp", "datetime", "date_time", "exchange_timestamp", "last_trade_time", "ltt", "date", "time"),
@@ -33,6 +34,8 @@ IN_NAME = re.compile(r"[_. -]*(\d{4}-?\d{2}-?\d{2}|1min|1minute|minute|1m|ticks?
 """What of a file's name is no symbol."""
 FULL_DAY, LAST_MINUTE = 300, 374
 """Bars from which a day's first and last minute say something, and the last minute after 09:15."""
+INDICES = EXCLUDED | {"MIDCPNIFTY"}
+"""Symbols that are indices and no shares; NIFTYBEES is one."""
 SYMBOL_MAX = 31
 """Characters of a symbol, as an instrument record has room for."""
 PLAIN = re.compile(r"[A-Z0-9][A-Z0-9&_. -]*")
@@ -61,7 +64,7 @@ class Layout:
     kind: Literal["candles", "ticks"]
     of: dict[str, str]
     asked: Asked
-    symbol: str                       # of all rows; empty: a column says it
+    key: str                          # of all rows; empty: a column says it
 
     def prices(self, meaning: str) -> np.ndarray:
         """int64 paise."""
@@ -77,16 +80,18 @@ class Layout:
 
     def keys(self) -> np.ndarray:
         """S48: whose each row is."""
-        if self.symbol:
-            return np.full(len(self.table.frame), key_of(self.symbol).encode(), "S48")
+        if self.key:
+            return np.full(len(self.table.frame), self.key.encode(), "S48")
         column = self.table.texts(self.of["symbol"])
-        found = {text: key_of(text) for text in column.unique().to_list() if text}
-        return np.asarray(column.replace_strict(found, default="").to_numpy().astype("S48"))
+        found = {text: key_of(text) for text in column.unique().to_list()}
+        self.table.refuse(column.is_in([text for text, key in found.items() if not key]).to_numpy(), self.of["symbol"],
+                          "is no symbol and no instrument key")
+        return np.asarray(column.replace_strict(found).to_numpy().astype("S48"))
 
 
-def understood(path: Path, asked: Asked) -> Layout:
-    """The file as candles or as ticks. LayoutError where its columns are neither, DataError where they leave something open."""
-    table = Table(path, zone=asked.zone)
+def understood(table: Table, asked: Asked) -> Layout:
+    """A table as candles or as ticks. LayoutError where its columns are neither, DataError where they leave something open."""
+    path = table.path
     known = {name.lower(): name for name in table.frame.columns}
     plain = known | {name.removesuffix("_paise"): original for name, original in known.items() if name.endswith("_paise")}
     of = {meaning: plain[name] for meaning, names in NAMES.items() for name in names[::-1] if name in plain}
@@ -99,7 +104,7 @@ def understood(path: Path, asked: Asked) -> Layout:
         _volume(path, of, asked)
     elif "volume" not in of:
         raise DataError(f"{path.name}: column volume is missing (there are {table.there})")
-    layout = Layout(table, kind, of, asked, "" if "symbol" in of else _symbol(path, asked))
+    layout = Layout(table, kind, of, asked, "" if "symbol" in of else _key(path, asked))
     if "symbol" in of:
         names = table.texts(of["symbol"]).fill_null("")
         table.keep((names.str.len_chars() > 0).to_numpy(), f"without {of['symbol']}")
@@ -130,32 +135,26 @@ def _volume(path: Path, of: dict[str, str], asked: Asked) -> None:
     raise DataError(f"{path.name}: what traded is missing: volume_traded (the day's so far) or ltq (each trade's) is wanted")
 
 
-def _symbol(path: Path, asked: Asked) -> str:
-    """Whose rows a file has that does not name them: as the caller says, as its folders do (symbol=SBIN), as it is called."""
-    for part in reversed(path.parts[:-1]):
-        name, _, value = part.partition("=")
-        if value and name.lower() in NAMES["symbol"]:
-            return _plain(path, value)
-    return _plain(path, asked.symbol or IN_NAME.sub("", path.stem))
-
-
-def _plain(path: Path, text: str) -> str:
-    symbol = text.strip().upper()
-    if "|" not in symbol and not (PLAIN.fullmatch(symbol) and len(symbol) <= SYMBOL_MAX):
+def _key(path: Path, asked: Asked) -> str:
+    """Whose rows a file has that does not name them: as its folders do (symbol=SBIN), as the caller says, as it is called."""
+    folders = (part.partition("=") for part in reversed(path.parts[:-1]))
+    text = next((value for name, _, value in folders if value and name.lower() in NAMES["symbol"]),
+                asked.symbol or IN_NAME.sub("", path.stem))
+    if not (key := key_of(text)):
         raise DataError(f"{path.name}: whose rows they are is not said ({text[:40]!r} is no symbol): call the file by its symbol, "
                         "as RELIANCE.csv, or say --symbol")
-    return symbol
+    return key
 
 
 def key_of(text: str) -> str:
-    """An instrument key as it is; of a symbol the key it is kept by. DataError for neither."""
+    """An instrument key as it is; of a symbol the key it is kept by; empty for what is neither."""
     text = text.strip()
-    if "|" in text and len(text) <= 48 and text.isascii() and text.isprintable():
-        return text
+    if "|" in text:
+        return text if len(text) <= KEY_MAX and text.isascii() and text.isprintable() else ""
     symbol = text.upper().removeprefix("NSE:").removesuffix("-EQ")
     if not PLAIN.fullmatch(symbol) or len(symbol) > SYMBOL_MAX:
-        raise DataError(f"{text[:40]!r} is no symbol and no instrument key")
-    return ("NSE_INDEX|" if symbol.startswith(("NIFTY", "BANKNIFTY", "FINNIFTY")) else "NSE_EQ|") + symbol
+        return ""
+    return ("NSE_INDEX|" if symbol in INDICES or symbol.startswith(("NIFTY ", "NIFTY_")) else "NSE_EQ|") + symbol
 
 
 def candles(layout: Layout) -> pl.DataFrame:
@@ -204,7 +203,7 @@ def _clock(ms: int) -> str:
 
 def found(paths: list[Path]) -> Iterator[Path]:
     """Parquet and CSV files among `paths` and in the folders among them, whatever their depth. DataError where there are none."""
-    count = 0
+    seen: set[Path] = set()
     for path in paths:
         if not path.exists():
             raise DataError(f"{path}: there is no such file or folder")
@@ -214,9 +213,10 @@ def found(paths: list[Path]) -> Iterator[Path]:
                 continue
             if one.suffix.lower() not in (".csv", ".parquet"):
                 raise DataError(f"{one.name}: CSV or Parquet is wanted")
-            count += 1
-            yield one
-    if not count:
+            if one.resolve() not in seen:                 # once, also where a folder and a file of it are named
+                seen.add(one.resolve())
+                yield one
+    if not seen:
         raise DataError(f"{', '.join(map(str, paths))}: no CSV and no Parquet files there")
 
 

@@ -103,7 +103,7 @@ class Table:
                             "wanted")
         out, bad = np.zeros(len(self.frame), np.int64), np.zeros(len(self.frame), bool)
         out[rows], bad[rows] = ms, (ms < FIRST_MS) | (ms >= LAST_MS)
-        self._refuse(bad, name, "lies in no year from 2000 to 2099: a time with its zone is wanted")
+        self.refuse(bad, name, "lies in no year from 2000 to 2099: a time with its zone is wanted")
         return out
 
     def _epochs(self, name: str, column: pl.Series) -> np.ndarray:
@@ -126,7 +126,7 @@ class Table:
         if self.zone and not column.str.contains(OFFSET).any():
             for written in WRITTEN:
                 if not (found := column.str.to_datetime(format=written, time_unit="ms", strict=False)).has_nulls():
-                    self.notes.append(f"{self.path.name}: {name} is read as text like {column[0]!r}")
+                    self.notes.append(f"{self.path.name}: {name} is read as text like {plain(column[0])!r}")
                     return np.asarray(self._zoned(name, found).dt.epoch("ms").to_numpy())
         try:
             parsed = column.str.to_datetime(format="%+", time_unit="ms", time_zone="UTC", strict=True)
@@ -148,24 +148,24 @@ class Table:
 
     def _prices(self, name: str, unit: str, factor: float) -> np.ndarray:
         values = np.nan_to_num(self._floats(name), nan=0.0, posinf=np.inf, neginf=-np.inf)
-        self._refuse(values < 0, name, f"is negative: a price in {unit} is wanted")
-        self._refuse(values * factor > MOST_RUPEES * 100, name, f"is no price of a share: {unit} are wanted")
+        self.refuse(values < 0, name, f"is negative: a price in {unit} is wanted")
+        self.refuse(values * factor > MOST_RUPEES * 100, name, f"is no price of a share: {unit} are wanted")
         return np.asarray(np.rint(values * factor), np.int64)
 
     def counts(self, name: str, may_lack: bool = True) -> np.ndarray:
         """int64 of a column of quantities; 0 where there is none, unless that is not allowed."""
         values = self._floats(name)
         if not may_lack:
-            self._refuse(np.isnan(values), name, "is no number: a whole number of shares is wanted, 0 where nothing traded")
+            self.refuse(np.isnan(values), name, "is no number: a whole number of shares is wanted, 0 where nothing traded")
         values = np.nan_to_num(values, nan=0.0, posinf=np.inf, neginf=-np.inf)
-        self._refuse(values < 0, name, "is negative: a number of shares is wanted")
-        self._refuse(values > MOST_SHARES, name, "is no number of shares")
+        self.refuse(values < 0, name, "is negative: a number of shares is wanted")
+        self.refuse(values > MOST_SHARES, name, "is no number of shares")
         return np.asarray(np.rint(values), np.int64)
 
     def numbers(self, name: str) -> np.ndarray:
         """float64 of any number; 0 where there is none."""
         values = np.asarray(np.nan_to_num(self._floats(name), nan=0.0, posinf=np.inf, neginf=-np.inf))
-        self._refuse(~np.isfinite(values) | (np.abs(values) > 1e15), name, "is no finite number")
+        self.refuse(~np.isfinite(values) | (np.abs(values) > 1e15), name, "is no finite number")
         return values
 
     def keys(self, name: str) -> np.ndarray:
@@ -176,7 +176,7 @@ class Table:
         self.keep((column.cast(pl.String).fill_null("").str.len_bytes() > 0).to_numpy(), f"without {name}")
         column = self.frame[name].cast(pl.String)
         good = column.str.contains(rf"^[\x21-\x7e][\x20-\x7e]{{0,{KEY_MAX - 1}}}$").to_numpy()
-        self._refuse(~good, name, f"is no instrument key (at most {KEY_MAX} plain characters, like NSE_EQ|INE002A01018)")
+        self.refuse(~good, name, f"is no instrument key (at most {KEY_MAX} plain characters, like NSE_EQ|INE002A01018)")
         return np.asarray(column.to_numpy().astype(f"S{KEY_MAX}"))
 
     def _floats(self, name: str) -> np.ndarray:
@@ -187,7 +187,8 @@ class Table:
             raise DataError(f"{self.path.name}: column {name} is {_kind(column)}: numbers are wanted")
         return np.asarray(column.cast(pl.Float64).fill_null(float("nan")).to_numpy())
 
-    def _refuse(self, bad: np.ndarray, name: str, why: str) -> None:
+    def refuse(self, bad: np.ndarray, name: str, why: str) -> None:
+        """DataError that names the first row of `bad`, where there is one."""
         if bad.any():
             at = int(np.argmax(bad))
             raise DataError(f"{self.path.name}: row {self.at[at]}: {name} {self._shown(name, at)} {why}"

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from _ext.core.clock import day_of_minutes
 from engine.feed import HAS_DEPTH, HAS_FULL, HAS_LTPC, TICK_DTYPE
-from engine.feed.dayfile import BAR_COLUMNS, BAR_DTYPE, SUFFIX, DayFile, Source, of_bars, of_ticks, write
+from engine.feed.dayfile import BAR_COLUMNS, BAR_DTYPE, SUFFIX, DayFile, Head, Source, numbers_of, of_bars, of_ticks, write
 from engine.market import layouts
-from engine.market.instruments import Instrument, from_csv
+from engine.market.instruments import Instrument
 from engine.market.layouts import Asked, Layout, LayoutError
 from engine.market.tables import Table
 from engine.sim import recorded
@@ -48,7 +49,7 @@ def bring_in(paths: Sequence[Path], folder: Path, asked: Asked,
     taken in before, read the same way, is left alone; an instrument that comes again replaces what the day had of it. `tell` hears
     what was understood and left out. DataError where a file cannot be understood: then nothing is written."""
     folder.mkdir(parents=True, exist_ok=True)
-    there = {source for path in folder.glob(f"*{SUFFIX}") for source in DayFile(path).sources}
+    there = {source for path in folder.glob(f"*{SUFFIX}") for source in Head(path).sources}
     found: dict[tuple[dt.date, str], Day] = {}
     listed: dict[Path, dict[str, Instrument]] = {}
     for path in layouts.found(list(paths)):
@@ -56,9 +57,10 @@ def bring_in(paths: Sequence[Path], folder: Path, asked: Asked,
         if source in there:
             tell(f"{path.name}: is there already")
             continue
-        specs = listed.setdefault(path.parent, _listed(path.parent))
+        if path.parent not in listed:
+            listed[path.parent] = recorded.listed(path.parent)
         try:
-            kind, notes, parts = _read(path, asked, specs)
+            kind, notes, parts = _read(path, asked, listed[path.parent])
         except LayoutError as error:
             if path in paths:
                 raise
@@ -74,12 +76,6 @@ def bring_in(paths: Sequence[Path], folder: Path, asked: Asked,
     return [_made(folder, day, kind, what) for (day, kind), what in sorted(found.items())]
 
 
-def _listed(folder: Path) -> dict[str, Instrument]:
-    """What an instruments.csv beside the files says of them, by key."""
-    path = folder / "instruments.csv"
-    return {s.key: s for s in from_csv(path)} if path.exists() else {}
-
-
 def _read(path: Path, asked: Asked, listed: Mapping[str, Instrument]) -> tuple[str, list[str], dict[dt.date, Part]]:
     """(kind, notes, parts by day) of one file."""
     table = Table(path, zone=asked.zone)
@@ -89,8 +85,7 @@ def _read(path: Path, asked: Asked, listed: Mapping[str, Instrument]) -> tuple[s
             stamp = "recv_ts" if "recv_ts" in columns else "ts"
             break
     else:
-        layout = layouts.understood(path, asked)
-        table = layout.table
+        layout = layouts.understood(table, asked)
         if layout.kind == "candles":
             return "bars", table.notes, _bars(layout, listed)
         rows, received = _ticks(layout)
@@ -109,9 +104,8 @@ def _bars(layout: Layout, listed: Mapping[str, Instrument]) -> dict[dt.date, Par
     parts = {}
     for day, mine in layouts.days(ms).items():
         specs = recorded.specs_of(keys[mine], listed)
-        number = {s.key.encode(): i for i, s in enumerate(specs)}
         rows = np.zeros(int(mine.sum()), BAR_DTYPE)
-        rows["inst"] = [number[key] for key in keys[mine].tolist()]
+        rows["inst"] = numbers_of(keys[mine], specs)
         for name in BAR_COLUMNS[1:]:
             rows[name] = bars[name].to_numpy()[mine]
         parts[day] = Part(specs, of_bars(rows))
@@ -122,14 +116,14 @@ def _ticks(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
     """(TICK_DTYPE rows, receipt ms) of a table of ticks: its stamp is the time of receipt and of trade. Shares of each trade become
     the day's so far."""
     table = layout.table
+    table.times(layout.of["stamp"])                        # rows without one are left out first
     price = layout.prices("price")
     table.keep(price > 0, "without a price")
-    received = table.times(layout.of["stamp"])
-    keys = layout.keys()
+    received, keys = table.times(layout.of["stamp"]), layout.keys()
     order = np.argsort(received, kind="stable")
     rows = np.zeros(len(keys), TICK_DTYPE)
     rows["key"], rows["key_len"], rows["mode"] = keys, np.char.str_len(keys), 1
-    rows["ltp"], rows["ltt"], rows["has"] = layout.prices("price"), received, HAS_LTPC | HAS_FULL
+    rows["ltp"], rows["ltt"], rows["has"] = price[price > 0], received, HAS_LTPC | HAS_FULL
     if "each" in layout.of:
         rows["ltq"] = layout.counts("each")
     rows = rows[order]
@@ -137,11 +131,8 @@ def _ticks(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
         rows["vtt"] = layout.counts("so_far")[order]
     else:
         table.notes.append(f"{table.path.name}: the day's volume is the sum of {layout.of['each']}")
-        day = day_of_minutes(received[order] // 60_000)
-        for key in np.unique(keys):
-            for number in np.unique(day):
-                mine = (rows["key"] == key) & (day == number)
-                rows["vtt"][mine] = np.cumsum(rows["ltq"][mine])
+        each = pl.DataFrame({"key": rows["key"], "day": day_of_minutes(received[order] // 60_000), "shares": rows["ltq"]})
+        rows["vtt"] = each.select(pl.col("shares").cum_sum().over("key", "day")).to_series().to_numpy()
     if {"bid", "ask"} <= set(layout.of):
         level = rows["levels"]
         for name, meaning in (("bidP", "bid"), ("askP", "ask")):

@@ -16,7 +16,7 @@ from _ext.core.clock import day_of_minutes
 from _ext.core.records import INSTRUMENT, REC_BARS, REC_FRAME, REC_INSTRUMENTS, REC_START, WARM_BAR
 from _ext.trail.reader import Reader
 from engine.feed import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_LTPC, HAS_OHLC, TICK_DTYPE, decode, encode
-from engine.feed.dayfile import SUFFIX, DayFile
+from engine.feed.dayfile import SUFFIX, DayFile, Head
 from engine.market.instruments import Instrument, from_csv, of_table
 from engine.market.sessions import IST, day_of, number_of
 from engine.market.tables import DataError, Table, files_of
@@ -113,10 +113,16 @@ def frames_of(rows: np.ndarray, received: np.ndarray) -> Iterator[tuple[int, np.
         yield at, part, encode(part, at)
 
 
-def specs_of(keys: np.ndarray, listed: Mapping[str, Instrument]) -> list[Instrument]:
-    """An instrument for each of `keys` (S48): as it is listed, else a stock or an index that is called as its key ends."""
+def listed(folder: Path) -> dict[str, Instrument]:
+    """What an instruments.csv in the folder says of its instruments, by key."""
+    path = folder / "instruments.csv"
+    return {s.key: s for s in from_csv(path)} if path.exists() else {}
+
+
+def specs_of(keys: np.ndarray, known: Mapping[str, Instrument]) -> list[Instrument]:
+    """An instrument for each of `keys` (S48): as it is known, else a stock or an index that is called as its key ends."""
     names = [key.decode() for key in np.unique(keys).tolist()]
-    return [listed.get(name) or Instrument(name, name.split("|")[-1], kind="index" if "INDEX" in name else "equity")
+    return [known.get(name) or Instrument(name, name.split("|")[-1], kind="index" if "INDEX" in name else "equity")
             for name in names]
 
 
@@ -144,7 +150,7 @@ def load(folder: Path, day: dt.date | None = None) -> Recording:
     number = number_of(day) if day is not None else min((days[0] for days in map(_days_of, files) if len(days)), default=0)
     parts, notes = [], list[str]()
     specs: dict[str, Instrument] = {}
-    listed = {s.key: s for s in from_csv(folder / "instruments.csv")} if (folder / "instruments.csv").exists() else {}
+    known = listed(folder)
     for path in files:
         table = Table(path)
         is_full = not table.lacks(sorted(UPSTOX_COLUMNS))
@@ -160,7 +166,7 @@ def load(folder: Path, day: dt.date | None = None) -> Recording:
         notes += table.notes
         if len(rows) == 0:
             continue
-        specs |= {s.key: s for s in specs_of(rows["key"], listed)}
+        specs |= {s.key: s for s in specs_of(rows["key"], known)}
         parts.append((rows, received))
     if not parts:
         raise DataError(f"{folder}: its files hold no rows" + (f" of {day}" if day is not None else ""))
@@ -183,7 +189,7 @@ def _days_of(path: Path) -> list[int]:
 def day_files(folder: Path) -> dict[dt.date, Path]:
     """Day files of ticks in a folder, or the one that is named, by day."""
     paths = [folder] if folder.suffix == SUFFIX else sorted(folder.glob(f"*.ticks{SUFFIX}")) if folder.is_dir() else []
-    return {DayFile(path).day: path for path in paths}
+    return {Head(path).day: path for path in paths}
 
 
 def days_of(folder: Path) -> list[dt.date]:

@@ -98,10 +98,12 @@ def column(name, at, value):
 @pytest.mark.parametrize("change", [
     lambda h: h.update(rows=-1), lambda h: h.update(rows=10**12), lambda h: h.update(rows="many"), lambda h: h.update(day="today"),
     lambda h: h.update(kind="films"), lambda h: h.pop("instruments"), lambda h: h.update(instruments=h["instruments"][:1]),
-    lambda h: h["instruments"][0].update(colour="red"), lambda h: h.update(columns=[]), lambda h: h.update(columns=7),
+    lambda h: h["instruments"][0].update(colour="red"), lambda h: h["instruments"][0].update(key=5),
+    lambda h: h["instruments"][0].update(tick="x"), lambda h: h["instruments"][0].update(tradable=1),
+    lambda h: h.update(columns=[]), lambda h: h.update(columns=7),
     column("ltp", 3, 10**9), column("ltp", 3, -64), column("ltp", 3, 7), column("ltp", 1, "|O"), column("ltp", 1, "<U99"),
     column("ltp", 1, "nonsense"), column("levels.bidP", 2, -1), column("levels.bidP", 2, 10**6), column("ltp", 0, "inst"),
-    lambda h: h.update(sources=["x"])], ids=range(20))
+    lambda h: h.update(sources=["x"])], ids=range(23))
 def test_a_head_that_lies_is_refused(path, change):
     with pytest.raises(DataError, match=r"a\.day: not a day file that can be read: make it again with `python -m engine data imp"):
         DayFile(changed(path, change)).ticks()

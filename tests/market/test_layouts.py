@@ -7,14 +7,18 @@ import pytest
 
 from engine.market import layouts
 from engine.market.layouts import Asked, LayoutError, key_of, understood
-from engine.market.tables import DataError
+from engine.market.tables import DataError, Table
 from tests.market.test_tables import MS, START, in_india, minutes, seconds, written
 
 IST, NOTHING = Asked("Asia/Kolkata"), Asked()
 
 
+def laid_out(path: Path, asked: Asked):
+    return understood(Table(path, zone=asked.zone), asked)
+
+
 def candles(path: Path, asked: Asked = NOTHING):
-    return layouts.candles(understood(path, asked))
+    return layouts.candles(laid_out(path, asked))
 
 
 def as_csv(folder: Path, text: str, name: str = "SBIN.csv") -> Path:
@@ -78,7 +82,7 @@ def test_bars_called_by_their_end_are_refused(tmp_path):
 
 def test_a_minute_that_comes_again_is_the_later_row_and_said(tmp_path):
     text = BROKER + "2025-12-15T09:15:00+05:30,7,8,6,7,1,0\n2025-12-15T09:17:00+05:30,0,0,0,0,0,0\n"
-    layout = understood(as_csv(tmp_path, text), Asked())
+    layout = laid_out(as_csv(tmp_path, text), Asked())
     bars = layouts.candles(layout)
     assert bars["open"].to_list() == [700, 10095]
     said = [note.partition(": ")[2] for note in layout.table.notes]
@@ -102,7 +106,7 @@ def test_of_two_columns_that_may_be_meant_the_surer_name_counts(tmp_path):
         f"2001-01-01T09:00:00+05:30,{line}" for line in BROKER.splitlines()[1:])
     assert candles(as_csv(tmp_path, both))["ms"].to_list() == [MS, MS + 60_000]
     ticks = seconds(3).with_columns(ltp=pl.lit(7.0), price=pl.lit(9.0)).drop("ltp_paise")
-    layout = understood(written(tmp_path / "a", ticks) / "MADEUP.parquet", NOTHING)
+    layout = laid_out(written(tmp_path / "a", ticks) / "MADEUP.parquet", NOTHING)
     assert layout.of["price"] == "ltp" and layout.prices("price").tolist() == [700] * 3
 
 
@@ -128,20 +132,24 @@ def test_a_file_that_is_nobodys_is_refused(tmp_path):
 
 @pytest.mark.parametrize(("text", "want"), [
     ("NSE_EQ|INE002A01018", "NSE_EQ|INE002A01018"), ("reliance", "NSE_EQ|RELIANCE"), ("NSE:SBIN-EQ", "NSE_EQ|SBIN"),
-    ("BANKNIFTY", "NSE_INDEX|BANKNIFTY"), (" M&M ", "NSE_EQ|M&M")])
+    ("BANKNIFTY", "NSE_INDEX|BANKNIFTY"), (" M&M ", "NSE_EQ|M&M"),
+    ("NIFTYBEES", "NSE_EQ|NIFTYBEES"), ("Nifty 50", "NSE_INDEX|NIFTY 50")])
 def test_keys_of_symbols(text, want):
     assert key_of(text) == want
 
 
 @pytest.mark.parametrize("text", ["", "Réliance", "A" * 32, "X|" + "1" * 47, "a\tb|c"])
-def test_what_is_no_symbol(text):
-    with pytest.raises(DataError, match="no symbol and no instrument key"):
-        key_of(text)
+def test_what_is_no_symbol(tmp_path, text):
+    assert key_of(text) == ""
+    frame = minutes(4).with_columns(symbol=pl.Series(["SBIN", "SBIN", text or "?", "SBIN"]))
+    with pytest.raises(DataError, match=r"MADEUP\.parquet: row 3: symbol .* is no symbol and no instrument key") as caught:
+        candles(written(tmp_path / "a", frame) / "MADEUP.parquet")
+    assert "\n" not in str(caught.value)
 
 
 def test_rows_of_many_in_one_file(tmp_path):
     frame = minutes(4).with_columns(tradingsymbol=pl.Series(["SBIN", "SBIN", "TCS", None]))
-    layout = understood(written(tmp_path / "a", frame) / "MADEUP.parquet", Asked())
+    layout = laid_out(written(tmp_path / "a", frame) / "MADEUP.parquet", Asked())
     bars = layouts.candles(layout)
     assert bars["key"].to_list() == ["NSE_EQ|SBIN", "NSE_EQ|SBIN", "NSE_EQ|TCS"]
     assert "MADEUP.parquet: 1 rows without tradingsymbol are left out" in layout.table.notes
@@ -152,18 +160,18 @@ def test_a_volume_of_ticks_is_never_guessed(tmp_path):
     frame = seconds().rename({"ltp_paise": "last_price", "cum_volume": "volume"})
     path = written(tmp_path / "a", frame) / "MADEUP.parquet"
     with pytest.raises(DataError, match="say which with --volume each or --volume so-far"):
-        understood(path, Asked())
+        laid_out(path, Asked())
     for volume, meaning in (("each", "each"), ("so-far", "so_far")):
-        layout = understood(path, Asked(volume=volume))
+        layout = laid_out(path, Asked(volume=volume))
         assert layout.kind == "ticks" and layout.of[meaning] == "volume"
     with pytest.raises(DataError, match="what traded is missing"):
-        understood(written(tmp_path / "b", frame.drop("volume")) / "MADEUP.parquet", Asked())
+        laid_out(written(tmp_path / "b", frame.drop("volume")) / "MADEUP.parquet", Asked())
 
 
 def test_tables_that_are_neither(tmp_path):
     for frame in (pl.DataFrame({"a": [1], "b": ["x"]}), minutes().drop("ts"), seconds().drop("ltp_paise")):
         with pytest.raises(LayoutError, match="neither candles"):
-            understood(written(tmp_path / "a", frame) / "MADEUP.parquet", Asked())
+            laid_out(written(tmp_path / "a", frame) / "MADEUP.parquet", Asked())
 
 
 def test_naive_stamps_are_of_the_zone_that_is_said(tmp_path):
@@ -171,7 +179,7 @@ def test_naive_stamps_are_of_the_zone_that_is_said(tmp_path):
     path = written(tmp_path / "a", naive) / "MADEUP.parquet"
     with pytest.raises(DataError, match="no time zone"):
         candles(path)
-    layout = understood(path, IST)
+    layout = laid_out(path, IST)
     assert layouts.candles(layout)["ms"][0] == MS and "MADEUP.parquet: ts is read as the time of Asia/Kolkata" in layout.table.notes
     assert layouts.days(layouts.candles(layout)["ms"].to_numpy()).keys() == {START.date()}
 
@@ -185,6 +193,7 @@ def test_files_are_found_at_any_depth(tmp_path):
     for paths, words in (([tmp_path / "none"], "no such file"), ([tmp_path / "a/z.txt"], "CSV or Parquet is wanted")):
         with pytest.raises(DataError, match=words):
             list(layouts.found(paths))
+    assert len(list(layouts.found([tmp_path / "a", tmp_path / "a/b", tmp_path / "a/x.parquet"]))) == 2, "each once"
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no CSV and no Parquet files there"):
         list(layouts.found([tmp_path / "empty"]))

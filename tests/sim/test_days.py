@@ -91,6 +91,21 @@ def test_each_trades_shares_become_the_days_so_far(tmp_path):
     assert "SBIN.parquet: the day's volume is the sum of ltq" in said
 
 
+def test_a_file_in_a_folder_that_is_named_too_counts_once(tmp_path):
+    folder = written(tmp_path / "a", seconds(5), "SBIN.parquet")
+    (made,) = bring_in([folder, folder / "SBIN.parquet"], tmp_path / "days", Asked())
+    assert made["rows"] == 5
+
+
+def test_each_trade_is_summed_by_name_and_day(tmp_path):
+    """Two names in one file, their rows mixed, over two days."""
+    frame = seconds(4).rename({"cum_volume": "ltq"}).with_columns(ltq=pl.Series([5, 7, 1, 2]), symbol=pl.Series(list("ABAB")))
+    frame = pl.concat([frame, frame.with_columns(pl.col("ts").dt.offset_by("1d"))])
+    bring_in([written(tmp_path / "a", frame)], tmp_path / "days", Asked())
+    for day in (DAY, DAY + dt.timedelta(days=1)):
+        assert load(tmp_path / "days", day).rows["vtt"].tolist() == [5, 7, 6, 9]
+
+
 def test_a_book_of_ticks_is_kept(tmp_path):
     frame = seconds(3).with_columns(bid=pl.lit(999.9), ask=pl.lit(1000.1), bid_qty=pl.lit(7), ask_qty=pl.lit(9), ltp=pl.lit(1000.0),
                                     vtt=pl.col("cum_volume")).drop("ltp_paise", "cum_volume")
