@@ -61,7 +61,7 @@ COVERED = {
     "engine/run/opening.py": "tests/run/test_shell.py", "engine/run/rollout.py": "tests/broker/test_master.py",
     "engine/run/virtual.py": "tests/system/test_virtual.py", "engine/run/virtual_feed.py": "tests/feed/test_subscriptions.py",
     "engine/sim/columns.py": "tests/sim/test_market.py", "engine/sim/contracts.py": "tests/market/test_chain.py",
-    "engine/sim/faults.py": "tests/trade/test_reconcile.py", "engine/sim/frames.py": "tests/sim/test_days.py",
+    "engine/sim/faults.py": "tests/trade/test_reconcile.py", "engine/sim/day_table.py": "tests/sim/test_days.py",
     "engine/sim/feed.py": "tests/feed/test_subscriptions.py",
     "engine/sim/player.py": "tests/sim/test_pace.py", "engine/sim/recorded.py": "tests/lab/test_stored.py",
     "engine/sim/rest.py": "tests/sim/test_requests.py", "engine/sim/server.py": "tests/sim/test_requests.py",

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from engine.cli.options import Failed, Json, Run, fail_where, run_of, show
+from engine.cli.options import Failed, Json, Run, day_of, fail_where, plainly, run_of, show
 
 app = typer.Typer(no_args_is_help=True)
 Zone = Literal["Asia/Kolkata", "UTC"]
@@ -83,22 +83,19 @@ def export(what: Annotated[Literal["ticks", "bars", "trades", "orders", "signals
            file: Annotated[Path | None, typer.Option("--data", help="a day file, instead of a run")] = None,
            json: Json = False) -> None:
     """Write what a run has kept, or a day file, as Parquet or CSV: times with India's zone, prices in rupees beside paise."""
-    from engine.cli.train import day_of
-
     if out.suffix.lower() not in (".parquet", ".csv"):
         raise typer.BadParameter(f"--out {out}: a name that ends in .parquet or .csv is wanted")
     wanted = day_of(day)
-    if file is not None:
-        rows = _of_file(file, what, out, symbol)
-    else:
-        rows = _of_run(run_dir, what, out, symbol, wanted)
+    if file is not None and (wanted is not None or run_dir is not None):
+        raise typer.BadParameter("--data names a day file, which has one day and no run: leave --day and --run-dir out")
+    rows = _of_file(file, what, out, symbol) if file is not None else _of_run(run_dir, what, out, symbol, wanted)
     show({"file": str(out), "rows": rows}) if json else print(f"{rows:,} {what} in {out}")
 
 
 def _of_file(file: Path, what: str, out: Path, symbol: str) -> int:
-    from engine.sim.frames import frame_of
+    from engine.sim.day_table import table_of
 
-    frame = frame_of(file, what, symbol)
+    frame = table_of(file, what, symbol)
     _write(frame, out)
     return len(frame)
 
@@ -122,13 +119,8 @@ def _of_run(run_dir: Path | None, what: str, out: Path, symbol: str, day: Any) -
         text += f" AND toDate({time}) = {{day:Date}}"
         given |= {"day": day}
     with client_of(configuration.load(), folder) as client:
-        try:
-            table = client.query_arrow(text + f" ORDER BY {time}", parameters=given)
-        except OSError:
-            raise
-        except Exception as error:
-            raise Failed(str(error).split("(for url")[0].strip()) from None
-    frame = pl.DataFrame(table)
+        with plainly():
+            frame = pl.DataFrame(client.query_arrow(text + f" ORDER BY {time}", parameters=given))
     _write(frame, out)
     fail_where(survey(folder.path))
     return len(frame)

@@ -1,5 +1,8 @@
 """Options the commands share, and what they mean."""
+import contextlib
+import datetime as dt
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +42,25 @@ def fail_where(damage: str | None) -> None:
     """A journal that is not whole fails the command that has said what it could of it."""
     if damage:
         raise Failed(damage)
+
+
+def day_of(text: str) -> dt.date | None:
+    """The day an option names; None where it names none."""
+    try:
+        return dt.date.fromisoformat(text) if text else None
+    except ValueError:
+        raise typer.BadParameter(f"--day {text}: write it as 2026-09-01") from None
+
+
+@contextlib.contextmanager
+def plainly() -> Iterator[None]:
+    """What ClickHouse says against a question, without its client's words about where it was asked."""
+    try:
+        yield
+    except (OSError, Failed):
+        raise
+    except Exception as error:
+        raise Failed(str(error).split("(for url")[0].strip()) from None
 
 
 def token_for(source: str) -> str:

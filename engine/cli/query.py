@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from engine import config as configuration
-from engine.cli.options import Failed, Json, Run, fail_where, run_of, show
+from engine.cli.options import Json, Run, fail_where, plainly, run_of, show
 from engine.trail.checked import survey
 
 app = typer.Typer(add_completion=False)
@@ -47,7 +47,7 @@ def query(sql: Annotated[str, typer.Argument(help="one SELECT; docs/queries.sql 
             _serve(connection_of(config, folder))
             return
         parameters = {"run": number_of(folder)} if "{run:" in sql else None
-        try:
+        with plainly():
             if form is not None:
                 _write(_parquet(client.query_arrow(sql, parameters=parameters)) if form is Format.PARQUET else
                        client.raw_query(sql, parameters=parameters, fmt=CLICKHOUSE[form]), out)
@@ -55,10 +55,6 @@ def query(sql: Annotated[str, typer.Argument(help="one SELECT; docs/queries.sql 
             else:
                 result = client.query(sql, parameters=parameters)
                 names, rows = list(result.column_names), result.result_rows
-        except OSError:
-            raise
-        except Exception as error:
-            raise Failed(str(error).split("(for url")[0].strip()) from None
     if form is None and json:
         show([dict(zip(names, map(_plain, row), strict=True)) for row in rows])
     elif form is None:

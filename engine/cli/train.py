@@ -8,7 +8,7 @@ import typer
 
 from engine import config as configuration
 from engine.cli.model import _store
-from engine.cli.options import Failed, Json, Run, fail_where, run_of, show
+from engine.cli.options import Failed, Json, Run, day_of, fail_where, run_of, show
 from engine.trail.checked import survey
 
 Seed = Annotated[int, typer.Option(min=0, help="number from which chance is drawn: one seed, one result")]
@@ -157,13 +157,6 @@ def _number(run_dir: Path | None) -> int:
 
     run = run_of(run_dir)
     return number_of(run) if run_dir is not None and run.home != run.path else 0
-
-
-def day_of(text: str) -> dt.date | None:
-    try:
-        return dt.date.fromisoformat(text) if text else None
-    except ValueError:
-        raise typer.BadParameter(f"--day {text}: write it as 2026-09-01") from None
 
 
 def _note(text: str) -> None:

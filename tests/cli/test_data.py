@@ -95,5 +95,8 @@ def test_a_day_file_goes_out(said, here):
     assert said("data", "import", "a", "--out", "days")[0] == 0
     assert said("data", "export", "ticks", "--data", "days/2025-12-15.ticks.day", "--out", "x.parquet") == (0, "")
     assert pl.read_parquet(here / "x.parquet")["ltp_rs"][0] == 1000.0
+    for words in (("--day", "2025-12-15"), ("--run-dir", "a")):
+        code, text = said("data", "export", "ticks", "--data", "days/2025-12-15.ticks.day", "--out", "x.parquet", *words)
+        assert code == 2 and "leave --day and --run-dir out" in text
     code, text = said("data", "export", "trades", "--data", "days/2025-12-15.ticks.day", "--out", "x.parquet")
     assert code == 2 and "it holds ticks, not trades" in text

@@ -1,6 +1,6 @@
 """Other people's files as day files: one file a day whatever the files were, nothing twice, nothing lost; and as tables again.
 
-`engine/sim/days.py`, `engine/sim/frames.py`, and day files as recordings (`engine/sim/recorded.py`).
+`engine/sim/days.py`, `engine/sim/day_table.py`, and day files as recordings (`engine/sim/recorded.py`).
 """
 import datetime as dt
 
@@ -13,8 +13,8 @@ from engine.lab.series import bars_of_folder
 from engine.market.instruments import CSV_COLUMNS
 from engine.market.layouts import Asked
 from engine.market.tables import DataError
+from engine.sim.day_table import table_of
 from engine.sim.days import bring_in, joined, path_of
-from engine.sim.frames import frame_of
 from engine.sim.recorded import days_of, load
 from tests.kit.counts import count
 from tests.market.test_layouts import BROKER, KITE
@@ -165,15 +165,15 @@ def test_bars_are_studied_from_day_files_as_from_tables(tmp_path):
 def test_a_day_file_as_a_table(tmp_path):
     bring_in([written(tmp_path / "a", full(4))], tmp_path / "days", Asked())
     path = path_of(tmp_path / "days", DAY, "ticks")
-    frame = frame_of(path, "ticks")
+    frame = table_of(path, "ticks")
     assert frame["received"].dtype == pl.Datetime("ms", "Asia/Kolkata") and frame["received"][0] == START + dt.timedelta(
         milliseconds=300)
     assert frame["ltp"].to_list() == [100_000, 100_010, 100_020, 100_030] and frame["ltp_rs"][1] == 1000.1
     assert frame["levels_bidP1"][0] == 99_990 and frame["levels_bidP1_rs"][0] == 999.9 and frame["symbol"][0] == KEY.split("|")[1]
-    assert len(frame_of(path, "ticks", KEY.split("|")[1].lower())) == 4
+    assert len(table_of(path, "ticks", KEY.split("|")[1].lower())) == 4
     for what, symbol, words in (("bars", "", "it holds ticks, not bars"), ("ticks", "SBIN", "there is no SBIN; there are INE")):
         with pytest.raises(DataError, match=words):
-            frame_of(path, what, symbol)
+            table_of(path, what, symbol)
 
 
 # ---- two hundred of each -----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ PRICES = frozenset({"ltp", "cp", "atp", "open", "high", "low", "close", "bidP", 
 TIMES = frozenset({"received", "ltt", "ms", "ts"})
 
 
-def frame_of(path: Path, what: str, symbol: str = "") -> pl.DataFrame:
+def table_of(path: Path, what: str, symbol: str = "") -> pl.DataFrame:
     """Ticks or bars of a day file, of one symbol where it is named. DataError where it holds something else, or not the symbol."""
     day = DayFile(path)
     if day.kind != what:
