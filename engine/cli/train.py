@@ -88,7 +88,7 @@ def _train(folder: Path, seed: int, days: int, names: int, minutes: int, learn_f
     card["unseen"] = evaluate.judged(unseen, scores, work.THRESHOLD)
     contracts = generated(seed + 7000, max(days // 3, 1), max(names // 4, 1), evaluate.KINDS, 0.5, every_s=work.EVERY_S,
                           minutes=minutes, first=40, thin=work.THIN, contracts=OPTIONS)
-    card["contracts"] = evaluate.judged(contracts, scores, work.THRESHOLD)["sorts"]
+    card["contracts"] = evaluate.by_sort(contracts, evaluate.verdicts(contracts, scores, work.THRESHOLD)["next_update"]["filter"])
     day, _ = generated_day(seed + 6000, 40, names, minutes=minutes)
     card["recall"] = evaluate.recall(day, "generator", seed)
     if recorded is not None:

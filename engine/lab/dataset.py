@@ -81,6 +81,15 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.kind)
 
+    @property
+    def is_artefact(self) -> np.ndarray:
+        return np.asarray(np.isin(self.kind, ARTEFACTS + HELD_OUT))
+
+    @property
+    def is_planted(self) -> np.ndarray:
+        """Known to be genuine: a spike that was planted."""
+        return np.asarray(~self.is_artefact & (self.kind != NATURAL))
+
     def __getitem__(self, rows: np.ndarray) -> "Dataset":
         return Dataset(*(getattr(self, f.name)[rows] for f in fields(self)))
 

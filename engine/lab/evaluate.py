@@ -11,8 +11,8 @@ import numpy as np
 from _ext.signals.features import FEATURES, OUTSIDE_MOST_S1M
 from engine.config import Signals
 from engine.lab import inject
-from engine.lab.dataset import NATURAL, SORTS, Dataset, joined, of_ticks, undisturbed
-from engine.lab.inject import ARTEFACTS, HELD_OUT, Moment, Name, spike
+from engine.lab.dataset import SORTS, Dataset, joined, of_ticks, undisturbed
+from engine.lab.inject import HELD_OUT, Moment, Name, spike
 from engine.market.tables import DataError
 from engine.sim import recorded
 from engine.sim.recorded import Recording
@@ -69,8 +69,7 @@ def verdicts(data: Dataset, scores: Scores, threshold: float) -> dict[str, dict[
 def by_sort(data: Dataset, passed: np.ndarray, blocks: np.ndarray | None = None) -> dict[str, dict[str, Any]]:
     """Of each sort of instrument: what is `passed` of the planted genuine and removed of the artefacts, with counts, intervals and
     instruments; `is_measured` where there is enough of both, `holds` where both shares are reached."""
-    is_artefact = np.isin(data.kind, ARTEFACTS + HELD_OUT)
-    is_planted = ~is_artefact & (data.kind != NATURAL)
+    is_artefact, is_planted = data.is_artefact, data.is_planted
     blocks = data.day if blocks is None else blocks
     out: dict[str, dict[str, Any]] = {}
     sorts = data.sort.astype("U12")
@@ -106,11 +105,14 @@ def artefacts(data: Dataset, scores: Scores, threshold: float, blocks: np.ndarra
     """At the tick, by the next trade update and as it trades (at the tick where the book moved along): of each kind how many became
     candidates and which share is removed; of the genuine the share kept (all, and those known to be genuine because they were
     planted); beside it what rules alone do."""
-    is_artefact = np.isin(data.kind, ARTEFACTS + HELD_OUT)
-    is_planted = ~is_artefact & (data.kind != NATURAL)
+    return _counted(data, verdicts(data, scores, threshold), blocks)
+
+
+def _counted(data: Dataset, found: dict[str, dict[str, np.ndarray]], blocks: np.ndarray | None) -> dict[str, Any]:
+    """`artefacts` of what passed."""
+    is_artefact, is_planted = data.is_artefact, data.is_planted
     blocks = data.day if blocks is None else blocks
     out: dict[str, Any] = {}
-    found = verdicts(data, scores, threshold)
     for when, parts in found.items():
         for name, passed in parts.items():
             kinds = {str(k): {"count": int((data.kind == k).sum()), "removed": round(float((~passed[data.kind == k]).mean()), 4)}
@@ -135,8 +137,8 @@ def artefacts(data: Dataset, scores: Scores, threshold: float, blocks: np.ndarra
 
 def judged(data: Dataset, scores: Scores, threshold: float, blocks: np.ndarray | None = None) -> dict[str, Any]:
     """What a card says of candidates no model has seen: `times` (`artefacts`) and, by the next update, `sorts` (`by_sort`)."""
-    return {"times": artefacts(data, scores, threshold, blocks),
-            "sorts": by_sort(data, verdicts(data, scores, threshold)["next_update"]["filter"], blocks)}
+    found = verdicts(data, scores, threshold)
+    return {"times": _counted(data, found, blocks), "sorts": by_sort(data, found["next_update"]["filter"], blocks)}
 
 
 def recall(recording: Recording, source: str, seed: int, every_s: float = 2700.0,
@@ -178,8 +180,7 @@ def on_recording(folder: Path, scores: Scores, threshold: float, seeds: int = 40
                       for k in range(seeds) for level in ((0.5, 0.6)[k % 2],))
     except ValueError:
         raise DataError(f"{folder}: no candidate in any of the {seeds} days made of it: a longer recording is wanted") from None
-    is_artefact = np.isin(data.kind, ARTEFACTS + HELD_OUT)
-    planted, odd = int((~is_artefact & (data.kind != NATURAL)).sum()), int(is_artefact.sum())
+    planted, odd = int(data.is_planted.sum()), int(data.is_artefact.sum())
     if min(planted, odd) < FEW:
         raise DataError(f"{folder}: {planted} of the planted spikes and {odd} of the artefacts became candidates; {FEW} of each "
                         "are the least a share can be stated of: give a longer day or more --seeds")

@@ -15,7 +15,6 @@ from engine.lab.dataset import SORTS, SOURCES, Dataset
 from engine.lab.evaluate import ENOUGH, FROM, Scores, guarded
 from engine.lab.evaluate import KEPT as KEPT_LEAST
 from engine.lab.evaluate import REMOVED as REMOVED_LEAST
-from engine.lab.inject import ARTEFACTS, HELD_OUT
 from engine.lab.members import Scale
 from engine.lab.train import KEPT, LEFT_OUT, Rows
 from engine.sim.recorded import Recording
@@ -149,7 +148,7 @@ def drawn(recording: Recording, data: Dataset, scores: Scores, threshold: float)
     there = ~np.isnan(data.second[:, 0])
     score = np.where(there, scores(np.where(there[:, None], data.second, data.first)), np.nan)
     passed = (score >= threshold) & ~guarded(data.second)
-    artefact = np.isin(data.kind, ARTEFACTS + HELD_OUT)
+    artefact = data.is_artefact
     chosen = [*np.flatnonzero(~passed & artefact & there)[:EXAMPLES // 2], *np.flatnonzero(passed & ~artefact)[:EXAMPLES // 2]]
     titles = [f"{data.name[k]}: {data.kind[k]}, score {score[k]:.2f}" for k in chosen]
     figure = make_subplots(max((len(chosen) + 1) // 2, 1), 2, subplot_titles=titles, vertical_spacing=0.09)

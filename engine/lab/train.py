@@ -18,7 +18,6 @@ import orjson
 from _ext.signals.features import FEATURES, hash_of
 from engine.lab import graph
 from engine.lab.dataset import NATURAL, Dataset, features_of, generated, joined
-from engine.lab.inject import ARTEFACTS, HELD_OUT
 from engine.lab.members import MEMBERS, Hybrid, Members, logit, platt
 
 CLOCK, SIZE, OTHERS, RATE, TREND = (
@@ -84,7 +83,7 @@ def rows_of(data: Dataset, columns: Sequence[int]) -> Rows:
     """Both times of every candidate whose features are all there."""
     x = np.concatenate([data.first, data.second])[:, columns]
     kind, of = np.tile(data.kind, 2), np.tile(np.arange(len(data)), 2)
-    rows = Rows(x, ~np.isin(kind, ARTEFACTS + HELD_OUT), np.repeat([0, 1], len(data)), kind, np.tile(data.day, 2), of)
+    rows = Rows(x, np.tile(~data.is_artefact, 2), np.repeat([0, 1], len(data)), kind, np.tile(data.day, 2), of)
     return rows[~np.isnan(x).any(axis=1)]
 
 

@@ -1,28 +1,17 @@
 """`data`: files of other tools in as day files, a run's ticks, bars and trades out."""
-import datetime as dt
 import json
 
 import polars as pl
 import pytest
 
-from engine.config import Config
-from engine.market.instruments import shipped
-from engine.run.virtual import run_virtual
-from engine.sim.market import SyntheticMarket
-from engine.store.process import main as store
-from engine.trail.rundir import RunDir
+from tests.kit.store import stored_run
 from tests.market.test_layouts import BROKER, NAIVE
 from tests.market.test_tables import full, written
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    folder = RunDir(tmp_path_factory.mktemp("data"))
-    market = SyntheticMarket(shipped()[:6], dt.date(2026, 9, 1), 3)
-    market.minutes = 25
-    run_virtual(Config(), market, "test", folder, 3, None)
-    store(Config(), folder, once=True, drain_only=False, confined=False)
-    return str(folder.path)
+    return str(stored_run(tmp_path_factory.mktemp("data"), 6).path)
 
 
 def test_candles_come_in_and_are_shown(said, here, capsys):

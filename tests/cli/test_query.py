@@ -1,27 +1,16 @@
 """`query`: wide rows a field a line, nothing cut, files of other formats, and how other tools connect."""
-import datetime as dt
 import json
 
 import polars as pl
 import pytest
 
 from engine.cli.query import print_rows
-from engine.config import Config
-from engine.market.instruments import shipped
-from engine.run.virtual import run_virtual
-from engine.sim.market import SyntheticMarket
-from engine.store.process import main as store
-from engine.trail.rundir import RunDir
+from tests.kit.store import stored_run
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    folder = RunDir(tmp_path_factory.mktemp("query"))
-    market = SyntheticMarket(shipped()[:6], dt.date(2026, 9, 1), 3)
-    market.minutes = 25
-    run_virtual(Config(), market, "test", folder, 3, None)
-    store(Config(), folder, once=True, drain_only=False, confined=False)
-    return str(folder.path)
+    return str(stored_run(tmp_path_factory.mktemp("query"), 6).path)
 
 
 def test_rows_that_fit_are_a_table_and_others_a_field_a_line(capsys, monkeypatch):

@@ -1,17 +1,32 @@
 """The tables of a run, read through one client: one process serves them, whatever is asked."""
 import contextlib
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from engine.config import Config
+from engine.market.instruments import shipped
+from engine.run.virtual import run_virtual
+from engine.sim.market import SyntheticMarket
 from engine.store.client import client_of
+from engine.store.process import main as store
 from engine.trail.checked import survey
 from engine.trail.rundir import RunDir
 
 TABLES = ("instruments", "symbols", "ticks", "bars", "signals", "orders", "trades", "positions", "rate_limit_log",
           "events")
 WITHOUT_RUN = {table: "* EXCEPT run" for table in TABLES if table != "symbols"}
+
+
+def stored_run(folder: Path | str, names: int, minutes: int = 25) -> RunDir:
+    """A run on virtual time of the first morning of September 2026, in a database of its own."""
+    run = RunDir(Path(folder))
+    market = SyntheticMarket(shipped()[:names], dt.date(2026, 9, 1), 3)
+    market.minutes = minutes
+    run_virtual(Config(), market, "test", run, 3, None)
+    store(Config(), run, once=True, drain_only=False, confined=False)
+    return run
 
 
 @contextlib.contextmanager
