@@ -128,3 +128,12 @@ def test_the_feed_s_greeks_are_black_scholes_without_interest_to_half_past_three
             assert ours["gamma"] == pytest.approx(sent["gamma"], abs=0.00006)
             compared += 1
     assert compared > 200
+
+
+@pytest.mark.parametrize("is_call", [True, False])
+def test_of_an_option_on_a_future_the_rate_discounts_the_price_alone(is_call):
+    """Black 76: price = exp(-rate x years) x what the forward and the strike make, so its change by the rate is -years x price."""
+    ours = greeks(100.0, 103.0, 0.25, 0.06, 0.2, is_call, 0.0, True)
+    step = 1e-6
+    up, down = (greeks(100.0, 103.0, 0.25, 0.06 + sign * step, 0.2, is_call, 0.0, True)["price"] for sign in (1, -1))
+    assert ours["rho"] == pytest.approx((up - down) / (2 * step) / 100, rel=1e-5) and ours["rho"] < 0

@@ -582,3 +582,14 @@ def test_a_snapshot_after_a_silence_tells_of_none_the_next_update_does():
     desk.tick(9_500)
     assert [(int(g["begin"]), int(g["end"])) for g in desk.told("silence") if g["inst"] == 0] == [(ns(0), ns(9_500))]
     assert desk.core.counts()["gaps"] == 1
+
+
+def test_a_wild_volume_of_an_older_trade_does_not_spoil_the_days():
+    """It is told out of order, a second before the newest: its volume is beyond an hour's, and counts for nothing."""
+    desk = Desk(bars=30)
+    desk.tick(0)
+    desk.tick(2_000)
+    peak = int(desk.core.market.row(0)["peak"])
+    assert desk.tick(1_000, received=2_100, vtt=10**9) & FLAGS["doubted"]
+    assert desk.core.market.row(0)["peak"] == peak
+    assert desk.tick(3_000) & FLAGS["traded"]

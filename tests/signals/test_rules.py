@@ -207,6 +207,19 @@ def test_each_arm_keeps_the_limit_of_its_own_model(changes, limits):
         assert (reason(row), row["arm"], row["limit"]) == ("pass", arm, limit)
 
 
+@pytest.mark.parametrize(("share", "arm"), [(0.0, 0), (0.235, 0), (0.236, 1), (1.0, 1)])
+def test_the_share_of_names_in_arm_b_is_no_name_larger(share, arm):
+    """FNV-1a of NSE_EQ|A, written anew, ends in 235 thousandths: the share must be more than that."""
+    value = 2166136261
+    for letter in b"NSE_EQ|A":
+        value = (value ^ letter) * 16777619 % 2**32
+    assert value % 1000 == 235
+    desk = Quiet(signals=FREE, detector={"emit": 0.2, "trade": 0.2, "cooldown_s": 30}, ab={"share": share})
+    desk.tick(BASE)
+    desk.tick(BASE + JUMP, 2500)
+    assert [c["arm"] for c in desk.candidates] == [arm]
+
+
 def test_the_second_score_decides_not_the_first():
     """Both are journaled; the limit between them lets only the second decide."""
     asked = Asked(at=BASE + 50, first=BASE - 10)

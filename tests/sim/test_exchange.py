@@ -190,3 +190,13 @@ def test_the_brokers_square_off(is_cas, at):
     venue.on_time(moment)
     assert venue.net(KEY) == 0 and resting.status == "cancelled" and venue.fees == 5900
     assert venue.trades[-1]["placed_by"] == "RMS"
+
+
+def test_an_order_that_makes_a_position_smaller_needs_no_funds():
+    """All funds are margin of what is held: it can be sold, and not one share more can be bought."""
+    venue = exchange()
+    show(venue, 99_990, 100_000, quantity=1000)
+    assert place(venue, "BUY", 1000.0, 500).status == "complete" and venue.available() < 1000 * 100
+    refused = place(venue, "BUY", 1000.0, 10)
+    assert (refused.status, refused.message) == ("rejected", "Insufficient funds")
+    assert place(venue, "SELL", 999.0, 500).status == "complete" and venue.net(KEY) == 0

@@ -257,3 +257,19 @@ def test_a_read_within_two_seconds_of_our_own_fill_is_no_witness(make_desk, afte
     desk.book(stop)
     desk.holdings({0: n - 9})
     assert desk.core.held(0) == ((n - 9 if stands else n), 0)
+
+
+def test_a_difference_that_is_another_at_the_second_read_begins_anew(make_desk):
+    """49 held; the broker shows 39, then 29: the second read is the first that shows 29, and one more must."""
+    desk = make_desk()
+    entry, stop = opened(desk)
+    n = int(entry["quantity"])
+    for shown in (n - 10, n - 20):
+        desk.tick(seconds=4)
+        desk.book(stop)
+        desk.holdings({0: shown})
+        assert desk.core.held(0) == (n, 0)
+    desk.tick(seconds=4)
+    desk.book(stop)
+    desk.holdings({0: n - 20})
+    assert desk.core.held(0) == (n - 20, 0)
