@@ -1,4 +1,4 @@
-"""The whole path on one page: `Core` takes one input record and does all that follows from it.
+"""The entrance: `Core` takes one input record and does all that follows from it; the path of a tick is in path.pyx.
 
 The core has no clock, no random numbers, no threads and no I/O but its sink. Inputs are journaled with their time before
 they are applied (`take`, `on_frame`); `replay` applies them from the journal (`dispatch`) and compares what is decided.
@@ -12,17 +12,16 @@ from libc.string cimport memcpy
 from _ext.core.clock cimport MS_NS, SESSION_MINUTES, stopwatch
 from _ext.core.keys cimport KeyTable
 from _ext.core.records cimport (
-    FIRST_DECISION, FIRST_TELEMETRY, GAP_CORRUPT, GAP_DISORDER, GAP_LATE, GAP_LINK, GAP_REBASED, GAP_SILENCE, GAP_STALL, OP_RUN,
-    REC_ADOPTED, REC_ASK, REC_BACKFILL, REC_BANDS, REC_BARS, REC_BOOK, REC_BOOT, REC_CLOSED, REC_FRAME, REC_FUNDS, REC_GAP,
-    REC_HOLDINGS, REC_INSTRUMENTS,
-    REC_LINK, REC_MODEL, REC_OPERATOR, REC_ORDER_UPDATE, REC_PROFILE, REC_QUOTES, REC_REPLY, REC_START, REC_STOP, REC_TIMER,
-    REC_TIMING, RUNNING, STATE_OPERATOR, STREAM_FEED, Adopted, Band, BookRead, Candidate, Funds, Gap, Holding, Instrument, Link,
-    ModelChange, OperatorChange, OrderUpdate, Quote, Reply, Timing, WarmBar)
-from _ext.core.sink cimport DigestSink, RecordSink, mix
-from _ext.core.tick cimport INITIAL_FEED, NO_INST, TICK_DROPPED, TICK_SUPERSEDED, TICK_UNKNOWN_KEY, Tick
+    FIRST_DECISION, FIRST_TELEMETRY, OP_RUN, REC_ADOPTED, REC_ASK, REC_BACKFILL, REC_BANDS, REC_BARS, REC_BOOK, REC_BOOT,
+    REC_CLOSED, REC_DATA, REC_FRAME, REC_FUNDS, REC_HOLDINGS, REC_INSTRUMENTS, REC_LINK, REC_MODEL, REC_OPERATOR,
+    REC_ORDER_UPDATE, REC_PROFILE, REC_QUOTES, REC_REPLY, REC_START, REC_STOP, REC_TIMER, RUNNING, STATE_OPERATOR, STREAM_FEED,
+    Adopted, Band, BookRead, Candidate, Funds, Holding, Instrument, Link, ModelChange, OperatorChange, OrderUpdate, Quote, Reply,
+    WarmBar)
+from _ext.core.sink cimport DigestSink, RecordSink
 from _ext.feed.wire cimport WIRE_OK, Decoder
 from _ext.market.market cimport Market
-from _ext.market.state cimport TICK_TRADED, Row, TickInfo
+from _ext.market.state cimport Row
+from _ext.path cimport TickPath
 from _ext.signals.pipeline cimport Pipeline
 from _ext.trade.gate cimport Gate
 from _ext.trade.positions cimport PositionManager
@@ -30,10 +29,19 @@ from _ext.trade.reconcile cimport adopt, compare_holdings, take_quotes
 from _ext.trail.reader cimport Reader
 from _ext.trail.segment cimport RecordHead
 from _ext.trail.verifier cimport Verifier
-from _ext.views cimport LOST_KEPT, CoreViews
+
+cdef enum:
+    BARS_SILENCE_MS = 600000  # candles: ten minutes without one of a name are a gap
+cdef int64_t NEVER = 9223372036854775807
+
+cpdef enum:
+    ROWS_DUE = 0
+    ROWS_ATTENTION = 1
+    ROWS_OVER = 2
+    ROWS_FULL = 3
 
 
-cdef class Core(CoreViews):
+cdef class Core(TickPath):
     """The engine without its I/O, for `capacity` instruments. `sink` takes inputs and decisions: a Journal when running,
     a Verifier in replay. Sources, rules and limits come with the START record.
     """
@@ -53,7 +61,7 @@ cdef class Core(CoreViews):
         self.trader.specs = self.specs
         self.pipeline.specs = self.specs
         self.decoder.prefetch_rows(<char*>self.market.rows, sizeof(Row))
-        self.config = {}
+        self.config, self.day_files = {}, {}
 
     def __dealloc__(self):
         free(self.specs)
@@ -172,70 +180,10 @@ cdef class Core(CoreViews):
             self.config["nonces"] = [*self.config["nonces"], orjson.loads((<const char*>payload)[:n])["nonce"]]
         elif type == REC_BACKFILL:
             self.market.backfill(<const WarmBar*>payload, <int>(n // sizeof(WarmBar)), now)
+        elif type == REC_DATA:
+            self._open(orjson.loads((<const char*>payload)[:n]))
         elif type == REC_STOP:
             self.pipeline.expire(now, True)
-        return 0
-
-    # ---- the path of a tick ---------------------------------------------------------------------------------------------
-    cdef int _frame(self, bint good, size_t n, int64_t now) except -1:
-        """A decoded frame: every update of it in turn; one that is no frame is a row of the ledger."""
-        cdef int i
-        cdef int64_t minute
-        cdef TickInfo info
-        if good:
-            self.frames += 1
-            self.pipeline.frame_seq = self.sink.seq    # of the frame itself: what a candidate of it leaves comes after
-            self.market.is_snapshot = self.decoder.head.type == INITIAL_FEED
-            for i in range(self.decoder.head.n_ticks):
-                self._tick(&self.decoder.ticks[i], now, &info)
-        else:
-            self.rejected += 1
-            minute = self.market._minute_at(now)
-            self.market.emit(GAP_CORRUPT, NO_INST, now, now, minute, minute, 0, <double>n, 0)
-        if self.market.n_pending:
-            self._ledger(now)
-        return 0
-
-    cdef int _tick(self, const Tick* t, int64_t now, TickInfo* info) except -1:
-        cdef Row* r
-        if t.has & (TICK_DROPPED | TICK_UNKNOWN_KEY | TICK_SUPERSEDED):
-            self.dropped += (t.has & TICK_DROPPED) != 0
-            self.unknown += (t.has & TICK_UNKNOWN_KEY) != 0
-            return 0
-        self.updates += 1
-        r = &self.market.rows[t.inst]
-        self.market.on_tick(r, t.inst, t, now, info)
-        self.sink.digest = mix(self.sink.digest, <uint64_t>(info.ltp + 31 * info.volume + 1009 * info.flags + 65537 * r.bid)
-                               ^ (<uint64_t>t.inst << 40))
-        if r.pending and info.flags & TICK_TRADED:
-            self.pipeline.confirm(r, info)
-            self._enter(now, info.minute)
-        if r.position:
-            self.trader.on_tick(r, now)
-        self.pipeline.on_tick(r, t.inst, info)
-        if self.pipeline.n_passed:
-            self._enter(now, info.minute)
-        return 0
-
-    cdef int _enter(self, int64_t now, int64_t minute) except -1:
-        """Asks for an entry for each candidate that passed."""
-        cdef int i
-        for i in range(self.pipeline.n_passed):
-            self.trader.enter(&self.pipeline.passed[i], now, minute)
-        self.pipeline.n_passed = 0
-        return 0
-
-    cdef int _ledger(self, int64_t now) except -1:
-        """Takes the ledger's new rows to the journal, and those whose minutes are to be fetched to whoever fetches them."""
-        cdef int i
-        cdef Gap* gap
-        for i in range(self.market.n_pending):
-            gap = &self.market.pending[i]
-            self.sink.put(REC_GAP, now, gap, sizeof(Gap))
-            if gap.kind in (GAP_SILENCE, GAP_STALL, GAP_LINK, GAP_LATE, GAP_CORRUPT, GAP_DISORDER, GAP_REBASED):
-                self.lost[self.n_lost % LOST_KEPT] = gap[0]
-                self.n_lost += 1
-        self.market.n_pending = 0
         return 0
 
     # ---- rare records ---------------------------------------------------------------------------------------------------
@@ -256,16 +204,16 @@ cdef class Core(CoreViews):
         self.gate.operator = OP_RUN
         return 0
 
-    cdef int _stamp(self, uint64_t seq, int64_t now, int64_t received, int64_t decoded) except -1:
-        """Telemetry of a frame with a candidate; never read by a decision."""
-        cdef Timing timing
-        cdef Pipeline p = self.pipeline
-        timing.frame_seq, timing.candidate = seq, p.stamped_id
-        timing.decoded = decoded - received
-        timing.scored = p.scored - received if p.scored >= received else 0
-        timing.decided = p.decided - received if p.decided >= received else 0
-        timing.done = stopwatch() - received
-        self.sink.put(REC_TIMING, now, &timing, sizeof(timing))
+    cdef int _open(self, dict told) except -1:
+        """Rows of a day file stand for frames from here on. ValueError where the file is not among `day_files`."""
+        found = self.day_files.get(told["sha256"])
+        if found is None:
+            raise ValueError(f"the day file {told['name']} is not there")
+        self.rows = found
+        self.rows.bind(self.keys, self.specs, told)
+        self.next_timer = 0
+        if self.rows.is_bars:
+            self.market.be_patient(BARS_SILENCE_MS)
         return 0
 
     # ---- Python's door --------------------------------------------------------------------------------------------------
@@ -291,6 +239,38 @@ cdef class Core(CoreViews):
         for i in range(times.shape[0]):
             self.on_frame(&data[offsets[i]], offsets[i + 1] - offsets[i], times[i])
 
+    def run_rows(self, int64_t until, int64_t period) -> int:
+        """Takes rows of the day file, and timers each `period` ns, in one compiled loop; a ROWS_ number says why it ended: `until`
+        (ns) comes next, requests or answers wait, the rows are over, or the journal is full."""
+        cdef int64_t at
+        if self.rows is None:
+            raise ValueError("no day file was opened")
+        if self.next_timer == 0 and self.rows.next_ns() != NEVER:      # on an absolute grid, whatever the run began with
+            self.next_timer = (max(self.now, self.rows.next_ns()) // period + 1) * period
+        while True:
+            at = self.rows.next_ns()
+            if until <= at and until <= self.next_timer:
+                return ROWS_DUE
+            if at == NEVER:
+                return ROWS_OVER
+            if self.next_timer <= at:
+                if self.take(REC_TIMER, self.next_timer, NULL, 0) == 0:
+                    return ROWS_FULL
+                self.next_timer += period
+            else:
+                self._rows(at)
+            if self.trader.out_count or (self.venue is not None and self.venue.n_updates):
+                return ROWS_ATTENTION
+
+    cdef bint _has_rows_before(self, const RecordHead* head) noexcept:
+        """Whether rows of the day file come before the journal's next record: those received before an input, and those that made a
+        decision."""
+        cdef int64_t at
+        if self.rows is None or head.type >= FIRST_TELEMETRY:
+            return False
+        at = self.rows.next_ns()
+        return at <= head.now if head.type >= FIRST_DECISION else at < head.now
+
     def replay(self, Reader reader not None, Verifier verifier=None, uint64_t limit=0) -> int:
         """Applies the inputs of `reader` up to its end (or `limit` records); returns how many were applied.
 
@@ -300,9 +280,14 @@ cdef class Core(CoreViews):
         cdef RecordHead* head
         cdef uint64_t applied = 0
         while limit == 0 or applied < limit:
-            head = reader.next()
+            head = reader.peek()
             if head == NULL:
                 break
+            if self._has_rows_before(head):
+                self._rows(self.rows.next_ns())
+                self.trader.out_count = 0
+                continue
+            head = reader.next()
             if head.type < FIRST_DECISION:
                 if self.closed_with is not None:
                     self.closed_with = None

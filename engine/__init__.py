@@ -8,26 +8,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from engine.backtest.options import BacktestOptions as BacktestOptions
     from engine.config import Config as Config
     from engine.errors import EngineError as EngineError
     from engine.feed import decode as decode
     from engine.feed import decode_into as decode_into
     from engine.feed import encode as encode
+    from engine.public import backtest as backtest
     from engine.public import explain as explain
     from engine.public import replay as replay
     from engine.public import run as run
     from engine.run.options import RunOptions as RunOptions
 
-WHERE = {"Config": "engine.config", "EngineError": "engine.errors", "RunOptions": "engine.run.options", "decode": "engine.feed",
-         "decode_into": "engine.feed", "encode": "engine.feed", "explain": "engine.public", "replay": "engine.public"}
-"""The module of each public name. `run` is the folder engine/run, which may be called (engine/run/__init__.py)."""
+WHERE = {"BacktestOptions": "engine.backtest.options", "Config": "engine.config", "EngineError": "engine.errors",
+         "RunOptions": "engine.run.options", "decode": "engine.feed", "decode_into": "engine.feed", "encode": "engine.feed",
+         "explain": "engine.public", "replay": "engine.public"}
+"""The module of each public name. `run` and `backtest` are folders, which may be called (engine/run/__init__.py)."""
 
-__all__ = ["Config", "EngineError", "RunOptions", "decode", "decode_into", "encode", "explain", "replay", "run"]
+__all__ = ["BacktestOptions", "Config", "EngineError", "RunOptions", "backtest", "decode", "decode_into", "encode", "explain",
+           "replay", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "run":
-        return import_module("engine.run")
+    if name in ("run", "backtest"):
+        return import_module(f"engine.{name}")
     if name not in WHERE:
         raise AttributeError(f"module 'engine' has no attribute {name!r}")
     return getattr(import_module(WHERE[name]), name)

@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from engine.backtest.options import BacktestOptions
 from engine.config import Config, load
 from engine.run.options import RunOptions, made
 from engine.run.session import Confirm
@@ -23,6 +24,18 @@ def run(options: RunOptions | None = None, *, config: Config | None = None, quie
     is guarded by `if __name__ == "__main__"`, in the main thread.
     """
     return session(made(RunOptions, fields) if options is None else options, config or load(), quiet, say, confirm)
+
+
+def backtest(options: BacktestOptions | None = None, *, config: Config | None = None, say: Callable[[str], Any] = lambda _: None,
+             **fields: Any) -> dict[str, Any]:
+    """Trades recorded days on paper and returns what came of it, as `python -m engine backtest --json` prints it.
+
+    Options are those of the command line by their field names (`engine.backtest(data="days", names="SBIN,TCS")`), or one object;
+    `config` is engine.toml and the environment by default. `say` hears the progress.
+    """
+    from engine.backtest.session import backtest as work
+
+    return work(made(BacktestOptions, fields) if options is None else options, config or load(), say)
 
 
 def replay(folder: Path | str | None = None, *, config: Config | None = None) -> dict[str, Any]:

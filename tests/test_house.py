@@ -13,7 +13,8 @@ from engine import cli
 from tests.conftest import ROOT
 
 STAGES = ["core", "feed", "market", "signals", "trade", "trail"]
-ROOMS = ["errors", "config", "market", "signals", "feed", "broker", "trade", "trail", "sim", "store", "lab", "watch", "run", "cli"]
+ROOMS = ["errors", "config", "market", "signals", "feed", "broker", "trade", "trail", "sim", "store", "lab", "watch", "run",
+         "backtest", "cli"]
 """Of `engine`, each knows only those before it."""
 LONG_FILES = {"_ext/core/records.pxd": "every record of the stream on one page"}
 LONG_FUNCTIONS = {"fill_features": "a line a feature", "check": "the gate's truth table, an if a rule",
@@ -21,8 +22,12 @@ LONG_FUNCTIONS = {"fill_features": "a line a feature", "check": "the gate's trut
                   "decode_market": "a branch a field of the wire", "on_tick": "an update's way through the market stage",
                   "implied_vol": "one iteration with its guards", "next_minute": "one minute of the generator"}
 COVERED = {
+    **{f"engine/backtest/{name}.py": "tests/backtest/test_session.py" for name in ("days", "drive", "options")},
+    **{f"engine/backtest/{name}.py": "tests/backtest/test_results.py" for name in ("terminal", "trades")},
+    "engine/trail/day_files.py": "tests/backtest/test_session.py",
     "_ext/core/reasons.pyx": "tests/test_house.py", "_ext/core/records.pyx": "tests/test_house.py",
-    "_ext/entrance.pyx": "tests/trail/test_replay.py", "_ext/feed/encode.pyx": "tests/feed/test_wire.py",
+    "_ext/entrance.pyx": "tests/trail/test_replay.py", "_ext/path.pyx": "tests/trail/test_replay.py",
+    "_ext/feed/encode.pyx": "tests/feed/test_wire.py",
     "_ext/feed/frame.pyx": "tests/feed/test_listener.py", "_ext/follower.pyx": "tests/store/test_rows.py",
     "_ext/market/board.pyx": "tests/market/test_ledger.py", "_ext/market/market.pyx": "tests/market/test_ledger.py",
     "_ext/market/rolling.pyx": "tests/market/test_bars.py", "_ext/recorder.pyx": "tests/store/test_rows.py",

@@ -20,18 +20,25 @@ cdef class RecordSink:
 
 
 cdef class KeepingSink(RecordSink):
-    """Keeps (type, now, payload) of the record types `wanted` in a list and forgets the rest: for soaks, which look at decisions
-    and not at sixty million frames."""
-    cdef frozenset wanted
+    """Keeps (type, now, payload) of the record types `wanted` in a list, for soaks and backtests, which look at decisions and not
+    at sixty million frames. All records go on to `inner`; without one the rest is forgotten."""
+    cdef bint[256] is_wanted
+    cdef RecordSink inner
     cdef readonly list kept
 
-    def __cinit__(self, wanted):
-        self.wanted, self.kept = frozenset(wanted), []
+    def __cinit__(self, wanted, RecordSink inner=None):
+        self.kept, self.inner = [], inner
+        for number in wanted:
+            self.is_wanted[<unsigned char>number] = 1
 
     cdef uint64_t put(self, int type, int64_t now, const void* payload, size_t n) noexcept:
-        if type in self.wanted:
+        if self.is_wanted[type & 255]:
             self.kept.append((type, now, (<const char*>payload)[:n]))
-        return RecordSink.put(self, type, now, payload, n)
+        if self.inner is None:
+            return RecordSink.put(self, type, now, payload, n)
+        self.inner.put(type, now, payload, n)
+        self.seq, self.check = self.inner.seq, self.inner.check
+        return self.seq
 
 
 cdef class DigestSink(RecordSink):

@@ -216,8 +216,8 @@ cdef class Bars(Board):
             r.gap_bars = 0
         r.last_close = <double>r.close
         r.bar_flags |= BAR_CLOSED
-        r.gap_limit_ms = gap_limit(r.gaps)
-        r.trade_gap_limit_ms = gap_limit(r.trade_gaps)
+        r.gap_limit_ms = max(gap_limit(r.gaps), self.gap_floor_ms)
+        r.trade_gap_limit_ms = max(gap_limit(r.trade_gaps), self.gap_floor_ms)
         self.closed += 1
 
     cdef void _close_if_over(self, Row* r, uint32_t inst, int64_t now) noexcept nogil:

@@ -32,6 +32,8 @@ cdef class Board:
     cdef int doubts
     cdef int64_t told_skew_ms
     cdef readonly int64_t last_update    # now of the last update of any name, ns
+    cdef int64_t stall_ns                # no update of any name for so long is a stall
+    cdef int64_t gap_floor_ms            # no silence below this is a gap
     cdef int64_t stalled                 # now of the last update that ended a silence of all names
     cdef readonly int64_t down           # now since when there is no connection, 0: there is one
     cdef int64_t late_begin              # of the deliveries that are late now; 0: none
@@ -51,6 +53,7 @@ cdef class Board:
     cdef readonly uint64_t late, step_back, bad_time, repeats, gaps, closed, doubted
 
     cdef void add(self, uint32_t inst, const Instrument* spec) noexcept nogil
+    cdef void be_patient(self, int64_t silence_ms) noexcept nogil
     cdef void emit(self, int kind, uint32_t inst, int64_t begin, int64_t end, int64_t first, int64_t last, int64_t volume,
                    double measured, double limit) noexcept nogil
     cdef int64_t _minute_at(self, int64_t now) noexcept nogil

@@ -15,6 +15,7 @@ from _ext.market.state cimport LONG, BAR_FILLED, BARS_KEPT, GAP_MIN_MS, NONE_LOS
 
 cdef enum:
     NO_LAG = 9223372036854775807
+cdef int64_t STALL_NS = 3000000000
 
 BAR_DTYPE = np.dtype([(name, "<i8") for name in ("minute", "open", "high", "low", "close", "volume", "base", "flags")])
 """numpy's view of state.pxd::Bar."""
@@ -45,6 +46,7 @@ cdef class Board:
                 or self.saved == NULL):
             raise MemoryError(f"no memory for {capacity} instruments of {depth} ticks")
         self.chains = Chains(capacity)
+        self.stall_ns, self.gap_floor_ms = STALL_NS, GAP_MIN_MS
         self.min_lag_ms = self.told_skew_ms = NO_LAG
         for i in range(SESSION_MINUTES):
             self.a[i] = self.v[i] = 1.0
@@ -71,11 +73,18 @@ cdef class Board:
         self.last_close = max(self.last_close, spec.close_minute)
         r.kind = spec.kind
         r.sector = spec.sector if 0 <= spec.sector < SECTORS else 0
-        r.gap_limit_ms = r.trade_gap_limit_ms = GAP_MIN_MS
+        r.gap_limit_ms = r.trade_gap_limit_ms = self.gap_floor_ms
         r.inv_a = 1.0
         self.chains.add(inst, spec)
         if inst >= self.size:
             self.size = inst + 1
+
+    cdef void be_patient(self, int64_t silence_ms) noexcept nogil:
+        """From now on no silence shorter than this is a stall or a gap: the rows are candles, not ticks."""
+        cdef uint32_t inst
+        self.stall_ns, self.gap_floor_ms = silence_ms * MS_NS, silence_ms
+        for inst in range(self.size):
+            self.rows[inst].gap_limit_ms = self.rows[inst].trade_gap_limit_ms = silence_ms
 
     cdef void emit(self, int kind, uint32_t inst, int64_t begin, int64_t end, int64_t first, int64_t last, int64_t volume,
                    double measured, double limit) noexcept nogil:

@@ -23,7 +23,6 @@ cdef enum:
     REBASE_TRADES = 5
     REBASE_MS = 3000
     DISORDER_MS = 500         # the recorded session's steps back are 40-310 ms (docs/market.md 3.1)
-cdef int64_t STALL_NS = 3000000000
 
 
 LIVES = ("unseen", "live", "quiet", "stale", "halted", "closed", "down")
@@ -170,7 +169,7 @@ cdef class Gaps(Bars):
         cdef int64_t silence = (now - r.seen) // MS_NS
         if not 0 <= session < r.close_minute:
             return LIFE_CLOSED
-        if self.down != 0 or now - self.last_update > STALL_NS:
+        if self.down != 0 or now - self.last_update > self.stall_ns:
             return LIFE_DOWN
         if r.seen == 0:
             return LIFE_UNSEEN

@@ -24,7 +24,6 @@ cdef enum:
     LATE_MS = 5000            # a trade delivered later than this beyond the smallest lag is noted; 3 s make no candidate
     LATE_END_MS = 5000        # without one for so long the episode is over
     DISORDER_MS = 500         # the recorded session's steps back are 40-310 ms (docs/market.md 3.1)
-cdef int64_t STALL_NS = 3000000000
 
 
 @cython.final
@@ -106,12 +105,12 @@ cdef class Market(Gaps):
         cdef int64_t lag, silence, trade_silence, session
         cdef bint is_pause, gap = False
         cdef RingTick* slot
-        if now - self.last_update > STALL_NS and self.last_update != 0:
+        if now - self.last_update > self.stall_ns and self.last_update != 0:
             self.stalled = now
             silence = self._in_hours(self.last_update)
-            if self._in_session(now) and now - silence > STALL_NS:
+            if self._in_session(now) and now - silence > self.stall_ns:
                 self.emit(GAP_STALL, NO_INST, silence, now, self._minute_at(silence), self._minute_at(now), 0,
-                          <double>(now - silence) * 1e-9, STALL_NS * 1e-9)
+                          <double>(now - silence) * 1e-9, self.stall_ns * 1e-9)
         self.last_update = now
         out.now = now
         out.volume = out.lag_ms = 0

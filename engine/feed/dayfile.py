@@ -55,7 +55,8 @@ class Source:
 
 
 class Head:
-    """What a day file says of itself: day, kind (ticks or bars), instruments, whence it was made. DataError for other files."""
+    """What a day file says of itself: day, kind (ticks or bars), instruments, whence it was made, and the sha256 of its content.
+    DataError for other files."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -78,6 +79,7 @@ class Head:
         self.notes = [str(note) for note in head["notes"]]
         self.rows = int(head["rows"])
         self.described = head["columns"]
+        self.content = str(head["content"])
 
 
 class DayFile(Head):
@@ -117,6 +119,11 @@ class DayFile(Head):
             else:
                 rows[name] = values
         return rows, np.asarray(self.columns["received"])
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the content is what was written."""
+        return self.content == _content(self.specs, self.columns)
 
     def bars(self) -> np.ndarray:
         """BAR_DTYPE rows."""
@@ -167,7 +174,9 @@ def write(path: Path, day: dt.date, kind: str, specs: Iterable[Instrument], colu
     rows = len(columns["inst"])
     described: list[list[Any]] = [[name, values.dtype.str, values.shape[1] if values.ndim > 1 else 0, 0]
                                   for name, values in columns.items()]
+    specs = list(specs)
     head = {"day": day.isoformat(), "kind": kind, "rows": rows, "instruments": [dataclasses.asdict(s) for s in specs],
+            "content": _content(specs, columns),
             "sources": [dataclasses.asdict(s) for s in sources], "notes": list(notes), "columns": described}
     at = _aligned(HEAD.size + len(orjson.dumps(head)) + 24 * len(described))        # room for the offsets themselves
     for row, values in zip(described, columns.values(), strict=True):
@@ -188,6 +197,31 @@ def write(path: Path, day: dt.date, kind: str, specs: Iterable[Instrument], colu
     finally:
         with contextlib.suppress(FileNotFoundError):
             part.unlink()
+
+
+def _content(specs: Iterable[Instrument], columns: Mapping[str, np.ndarray]) -> str:
+    """sha256 of what the columns say, and of whom."""
+    digest = hashlib.sha256(orjson.dumps([dataclasses.asdict(s) for s in specs]))
+    for name, values in columns.items():
+        digest.update(f"{name} {values.dtype.str} {values.shape}".encode())
+        digest.update(np.ascontiguousarray(values).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def in_order(received: np.ndarray, inst: np.ndarray) -> np.ndarray:
+    """Order of rows by receipt. Of an instrument that comes more than once in a millisecond, the second row follows the first of
+    all others, as in the frames the rows become."""
+    order = np.argsort(received, kind="stable")
+    at, who = received[order].astype(np.int64), inst[order].astype(np.int64)
+    same = np.lexsort((np.arange(len(order)), who, at))
+    is_first = np.ones(len(order), bool)
+    is_first[1:] = (at[same][1:] != at[same][:-1]) | (who[same][1:] != who[same][:-1])
+    if is_first.all():
+        return order
+    begin = np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0))
+    again = np.zeros(len(order), np.int64)
+    again[same] = np.arange(len(order)) - begin
+    return order[np.lexsort((np.arange(len(order)), again, at))]
 
 
 def _aligned(at: int) -> int:

@@ -57,14 +57,15 @@ class Shell:
     """Orders and reads of `core` with `broker`, as `engine` whose lives had `nonces`, the last of them this one.
 
     `clock` gives the time of a record (ns). `observe` decides and sends nothing. `is_fresh`: the journal knows nothing of this day
-    yet. `note` takes what a person would read, `on_second_engine` that orders with our mark appear which nobody here sent.
+    yet. `note` takes what a person would read, `on_second_engine` that orders with our mark appear which nobody here sent. `reads`:
+    what the broker says can be lost, so it is read back; False for the engine's own matching.
     """
 
     def __init__(self, broker: Broker, core: Core, engine: str, nonces: Sequence[str], clock: Callable[[], int],
                  observe: bool = False, is_fresh: bool = True, note: Callable[[str], Any] = lambda text: None,
-                 on_second_engine: Callable[[str], Any] = lambda tag: None):
+                 on_second_engine: Callable[[str], Any] = lambda tag: None, reads: bool = True):
         self.broker, self.core, self.engine, self.nonce, self.clock = broker, core, engine, nonces[-1], clock
-        self.observe, self.note = observe, note
+        self.observe, self.reads_back, self.note = observe, reads and not observe, note
         self.keys: dict[int, str] = {i: core.instrument(i)["key"].rstrip(b"\0").decode() for i in range(core.keys.size)}
         self.insts = {key: inst for inst, key in self.keys.items()}
         self.outgoing = Outgoing()
@@ -77,7 +78,7 @@ class Shell:
         self.read_at = {"book": -1, "positions": -1}
         self.stream_at = self.funds_at = self.quotes_at = self.unread_at = 0
         self.unread = 0                        # messages of the order stream that nobody understood
-        if observe:                            # nothing is sent, so there is nothing to reconcile
+        if not self.reads_back:                # nothing is sent, or nothing can be lost: there is nothing to reconcile
             self.reconciler.on_book([], clock())
             self.reconciler.on_positions([], clock())
             self.on_stream(True)
@@ -170,7 +171,7 @@ class Shell:
     # ---- reads out -----------------------------------------------------------------------------------------------------
     def reads(self) -> list[Read]:
         """What to read of the broker now; each must be answered by `on_read`."""
-        if self.observe:
+        if not self.reads_back:
             return []
         now, read_of = self.clock(), self.broker.read_of
         out = [Read(what, read_of(what), now) for what in self.reconciler.due(now)]

@@ -13,7 +13,19 @@ import polars as pl
 
 from _ext.core.clock import day_of_minutes
 from engine.feed import HAS_DEPTH, HAS_FULL, HAS_LTPC, TICK_DTYPE
-from engine.feed.dayfile import BAR_COLUMNS, BAR_DTYPE, SUFFIX, DayFile, Head, Source, numbers_of, of_bars, of_ticks, write
+from engine.feed.dayfile import (
+    BAR_COLUMNS,
+    BAR_DTYPE,
+    SUFFIX,
+    DayFile,
+    Head,
+    Source,
+    in_order,
+    numbers_of,
+    of_bars,
+    of_ticks,
+    write,
+)
 from engine.market import layouts
 from engine.market.instruments import Instrument
 from engine.market.layouts import Asked, Layout, LayoutError
@@ -156,7 +168,7 @@ def _made(folder: Path, day: dt.date, kind: str, what: Day) -> dict[str, Any]:
     if kind == "bars":
         columns = _once(columns)
     else:
-        columns = _taken(columns, np.argsort(columns["received"], kind="stable"))
+        columns = _taken(columns, in_order(columns["received"], columns["inst"]))
     write(path, day, kind, specs, columns, what.sources, dict.fromkeys(what.notes))
     return {"file": str(path), "day": day.isoformat(), "kind": kind, "instruments": len(specs), "rows": len(columns["inst"]),
             "bytes": path.stat().st_size}

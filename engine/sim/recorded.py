@@ -16,7 +16,7 @@ from _ext.core.clock import day_of_minutes
 from _ext.core.records import INSTRUMENT, REC_BARS, REC_FRAME, REC_INSTRUMENTS, REC_START, WARM_BAR
 from _ext.trail.reader import Reader
 from engine.feed import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_LTPC, HAS_OHLC, TICK_DTYPE, decode, encode
-from engine.feed.dayfile import SUFFIX, DayFile, Head
+from engine.feed.dayfile import SUFFIX, DayFile, Head, in_order, numbers_of
 from engine.market.instruments import Instrument, from_csv, of_table
 from engine.market.sessions import IST, day_of, number_of
 from engine.market.tables import DataError, Table, files_of
@@ -172,7 +172,7 @@ def load(folder: Path, day: dt.date | None = None) -> Recording:
         raise DataError(f"{folder}: its files hold no rows" + (f" of {day}" if day is not None else ""))
     rows = np.concatenate([p[0].view(np.uint8) for p in parts]).view(TICK_DTYPE)   # keeps the overlapping fields
     received = np.concatenate([p[1] for p in parts])
-    order = np.argsort(received, kind="stable")
+    order = in_order(received, numbers_of(rows["key"], specs.values()))
     return Recording(rows[order], received[order], list(specs.values()), notes=list(dict.fromkeys(notes)))
 
 

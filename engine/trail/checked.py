@@ -4,7 +4,7 @@ from pathlib import Path
 
 import orjson
 
-from _ext.core.records import INSTRUMENT, REC_FRAME, REC_INSTRUMENTS, REC_START
+from _ext.core.records import INSTRUMENT, REC_DATA, REC_FRAME, REC_INSTRUMENTS, REC_START
 from _ext.trail.reader import Reader
 from _ext.trail.segment import segment_names
 from _ext.trail.status import StatusBlock
@@ -88,7 +88,7 @@ def ring_depth_of(reader: Reader) -> int:
 def capacity_of(path: Path) -> int:
     """Instruments in the journal, for a table of the right size."""
     reader, total = reader_of(path), 0
-    while (record := reader.read()) is not None and record[0] != REC_FRAME:
+    while (record := reader.read()) is not None and record[0] not in (REC_FRAME, REC_DATA):
         if record[0] == REC_INSTRUMENTS:
             total += len(record[3]) // INSTRUMENT.itemsize
     if record is None and total == 0:

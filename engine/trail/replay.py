@@ -10,6 +10,7 @@ from _ext.entrance import Core
 from _ext.trail.verifier import Verifier
 from engine.signals.models import load_models
 from engine.trail.checked import capacity_of, damage_of, reader_of, ring_depth_of
+from engine.trail.day_files import day_files_of
 
 
 def replay(path: Path, models: Path) -> dict[str, Any]:
@@ -18,6 +19,7 @@ def replay(path: Path, models: Path) -> dict[str, Any]:
     verifier = Verifier(reader)
     core = Core(verifier, capacity_of(path), ring_depth_of(reader_of(path)))
     core.models.update(load_models(models))
+    core.day_files.update(day_files_of(reader_of(path)))
     began = time.perf_counter()
     problem = None
     try:

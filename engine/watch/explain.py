@@ -45,11 +45,8 @@ def explain(path: Path, number: int) -> dict[str, Any] | None:
             if c["id"] != number:
                 continue
             if kind == REC_CANDIDATE:
-                rows = decode(frame[2])
-                mine = rows[rows["key"] == formatter.state.key(int(c["inst"])).encode()]
                 out = {"candidate": number, "symbol": formatter.symbol(int(c["inst"])), "time": clock(now),
-                       "tick": {"sequence": frame[0], **({n: mine[0][n].item() for n in (
-                           "ltp", "ltt", "ltq", "vtt", "bidP", "bidQ", "askP", "askQ")} if len(mine) else {})},
+                       "tick": _tick(c, frame, formatter.state.key(int(c["inst"]))),
                        "statistics": {n: plain(c)[n] for n in ("strength", "z20", "z50", "rz", "volume_ratio", "u", "s1m",
                                                                "expected", "last_close", "move", "side", "level", "quality")},
                        "source": formatter.state.source(int(c["source"])), "own": formatter.state.own(c),
@@ -78,6 +75,17 @@ def explain(path: Path, number: int) -> dict[str, Any] | None:
                 said[int(row["intent"])] = text
                 out["chain"].append(f"{clock(now)} {text}")
     return out or None
+
+
+def _tick(c: np.void, frame: tuple[int, int, bytes], key: str) -> dict[str, Any]:
+    """The update a candidate was made by: of its frame, or of a run over a day file what the candidate itself holds."""
+    if not frame[2]:
+        return {"row": int(c["tick_seq"]), "ltp": int(c["price"]), "ltt": int(c["ltt"]), "bidP": int(c["bid"]),
+                "askP": int(c["ask"])}
+    rows = decode(frame[2])
+    mine = rows[rows["key"] == key.encode()]
+    return {"sequence": frame[0], **({n: mine[0][n].item() for n in (
+        "ltp", "ltt", "ltq", "vtt", "bidP", "bidQ", "askP", "askQ")} if len(mine) else {})}
 
 
 def against_training(document: dict[str, Any], folder: Path) -> list[dict[str, Any]]:

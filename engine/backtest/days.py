@@ -1,0 +1,85 @@
+"""What a backtest runs on: day files, and those made of anything else once and kept."""
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from engine.feed.dayfile import SUFFIX, Head, Source, of_ticks, write
+from engine.market.layouts import Asked, found
+from engine.market.tables import DataError
+from engine.sim import recorded
+from engine.sim.days import bring_in, path_of
+from engine.trail.checked import survey
+from engine.trail.rundir import RunError
+
+MADE_OF = "made-of.json"
+
+
+def days_of(data: Path, cache: Path, tell: Callable[[str], Any] = lambda _: None) -> list[Head]:
+    """Heads of the day files of `data` in order of their days: a day file, a folder of them, a run folder, or CSV and Parquet
+    files, of which day files are made in a folder of `cache`. A day that has ticks is played from its ticks and not from its bars.
+    DataError where there are none; `tell` hears what was understood of foreign files."""
+    if not data.exists():
+        raise DataError(f"{data}: there is no such file or folder")
+    if (data / "journal").is_dir():
+        paths = [_of_run(data, cache)]
+    elif data.suffix == SUFFIX:
+        paths = [data]
+    else:
+        paths = sorted(data.glob(f"*{SUFFIX}")) if data.is_dir() else []
+        if not paths:
+            paths = sorted(_of_tables(data, cache, tell).glob(f"*{SUFFIX}"))
+    best: dict[dt.date, Head] = {}
+    for head in map(Head, paths):
+        if head.rows and (head.day not in best or head.kind == "ticks"):
+            best[head.day] = head
+    if not best:
+        raise DataError(f"{data}: there is no day with rows")
+    return [head for _, head in sorted(best.items())]
+
+
+def _folder_for(data: Path, cache: Path) -> Path:
+    """The folder of the day files made of `data`."""
+    return cache / f"{data.resolve().name}-{hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:8]}"
+
+
+def _of_tables(data: Path, cache: Path, tell: Callable[[str], Any]) -> Path:
+    """Day files of CSV and Parquet files, made anew where any of the files has changed since."""
+    folder = _folder_for(data, cache)
+    now = _stamps(found([data]))
+    try:
+        before = orjson.loads((folder / MADE_OF).read_bytes())
+    except (OSError, ValueError):
+        before = None
+    if before != now:
+        tell(f"{data}: making day files of {len(now)} files in {folder}")
+        for old in folder.glob(f"*{SUFFIX}"):
+            old.unlink()
+        bring_in([data], folder, Asked("", "rupees", "", ""), tell)
+        (folder / MADE_OF).write_bytes(orjson.dumps(now))
+    return folder
+
+
+def _stamps(paths: Iterable[Path]) -> list[list[Any]]:
+    """Name, size and time of change of each file."""
+    return [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in sorted(paths)]
+
+
+def _of_run(folder: Path, cache: Path) -> Path:
+    """The day file of a run's journaled frames."""
+    if damage := survey(folder):
+        raise RunError(damage)
+    into = _folder_for(folder, cache)
+    segments = _stamps([path for path in (folder / "journal").iterdir() if path.is_file()])
+    if into.is_dir() and (into / MADE_OF).exists() and orjson.loads((into / MADE_OF).read_bytes()) == segments:
+        return next(into.glob(f"*{SUFFIX}"))
+    recording = recorded.from_run(folder / "journal")
+    into.mkdir(parents=True, exist_ok=True)
+    path = path_of(into, recording.day, "ticks")
+    columns = of_ticks(recording.rows, recording.received, recording.specs)
+    write(path, recording.day, "ticks", recording.specs, columns, [Source(str(folder.name), "")])
+    (into / MADE_OF).write_bytes(orjson.dumps(segments))
+    return path

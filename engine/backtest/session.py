@@ -1,0 +1,265 @@
+"""A backtest from its data to its results: day after day on one account, each begun and ended as a live day is."""
+import contextlib
+import datetime as dt
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from _ext.core.reasons import REASONS
+from _ext.core.records import REC_CLOSED, REC_DATA, REC_LINK, STREAM_FEED, WARM_BAR
+from _ext.core.sink import KeepingSink
+from _ext.entrance import Core
+from _ext.trade.venue import PaperVenue
+from _ext.trail.journal import Journal
+from engine.backtest import results
+from engine.backtest.days import days_of
+from engine.backtest.drive import MILLI, DayRun
+from engine.backtest.options import BacktestOptions
+from engine.backtest.trades import COLUMNS, END, KEPT, Trade, counts_of, mark_ambiguous, mark_open, trades_of
+from engine.config import Config
+from engine.feed.dayfile import DayFile, Head
+from engine.feed.rows import data_record, has_book, row_feed
+from engine.market import sessions
+from engine.market.instruments import Instrument
+from engine.market.tables import DataError
+from engine.run.opening import Boot, begin, closing
+from engine.trade.inputs import link_record
+from engine.trail.resources import ROOM, advice_for
+from engine.trail.rundir import RunDir, RunError
+
+SEGMENT = 16 << 20
+RUNS = Path("runs")
+CACHE = RUNS / "days"
+SAY_S = 1.0
+
+Say = Callable[[str], Any]
+
+
+@dataclass
+class Account:
+    """What goes on from day to day. Money in paise."""
+    cash: int
+    bars: dict[str, np.ndarray] = field(default_factory=dict)      # key -> the last minutes that entered its windows
+    trades: list[Trade] = field(default_factory=list)
+    days: list[str] = field(default_factory=list)
+    rows: int = 0
+    counts: dict[str, Any] = field(default_factory=lambda: {"candidates": 0, "rules": {}, "gate": {}})
+    problem: str | None = None
+
+    def warm(self, specs: Sequence[Instrument]) -> np.ndarray:
+        """WARM_BAR rows of the session before, oldest first of each instrument."""
+        parts = []
+        for inst, spec in enumerate(specs):
+            kept = self.bars.get(spec.key)
+            if kept is not None and len(kept):
+                rows = np.zeros(len(kept), WARM_BAR)
+                rows["inst"] = inst
+                for name in ("minute", "open", "high", "low", "close", "volume"):
+                    rows[name] = kept[name]
+                parts.append(rows)
+        return np.concatenate(parts) if parts else np.zeros(0, WARM_BAR)
+
+    def count(self, counts: dict[str, Any]) -> None:
+        self.counts["candidates"] += counts["candidates"]
+        for stage in ("rules", "gate"):
+            for reason, number in counts[stage].items():
+                self.counts[stage][reason] = self.counts[stage].get(reason, 0) + number
+
+
+class Progress:
+    """Says once a second how far it is, how fast, and how long it will take."""
+
+    def __init__(self, say: Say, rows: int):
+        self.say, self.rows, self.began, self.last = say, max(rows, 1), time.monotonic(), time.monotonic()
+
+    def __call__(self, now: int, account: Account, taken: int) -> None:
+        at = time.monotonic()
+        if at - self.last < SAY_S:
+            return
+        self.last, done = at, account.rows + taken
+        left = (at - self.began) * (self.rows - done) / max(done, 1)
+        moment = dt.datetime.fromtimestamp(now / 1e9, sessions.IST)
+        rate = done / (at - self.began) / 1e6
+        self.say(f"{moment:%Y-%m-%d %H:%M}: {done / self.rows:.0%} of {self.rows:,} rows, {rate:.1f} M/s, {left:.0f} s left, "
+                 f"{len(account.trades)} trades so far")
+
+
+def backtest(options: BacktestOptions, config: Config, say: Say = lambda _: None) -> dict[str, Any]:
+    """Runs what `options` ask for; the document of its results, which `backtest.json` of its folder holds too. Ctrl-C ends it after
+    the minute under way, and keeps what is done. EngineError where nothing can begin."""
+    began = time.process_time()
+    folder = (options.run_dir or RUNS / f"backtest-{dt.datetime.now():%Y-%m-%d-%H%M%S}").absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder} is not empty: name a new folder with --run-dir")
+    heads = days_of(options.data, CACHE, say)
+    wanted = [head for head in heads if (options.first or head.day) <= head.day <= (options.last or head.day)]
+    if not wanted:
+        first, last = heads[0].day, heads[-1].day
+        raise DataError(f"{options.data}: no day from {options.first or first} to {options.last or last}; there are {first} to "
+                        f"{last}")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    before = [head for head in heads if head.day < wanted[0].day][-1:]
+    document = _over_days(options, config, say, folder, before, wanted, False)
+    if options.bounds:
+        best = _over_days(options, config, say, folder, before, wanted, True)
+        document["optimistic"] = best["result"]
+    document |= {"run_dir": str(folder), "seconds": round(time.process_time() - began, 2)}
+    (folder / "backtest.json").write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY))
+    return document
+
+
+def _over_days(options: BacktestOptions, config: Config, say: Say, folder: Path, before: Sequence[Head], wanted: Sequence[Head],
+               is_favourable: bool) -> dict[str, Any]:
+    """One pass; `before`: the session to warm up with, where there is one."""
+    cash = round(config.risk.account_size * 100)
+    account = Account(cash)
+    with interrupted() as is_over:
+        for head in before:
+            _warm_up(DayFile(head.path), config, options, account)
+        progress = Progress(say, sum(head.rows for head in wanted))
+        notes = _play(options, config, folder, wanted, is_favourable, account, progress, is_over)
+    if not is_favourable:
+        _write_trades(folder / "trades.parquet", account.trades)
+    return {"data": str(options.data), "first": account.days[0] if account.days else None,
+            "last": account.days[-1] if account.days else None, "rows": account.rows, "account": cash / 100,
+            "result": results.summary(account.trades, account.days, cash),
+            "groups": results.groups(account.trades, account.days, cash), "counts": account.counts, "notes": notes,
+            "is_whole": len(account.days) == len(wanted) and not is_over() and account.problem is None, "problem": account.problem}
+
+
+def _play(options: BacktestOptions, config: Config, folder: Path, wanted: Sequence[Head], is_favourable: bool, account: Account,
+          progress: Progress, is_over: Callable[[], bool]) -> list[str]:
+    """Every wanted day in turn; what is to be said of their data."""
+    modelled = bars = 0
+    for head in wanted:
+        if is_over() or account.problem:
+            break
+        day = DayFile(head.path)
+        run = RunDir.new(folder / day.day.isoformat()) if options.journal and not is_favourable else None
+        _day(day, config, options, account, run, is_favourable, progress, is_over)
+        modelled += not has_book(day)
+        bars += day.kind == "bars"
+    notes = []
+    if modelled:
+        notes.append(f"{modelled} of {len(wanted)} days have no book: one is modelled, {options.spread_bp:g} bp or "
+                     f"{options.spread_ticks} steps wide, Rs {options.level:,.0f} on each of five levels")
+    if bars:
+        notes.append(f"{bars} of {len(wanted)} days are bars: four points each, the extreme against a position first")
+    if held := sum(trade.reason == END for trade in account.trades):
+        notes.append(f"{held} positions were still held where the data of their day ends: they count as left at the best price "
+                     "shown")
+    return notes
+
+
+def _opened(day: DayFile, config: Config, options: BacktestOptions, account: Account, sink: KeepingSink,
+            is_favourable: bool = False) -> Core:
+    """A core that knows all that a live one knows before the first tick, and whose rows are those of `day`."""
+    specs = _chosen(day.specs, options.names)
+    core = Core(sink, max(len(specs), 1), config.ring_depth)
+    first = sessions.epoch_ms(day.day) * MILLI
+    boot = Boot("backtest", options.seed, f"{options.seed:x}")
+    begin(core, config, specs, day.day, account.warm(specs), first, boot, account.cash)
+    core.feed(REC_LINK, first, link_record(STREAM_FEED, True))
+    rows = row_feed(day)
+    core.day_files[rows.sha256] = rows
+    core.feed(REC_DATA, first, data_record(day, None if has_book(day) else options.book, is_favourable))
+    return core
+
+
+def _chosen(specs: Sequence[Instrument], names: str) -> list[Instrument]:
+    """The instruments of `names`, all for an empty one. DataError for a symbol the day does not have."""
+    if not names:
+        return list(specs)
+    wanted = {name.strip().upper() for name in names.split(",")}
+    chosen = [spec for spec in specs if spec.symbol.upper() in wanted]
+    if missing := wanted - {spec.symbol.upper() for spec in chosen}:
+        raise DataError(f"--names: the data has no {', '.join(sorted(missing))}")
+    return chosen
+
+
+def _warm_up(day: DayFile, config: Config, options: BacktestOptions, account: Account) -> None:
+    """Plays the session before the first, for its last minutes alone."""
+    core = _opened(day, config.model_copy(update={"sources": ["spike"], "source": {}}), options, account, KeepingSink(()))
+    venue = PaperVenue(core.trader, core.rows, options.seed)
+    run = DayRun(core, venue, "0")
+    run.shell.is_barred = True
+    run.run()
+    _keep_bars(core, _chosen(day.specs, options.names), account)
+
+
+def _day(day: DayFile, config: Config, options: BacktestOptions, account: Account, run: RunDir | None, is_favourable: bool,
+         progress: Progress, is_over: Callable[[], bool]) -> None:
+    """One day; what came of it goes into the account."""
+    try:
+        journal = Journal(run.journal, SEGMENT, 1 << 50) if run is not None else None
+    except OSError as error:
+        raise RunError(f"{error}: {advice_for(str(error), ROOM)}") from None
+    sink = KeepingSink(KEPT, journal)
+    core = _opened(day, config, options, account, sink, is_favourable)
+    venue = PaperVenue(core.trader, core.rows, options.seed, options.latency_ms * MILLI // 2)
+
+    def each(now: int) -> bool:
+        progress(now, account, core.rows.taken)
+        return not is_over()
+
+    DayRun(core, venue, f"{options.seed:x}", each).run()
+    if journal is not None:
+        if journal.full:
+            account.problem = f"{journal.problem}: {advice_for(journal.problem or '', ROOM)}"
+        journal.append(REC_CLOSED, core.now, closing(core))
+        journal.close()
+    specs = _chosen(day.specs, options.names)
+    trades = trades_of(sink.kept, day.day.isoformat(), [spec.symbol for spec in specs], core.pipeline.names)
+    mark_open(trades, core, core.now)
+    if day.kind == "bars":
+        mark_ambiguous(trades, day)
+    account.trades += trades
+    account.days.append(day.day.isoformat())
+    account.rows += core.rows.taken
+    account.count(counts_of(sink.kept, REASONS))
+    account.cash += sum(trade.net for trade in trades)
+    _keep_bars(core, specs, account)
+
+
+def _keep_bars(core: Core, specs: Sequence[Instrument], account: Account) -> None:
+    for inst, spec in enumerate(specs):
+        account.bars[spec.key] = core.market.kept_bars(inst)
+
+
+def _write_trades(path: Path, trades: Sequence[Trade]) -> None:
+    """Every trade as a row: prices and money in rupees, times in India's."""
+    import polars as pl
+
+    frame = pl.DataFrame({name: [getattr(trade, name) for trade in trades] for name in COLUMNS}, strict=False)
+    if trades:
+        frame = frame.with_columns(
+            *(pl.from_epoch(name, "ns").dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Kolkata").alias(name)
+              for name in ("entry_time", "exit_time")),
+            *((pl.col(name) / 100).alias(name) for name in ("entry_price", "exit_price", "gross", "charges", "stop", "target")))
+    frame.write_parquet(path)
+
+
+@contextlib.contextmanager
+def interrupted() -> Iterator[Callable[[], bool]]:
+    """Within the block Ctrl-C is a wish that can be asked for, a second one ends the process as usual."""
+    asked = [False]
+
+    def on_signal(number: int, frame: Any) -> None:
+        asked[0] = True
+        signal.signal(signal.SIGINT, before)
+
+    try:
+        before = signal.signal(signal.SIGINT, on_signal)
+    except ValueError:                                         # not the main thread: nobody can interrupt it
+        yield lambda: False
+        return
+    try:
+        yield lambda: asked[0]
+    finally:
+        signal.signal(signal.SIGINT, before)

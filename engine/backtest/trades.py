@@ -1,0 +1,170 @@
+"""Trades of a day, from what the core decided: one row a position, from its first fill to its last."""
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from _ext.core.records import (
+    CANDIDATE,
+    FILL,
+    INTENT,
+    PAYLOADS,
+    POSITION,
+    REC_CANDIDATE,
+    REC_FILL,
+    REC_GATE,
+    REC_INTENT,
+    REC_POSITION,
+    REC_VERDICT,
+    ROLE_ENTRY,
+    WHY_PROTECT,
+    WHYS,
+)
+from _ext.entrance import Core
+from _ext.trade.costs import charges_of
+from engine.feed.dayfile import DayFile
+
+KEPT = (REC_CANDIDATE, REC_VERDICT, REC_GATE, REC_INTENT, REC_FILL, REC_POSITION)
+"""Records a day's trades and counts are made from."""
+STOP, END = "stop", "end of data"
+"""Reasons of trades whose resting stop was filled, and that were still held when the data ended."""
+
+
+@dataclass(slots=True)
+class Trade:
+    """One position. Money in paise; times ns since 1970; `exit_time` 0 while it is open."""
+    day: str
+    symbol: str
+    source: str
+    candidate: int
+    side: int                         # +1 long, -1 short
+    quantity: int
+    entry_time: int
+    exit_time: int
+    entry_price: float                # average, paise
+    exit_price: float
+    gross: int                        # realised, before charges
+    charges: int
+    reason: str                       # of the exit
+    strength: float
+    score: float                      # of the filter at the decision; NaN: not scored
+    stop: int
+    target: int
+    is_ambiguous: bool = False        # of bars: the exit's bar holds both stop and target
+
+    @property
+    def net(self) -> int:
+        return self.gross - self.charges
+
+    @property
+    def is_closed(self) -> bool:
+        return self.exit_time > 0
+
+
+COLUMNS = tuple(field.name for field in fields(Trade))
+Kept = Sequence[tuple[int, int, bytes]]
+
+
+def trades_of(kept: Kept, day: str, symbols: Sequence[str], sources: Sequence[str]) -> list[Trade]:
+    """The day's trades in order of entry. `symbols` and `sources` by their numbers in the records."""
+    found: dict[tuple[int, int], Trade] = {}
+    facts: dict[int, tuple[float, float, int]] = {}            # candidate -> strength, score, source
+    why: dict[int, int] = {}                                   # order -> why it is what it is now
+    bought: dict[tuple[int, int], list[int]] = {}              # quantity and value of entry and exit
+    plan: dict[int, tuple[int, int]] = {}
+    for kind, now, payload in kept:
+        if kind in (REC_CANDIDATE, REC_VERDICT):
+            c = np.frombuffer(payload, CANDIDATE)[0]
+            score = float(c["score_next"]) if c["updates"] else float(c["score"])
+            facts[int(c["id"])] = float(c["strength"]), score, int(c["source"])
+        elif kind == REC_INTENT:
+            row = np.frombuffer(payload, INTENT)[0]
+            why[int(row["id"])] = int(row["why"])
+        elif kind == REC_POSITION:
+            p = np.frombuffer(payload, POSITION)[0]
+            if p["quantity"]:
+                plan[int(p["inst"])] = int(p["stop"]), int(p["target"])
+        elif kind == REC_FILL:
+            f = np.frombuffer(payload, FILL)[0]
+            inst, at = int(f["inst"]), (int(f["candidate"]), int(f["inst"]))
+            if at not in found:
+                strength, score, source = facts.get(at[0], (0.0, float("nan"), 0))
+                found[at] = Trade(day, symbols[inst], sources[source] if source < len(sources) else "", at[0], int(f["side"]), 0,
+                                  now, 0, 0.0, 0.0, 0, 0, "", strength, score, 0, 0)
+                bought[at] = [0, 0, 0, 0]
+            _take(found[at], bought[at], f, now, why)
+            if f["role"] != ROLE_ENTRY:
+                found[at].stop, found[at].target = plan.get(inst, (0, 0))
+    return list(found.values())
+
+
+def _take(trade: Trade, money: list[int], fill: np.void, now: int, why: dict[int, int]) -> None:
+    """One fill of a position."""
+    place = 0 if fill["role"] == ROLE_ENTRY else 2
+    money[place] += int(fill["quantity"])
+    money[place + 1] += int(fill["quantity"]) * int(fill["price"])
+    trade.charges += int(fill["charges"])
+    trade.gross += int(fill["realised"])
+    if place == 0:
+        trade.quantity = money[0]
+        trade.entry_price = money[1] / max(money[0], 1)
+        return
+    trade.exit_price = money[3] / max(money[2], 1)
+    reason = why.get(int(fill["intent"]), WHY_PROTECT)
+    trade.reason = STOP if reason == WHY_PROTECT else WHYS[reason]
+    if money[2] >= money[0]:
+        trade.exit_time = now
+
+
+def mark_open(trades: Sequence[Trade], core: Core, now: int) -> None:
+    """What is still held when the data of a day ends counts as left at the best price shown then, with the costs of leaving."""
+    orders = core.orders()
+    for slot in core.positions():
+        held = slot["bought"] - slot["sold"]
+        if held <= 0:
+            continue
+        row, spec = core.market.row(slot["inst"]), core.instrument(slot["inst"])
+        price = (row["bid"] if slot["side"] > 0 else row["ask"]) or row["ltp"]
+        number = orders[slot["entry"] - 1]["candidate"] if slot["entry"] else 0
+        trade = next(trade for trade in trades if trade.candidate == number and not trade.is_closed)
+        before = slot["sold"] * trade.exit_price
+        trade.gross += slot["side"] * (held * price - slot["cost"] * held // slot["bought"])
+        trade.charges += charges_of(spec["kind"], -slot["side"], held, held * price, now)
+        trade.exit_price = (before + held * price) / slot["bought"]
+        trade.exit_time, trade.reason = now, END
+        trade.stop, trade.target = slot["plan"]["stop"], slot["plan"]["target"]
+
+
+def mark_ambiguous(trades: Iterable[Trade], day: DayFile) -> None:
+    """Of a day of bars: marks the trades whose last bar holds both their stop and their target, so that nobody knows which came
+    first."""
+    symbols = {s.symbol: i for i, s in enumerate(day.specs)}
+    ms, inst = np.asarray(day.columns["ms"]), np.asarray(day.columns["inst"])
+    low, high = day.columns["low"], day.columns["high"]
+    for trade in trades:
+        if trade.exit_time and trade.stop and trade.target:
+            minute = trade.exit_time // 60_000_000_000 * 60_000
+            begin, end = np.searchsorted(ms, (minute, minute + 1))
+            for row in begin + np.flatnonzero(inst[begin:end] == symbols[trade.symbol]):
+                within = low[row] <= min(trade.stop, trade.target) and high[row] >= max(trade.stop, trade.target)
+                trade.is_ambiguous = trade.is_ambiguous or bool(within)
+
+
+def counts_of(kept: Kept, reasons: Sequence[str]) -> dict[str, Any]:
+    """Candidates of the day, and how many ended by which reason: of rules (verdicts) and of the gate."""
+    verdicts: dict[str, int] = {}
+    gate: dict[str, int] = {}
+    candidates = 0
+    for kind, _, payload in kept:
+        if kind == REC_CANDIDATE:
+            candidates += 1
+        elif kind == REC_VERDICT:
+            name = reasons[np.frombuffer(payload, CANDIDATE)[0]["reason"]]
+            verdicts[name] = verdicts.get(name, 0) + 1
+        elif kind == REC_GATE:
+            row = np.frombuffer(payload, PAYLOADS[REC_GATE])[0]
+            if not row["is_exit"]:
+                name = reasons[row["reason"]]
+                gate[name] = gate.get(name, 0) + 1
+    return {"candidates": candidates, "rules": verdicts, "gate": gate}

@@ -1,0 +1,29 @@
+"""Recorded days through the code that trades."""
+import sys
+
+import typer
+
+from engine import config as configuration
+from engine.backtest.options import BacktestOptions
+from engine.cli.options import Failed, Json, show
+from engine.cli.typed import options_of
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+@options_of(BacktestOptions)
+def backtest(options: BacktestOptions, json: Json = False) -> None:
+    """Trade recorded days on paper: gate, filter, exits and costs of the day are those of a live run, orders are matched with the
+    recorded book. What came of it, with intervals; each day's journal for replay and explain."""
+    from engine.backtest.session import backtest as work
+    from engine.backtest.terminal import page
+
+    document = work(options, configuration.load(), lambda text: print(text, file=sys.stderr, flush=True))
+    if json:
+        show(document)
+    else:
+        print(page(document))
+        print(f"\n{document['run_dir']}: backtest.json, trades.parquet" + (", a run folder of each day" if options.journal else ""))
+    if document["problem"]:
+        raise Failed(document["problem"])
