@@ -14,15 +14,16 @@ from _ext.core.keys cimport KeyTable
 from _ext.core.records cimport (
     FIRST_DECISION, FIRST_TELEMETRY, OP_RUN, REC_ADOPTED, REC_ASK, REC_BACKFILL, REC_BANDS, REC_BARS, REC_BOOK, REC_BOOT,
     REC_CLOSED, REC_DATA, REC_FRAME, REC_FUNDS, REC_HOLDINGS, REC_INSTRUMENTS, REC_LINK, REC_MODEL, REC_OPERATOR,
-    REC_ORDER_UPDATE, REC_PROFILE, REC_QUOTES, REC_REPLY, REC_START, REC_STOP, REC_TIMER, RUNNING, STATE_OPERATOR, STREAM_FEED,
-    Adopted, Band, BookRead, Candidate, Funds, Holding, Instrument, Link, ModelChange, OperatorChange, OrderUpdate, Quote, Reply,
-    WarmBar)
+    REC_ORDER_UPDATE, REC_PROFILE, REC_QUOTES, REC_REPLY, REC_START, REC_STOP, REC_STRATEGY_OFF, REC_TIMER, RUNNING,
+    STATE_OPERATOR, STREAM_FEED, Adopted, Band, BookRead, Candidate, Funds, Holding, Instrument, Link, ModelChange,
+    OperatorChange, OrderUpdate, Quote, Reply, WarmBar)
 from _ext.core.sink cimport DigestSink, RecordSink
 from _ext.feed.wire cimport WIRE_OK, Decoder
 from _ext.market.market cimport Market
 from _ext.market.state cimport Row
 from _ext.path cimport TickPath
 from _ext.signals.pipeline cimport Pipeline
+from _ext.signals.strategies cimport StrategySource
 from _ext.trade.gate cimport Gate
 from _ext.trade.positions cimport PositionManager
 from _ext.trade.reconcile cimport adopt, compare_holdings, take_quotes
@@ -129,6 +130,8 @@ cdef class Core(TickPath):
             self.market.on_timer(now)
             self.pipeline.expire(now, False)
             self.trader.on_timer(now)
+            if self.pipeline.host is not None and self.pipeline.host.is_waiting():
+                self._strategies(now)
         elif type == REC_REPLY:
             self.trader.on_reply(<const Reply*>payload, now)
         elif type == REC_ORDER_UPDATE:
@@ -182,6 +185,9 @@ cdef class Core(TickPath):
             self.market.backfill(<const WarmBar*>payload, <int>(n // sizeof(WarmBar)), now)
         elif type == REC_DATA:
             self._open(orjson.loads((<const char*>payload)[:n]))
+        elif type == REC_STRATEGY_OFF:
+            if self.pipeline.host is not None:
+                self.pipeline.host.stop(orjson.loads((<const char*>payload)[:n])["source"])
         elif type == REC_STOP:
             self.pipeline.expire(now, True)
         return 0
@@ -200,6 +206,11 @@ cdef class Core(TickPath):
         self.config = config | {"nonces": [config.get("nonce", "")]}
         self.gate.configure(config["limits"])
         self.pipeline.configure(config)
+        self.trader.host = self.pipeline.host
+        if self.pipeline.host is not None:
+            for number, source in enumerate(self.pipeline.sources):
+                if isinstance(source, StrategySource):
+                    source.strategy.bind(self, self.pipeline.host, number)
         self.gate.state = RUNNING
         self.gate.operator = OP_RUN
         return 0
@@ -259,8 +270,15 @@ cdef class Core(TickPath):
                 self.next_timer += period
             else:
                 self._rows(at)
-            if self.trader.out_count or (self.venue is not None and self.venue.n_updates):
+            if self.rows.next_ns() > self.now and (         # else rows of this very time come first, as in a replay
+                    self.trader.out_count or (self.venue is not None and self.venue.n_updates)
+                    or (self.pipeline.host is not None and self.pipeline.host.has_ended())):
                 return ROWS_ATTENTION
+
+    def take_ended(self) -> list:
+        """(source, call, reason) of strategies that have ended since the last call; each is to come back as a STRATEGY_OFF
+        record."""
+        return self.pipeline.host.take_ended() if self.pipeline.host is not None else []
 
     cdef bint _has_rows_before(self, const RecordHead* head) noexcept:
         """Whether rows of the day file come before the journal's next record: those received before an input, and those that made a

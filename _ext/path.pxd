@@ -13,6 +13,7 @@ cdef class TickPath(CoreViews):
     cdef Tick row                        # the one under way
     cdef int _frame(self, bint good, size_t n, int64_t now) except -1
     cdef int _rows(self, int64_t now) except -1
+    cdef int _strategies(self, int64_t now) except -1
     cdef int _tick(self, const Tick* t, int64_t now, TickInfo* info) except -1
     cdef int _enter(self, int64_t now, int64_t minute) except -1
     cdef int _ledger(self, int64_t now) except -1

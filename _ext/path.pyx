@@ -8,6 +8,8 @@ from _ext.core.sink cimport mix
 from _ext.core.tick cimport INITIAL_FEED, NO_INST, TICK_DROPPED, TICK_SUPERSEDED, TICK_UNKNOWN_KEY, Tick
 from _ext.market.state cimport TICK_TRADED, Row, TickInfo
 from _ext.signals.pipeline cimport Pipeline
+from _ext.signals.source cimport Wish
+from _ext.signals.strategies cimport CALLS_A_RECORD, StrategyHost
 from _ext.views cimport LOST_KEPT, CoreViews
 
 
@@ -31,6 +33,8 @@ cdef class TickPath(CoreViews):
             self.market.emit(GAP_CORRUPT, NO_INST, now, now, minute, minute, 0, <double>n, 0)
         if self.market.n_pending:
             self._ledger(now)
+        if self.pipeline.host is not None and self.pipeline.host.is_waiting():
+            self._strategies(now)
         return 0
 
     cdef int _rows(self, int64_t now) except -1:
@@ -56,8 +60,29 @@ cdef class TickPath(CoreViews):
                     self._tick(&self.row, now, &info)
             if self.market.n_pending:
                 self._ledger(now)
+            if self.pipeline.host is not None and self.pipeline.host.is_waiting():
+                self._strategies(now)
         finally:
             self.busy = 0
+        return 0
+
+    cdef int _strategies(self, int64_t now) except -1:
+        """After a frame or timer: the calls of strategies that are due, and what each of them asks for."""
+        cdef StrategyHost host = self.pipeline.host
+        cdef Wish wish
+        cdef int _call
+        host.intake()
+        for _call in range(CALLS_A_RECORD):
+            if not host.call(now):
+                break
+            for inst, source, wanted in host.wishes:
+                if wanted is None:
+                    self.trader.leave(inst, source, now)
+                    continue
+                wish = wanted
+                self.pipeline.propose(inst, source, &wish, now)
+                if self.pipeline.n_passed:
+                    self._enter(now, self.trader.minute_of(now))
         return 0
 
     cdef int _tick(self, const Tick* t, int64_t now, TickInfo* info) except -1:

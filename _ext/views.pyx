@@ -160,6 +160,12 @@ cdef class CoreViews(FrameSink):
             return True
         return self.trader.orders[number - 1].is_final and not self.trader.orders[number - 1].is_unpriced
 
+    def position_of(self, uint32_t inst):
+        """The position or working entry of one name, as a dict of holdings.pxd::Position; None where there is none."""
+        if inst >= self.market.size or self.market.rows[inst].position == 0:
+            return None
+        return self.trader.slots[self.market.rows[inst].position - 1]
+
     def live_orders(self) -> list:
         """Every order that may be working, as dicts of orders.pxd::Order."""
         return [self.trader.orders[i] for i in range(self.trader.n_orders)

@@ -19,14 +19,19 @@ if TYPE_CHECKING:
     from engine.public import replay as replay
     from engine.public import run as run
     from engine.run.options import RunOptions as RunOptions
+    from engine.strategies.base import Parameters as Parameters
+    from engine.strategies.base import Strategy as Strategy
+    from engine.strategies.base import StrategyError as StrategyError
 
 WHERE = {"BacktestOptions": "engine.backtest.options", "Config": "engine.config", "EngineError": "engine.errors",
          "RunOptions": "engine.run.options", "decode": "engine.feed", "decode_into": "engine.feed", "encode": "engine.feed",
-         "explain": "engine.public", "replay": "engine.public"}
+         "explain": "engine.public", "replay": "engine.public", "Parameters": "engine.strategies.base",
+         "Strategy": "engine.strategies.base",
+         "StrategyError": "engine.strategies.base"}
 """The module of each public name. `run` and `backtest` are folders, which may be called (engine/run/__init__.py)."""
 
-__all__ = ["BacktestOptions", "Config", "EngineError", "RunOptions", "backtest", "decode", "decode_into", "encode", "explain",
-           "replay", "run"]
+__all__ = ["BacktestOptions", "Config", "EngineError", "Parameters", "RunOptions", "Strategy", "StrategyError", "backtest",
+           "decode", "decode_into", "encode", "explain", "replay", "run"]
 
 
 def __getattr__(name: str) -> Any:

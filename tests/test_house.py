@@ -13,8 +13,8 @@ from engine import cli
 from tests.conftest import ROOT
 
 STAGES = ["core", "feed", "market", "signals", "trade", "trail"]
-ROOMS = ["errors", "config", "market", "signals", "feed", "broker", "trade", "trail", "sim", "store", "lab", "watch", "run",
-         "backtest", "cli"]
+ROOMS = ["errors", "config", "market", "signals", "strategies", "feed", "broker", "trade", "trail", "sim", "store", "lab", "watch",
+         "run", "backtest", "cli"]
 """Of `engine`, each knows only those before it."""
 LONG_FILES = {"_ext/core/records.pxd": "every record of the stream on one page"}
 LONG_FUNCTIONS = {"fill_features": "a line a feature", "check": "the gate's truth table, an if a rule",
@@ -22,6 +22,10 @@ LONG_FUNCTIONS = {"fill_features": "a line a feature", "check": "the gate's trut
                   "decode_market": "a branch a field of the wire", "on_tick": "an update's way through the market stage",
                   "implied_vol": "one iteration with its guards", "next_minute": "one minute of the generator"}
 COVERED = {
+    **{f"engine/strategies/{name}.py": "tests/strategies/test_strategies.py" for name in ("base", "loading", "watchdog")},
+    **{f"engine/strategies/shipped/{name}.py": "tests/strategies/test_shipped.py"
+       for name in ("moving_average_cross", "spike_reversal")},
+    "_ext/signals/strategies.pyx": "tests/strategies/test_strategies.py",
     **{f"engine/backtest/{name}.py": "tests/backtest/test_session.py" for name in ("days", "drive", "options")},
     **{f"engine/backtest/{name}.py": "tests/backtest/test_results.py" for name in ("terminal", "trades")},
     "engine/trail/day_files.py": "tests/backtest/test_session.py",

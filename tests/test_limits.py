@@ -67,7 +67,7 @@ def test_bounds_at_their_edges(section, field, edge, beyond):
 
 
 @pytest.mark.parametrize(("given", "words"), [
-    ({"sources": []}, "names one to"), ({"sources": ["spike", "spike"]}, "different"), ({"sources": ["spike", "none"]},
+    ({"sources": []}, "name one to"), ({"sources": ["spike", "spike"]}, "different"), ({"sources": ["spike", "none"]},
                                                                                         "there is no source"),
     ({"source": {"opening_range": {"minutes": 20}}}, "sources does not name it"), ({"source": {"spike": {"sgima": 2}}},
                                                                                    "no parameter 'sgima'"),

@@ -277,6 +277,11 @@ ctypedef struct Candidate:
     int32_t quality           # bars since a minute was lost for good, at most 50: the windows are whole
     int32_t pad
     double own[N_OWN]         # statistics of its source, in the order the source names them
+    int64_t own_limit         # of a strategy, paise: pay no more, take no less; 0: what the book asks
+    int64_t own_stop          # and its own exits, closer than the account's; 0: none
+    int64_t own_target
+    int64_t own_hold          # ns
+    char note[32]             # its reason, in its own words
 
 cpdef enum IntentKind:
     INTENT_PLACE = 1
@@ -310,6 +315,7 @@ cpdef enum Why:               # why an exit order is what it is
     WHY_UNWANTED = 14         # a position nobody asked for
     WHY_LATE = 15             # an order that was given up and is there after all
     WHY_TWICE = 16            # the second of two exits
+    WHY_STRATEGY = 17         # its strategy asked for it
 
 ctypedef struct Intent:
     uint64_t id               # of the order: a modify or cancel carries the id of the place it is about

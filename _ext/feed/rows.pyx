@@ -243,6 +243,11 @@ cdef class RowFeed:
         return True
 
     @property
+    def first_ns(self):
+        """Receipt time of the first update, ns; the largest number where there is none."""
+        return (self.time[0] + (WHEN[0] if self.is_bars else 0)) * MS_NS if self.size else NEVER
+
+    @property
     def taken(self):
         """Rows taken so far; a bar counts when its close was."""
         return self.at

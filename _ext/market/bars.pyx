@@ -186,6 +186,7 @@ cdef class Bars(Board):
         for i in range(taken):              # the forming five minutes began in the gap
             if self.scratch[i].minute == r.minute5 * 5 < r.minute:
                 r.open5 = self.scratch[i].open
+        self.keep_closing(inst, NULL)
         self.emit(GAP_FILLED, inst, now, now, self.scratch[taken - entered].minute, self.scratch[taken - 1].minute, 0, entered,
                   count)
 
@@ -201,6 +202,7 @@ cdef class Bars(Board):
             bar.minute, bar.open, bar.high, bar.low, bar.close = r.minute, r.open, r.high, r.low, r.close
             bar.volume, bar.base, bar.flags = r.volume, <int64_t>r.last_close, BAR_CLOSED
             self._enter(r, inst, &bar)
+            self.keep_closing(inst, &bar)
             slot = <int>(r.minute & 63)
             if self.moved_minute[slot] != r.minute:
                 self.moved_minute[slot] = r.minute
@@ -238,6 +240,7 @@ cdef class Bars(Board):
                 still.minute, still.volume, still.flags = skipped, 0, BAR_STILL | BAR_CLOSED
                 still.open = still.high = still.low = still.close = still.base = <int64_t>r.last_close
                 self._enter(r, inst, &still)
+                self.keep_closing(inst, &still)
         r.day = day
         r.minute = minute
         r.open = r.high = r.low = r.close = price

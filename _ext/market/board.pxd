@@ -4,11 +4,12 @@ from _ext.core.clock cimport SESSION_MINUTES
 from _ext.core.records cimport Gap, Instrument
 from _ext.market.chain cimport Chains
 from _ext.market.indicators cimport Indicators
-from _ext.market.state cimport Bar, RingTick, Row, Saved, Window
+from _ext.market.state cimport Bar, Closing, RingTick, Row, Saved, Window
 
 cdef enum:
     PENDING_MAX = 16384       # rows of the gap ledger between two drains
     SCRATCH = 640
+    CLOSINGS = 32768          # minutes that close between two looks
     SECTORS = 32
 
 cdef class Board:
@@ -43,6 +44,9 @@ cdef class Board:
     cdef Gap pending[PENDING_MAX]
     cdef int n_pending
     cdef Bar scratch[SCRATCH]
+    cdef bint keeps_closings             # for strategies: minutes that close are kept until somebody takes them
+    cdef Closing* closings
+    cdef int64_t n_closings
     cdef int32_t last_close              # minute of the session at which the last of the names stops trading
     cdef uint32_t sweep                  # next instrument the timer looks at
     cdef double moved[64]                # sum of closed u of all equities, by minute % 64
@@ -53,6 +57,7 @@ cdef class Board:
     cdef readonly uint64_t late, step_back, bad_time, repeats, gaps, closed, doubted
 
     cdef void add(self, uint32_t inst, const Instrument* spec) noexcept nogil
+    cdef void keep_closing(self, uint32_t inst, const Bar* bar) noexcept nogil
     cdef void be_patient(self, int64_t silence_ms) noexcept nogil
     cdef void emit(self, int kind, uint32_t inst, int64_t begin, int64_t end, int64_t first, int64_t last, int64_t volume,
                    double measured, double limit) noexcept nogil

@@ -11,7 +11,7 @@ from _ext.core.records cimport Gap, Instrument
 from _ext.market.chain cimport Chains
 from _ext.market.indicators cimport Indicators
 from _ext.market.indicators import NAMES as INDICATORS
-from _ext.market.state cimport LONG, BAR_FILLED, BARS_KEPT, GAP_MIN_MS, NONE_LOST, Bar, RingTick, Row, Saved, Window
+from _ext.market.state cimport LONG, BAR_FILLED, BARS_KEPT, GAP_MIN_MS, NONE_LOST, Bar, Closing, RingTick, Row, Saved, Window
 
 cdef enum:
     NO_LAG = 9223372036854775807
@@ -45,6 +45,9 @@ cdef class Board:
         if (self.rows == NULL or self.windows == NULL or self.ring == NULL or self.indicators == NULL or self.bars == NULL
                 or self.saved == NULL):
             raise MemoryError(f"no memory for {capacity} instruments of {depth} ticks")
+        self.closings = <Closing*>calloc(CLOSINGS, sizeof(Closing))
+        if self.closings == NULL:
+            raise MemoryError("no memory for the minutes that close")
         self.chains = Chains(capacity)
         self.stall_ns, self.gap_floor_ms = STALL_NS, GAP_MIN_MS
         self.min_lag_ms = self.told_skew_ms = NO_LAG
@@ -58,6 +61,7 @@ cdef class Board:
         free(self.indicators)
         free(self.bars)
         free(self.saved)
+        free(self.closings)
 
     cdef void add(self, uint32_t inst, const Instrument* spec) noexcept nogil:
         cdef Row* r = &self.rows[inst]
@@ -78,6 +82,19 @@ cdef class Board:
         self.chains.add(inst, spec)
         if inst >= self.size:
             self.size = inst + 1
+
+    cdef void keep_closing(self, uint32_t inst, const Bar* bar) noexcept nogil:
+        """A minute has closed; NULL: minutes of before were filled in."""
+        cdef Closing* closing
+        if not self.keeps_closings or self.n_closings == CLOSINGS:
+            return
+        closing = &self.closings[self.n_closings]
+        self.n_closings += 1
+        closing.inst = inst
+        if bar != NULL:
+            closing.bar = bar[0]
+        else:
+            closing.bar.minute = -1
 
     cdef void be_patient(self, int64_t silence_ms) noexcept nogil:
         """From now on no silence shorter than this is a stall or a gap: the rows are candles, not ticks."""

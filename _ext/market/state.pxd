@@ -128,6 +128,10 @@ ctypedef struct Bar:          # one closed minute, as it entered
     int64_t base              # close its return is measured from
     int64_t flags             # BarFlag
 
+ctypedef struct Closing:      # a minute that has closed by itself, for strategies
+    uint32_t inst
+    Bar bar                   # minute -1: minutes of before were filled in
+
 ctypedef struct Saved:        # everything bars make, as it was after the first `count` of them
     Window window
     Indicators indicators

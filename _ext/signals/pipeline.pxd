@@ -6,10 +6,11 @@ from _ext.market.market cimport Market
 from _ext.market.state cimport Row, TickInfo
 from _ext.signals.rules cimport Rules
 from _ext.signals.scorer cimport Scorer
-from _ext.signals.source cimport CandidateSource, Event
+from _ext.signals.strategies cimport StrategyHost
+from _ext.signals.source cimport CandidateSource, Event, Wish
 
 cdef enum:
-    MAX_SOURCES = 4
+    MAX_SOURCES = 8
     MAX_PENDING = 256         # candidates waiting for their next trade update
     FIRING_KEPT = 1024
 
@@ -31,7 +32,12 @@ cdef class Pipeline:
     cdef const Instrument* specs
     cdef readonly tuple sources          # in the order of the configuration
     cdef readonly tuple names
+    cdef readonly dict strategies        # name -> what a START record may name besides compiled sources
+    cdef readonly dict stopped           # name -> call at which a run had stopped it; a replay stops there
+    cdef readonly StrategyHost host      # calls them; None: there are none
     cdef void* source[MAX_SOURCES]       # borrowed from `sources`
+    cdef int asked[MAX_SOURCES]          # those of them that are asked at each update
+    cdef int n_asked
     cdef int n_own[MAX_SOURCES]          # statistics of its own each has
     cdef int n_sources
     cdef Rules rules[2]                  # of arm A and B
@@ -64,7 +70,8 @@ cdef class Pipeline:
     cdef int confirm(self, Row* r, const TickInfo* t) except -1
     cdef int expire(self, int64_t now, bint all) except -1
     cdef double recent(self, int source, int64_t now) noexcept nogil
-    cdef int _propose(self, Row* r, uint32_t inst, int source, const Event* event, const TickInfo* t) except -1
+    cdef int propose(self, uint32_t inst, int source, const Wish* wish, int64_t now) except -1
+    cdef int _propose(self, Row* r, uint32_t inst, int source, const Event* event, const TickInfo* t, const Wish* wish) except -1
     cdef int _wait(self, Row* r, const TickInfo* t, Candidate* c) except -1
     cdef int _decide(self, Row* r, const TickInfo* t, Candidate* c) except -1
     cdef int _shadow(self, const Candidate* c, int64_t now) except -1

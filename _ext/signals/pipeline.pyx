@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from _ext.core.clock cimport MINUTE_NS, stopwatch
+from _ext.core.clock cimport MINUTE_NS, session_minute, stopwatch
 from _ext.core.reasons cimport NOT_CONFIRMED, PASS, PENDING, WEAK
 from _ext.core.records cimport (
     MODEL_B, MODEL_NO_B, MODEL_NO_SHADOW, MODEL_SHADOW, REC_CANDIDATE, REC_SHADOW, REC_VERDICT, Candidate, ModelChange, ShadowScore)
@@ -15,8 +15,9 @@ from _ext.market.market cimport Market
 from _ext.market.state cimport LONG, Row, TickInfo
 from _ext.signals.features cimport BOOK_MOVED_ALONG, MID_MOVE, OUTSIDE_BOOK, OUTSIDE_MOST, fill_features
 from _ext.signals.scorer cimport Scorer
-from _ext.signals.source cimport CandidateSource, Event
+from _ext.signals.source cimport CandidateSource, Event, Wish
 from _ext.signals.source import SourceError, parameters_of, source_of
+from _ext.signals.strategies cimport StrategyHost, StrategySource
 from _ext.signals.statistics cimport Statistics, measure
 
 
@@ -38,7 +39,8 @@ cdef class Pipeline:
         self.arm = <uint8_t*>calloc(max(capacity, <uint32_t>1), 1)
         if self.signalled == NULL or self.arm == NULL:
             raise MemoryError(f"no memory for the candidates of {capacity} instruments")
-        self.sources, self.names, self.models, self.shadows = (), (), {}, []
+        self.sources, self.names, self.models, self.shadows, self.strategies = (), (), {}, [], {}
+        self.stopped = {}
         memset(self.pending, 0, sizeof(self.pending))
         memset(self.firing, 0, sizeof(self.firing))
 
@@ -52,13 +54,18 @@ cdef class Pipeline:
             raise SourceError(f"{len(config['sources'])} sources are asked for, at most {MAX_SOURCES} run in one engine")
         signals, times = config["signals"], config["limits"]
         self.names = tuple([entry["name"] for entry in config["sources"]])
-        self.sources = tuple([source_of(entry["name"])(self.market.capacity, **parameters_of(entry["name"], entry["parameters"]))
-                              for entry in config["sources"]])
-        self.n_sources = 0
+        self.sources = tuple([self._made(entry) for entry in config["sources"]])
+        self.n_sources = self.n_asked = 0
         for source in self.sources:
             self.source[self.n_sources] = <void*>source
             self.n_own[self.n_sources] = len(source.statistics)
+            if not isinstance(source, StrategySource):
+                self.asked[self.n_asked] = self.n_sources
+                self.n_asked += 1
             self.n_sources += 1
+        if self.n_asked < self.n_sources:
+            called = [source if isinstance(source, StrategySource) else None for source in self.sources]
+            self.host = StrategyHost(self.market, called)
         self.share_b = config["ab"]["share"]
         for k, arm in enumerate((signals, signals | config["ab"]["signals"])):
             self.rules[k].strength = arm["strength"]
@@ -73,6 +80,19 @@ cdef class Pipeline:
         self.confirm_share = signals["confirm_share"]
         self.confirm_ns = signals["confirm_ns"]
         return 0
+
+    def _made(self, entry):
+        """A source as the START record names it. SourceError for a strategy nobody has loaded."""
+        name = entry["name"]
+        if "sha256" not in entry:
+            return source_of(name)(self.market.capacity, **parameters_of(name, entry["parameters"]))
+        strategy = self.strategies.get(name)
+        if strategy is None:
+            raise SourceError(f"strategy {name} is not loaded")
+        source = StrategySource(self.market.capacity, name, strategy, is_scored=strategy.is_scored, is_strict=strategy.is_strict,
+                                hears_candidates=strategy.hears_candidates, hears_fills=strategy.hears_fills)
+        source.last_call = self.stopped.get(name, 0)
+        return source
 
     cdef int add(self, uint32_t inst, bytes key) except -1:
         self.arm[inst] = arm_of(key, self.share_b)
@@ -108,12 +128,21 @@ cdef class Pipeline:
         """Asks every source; what passed at once waits in `passed`."""
         cdef Event event
         cdef int i
-        for i in range(self.n_sources):
-            if (<CandidateSource>self.source[i]).on_tick(inst, r, t, &event):
-                self._propose(r, inst, i, &event, t)
+        for i in range(self.n_asked):
+            if (<CandidateSource>self.source[self.asked[i]]).on_tick(inst, r, t, &event):
+                self._propose(r, inst, self.asked[i], &event, t, NULL)
         return 0
 
-    cdef int _propose(self, Row* r, uint32_t inst, int source, const Event* event, const TickInfo* t) except -1:
+    cdef int propose(self, uint32_t inst, int source, const Wish* wish, int64_t now) except -1:
+        """A candidate that a strategy asks for, at the last update of the instrument."""
+        cdef Row* r = &self.market.rows[inst]
+        cdef int64_t minute = session_minute(self.market._minute_at(now))
+        cdef TickInfo t
+        t.now, t.ltt, t.ltp, t.volume, t.lag_ms, t.flags = now, r.ltt, r.ltp, 0, 0, 0
+        t.minute = <int>minute if 0 <= minute < r.close_minute else -1
+        return self._propose(r, inst, source, &wish.event, &t, wish)
+
+    cdef int _propose(self, Row* r, uint32_t inst, int source, const Event* event, const TickInfo* t, const Wish* wish) except -1:
         """A new candidate: statistics, features and score at the tick."""
         cdef Candidate c
         cdef Statistics s
@@ -131,6 +160,9 @@ cdef class Pipeline:
         c.strength, c.s1m, c.expected = event.strength, r.s1m, r.expected
         c.u, c.z20, c.z50, c.rz, c.volume_ratio = s.u, s.z20, s.z50, s.rz, s.volume_ratio
         memcpy(c.own, event.own, self.n_own[source] * sizeof(double))
+        if wish != NULL:
+            c.own_limit, c.own_stop, c.own_target, c.own_hold = wish.limit, wish.stop, wish.target, wish.hold
+            memcpy(c.note, wish.note, sizeof(c.note))
         c.tick_seq = self.frame_seq
         c.quality = min(r.gap_bars, <int>LONG)
         c.score = c.score_next = NAN
@@ -145,6 +177,8 @@ cdef class Pipeline:
             c.limit = self.rules[c.arm].strength
             c.decided = t.now
         self.sink.put(REC_CANDIDATE, t.now, &c, sizeof(Candidate))
+        if self.host is not None and c.level == 1:
+            self.host.tell_others(source, c)
         if c.level == 1:
             self.signalled[<size_t>inst * MAX_SOURCES + source].at[side] = t.ltt
             self.signals += 1

@@ -17,6 +17,14 @@ cdef struct Event:            # what a source proposes
     double strength           # 0..1, by the source's own measure
     double own[N_OWN]         # its own statistics
 
+cdef struct Wish:             # a candidate that a strategy asks for between updates
+    Event event
+    int64_t limit             # paise; 0: none
+    int64_t stop
+    int64_t target
+    int64_t hold              # ns; 0: none
+    char note[32]
+
 cdef class CandidateSource:
     cdef readonly uint32_t capacity      # instruments
     cdef readonly bint is_scored         # whether the noise filter judges its candidates

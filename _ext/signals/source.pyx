@@ -13,7 +13,7 @@ from _ext.core.records import N_OWN_STATISTICS
 from _ext.market.state cimport Row, TickInfo
 from _ext.signals.rules cimport Rules, validate
 
-MAX_SOURCES = 4
+MAX_SOURCES = 8
 
 
 class SourceError(ValueError):

@@ -12,13 +12,16 @@ cdef struct Plan:             # of one position; prices in paise, 0: none
     int32_t side
     int32_t cas
     int32_t unwanted          # a position nobody asked for: it ends now
-    int32_t pad
+    int32_t leave             # its strategy asked for its end
     int64_t opened            # now of the first fill
     int64_t entry             # average price paid
     int64_t stop              # trigger of the stop that rests at the exchange
     int64_t target
     int64_t soft              # the policy's own stop, inside the resting one
     int64_t fade              # half of the spike is lost here
+    int64_t own_stop          # of its strategy, closer than the account's; 0: none
+    int64_t own_target
+    int64_t own_hold          # ns
 
 cdef int64_t to_tick(int64_t price, int64_t tick, int up) noexcept nogil
 cdef int64_t marketable(const Row* r, const Instrument* spec, int side, double protection) noexcept nogil

@@ -1,7 +1,7 @@
 """When a position must end and at what price; pure functions of what is known now."""
 from libc.stdint cimport int64_t
 from _ext.core.records cimport (
-    WHY_FADE, WHY_FEED, WHY_OPERATOR, WHY_PROTECT, WHY_SOFT_STOP, WHY_SQUARE_OFF, WHY_TARGET, WHY_TIME, WHY_UNWANTED,
+    WHY_FADE, WHY_FEED, WHY_OPERATOR, WHY_PROTECT, WHY_SOFT_STOP, WHY_SQUARE_OFF, WHY_STRATEGY, WHY_TARGET, WHY_TIME, WHY_UNWANTED,
     Instrument, Why)
 from _ext.market.state cimport Row
 from _ext.trade.limits cimport Limits
@@ -82,6 +82,13 @@ cdef void plan_exits(Plan* plan, const Limits* limits, int64_t tick, double aver
     plan.entry = <int64_t>average
     plan.stop = stop_of(limits, plan.side, average, tick)
     plan.target = to_tick(<int64_t>(average * (1.0 + plan.side * share)), tick, -plan.side)
+    if plan.own_stop > 0:
+        if plan.side * (<int64_t>average - plan.own_stop) <= 0:    # bought beyond it: it was reached before the entry was filled
+            plan.leave = 1
+        elif plan.side * (plan.own_stop - plan.stop) > 0:
+            plan.stop = to_tick(plan.own_stop, tick, plan.side)
+    if plan.own_target > 0 and plan.side * (plan.own_target - plan.target) < 0:
+        plan.target = to_tick(plan.own_target, tick, -plan.side)
     plan.soft = 0
     if limits.policy == POLICY_ATR and share < limits.stop:
         plan.soft = to_tick(<int64_t>(average * (1.0 - plan.side * share)), tick, plan.side)
@@ -105,15 +112,20 @@ cdef Why why_exit(const Row* r, const Limits* limits, const Plan* plan, int64_t 
                   bint is_blind) noexcept nogil:
     """Why the position should end now; WHY_PROTECT: it should not, its stop rests. `is_blind`: no feed for too long."""
     cdef int64_t price = r.bid if plan.side > 0 else r.ask
+    cdef int64_t hold = limits.hold
+    if plan.own_hold > 0 and (hold == 0 or plan.own_hold < hold):
+        hold = plan.own_hold
     if killed:
         return WHY_OPERATOR
     if plan.unwanted:
         return WHY_UNWANTED
+    if plan.leave:
+        return WHY_STRATEGY
     if minute >= (limits.flat_minute_cas if plan.cas else limits.flat_minute):
         return WHY_SQUARE_OFF
     if is_blind:
         return WHY_FEED
-    if limits.hold > 0 and now - plan.opened >= limits.hold:
+    if hold > 0 and now - plan.opened >= hold:
         return WHY_TIME
     if price <= 0:
         return WHY_PROTECT

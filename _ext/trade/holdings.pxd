@@ -3,6 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from _ext.core.records cimport Instrument
 from _ext.market.market cimport Market
 from _ext.market.state cimport Row
+from _ext.signals.strategies cimport StrategyHost
 from _ext.trade.exits cimport Plan
 from _ext.trade.orders cimport Order, Orders
 
@@ -50,6 +51,7 @@ cdef struct Ledger:           # of one instrument
 
 cdef class Holdings(Orders):
     cdef Market market
+    cdef StrategyHost host               # hears of fills and ends; None: nobody does
     cdef Instrument* specs
     cdef Position slots[MAX_SLOTS]
     cdef uint32_t n_positions

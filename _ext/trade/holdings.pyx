@@ -116,6 +116,8 @@ cdef class Holdings(Orders):
         self._report(s, now)
         if s.bought > 0:
             self.gate.count_result(s.net, now)
+            if self.host is not None:
+                self.host.tell(s.source, "exit", s[0])
         s.used = 0
         self.gate.positions -= 1
         self.market.rows[s.inst].position = 0

@@ -19,5 +19,6 @@ cdef class PositionManager(ExitOrders):
     cdef Position* unwanted(self, uint32_t inst, int side, int64_t quantity, int64_t worth, uint64_t order, int reason,
                             int64_t now) noexcept
     cdef int64_t explained(self, Order* o, int64_t quantity) noexcept
+    cdef bint leave(self, uint32_t inst, int source, int64_t now) noexcept
     cdef bint _gate_entry(self, const Candidate* c, uint32_t inst, int64_t now, int64_t minute, GateDecision* out) noexcept
     cdef void _book_fill(self, Order* o, Position* s, int64_t quantity, int64_t worth, int64_t realised, int64_t now) noexcept

@@ -7,11 +7,11 @@ from _ext.core.reasons cimport (
     ALREADY_IN, DAILY_LOSS, DRAWDOWN, JOURNAL_FULL, LATE_FILL, NO_FUTURE, OTHER_STRATEGY, PASS, REVERSED, SECOND_EXIT)
 from _ext.core.records cimport (
     INTENT_PLACE, KIND_FUTURE, POS_PROTECTED, REC_FILL, REC_GATE, REDUCING, ROLE_ENTRY, ROLE_EXIT, STATE_TRADING, TYPE_LIMIT,
-    TYPE_SL, WHY_ENTRY, WHY_LATE, Band, Candidate, Fill, GateDecision, Instrument)
+    TYPE_SL, WHY_ENTRY, WHY_LATE, WHY_STRATEGY, Band, Candidate, Fill, GateDecision, Instrument)
 from _ext.market.state cimport Row
 from _ext.trade.costs cimport charges
 from _ext.trade.exit_order cimport ExitOrders
-from _ext.trade.exits cimport POLICY_ATR, marketable, plan_exits
+from _ext.trade.exits cimport POLICY_ATR, marketable, plan_exits, to_tick
 from _ext.trade.holdings cimport Ledger, Position
 from _ext.trade.orders cimport Order
 from _ext.trade.states cimport ORDER_ABSENT, ORDER_ACCEPTED, ORDER_DEAD, ORDER_WORKING, is_live
@@ -30,6 +30,8 @@ cdef class PositionManager(ExitOrders):
         cdef const Instrument* spec = &self.specs[inst]
         cdef Row* r = &self.market.rows[inst]
         cdef int64_t price = marketable(r, spec, c.side, self.gate.limits.protection)
+        if c.own_limit > 0 and price > 0 and inst == c.inst and c.side * (c.own_limit - price) < 0:
+            price = to_tick(c.own_limit, spec.tick, -c.side)
         self.revalue()
         self.gate.money.best = max(self.gate.money.best, self.gate.result())
         self.gate.skew = self.market.min_lag_ms
@@ -74,6 +76,9 @@ cdef class PositionManager(ExitOrders):
         o.quantity = decision.quantity
         o.price = decision.price
         s.entry = o.id
+        if inst == c.inst:                             # prices of the stock say nothing of its future
+            s.plan.own_stop, s.plan.own_target = c.own_stop, c.own_target
+        s.plan.own_hold = c.own_hold
         if self.gate.limits.policy == POLICY_ATR and c.price > 0:      # the level of half the spike, in this contract's prices
             s.plan.fade = <int64_t>(0.5 * <double>(r.bid + r.ask) * (1.0 - 0.5 * (1.0 - <double>c.last_close / <double>c.price)))
         if not self._emit(o, INTENT_PLACE, now):
@@ -266,6 +271,24 @@ cdef class PositionManager(ExitOrders):
         if s != NULL:
             s.net += fill.realised - fill.charges
             self._report(s, now)
+            if self.host is not None:
+                self.host.tell(s.source, "fill", fill)
+
+    cdef bint leave(self, uint32_t inst, int source, int64_t now) noexcept:
+        """Ends the position that a source has in an instrument, or takes its entry back; False where it has none."""
+        cdef Position* s
+        cdef Order* entry
+        if self.market.rows[inst].position == 0:
+            return False
+        s = &self.slots[self.market.rows[inst].position - 1]
+        if not s.used or s.source != source:
+            return False
+        s.plan.leave = 1
+        entry = &self.orders[s.entry - 1] if s.entry else NULL
+        if entry != NULL and is_live(entry.state):
+            self._cancel(entry, WHY_STRATEGY, now)
+        self.manage(s, now)
+        return True
 
     # ---- time and money -----------------------------------------------------------------------------------------------
     cdef void on_tick(self, Row* r, int64_t now) noexcept:

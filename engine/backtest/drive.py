@@ -6,6 +6,7 @@ minute. Between core and venue stands the shell that trades live (`engine/run/sh
 import heapq
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from _ext.core.clock import SECOND
@@ -28,13 +29,14 @@ ARRIVE, ANSWER, MESSAGE, RETRY = range(4)
 
 class DayRun:
     """Drives `core`, whose day file is open, to the end of its rows; orders go to `venue`. `each(now)` is called once a market
-    minute, and ends the day where it answers False."""
+    minute, and ends the day where it answers False. `folder` of the run, where it has one."""
 
-    def __init__(self, core: Core, venue: PaperVenue, nonce: str, each: Callable[[int], bool] = lambda now: True):
+    def __init__(self, core: Core, venue: PaperVenue, nonce: str, each: Callable[[int], bool] = lambda now: True,
+                 folder: Path | None = None):
         self.core, self.venue, self.each = core, venue, each
         core.venue = venue
         self.now = core.now
-        self.shell = Shell(protocol, core, ENGINE_ID, [nonce], lambda: self.now, reads=False)
+        self.shell = Shell(protocol, core, ENGINE_ID, [nonce], lambda: self.now, reads=False, folder=folder)
         self.events: list[tuple[int, int, int, Any]] = []      # due ns, kind, sequence, what
         self.sequence = 0
         self.attempts: Counter[tuple[int, int]] = Counter()
@@ -50,6 +52,7 @@ class DayRun:
             if why == ROWS_FULL:
                 return False
             if why == ROWS_ATTENTION:
+                self.now += 1                  # what is fed now follows the prices of this time, in a replay too
                 self._send()
             elif why == ROWS_OVER:
                 while self.events:
@@ -74,9 +77,9 @@ class DayRun:
             number, kind = int(send.intent["id"]), int(send.intent["kind"])
             out, back = self.venue.latency(number, kind, self.attempts[number, kind])
             self.attempts[number, kind] += 1
-            self._push(self.now + out, ARRIVE, (send, self.now, back))
+            self._push(self.core.now + out, ARRIVE, (send, self.core.now, back))
         if self.shell.outgoing:                # the broker's budget of a second is spent
-            self._push(self.now + TIMER_NS, RETRY, None)
+            self._push(self.core.now + TIMER_NS, RETRY, None)
         if self.venue.n_updates:
             for now, order_id, order in self.venue.take_updates():
                 self._push(now + MESSAGE_NS, MESSAGE, self._row(order_id, order))

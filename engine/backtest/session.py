@@ -29,6 +29,7 @@ from engine.market import sessions
 from engine.market.instruments import Instrument
 from engine.market.tables import DataError
 from engine.run.opening import Boot, begin, closing
+from engine.strategies.watchdog import watched
 from engine.trade.inputs import link_record
 from engine.trail.resources import ROOM, advice_for
 from engine.trail.rundir import RunDir, RunError
@@ -158,15 +159,15 @@ def _play(options: BacktestOptions, config: Config, folder: Path, wanted: Sequen
 
 
 def _opened(day: DayFile, config: Config, options: BacktestOptions, account: Account, sink: KeepingSink,
-            is_favourable: bool = False) -> Core:
+            folder: Path | None = None, is_favourable: bool = False) -> Core:
     """A core that knows all that a live one knows before the first tick, and whose rows are those of `day`."""
     specs = _chosen(day.specs, options.names)
     core = Core(sink, max(len(specs), 1), config.ring_depth)
-    first = sessions.epoch_ms(day.day) * MILLI
-    boot = Boot("backtest", options.seed, f"{options.seed:x}")
+    rows = row_feed(day)
+    first = min(sessions.epoch_ms(day.day) * MILLI, rows.first_ns)      # rows follow what the core is told first
+    boot = Boot("backtest", options.seed, f"{options.seed:x}", folder=folder)
     begin(core, config, specs, day.day, account.warm(specs), first, boot, account.cash)
     core.feed(REC_LINK, first, link_record(STREAM_FEED, True))
-    rows = row_feed(day)
     core.day_files[rows.sha256] = rows
     core.feed(REC_DATA, first, data_record(day, None if has_book(day) else options.book, is_favourable))
     return core
@@ -185,7 +186,8 @@ def _chosen(specs: Sequence[Instrument], names: str) -> list[Instrument]:
 
 def _warm_up(day: DayFile, config: Config, options: BacktestOptions, account: Account) -> None:
     """Plays the session before the first, for its last minutes alone."""
-    core = _opened(day, config.model_copy(update={"sources": ["spike"], "source": {}}), options, account, KeepingSink(()))
+    alone = config.model_copy(update={"sources": ["spike"], "source": {}, "strategies": {}})
+    core = _opened(day, alone, options, account, KeepingSink(()))
     venue = PaperVenue(core.trader, core.rows, options.seed)
     run = DayRun(core, venue, "0")
     run.shell.is_barred = True
@@ -201,14 +203,16 @@ def _day(day: DayFile, config: Config, options: BacktestOptions, account: Accoun
     except OSError as error:
         raise RunError(f"{error}: {advice_for(str(error), ROOM)}") from None
     sink = KeepingSink(KEPT, journal)
-    core = _opened(day, config, options, account, sink, is_favourable)
+    folder = run.path if run is not None else None
+    core = _opened(day, config, options, account, sink, folder, is_favourable)
     venue = PaperVenue(core.trader, core.rows, options.seed, options.latency_ms * MILLI // 2)
 
     def each(now: int) -> bool:
         progress(now, account, core.rows.taken)
         return not is_over()
 
-    DayRun(core, venue, f"{options.seed:x}", each).run()
+    with watched(core.pipeline.host):
+        DayRun(core, venue, f"{options.seed:x}", each, folder).run()
     if journal is not None:
         if journal.full:
             account.problem = f"{journal.problem}: {advice_for(journal.problem or '', ROOM)}"

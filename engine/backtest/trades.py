@@ -18,13 +18,19 @@ from _ext.core.records import (
     REC_POSITION,
     REC_VERDICT,
     ROLE_ENTRY,
+    WHY_GROW,
     WHY_PROTECT,
+    WHY_REPRICE,
+    WHY_SHRINK,
+    WHY_TRAIL,
     WHYS,
 )
 from _ext.entrance import Core
 from _ext.trade.costs import charges_of
 from engine.feed.dayfile import DayFile
 
+SAME = frozenset((WHY_REPRICE, WHY_GROW, WHY_SHRINK, WHY_TRAIL))
+"""An exit that is modified for one of these is still there for what it was sent for."""
 KEPT = (REC_CANDIDATE, REC_VERDICT, REC_GATE, REC_INTENT, REC_FILL, REC_POSITION)
 """Records a day's trades and counts are made from."""
 STOP, END = "stop", "end of data"
@@ -80,7 +86,10 @@ def trades_of(kept: Kept, day: str, symbols: Sequence[str], sources: Sequence[st
             facts[int(c["id"])] = float(c["strength"]), score, int(c["source"])
         elif kind == REC_INTENT:
             row = np.frombuffer(payload, INTENT)[0]
-            why[int(row["id"])] = int(row["why"])
+            if int(row["why"]) not in SAME:
+                why[int(row["id"])] = int(row["why"])
+            else:
+                why.setdefault(int(row["id"]), WHY_PROTECT)    # a stop that was reached before it could rest
         elif kind == REC_POSITION:
             p = np.frombuffer(payload, POSITION)[0]
             if p["quantity"]:

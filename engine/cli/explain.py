@@ -43,8 +43,10 @@ def _show_chain(document: dict[str, Any]) -> None:
     print(f"candidate {document['candidate']}: {document['symbol']} at {document['time']} by {document['source']}, "
           f"verdict {document['verdict']} "
           f"({document['measured']:.4g} against {document['limit']:.4g})")
-    for name in ("tick", "statistics", "own", "features"):
-        if not document[name]:
+    if "note" in document:
+        print(f"  it says: {document['note']}")
+    for name in ("asked", "tick", "statistics", "own", "features"):
+        if not document.get(name):
             continue
         print(f"  {name}: " + ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in document[name].items()))
     print(f"  score {document['score']:.3f}, at the next update {document['score_next']:.3f}, model {document['model']}")

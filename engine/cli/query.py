@@ -26,7 +26,7 @@ CLICKHOUSE = {Format.CSV: "CSVWithNames", Format.JSON: "JSONEachRow", Format.TSV
 
 
 @app.command()
-def query(sql: Annotated[str, typer.Argument(help="one SELECT; docs/queries.sql has a dozen")] = "",
+def query(sql: Annotated[str, typer.Argument(help="one SELECT; docs/queries.sql has some twenty")] = "",
           run_dir: Run = None, json: Json = False,
           form: Annotated[Format | None, typer.Option("--format", help="write the answer as this, not as a table")] = None,
           out: Annotated[Path | None, typer.Option(help="a file for the answer; its ending says the format")] = None,

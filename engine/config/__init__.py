@@ -56,6 +56,11 @@ class Signals(Section):
                 "confirm_ns": round(self.confirm_s * SCALE["s"]), "kinds": self.kinds}
 
 
+class StrategySetting(Section):
+    file: str = setting("", "path", "of the strategy: a Python file, or the name of one that comes with the engine")
+    parameters: dict[str, Any] = setting({}, "table", "of its own")
+
+
 class Comparison(Section):
     """Rules of arm B where they differ."""
     share: float = setting(0.0, "share", "of the names, by hash of their key, that arm B decides by these rules", ge=0, le=1)
@@ -89,6 +94,7 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ENGINE_", env_nested_delimiter="__", extra="forbid")
     sources: list[str] = setting(["spike"], "names", "candidate sources, each a file of _ext/signals/sources")
     source: dict[str, dict[str, float]] = setting({}, "tables", "parameters of a source that differ from its own: [source.spike]")
+    strategies: dict[str, StrategySetting] = setting({}, "tables", "strategies in Python: [strategies.NAME]")
     signals: Signals = Signals()
     ab: Comparison = Comparison()
     risk: Risk = Risk()
@@ -106,8 +112,9 @@ class Config(BaseSettings):
     @model_validator(mode="after")
     def _sources_exist(self) -> "Config":
         """Each source is there, once, with parameters it has; one that is not asked for has none."""
-        if not 1 <= len(self.sources) <= MAX_SOURCES or len(set(self.sources)) < len(self.sources):
-            raise ValueError(f"sources names one to {MAX_SOURCES} different ones, not {self.sources}")
+        names = [*self.sources, *self.strategies]
+        if not 1 <= len(names) <= MAX_SOURCES or len(set(names)) < len(names):
+            raise ValueError(f"sources and strategies name one to {MAX_SOURCES} different ones, not {', '.join(names) or 'none'}")
         for name in {*self.sources, *self.source}:
             parameters_of(name, self.source.get(name, {}))
         if idle := set(self.source) - set(self.sources):

@@ -43,6 +43,7 @@ from engine.run.clock import Clock
 from engine.run.guards import Guards, ModelWatch, Target
 from engine.run.opening import ENGINE_ID, Boot, begin, closing, restore
 from engine.run.shell import Read, Send, Shell
+from engine.strategies import watchdog
 from engine.trail.resources import SHARED, advice_for, in_words, is_ours
 from engine.trail.rundir import Lock, RunDir, RunError, account_lock, start_time
 
@@ -93,7 +94,9 @@ class EngineProcess:
         self.guards = Guards(self.run_dir, self.status, self.target, self.is_live, self._note, self.stopping.set, self._renew)
         self.models = ModelWatch(self.core, self.config, self._now, self._note)
         self.shell = Shell(protocol, self.core, ENGINE_ID, self.core.config["nonces"], self._now, self.observe, not restored,
-                           self._note, self._second_engine)
+                           self._note, self._second_engine, folder=self.run_dir.path)
+        if self.core.pipeline.host is not None:
+            watchdog.begin(self.core.pipeline.host)
         self._subscribe()
         self.vitals = vitals.Vitals(self)
         sys.setswitchinterval(SWITCH_S)
@@ -122,7 +125,7 @@ class EngineProcess:
         day, capacity = self.day, max(len(self.day.specs), 1)
         if restored:
             self.core, self.gaps = restore([self.run_dir.memory, self.run_dir.journal], self._journal, capacity, self.config,
-                                           self.nonce)
+                                           self.nonce, self.run_dir.path)
             return
         self.gaps = []
         self.core = Core(self._journal(0), capacity, self.config.ring_depth)
@@ -130,7 +133,8 @@ class EngineProcess:
         total = await screening.opening_funds(self.rest, self.config, self.observe)
         now = self.clock.now() or int(dt.datetime.combine(day.day, dt.time(9), sessions.IST).timestamp() * 1e9)
         begin(self.core, self.config, day.specs, day.day, past, now,
-              Boot(self.target.source, self.seed, self.nonce, store_seconds=self.config.store.seconds * max(1.0, day.speed)),
+              Boot(self.target.source, self.seed, self.nonce, store_seconds=self.config.store.seconds * max(1.0, day.speed),
+                   folder=self.run_dir.path),
               total, day.documents)
         kept.announce(day.documents)
 

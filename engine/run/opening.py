@@ -29,8 +29,9 @@ from engine.config import Config
 from engine.market import instruments, sessions, universe
 from engine.market.instruments import Instrument
 from engine.signals import models
+from engine.strategies import loading
 from engine.trade.inputs import funds_record
-from engine.trail.checked import ring_depth_of
+from engine.trail.checked import ring_depth_of, sources_of
 from engine.trail.rundir import RunError
 
 ENGINE_ID = "spk"
@@ -44,6 +45,7 @@ class Boot:
     nonce: str
     engine: str = ENGINE_ID
     store_seconds: float = 5.0     # of journal time in one batch of the store
+    folder: Path | None = None     # of the run: it keeps its strategies
 
 
 def begin(core: Core, config: Config, specs: list[Instrument], day: dt.date, history: np.ndarray, now: int, boot: Boot,
@@ -51,6 +53,7 @@ def begin(core: Core, config: Config, specs: list[Instrument], day: dt.date, his
     """Feeds everything the core must know before the first tick. `funds` in paise; `screened`: the UNIVERSE records, by default one
     of what the specs say."""
     document = config.record() | {"ring_depth": config.ring_depth}
+    document["sources"] += loading.prepare(core, config.strategies, boot.folder)
     document |= {"source": boot.source, "seed": boot.seed, "nonce": boot.nonce, "engine": boot.engine,
                                   "day": day.isoformat(), "store_seconds": boot.store_seconds, "store_rows": config.store.rows}
     core.feed(REC_START, now, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
@@ -73,16 +76,19 @@ class Restored(NamedTuple):
     gaps: list[np.void]                # rows of the gap ledger so far (records.GAP)
 
 
-def restore(folders: Sequence[Path], journal_of: Callable[[int], Journal], capacity: int, config: Config, nonce: str) -> Restored:
+def restore(folders: Sequence[Path], journal_of: Callable[[int], Journal], capacity: int, config: Config, nonce: str,
+            run: Path) -> Restored:
     """The core of a day that was cut off: its journal replayed with outputs closed, then gone on with in a new epoch.
 
-    `journal_of(sequence)` opens the new journal after that record. What was under way is unknown until the broker is read. The
-    journal is read once. Raises RunError for one that another build or configuration wrote, or that has a gap.
+    `journal_of(sequence)` opens the new journal after that record; `run` is the folder that keeps its strategies. What was under
+    way is unknown until the broker is read. The journal is read once. Raises RunError for one that another build or configuration
+    wrote, or that has a gap.
     """
     reader = Reader(*folders)
     verifier = Verifier(reader, (REC_GAP,))
     core = Core(verifier, capacity, ring_depth_of(Reader(*folders)))
     core.models.update(models.load_models(Path(config.models)))
+    loading.recall(core, sources_of(Reader(*folders)), run)
     try:
         core.replay(reader, verifier)
     except ValueError as error:

@@ -6,9 +6,11 @@ the clock; frames go past the shell, straight into the core.
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from _ext.core.clock import SECOND
 from _ext.core.records import (
@@ -21,6 +23,7 @@ from _ext.core.records import (
     REC_OPERATOR,
     REC_QUOTES,
     REC_REPLY,
+    REC_STRATEGY_OFF,
     REC_TIMER,
     ROLE_ENTRY,
     STREAM_FEED,
@@ -28,6 +31,7 @@ from _ext.core.records import (
 )
 from _ext.entrance import Core
 from engine.broker.base import Broker, BrokerError, Request, Unreadable
+from engine.strategies.loading import note_stopped
 from engine.trade import inputs
 from engine.trade.bands import BandWatch
 from engine.trade.outgoing import Outgoing
@@ -58,17 +62,18 @@ class Shell:
 
     `clock` gives the time of a record (ns). `observe` decides and sends nothing. `is_fresh`: the journal knows nothing of this day
     yet. `note` takes what a person would read, `on_second_engine` that orders with our mark appear which nobody here sent. `reads`:
-    what the broker says can be lost, so it is read back; False for the engine's own matching.
+    what the broker says can be lost, so it is read back; False for the engine's own matching. `folder`: of the run, which keeps
+    which strategy was stopped.
     """
 
     def __init__(self, broker: Broker, core: Core, engine: str, nonces: Sequence[str], clock: Callable[[], int],
                  observe: bool = False, is_fresh: bool = True, note: Callable[[str], Any] = lambda text: None,
-                 on_second_engine: Callable[[str], Any] = lambda tag: None, reads: bool = True):
+                 on_second_engine: Callable[[str], Any] = lambda tag: None, reads: bool = True, folder: Path | None = None):
         self.broker, self.core, self.engine, self.nonce, self.clock = broker, core, engine, nonces[-1], clock
         self.observe, self.reads_back, self.note = observe, reads and not observe, note
         self.keys: dict[int, str] = {i: core.instrument(i)["key"].rstrip(b"\0").decode() for i in range(core.keys.size)}
         self.insts = {key: inst for inst, key in self.keys.items()}
-        self.outgoing = Outgoing()
+        self.outgoing, self.folder = Outgoing(), folder
         self.bands = BandWatch(broker, core, self.keys, self.input)
         self.reconciler = Reconciler(broker, core, engine, nonces, self.insts, self.input, is_fresh=is_fresh, on_note=note,
                                      on_second_engine=on_second_engine, on_unexpected_end=self.bands.soon)
@@ -98,6 +103,7 @@ class Shell:
     def on_timer(self) -> None:
         """Time passes; a timer that finds no room is not kept."""
         self.core.feed(REC_TIMER, self.clock())
+        self._end_strategies()
         self.flush()
 
     def on_operator(self, state: int) -> None:
@@ -142,6 +148,7 @@ class Shell:
     # ---- orders out ----------------------------------------------------------------------------------------------------
     def take(self) -> list[Send]:
         """Requests that leave now, exits first. The journal has each of them before its bytes leave."""
+        self._end_strategies()
         if not self.core.has_intents and not self.outgoing:
             return []
         refused: list[tuple[np.void, str]] = []
@@ -155,6 +162,15 @@ class Shell:
         for intent, why in [*refused, *((intent, "NOT SENT") for intent in over)]:
             self.input(REC_REPLY, inputs.local_refusal(int(intent["id"]), int(intent["kind"]), why))
         return [Send(intent, self._request(intent)) for intent in going]
+
+    def _end_strategies(self) -> None:
+        """A strategy whose call went wrong is not called again: not here, nor after a restart."""
+        for source, call, reason in self.core.take_ended():
+            name = self.core.pipeline.names[source]
+            if self.folder is not None:
+                note_stopped(self.folder, name, call)
+            self.note(f"strategy {name} is off: {reason}")
+            self.input(REC_STRATEGY_OFF, orjson.dumps({"source": source, "name": name, "call": call, "reason": reason}))
 
     def _request(self, intent: np.void) -> Request:
         tag = tag_of(self.engine, self.nonce, int(intent["id"]), int(intent["role"]))

@@ -8,6 +8,7 @@ import datetime as dt
 import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +29,7 @@ from engine.run.virtual_feed import VirtualFeed
 from engine.sim.exchange import Exchange
 from engine.sim.faults import Delivery, Network
 from engine.sim.rest import Rest
+from engine.strategies.watchdog import watched
 from engine.trade.inputs import link_record
 from engine.trail.resources import ROOM, advice_for
 from engine.trail.rundir import RunDir, RunError
@@ -48,15 +50,15 @@ class VirtualRun:
     `engine` and `nonce` make the order tags. `each` is called about every market second with the time in ns; returning
     False ends the run. `watch` is called after every event that may have changed an order. `net`: what lies between the market and
     the core; without it every frame arrives as it is sent. `broker` and `rest`: the language the exchange speaks, Upstox's by
-    default.
+    default. `folder` of the run, where it has one.
     """
 
     def __init__(self, core: Core, frames: Iterable[tuple[int, np.ndarray, bytes]], exchange: Exchange, engine: str,
                  nonce: str, each: Callable[[int], bool] | None = None, line: Network | None = None,
                  watch: Callable[[int], None] | None = None, net: VirtualFeed | None = None, broker: Broker = protocol,
-                 rest: Any = None):
+                 rest: Any = None, folder: Path | None = None):
         self.exchange, self.engine, self.broker = exchange, engine, broker
-        self.rest = rest or Rest(exchange)
+        self.rest, self.folder = rest or Rest(exchange), folder
         self.line = line or Network(exchange)
         self.frames: Iterator[tuple[int, np.ndarray, bytes]] = iter(frames)
         self.each, self.watch, self.net = each, watch, net
@@ -69,7 +71,7 @@ class VirtualRun:
         self.core = core
         self.life += 1
         self.now = core.now
-        self.shell = Shell(self.broker, core, self.engine, nonces, lambda: self.now, is_fresh=is_fresh)
+        self.shell = Shell(self.broker, core, self.engine, nonces, lambda: self.now, is_fresh=is_fresh, folder=self.folder)
         self.shell.on_stream(True)
 
     def run(self) -> None:
@@ -232,7 +234,7 @@ def run_virtual(config: Config, source: Source, name: str, run: RunDir, seed: in
     first = sessions.epoch_ms(source.day) * 1_000_000
     funds = round(config.risk.account_size * 100)
     begin(core, config, source.specs, source.day, source.history(), first,
-          Boot(name, seed, f"{seed:x}", store_seconds=BATCH_S), funds)
+          Boot(name, seed, f"{seed:x}", store_seconds=BATCH_S, folder=run.path), funds)
     core.feed(REC_LINK, first, link_record(STREAM_FEED, True))
     exchange = Exchange(source.specs, funds)
     began = time.perf_counter()
@@ -242,8 +244,9 @@ def run_virtual(config: Config, source: Source, name: str, run: RunDir, seed: in
             progress(core, now)
         return not journal.diverged and (seconds is None or time.perf_counter() - began < seconds)
 
-    virtual = VirtualRun(core, source.frames(), exchange, ENGINE_ID, f"{seed:x}", each)
-    virtual.run()
+    virtual = VirtualRun(core, source.frames(), exchange, ENGINE_ID, f"{seed:x}", each, folder=run.path)
+    with watched(core.pipeline.host):
+        virtual.run()
     took = time.perf_counter() - began
     if journal.diverged:
         raise RunError(f"{run.path} holds the journal of another run: use a new folder, or the same source and seed")

@@ -1,6 +1,7 @@
 """Reading a journal to say something of it: the one place where commands open it, and where what is missing from it is found."""
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -83,6 +84,17 @@ def ring_depth_of(reader: Reader) -> int:
         depth = int(orjson.loads(record[3]).get("ring_depth", RING_DEPTH))
         return depth if 0 < depth <= RING_MAX else RING_DEPTH
     return RING_DEPTH
+
+
+def sources_of(reader: Reader) -> list[dict[str, Any]]:
+    """Candidate sources as the START record names them; none where there is no such record."""
+    record = next((record for record in reader if record[0] in (REC_START, REC_FRAME)), None)
+    if record is None or record[0] != REC_START:
+        return []
+    try:
+        return [dict(entry) for entry in orjson.loads(record[3])["sources"]]
+    except (ValueError, TypeError, KeyError):
+        return []
 
 
 def capacity_of(path: Path) -> int:

@@ -9,7 +9,8 @@ from _ext.core.records import CLOSING, PAYLOADS, RECORD_NAMES
 from _ext.entrance import Core
 from _ext.trail.verifier import Verifier
 from engine.signals.models import load_models
-from engine.trail.checked import capacity_of, damage_of, reader_of, ring_depth_of
+from engine.strategies import loading
+from engine.trail.checked import capacity_of, damage_of, reader_of, ring_depth_of, run_at, sources_of
 from engine.trail.day_files import day_files_of
 
 
@@ -19,6 +20,8 @@ def replay(path: Path, models: Path) -> dict[str, Any]:
     verifier = Verifier(reader)
     core = Core(verifier, capacity_of(path), ring_depth_of(reader_of(path)))
     core.models.update(load_models(models))
+    core_folder = run.path if (run := run_at(path)) is not None else path.parent
+    loading.recall(core, sources_of(reader_of(path)), core_folder)
     core.day_files.update(day_files_of(reader_of(path)))
     began = time.perf_counter()
     problem = None

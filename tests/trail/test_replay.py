@@ -1,4 +1,7 @@
-"""Replay of a journal: identical or not, and in which record it differs; rows of the small tables by hand."""
+"""Replay of a journal: identical or not, and in which record it differs; rows of the small tables by hand.
+
+The path is `_ext/path.pyx`.
+"""
 import datetime as dt
 from pathlib import Path
 

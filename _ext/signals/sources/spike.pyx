@@ -1,6 +1,6 @@
 """Spikes: strength of the forming minute against closed bars (docs/market.md 1.3).
 
-strength = 0.25 c(z20/sigma) + 0.10 c(z50/sigma) + 0.35 c(volume/2.5) + 0.30 c(rz/3),  c(x) = 1 - 2^-x, with the statistics of
+strength = 0.25 c(z20/sigma) + 0.10 c(z50/sigma) + 0.35 c(ratio/volume) + 0.30 c(rz/jump),  c(x) = 1 - 2^-x, with the statistics of
 `signals/statistics.pxd`. It follows the move.
 """
 from libc.math cimport exp2, fabs

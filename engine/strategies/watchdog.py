@@ -1,0 +1,47 @@
+"""Ends a strategy's call that takes too long: 50 ms of processor time, or a second by the wall."""
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from _ext.signals.strategies import StrategyTimeout
+
+if TYPE_CHECKING:
+    from _ext.signals.strategies import StrategyHost
+
+BUSY_S, WALL_S = 0.05, 1.0
+"""Of one call. A timer looks this often, and a call that was under way when it last looked has ended its time."""
+CLOCKS = ((signal.SIGVTALRM, signal.ITIMER_VIRTUAL, BUSY_S), (signal.SIGALRM, signal.ITIMER_REAL, WALL_S))
+
+
+@contextmanager
+def watched(host: "StrategyHost | None") -> Iterator[None]:
+    """Within the block calls of `host` end in time. Outside the main thread, and without strategies, nothing is watched."""
+    if host is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = begin(host)
+    try:
+        yield
+    finally:
+        for number, timer, _ in CLOCKS:
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
+
+
+def begin(host: "StrategyHost") -> dict[int, Any]:
+    """Watches for the rest of the process; what was done at the signals before."""
+    seen: dict[int, tuple[Any, int]] = {}
+
+    def look(number: int, frame: Any) -> None:
+        source = host.calling
+        now = (source, source.calls) if source is not None else (None, 0)
+        if source is not None and seen.get(number) == now:
+            raise StrategyTimeout(f"it took longer than {1000 * BUSY_S:g} ms of processor time, or {WALL_S:g} s")
+        seen[number] = now
+
+    before: dict[int, Any] = {number: signal.signal(number, look) for number, _, _ in CLOCKS}
+    for _, timer, seconds in CLOCKS:
+        signal.setitimer(timer, seconds, seconds)
+    return before

@@ -1,0 +1,310 @@
+"""Strategies in Python beside a compiled source: what they are told and when, what they may ask for, and what becomes of one that
+misbehaves.
+
+`_ext/signals/strategies.pyx`, `engine/strategies/base.py`, `engine/strategies/loading.py`, `engine/strategies/watchdog.py`.
+"""
+import numpy as np
+import polars as pl
+import pytest
+
+import engine
+from _ext.core.records import CANDIDATE, INTENT, REC_CANDIDATE, REC_INTENT, REC_STRATEGY_OFF
+from _ext.signals.strategies import StrategyHost, Timeframe
+from engine.backtest.options import BacktestOptions
+from engine.backtest.session import backtest
+from engine.config import Config
+from engine.feed.dayfile import DayFile
+from engine.strategies import loading
+from engine.strategies.base import Strategy, StrategyError
+from engine.trail.checked import reader_of
+from engine.trail.replay import replay
+from tests.backtest.test_session import LOOSE, _models
+from tests.kit.days import DAY, recorded_day
+
+HEAD = "import engine\nfrom pydantic import Field\n"
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("days")
+    recorded_day(folder, minutes=60, names=5)
+    return folder
+
+
+@pytest.fixture
+def run(days, tmp_path):
+    """Backtests strategies by their text: name -> body of a class; beside the spike unless `sources` says else."""
+
+    def run(folder="run", sources=("spike",), parameters=None, head=HEAD, **bodies):
+        settings = {}
+        for name, body in bodies.items():
+            path = tmp_path / f"{name}.py"
+            path.write_text(f"{head}\nclass Mine(engine.Strategy):\n" + "\n".join(f"    {line}" for line in body.splitlines()))
+            settings[name] = {"file": str(path), "parameters": (parameters or {}).get(name, {})}
+        config = Config(**LOOSE | {"sources": list(sources), "strategies": settings}
+                        | ({} if "spike" in sources else {"source": {}}))
+        document = backtest(BacktestOptions(data=days, run_dir=tmp_path / folder), config)
+        return document, tmp_path / folder / str(DAY)
+
+    return run
+
+
+BUYS = """
+timeframes = (5,)
+def on_bar(self, instrument, minutes, bars):
+    if len(bars) >= 2 and bars.close[-1] > bars.close[-2]:
+        self.candidate(instrument, 1, strength=0.7, reason="it rose")
+"""
+
+
+def records(folder, *kinds):
+    return [(kind, now, payload) for kind, _, now, payload in reader_of(folder) if kind in kinds]
+
+
+def candidates(folder, source):
+    """The candidates of a source, without their numbers and what the account made of them."""
+    out = []
+    for _, now, payload in records(folder, REC_CANDIDATE):
+        c = np.frombuffer(payload, CANDIDATE)[0].copy()
+        if c["source"] == source:
+            c["id"] = c["source"] = 0
+            out.append((now, c.tobytes()))
+    return out
+
+
+# ---- bars -------------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("minutes", [1, 3, 5, 15])
+def test_bars_of_several_minutes_are_those_that_polars_makes(run, days, tmp_path, minutes):
+    seen = tmp_path / "seen.txt"
+    run(sources=(), folder="bars", mine=f"""
+timeframes = ({minutes},)
+def on_bar(self, instrument, minutes, bars):
+    with open({str(seen)!r}, "a") as file:
+        row = [instrument.symbol, *(float(x) for x in (bars.time[-1], bars.open[-1], bars.high[-1], bars.low[-1], bars.close[-1],
+                                                       bars.volume[-1]))]
+        print(*row, sep=",", file=file)
+""")
+    ours = pl.read_csv(seen, has_header=False, new_columns=["symbol", "time", "open", "high", "low", "close", "volume"])
+    theirs = _bars(DayFile(days / f"{DAY}.ticks.day"), minutes)
+    joined = ours.join(theirs, on=["symbol", "time"], how="inner", suffix="_right")
+    assert len(joined) == len(ours) > 10 and len(ours.unique(["symbol", "time"])) == len(ours)
+    whole = joined.filter(pl.col("first") == pl.col("time"))           # the first bar of a name begins with its own first trade
+    for name in ("high", "low", "close"):
+        assert (whole[name] - whole[f"{name}_right"]).abs().max() < 1e-9
+    assert (whole["volume"] - whole["volume_right"]).abs().max() == 0
+
+
+def _bars(day, minutes):
+    """By polars, from the ticks: volume is the advance of the day's."""
+    rows, _ = day.ticks()
+    frame = pl.DataFrame({"key": rows["key"], "ltt": rows["ltt"], "price": rows["ltp"] / 100, "vtt": rows["vtt"],
+                          "symbol": np.array([s.symbol for s in day.specs])[np.asarray(day.columns["inst"])]})
+    step = minutes * 60_000
+    start = 13_500_000                                                 # 03:45 UTC
+    frame = frame.with_columns(volume=(pl.col("vtt") - pl.col("vtt").cum_max().shift(1).over("symbol")).clip(0).fill_null(0),
+                               time=((pl.col("ltt") - start) // step * step + start) / 1000).filter(pl.col("volume") > 0)
+    bars = frame.group_by("symbol", "time", maintain_order=True).agg(
+        open=pl.col("price").first(), high=pl.col("price").max(), low=pl.col("price").min(), close=pl.col("price").last(),
+        volume=pl.col("volume").sum())
+    first = frame.group_by("symbol").agg(first=pl.col("time").min())
+    return bars.join(first, on="symbol").with_columns(first=pl.when(pl.col("time") > pl.col("first")).then(pl.col("time")))
+
+
+def test_a_bar_without_its_last_minute_closes_with_the_next_and_old_bars_move_out():
+    """Minutes 0, 1, 3 | 6 | 10..14 of 5-minute bars: the first two lack their last minute."""
+    from _ext.market.market import Market
+
+    frame = Timeframe(5, 2, 1)
+    host = _host(Market(1, 64), 5, 2)
+    assert frame.view(0, 9).shape == (0, 6) and host.bars(0, 5).shape == (0, 6)
+    with pytest.raises(IndexError):
+        frame.view(5, 1)
+    with pytest.raises(KeyError):
+        host.bars(0, 3)
+
+
+def _host(market, minutes, depth):
+    class Five(Strategy):
+        timeframes = (minutes,)
+
+    from _ext.signals.strategies import StrategySource
+
+    return StrategyHost(market, [StrategySource(1, "five", Five("five"))], depth)
+
+
+# ---- what it is told and may see --------------------------------------------------------------------------------------------
+def test_a_strategy_sees_its_day_and_acts_on_it(run, tmp_path):
+    said = tmp_path / "said.txt"
+    _, folder = run(mine=f"""
+timeframes = (1,)
+class Parameters(engine.Parameters):
+    most: int = Field(3, ge=1)
+def say(self, *words):
+    with open({str(said)!r}, "a") as file:
+        print(*words, file=file)
+def on_start(self):
+    self.count = 0
+    self.say("start", len(self.instruments), self.instrument(self.instruments[0].symbol).number, self.parameters.most)
+def on_bar(self, instrument, minutes, bars):
+    book, held = self.book(instrument), self.position(instrument)
+    assert book.bid < book.ask and 0 <= book.age < 60 and minutes == 1 and bars.close[-1] == self.bars(instrument, 1).close[-1]
+    assert self.now.strftime("%H:%M") >= "09:16" and not bars.values.flags.writeable
+    assert set(self.indicators(instrument)) > {{"rsi"}} and self.chain(instrument) == []
+    if held is None and self.count < self.parameters.most and len(bars) > 5:
+        self.count += 1
+        self.candidate(instrument, 1, strength=0.8, stop=bars.close[-1] * 0.99, target=bars.close[-1] * 1.5, hold=120,
+                       reason="because")
+    elif held is not None and held.quantity and len(bars) % 7 == 0:
+        self.exit(instrument, "enough")
+def on_fill(self, fill):
+    self.say("fill", fill.instrument.symbol, fill.is_entry, fill.side, fill.quantity, round(fill.price), fill.charges > 0)
+def on_exit(self, ended):
+    self.say("exit", ended.instrument.symbol, ended.side, ended.quantity)
+def on_candidate(self, signal):
+    self.say("candidate", signal.source, signal.side, signal.strength > 0.4)
+""", parameters={"mine": {"most": 2}})
+    lines = said.read_text().splitlines()
+    assert lines[0] == "start 5 0 2" and any(line.startswith("candidate spike") for line in lines)
+    assert [line for line in lines if line.startswith("fill") and " True 1 " in line]
+    assert [line for line in lines if line.startswith("exit")]
+    mine = [trade for trade in pl.read_parquet(folder.parent / "trades.parquet").to_dicts() if trade["source"] == "mine"]
+    assert 0 < len(mine) <= 2 and all(trade["entry_price"] * 0.985 < trade["stop"] for trade in mine if trade["stop"])
+    assert {trade["reason"] for trade in mine} <= {"time", "strategy", "stop", "end of data"}
+    minutes = [(trade["exit_time"] - trade["entry_time"]).total_seconds() for trade in mine if trade["reason"] == "time"]
+    assert all(119 < spent < 125 for spent in minutes)
+    found = engine.explain(mine[0]["candidate"], folder)
+    assert found["source"] == "mine" and found["note"] == "because"
+
+
+def test_two_sources_at_once_make_the_candidates_that_each_makes_alone(run):
+    _, both = run(folder="both", mine=BUYS, other=BUYS.replace("> bars", "< bars").replace("1, strength", "-1, strength"))
+    _, spike = run(folder="spike")
+    _, mine = run(folder="mine", sources=(), mine=BUYS)
+    assert len(candidates(both, 0)) > 3 and candidates(both, 0) == candidates(spike, 0)
+    assert len(candidates(both, 1)) > 3 and candidates(both, 1) == candidates(mine, 0)
+
+
+def test_a_run_with_strategies_is_replayed_from_what_it_kept(run, tmp_path):
+    (tmp_path / "beside.py").write_text("FACTOR = 1.0\n")
+    _, folder = run(mine="from beside import FACTOR\n" + BUYS)
+    assert sorted(path.name for path in (folder / "strategies" / "mine").iterdir()) == ["beside.py", "mine.py"]
+    (tmp_path / "beside.py").unlink()
+    (tmp_path / "mine.py").write_text("nonsense")
+    assert replay(folder, _models())["identical"]
+    kept = folder / "strategies" / "mine" / "mine.py"
+    text = kept.read_text()
+    kept.write_text(text + "\n")
+    with pytest.raises(StrategyError, match="was changed"):
+        replay(folder, _models())
+    kept.unlink()
+    with pytest.raises(StrategyError, match="is gone"):
+        replay(folder, _models())
+
+
+# ---- one that misbehaves ----------------------------------------------------------------------------------------------------
+BAD = {
+    "raises": ("1 / 0", "ZeroDivisionError"), "loops": ("while True: pass", "StrategyTimeout"),
+    "sleeps": ("__import__('time').sleep(5)", "StrategyTimeout"), "leaves": ("raise SystemExit(3)", "SystemExit: 3"),
+    "nan": ("self.candidate(instrument, 1, strength=float('nan'))", "strength is nan"),
+    "endless": ("x = []\n        while True: x.append(bytearray(1 << 16))", "StrategyTimeout"),
+    "deep": ("self.calls -= 1; self.on_bar(instrument, minutes, bars)", "RecursionError"),
+    "writes": ("bars.close[-1] = 1.0", "read-only"),
+    "side": ("self.candidate(instrument, 2)", "side 2"), "text": ("self.candidate(instrument, 1, stop='x')", "stop is 'x'"),
+    "later": ("self.exit(5)", "AttributeError")}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_strategy_that_misbehaves_is_stopped_and_nobody_else(run, name):
+    body, reason = BAD[name]
+    document, folder = run(bad=f"""
+calls = 0
+def on_bar(self, instrument, minutes, bars):
+    self.calls += 1
+    self.candidate(instrument, 1, strength=0.9, reason="before")
+    if self.calls == 40:
+        {body}
+""", good=BUYS)
+    (off,) = [payload for _, _, payload in records(folder, REC_STRATEGY_OFF)]
+    assert reason.encode() in off and b'"name":"bad"' in off and b'"call":40' in off
+    _, without = run(folder="without", good=BUYS)
+    assert candidates(folder, 2) == candidates(without, 1) != []
+    assert candidates(folder, 0) == candidates(without, 0) and len(candidates(folder, 1)) == 39
+    found = replay(folder, _models())
+    assert found["identical"], found
+    assert document["is_whole"] and loading.stopped_in(folder) == {"bad": 40}
+
+
+def test_what_a_stopped_call_had_asked_for_does_not_count(run):
+    _, folder = run(sources=(), bad="""
+def on_bar(self, instrument, minutes, bars):
+    self.candidate(instrument, 1, strength=0.9)
+    raise ValueError("after asking")
+""")
+    assert not records(folder, REC_CANDIDATE, REC_INTENT)
+
+
+def test_a_wish_outside_a_call_is_an_error(run):
+    strategy = Strategy("mine")
+    with pytest.raises(AttributeError):
+        strategy.exit(None)
+    from _ext.market.market import Market
+
+    host = StrategyHost(Market(1, 64), [None])
+    with pytest.raises(RuntimeError, match="only while it is called"):
+        host.wish((0, 0, None))
+
+
+# ---- exits of its own -------------------------------------------------------------------------------------------------------
+def test_a_limit_is_not_exceeded_and_an_exit_takes_an_entry_back(run):
+    _, folder = run(sources=(), mine="""
+seen = 0
+def on_bar(self, instrument, minutes, bars):
+    self.seen += 1
+    if self.seen == 30:
+        self.where = instrument
+        self.candidate(instrument, 1, limit=self.book(instrument).bid * 0.97, reason="far below")
+    elif self.seen == 31:
+        self.exit(self.where, "no more")
+""")
+    intents = [np.frombuffer(payload, INTENT)[0] for _, _, payload in records(folder, REC_INTENT)]
+    assert [int(intent["kind"]) for intent in intents] == [1, 3]
+    assert intents[0]["price"] < 0.975 * np.frombuffer(records(folder, REC_CANDIDATE)[0][2], CANDIDATE)[0]["price"]
+
+
+# ---- files ------------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("text", "words"), [
+    ("x = 1", "0 classes"), ("import engine\nclass A(engine.Strategy): pass\nclass B(engine.Strategy): pass", "2 classes"),
+    ("import engine\nclass A(engine.Strategy): timeframes = (7,)", "not (7,)"), ("1/0", "line 1: ZeroDivisionError"),
+    ("import engine\nclass A(engine.Strategy): kinds = ('bond',)", "no kind bond"), ("def", "SyntaxError"),
+    ("import engine\nclass A(engine.Strategy): timeframes = ()", "not ()"), ("import nowhere_at_all", "ModuleNotFoundError")])
+def test_a_file_that_is_no_strategy_is_refused_in_words(tmp_path, text, words):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(StrategyError) as error:
+        loading.load("mine", path, {})
+    assert words in str(error.value)
+
+
+def test_parameters_are_typed_and_bounded(tmp_path):
+    path = loading.path_of("moving_average_cross")
+    strategy, source = loading.load("cross", path, {"fast": 5})
+    assert strategy.parameters.fast == 5 and strategy.parameters.slow == 21 and len(source.sha256) == 64
+    for wrong, words in (({"fast": 0}, "fast"), ({"quick": 3}, "quick"), ({"fast": "x"}, "fast")):
+        with pytest.raises(StrategyError, match=words):
+            loading.load("cross", path, wrong)
+    with pytest.raises(StrategyError, match="small letters"):
+        loading.load("My Cross", path, {})
+    with pytest.raises(StrategyError, match="no such strategy file; those that come with the engine are moving_average_cross"):
+        loading.path_of("nothing")
+    with pytest.raises(StrategyError, match="no such"):
+        loading.path_of(str(tmp_path / "none.py"))
+    (tmp_path / "large.py").write_bytes(b"#" * (loading.SIZE_MAX + 1))
+    with pytest.raises(StrategyError, match="at most"):
+        loading.path_of(str(tmp_path / "large.py"))
+
+
+def test_sources_and_strategies_are_named_once():
+    with pytest.raises(ValueError, match="different ones"):
+        Config(strategies={"spike": {"file": "moving_average_cross"}})
+    with pytest.raises(ValueError, match="none"):
+        Config(sources=[])
