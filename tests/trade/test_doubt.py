@@ -610,3 +610,23 @@ def test_a_word_that_can_be_read_ends_the_doubt_and_the_next_that_cannot_is_told
         assert desk.alarms() == ["unreadable answer of the broker"] * count
         if count == 1 and desk.core.counts()["unreadable"] == 2:
             desk.update(entry, 2)
+
+
+def test_an_end_that_leaves_in_doubt_what_was_filled_is_not_the_last_word(desk):
+    """Cancelled, and the first read does not say how much of it had filled; the second does."""
+    entry, work = entered(desk)
+    gone = told(entry, status="cancelled", filled_quantity=None, pending_quantity=None)
+    work.on_book([gone], desk.now)
+    assert held(desk) == 0 and work.over == set()
+    work.on_book([gone | {"filled_quantity": 20}], desk.now)
+    assert held(desk) == 20 and work.over == {f"B{entry['id']}"}
+
+
+def test_a_refusal_tells_no_id_of_an_order_that_a_message_without_one_showed(desk):
+    """The message says that the order is there; what stands beside a refusal of it is no order."""
+    _, (entry,) = desk.enter()
+    work, _, _ = reconciler(desk, is_fresh=False)
+    work.on_message(dropped(told(entry, status="open", filled_quantity=0, pending_quantity=49), "order_id"))
+    for outcome, known in ((2, b""), (1, b"B1")):
+        desk.reply(entry, outcome=outcome, code=200 if outcome == 1 else 400)
+        assert desk.core.orders()[0]["order_id"].rstrip(b"\0") == known

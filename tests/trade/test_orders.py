@@ -1,4 +1,6 @@
 """Orders and their one exit: what is sent, what a lost or late answer does, what never happens."""
+import dataclasses
+
 import orjson
 import pytest
 
@@ -19,7 +21,7 @@ from _ext.core.records import (
 )
 from engine.broker.upstox import protocol
 from engine.trade.inputs import update_record
-from tests.trade.conftest import SECOND
+from tests.trade.conftest import SECOND, SPECS
 
 MODIFY, CANCEL = 2, 3
 SL, LIMIT = 2, 1
@@ -528,3 +530,48 @@ def test_the_search_for_a_lost_stop_is_measured_from_read_to_read(desk):
         assert desk.tick(seconds=2) + desk.book(ago=1.5) == []
     (again,) = desk.tick(seconds=2) + desk.book(ago=1.5)
     assert again["id"] != stop["id"] and again["order_type"] == SL
+
+
+def test_an_exit_that_filled_whole_before_it_could_shrink_is_believed(desk):
+    """Another hand sold 29 of 49; the modify of our stop to 20 came too late: the position is turned round."""
+    _, stop = opened(desk)
+    for _ in range(2):
+        desk.tick(seconds=4)
+        desk.book(stop)
+        asked = desk.holdings({0: 20})
+    assert [(i["kind"], i["quantity"]) for i in asked] == [(MODIFY, 20)]
+    desk.update(stop, 3, 49, 98_000)
+    assert desk.core.held(0) == (-29, 0)
+
+
+def test_an_older_read_of_the_book_that_comes_late_takes_nothing_back(desk):
+    """It was begun before the difference was seen; one begun after it had come before, and that one counts."""
+    _, stop = opened(desk)
+    desk.tick(seconds=4)
+    desk.book(stop)
+    assert desk.holdings({0: 20}) == []
+    desk.tick(seconds=4)
+    desk.book(stop)
+    desk.book(stop, ago=7)
+    desk.holdings({0: 20})
+    assert held(desk) == 20
+
+
+@pytest.mark.parametrize(("above", "why"), [(10, []), (0, [11])])
+def test_a_position_leaves_at_its_own_stop_and_not_a_tick_before(make_desk, above, why):
+    """Policy atr where the ranges are small: three tenths of a percent below 1000.00, looked at when the spike is old."""
+    desk, _, _ = spiked(lambda **given: make_desk(**given, atr_stop=0.01))
+    assert desk.core.positions()[0]["plan"]["soft"] == 99_700
+    assert desk.tick(mid=99_830, seconds=61) == []
+    assert [i["why"] for i in desk.tick(bid=99_700 + above, ask=99_730)] == why
+
+
+@pytest.mark.parametrize(("bid", "trigger"), [(101_345, []), (101_346, [100_332])])
+def test_the_trailing_stop_is_moved_by_a_quarter_of_its_distance_and_not_by_less(make_desk, bid, trigger):
+    """In steps of a paisa: 1 % below 1010.90 is 1000.79; a quarter of a percent of 1013.46 is 2.53, which 1003.32 is beyond it."""
+    desk = make_desk(specs=[dataclasses.replace(SPECS[0], tick=1), *SPECS[1:]], trail=0.01, target=0.5)
+    opened(desk)
+    (first,) = desk.tick(bid=101_090, ask=101_110)
+    assert first["trigger"] == 100_079
+    desk.reply(first)
+    assert [i["trigger"] for i in desk.tick(bid=bid, ask=bid + 20)] == trigger

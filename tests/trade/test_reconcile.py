@@ -399,3 +399,71 @@ def test_a_trade_of_somebody_else_in_a_name_of_ours_is_looked_into_at_once(desk,
     assert work.due(desk.now) == []
     work.on_message(row("app", "complete", filled_quantity=49) | fields)
     assert work.due(desk.now) == asked
+
+
+@pytest.mark.parametrize(("number", "orders"), [(1, 1), (2, 2)])
+def test_the_last_number_the_journal_holds_is_ours_after_a_restart_and_the_next_is_not(desk, number, orders):
+    """The journal holds one order: the row of number 1 is its own, number 2 went with the machine's last second and is adopted."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    desk.core.feed(REC_BOOT, desk.now, orjson.dumps({"nonce": "m"}))
+    work = Reconciler(protocol, desk.core, "spk", ["n", "m"], KEYS, lambda kind, record: desk.core.feed(kind, desk.now, record),
+                      False)
+    work.on_book([row(f"spk.n.{number}.e", "complete", order_id=f"B{number}", filled_quantity=49, average_price=1000.0)], desk.now)
+    assert desk.core.counts()["orders"] == orders
+
+
+@pytest.mark.parametrize(("side", "adopted"), [("BUY", 1), (None, 0)])
+def test_an_order_of_an_earlier_life_that_was_neither_bought_nor_sold_is_not_adopted(make_desk, side, adopted):
+    """Nobody knows which way it would move the position: it is told, and the positions decide."""
+    desk = make_desk(ready=False)
+    work, _, _ = reconciler(desk)
+    work.on_book([row("spk.old.1.e", "complete", filled_quantity=49, average_price=1000.0, transaction_type=side)], desk.now)
+    assert desk.core.counts()["orders"] == adopted
+    assert ("unreadable answer of the broker" in desk.alarms()) == (not adopted)
+
+
+@pytest.mark.parametrize(("fields", "unreadable", "others"), [
+    ({}, 0, {0: 49}), ({"transaction_type": None}, 1, {}), ({"transaction_type": None, "product": "D"}, 0, {}),
+    ({"transaction_type": None, "filled_quantity": 0}, 0, {})])
+def test_an_order_of_others_that_was_neither_bought_nor_sold_explains_nothing_and_is_told(desk, fields, unreadable, others):
+    """One of another product, or without a fill, moves nothing that is compared."""
+    work, _, _ = reconciler(desk)
+    work.on_book([row("by hand", "complete", filled_quantity=49, average_price=1000.0) | fields], desk.now)
+    assert desk.core.counts()["unreadable"] == unreadable and work.others == others
+
+
+def test_a_message_of_an_earlier_life_before_the_first_book_is_no_second_engine(desk):
+    """Until the first book is read nobody knows which orders were there before: that book says so of them."""
+    work, _, seconds = reconciler(desk, is_fresh=False)
+    old = row("spk.old.3.e", "complete")
+    work.on_message(old)
+    work.on_book([old], desk.now)
+    work.on_message(old)
+    assert seconds == []
+    work.on_message(row("spk.other.1.e"))
+    assert seconds == ["spk.other.1.e"]
+
+
+@pytest.mark.parametrize(("age", "may_be_ours"), [(14.9, True), (15.0, False)])
+def test_a_row_that_is_none_stands_for_an_order_of_ours_for_fifteen_seconds(desk, age, may_be_ours):
+    """What the order should protect cannot wait longer: from then on it is missing."""
+    work, _, _ = reconciler(desk, is_fresh=False)
+    work.on_book([], desk.now)
+    _, (entry,) = desk.enter()
+    sent = desk.now
+    desk.reply(entry, outcome=4, code=0)
+    desk.now = sent + round(age * SECOND)
+    work.on_book([None], desk.now)
+    (order,) = desk.core.orders()
+    assert (order["doubted"] != 0, order["missed"]) == (may_be_ours, 0 if may_be_ours else 1)
+
+
+def test_an_order_of_this_life_is_ours_by_its_tag_though_the_journal_did_not_hold_it_at_the_start(desk):
+    """Its answer was lost: the tag alone says whose it is."""
+    work, _, seconds = reconciler(desk)
+    work.on_book([], desk.now)
+    _, (entry,) = desk.enter()
+    desk.reply(entry, outcome=4, code=0)
+    work.on_book([row("spk.n.1.e", "complete", filled_quantity=49, average_price=1000.0)], desk.now)
+    assert held(desk) == 49 and seconds == [] and work.others == {}
