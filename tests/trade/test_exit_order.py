@@ -1,8 +1,12 @@
 """The one exit of a position where there is trouble: a second one, one that finds no room to leave, one that would be refused."""
+import orjson
 import pytest
 
-from _ext.core.records import ROLE_EXIT
-from tests.trade.test_orders import LIMIT, SL, lost_stop
+from _ext.core.reasons import REASONS
+from _ext.core.records import GATE, OP_KILL, REC_GATE, REC_START, ROLE_EXIT
+from engine import config
+from tests.trade.conftest import SECOND
+from tests.trade.test_orders import LIMIT, MODIFY, SL, lost_stop, opened
 from tests.trade.test_positions import OUTBOX, crowd, untaken
 
 
@@ -47,3 +51,48 @@ def test_a_stop_through_the_price_leaves_as_a_limit(desk):
     desk.tick(mid=97_000)
     (out,) = desk.update(entry, 3, 49, 100_000)
     assert (out["role"], out["order_type"], out["price"]) == (ROLE_EXIT, LIMIT, 96_890)
+
+
+@pytest.mark.parametrize(("minute", "why"), [(354.9, [4]), (355.0, [])])
+def test_two_minutes_after_the_square_off_an_exit_could_turn_the_brokers_own_round(make_desk, minute, why):
+    """A name with a closing auction is squared off at 353; the broker's own comes later."""
+    desk = make_desk(hold_s=0)
+    began = desk.now
+    opened(desk)
+    asked = desk.tick(seconds=(began - desk.now) / SECOND + (minute - 30) * 60)
+    assert [i["why"] for i in asked] == why
+
+
+def test_an_exit_the_brokers_budget_does_not_allow_is_told_once_a_second(desk):
+    """It is tried at every quote; the journal need not hold each of them."""
+    opened(desk)
+    settings = config.Config(models="").record()
+    settings["limits"] |= {"requests_per_minute": 2}
+    desk.core.feed(REC_START, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
+    desk.operator(OP_KILL)
+    for _ in range(12):
+        assert desk.tick(seconds=0.25) == []
+    denied = [row for row in desk.records(REC_GATE, GATE) if row["is_exit"] and REASONS[row["reason"]] == "broker budget"]
+    assert len(denied) == 4
+
+
+def test_the_exit_that_works_counts_while_the_earlier_one_is_not_found(desk):
+    """The target is reached: the second stop becomes the limit, the first cannot be asked for anything."""
+    lost_stop(desk)
+    (again,) = desk.tick(mid=98_950, seconds=15.1)
+    desk.reply(again)
+    assert desk.update(again, 2) == []
+    assert [(i["kind"], i["id"], i["order_type"]) for i in desk.tick(mid=104_100)] == [(MODIFY, again["id"], LIMIT)]
+
+
+@pytest.mark.parametrize(("seconds", "sent"), [(2.0, []), (2.1, [(1, 49)])])
+def test_a_position_turned_round_is_ended_once_a_read_begun_two_seconds_later_shows_it(desk, seconds, sent):
+    """A read that was under way may show the one sale and not the other."""
+    _, stop = lost_stop(desk)
+    (again,) = desk.tick(mid=98_950, seconds=15.1)
+    desk.reply(again)
+    desk.update(again, 3, 49, 98_000)
+    assert desk.update(stop, 3, 49, 98_000) == []
+    desk.tick(seconds=seconds)
+    desk.holdings({0: -49})
+    assert [(i["side"], i["quantity"]) for i in desk.tick()] == sent

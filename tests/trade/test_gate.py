@@ -4,7 +4,7 @@ import dataclasses
 import pydantic
 import pytest
 
-from _ext.core.records import REC_ORDER_UPDATE, Stream
+from _ext.core.records import GATE, REC_GATE, REC_ORDER_UPDATE, Stream
 from _ext.trade.costs import charges_of
 from engine import config
 from engine.broker.upstox import protocol
@@ -428,3 +428,16 @@ def test_costs_against_the_target(make_desk):
         for second in range(0, 23 * 60, 5):
             desk.tick(0, mid=MID + 20 * (second % 3), seconds=5)
         assert verdict(desk) == reason
+
+
+@pytest.mark.parametrize(("seconds", "used"), [
+    (0.999, (1, 1, 1, 1)), (1, (0, 1, 1, 1)), (59.999, (0, 1, 1, 1)), (60, (0, 0, 1, 1)), (1799.999, (0, 0, 1, 1)),
+    (1800, (0, 0, 0, 1)), (3599.999, (0, 0, 0, 1)), (3600, (0, 0, 0, 0))])
+def test_each_window_of_requests_ends_to_the_millisecond(desk, seconds, used):
+    """Requests of a second, a minute and half an hour, entries of an hour; the one entry is of the day in all of them."""
+    sent = desk.now
+    finish(desk, desk.enter(0)[1])
+    desk.now = sent + round(seconds * SECOND)
+    desk.ask(1)
+    row = desk.records(REC_GATE, GATE)[-1]
+    assert tuple(row[f"used_{window}"] for window in ("second", "minute", "half_hour", "hour")) == used and row["used_day"] == 1

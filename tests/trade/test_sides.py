@@ -258,3 +258,14 @@ def test_a_second_word_that_the_feed_is_gone_does_not_begin_the_wait_anew(desk):
     desk.link(0, False)
     desk.quotes(0, 99_500)
     assert [WHYS[i["why"]] for i in desk.timer(20.1)] == ["feed lost"]
+
+
+@pytest.mark.parametrize(("side", "tick", "limit"), [
+    (1, 100, 97_500), (1, 200, 97_000), (-1, 100, 102_600), (-1, 200, 103_000)])
+def test_the_limit_of_a_stop_is_five_ticks_beyond_where_ticks_are_wide(make_desk, side, tick, limit):
+    """Half a percent of 980.00 is 4.90, of 1020.00 it is 5.10, on the next step away; five ticks of two rupees are more."""
+    desk = make_desk(specs=[replace(SPECS[0], tick=tick), *SPECS[1:]])
+    _, (entry,) = desk.enter(0, side)
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 3, int(entry["quantity"]), MID)
+    assert (stop["trigger"], stop["price"]) == (MID - side * 2_000, limit)
