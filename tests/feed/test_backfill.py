@@ -220,3 +220,22 @@ def test_many_names_that_are_not_traded_are_given_up_when_the_minute_is_past():
     assert [keys for w, keys, _ in desk.due(33.5) if w == "day"] == [("K0",)]
     desk.due(34.5)
     assert desk.backfill.given_up == 104 and set(desk.backfill.wanted) == {0}
+
+
+def test_a_name_whose_minute_came_is_asked_for_again_when_it_misses_another():
+    desk = Desk()
+    for minute in (30, 40):
+        desk.lose(0, minute, minute)
+        assert desk.due(minute + 1 + 4 / 60) == [("minute", ("K0",), minute)]
+        desk.backfill.on_bars(Fetch("minute", ("K0",), FIRST + minute), {"K0": bars(minute)}, OPEN + (minute + 1) * MINUTE)
+    assert desk.backfill.filled == 2 and not desk.backfill.asked
+
+
+@pytest.mark.parametrize(("kind", "is_missed"), [("silence", True), ("rebased", True), ("pause", False), ("jump", False)])
+def test_after_a_restart_the_minutes_of_a_silence_and_of_a_volume_that_began_anew_are_missed(kind, is_missed):
+    """In a pause nobody traded and a jump is a count: nothing was lost in either."""
+    desk = Desk()
+    row = np.zeros(1, GAP)
+    row["kind"], row["inst"], row["first_minute"], row["last_minute"] = GAPS.index(kind), 2, FIRST + 10, FIRST + 11
+    desk.backfill.recall(row, OPEN + 30 * MINUTE)
+    assert desk.backfill.wanted == ({2: {FIRST + 10, FIRST + 11}} if is_missed else {})

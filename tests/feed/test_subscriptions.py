@@ -277,3 +277,28 @@ def test_the_least_important_name_gives_way_to_a_held_one():
     desk.keeper.on_down(1, desk.now, 403)
     desk.run(0.5, held=[first[0], key])
     assert list(desk.keeper.connections[0].wanted) == [*first[:-1], key]
+
+
+
+def test_a_silent_name_is_asked_for_half_as_often_each_time_up_to_every_eight_minutes():
+    desk = Desk(3).run(3)
+    (connection, _), key = desk.keeper.connections, desk.specs[0].key
+    pauses = []
+    for _ in range(7):
+        connection.sent[key], desk.now = "full", desk.now + 480 * SECOND
+        desk.keeper._ask(connection, [key], desk.now, set())
+        pauses.append(desk.keeper.asked[key][1] // SECOND)
+    assert pauses == [30, 60, 120, 240, 480, 480, 480]
+
+
+@pytest.mark.parametrize(("count", "cuts"), [(49, 0), (50, 1)])
+def test_fifty_names_are_never_silent_together_for_eight_seconds_and_fewer_may_be(count, cuts):
+    desk = Desk(count).run(20, talk=range(count))
+    assert len(desk.run(12).cuts) == cuts
+
+
+def test_a_refused_name_is_tried_on_a_connection_that_nobody_needed_yet():
+    desk = Desk(10, script=[FeedFault("refuse_keys", OPEN, OPEN + 63 * SECOND, (7,))])
+    desk.run(8, talk=[i for i in range(10) if i != 7])
+    assert list(desk.keeper.connections[1].wanted) == [desk.specs[7].key] and desk.feed.links[1].modes[7] >= 0
+    assert not desk.rows()

@@ -593,3 +593,29 @@ def test_a_wild_volume_of_an_older_trade_does_not_spoil_the_days():
     assert desk.tick(1_000, received=2_100, vtt=10**9) & FLAGS["doubted"]
     assert desk.core.market.row(0)["peak"] == peak
     assert desk.tick(3_000) & FLAGS["traded"]
+
+
+@pytest.mark.parametrize(("is_alone", "counts"), [(True, [1, 2]), (False, [0, 1])])
+def test_only_a_silence_of_its_own_tells_of_a_names_rate(is_alone, counts):
+    """Ten seconds in which others were heard or nobody was; then ten more in which the others were, from the update on that ended
+    the first."""
+    desk, found = Desk(), []
+    desk.tick(0)
+    for begin, others in ((0, is_alone), (10_000, True)):
+        for at in range(begin + 1000, begin + 10_000, 1000) if others else ():
+            desk.tick(at, inst=1)
+        desk.tick(begin + 10_000)
+        found.append(sum(desk.core.market.row(0)["gaps"]))
+    assert found == counts
+
+
+def test_a_snapshot_within_a_silence_does_not_count_it_the_update_that_ends_it_does():
+    """Else a name that is subscribed anew again and again would seem to be silent as often."""
+    desk = Desk()
+    desk.tick(0)
+    for at in range(1000, 10_000, 1000):
+        desk.tick(at, inst=1)
+    desk.tick(10_000, kind=0)
+    assert sum(desk.core.market.row(0)["gaps"]) == 0
+    desk.tick(10_500)
+    assert sum(desk.core.market.row(0)["gaps"]) == 1
