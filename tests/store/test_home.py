@@ -8,8 +8,10 @@ import datetime as dt
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,8 +23,9 @@ from engine.run.virtual import run_virtual
 from engine.sim.market import SyntheticMarket
 from engine.store import confinement
 from engine.store.client import EVERY_RUN, client_of, market_of, number_of
+from engine.store.filling import Ended, Filling, identity_of
 from engine.store.home import Home
-from engine.trail.note import read_note
+from engine.trail.note import Note, read_note
 from engine.trail.rundir import DATABASE_FOLDER, Lock, RunDir, RunError, is_held, new_run
 from tests.conftest import ROOT
 
@@ -190,3 +193,65 @@ def test_the_lab_takes_the_run_that_is_named_and_else_what_its_market_has(base):
         with pytest.raises(DataError, match="no ticks"):
             stored.ticks(client, None, market_of(first).replace(f"run = {number_of(first)}", "run = 0"))
     assert market_of(RunDir(base.parent / "alone")) == EVERY_RUN
+
+
+# ---- one run's rows, on their way --------------------------------------------------------------------------------------------
+class Ending:
+    """An order to end that remembers how long it was waited for, and comes after so many waits."""
+
+    def __init__(self, waits: int):
+        self.left, self.waits = waits, []
+
+    def is_set(self) -> bool:
+        return len(self.waits) >= self.left
+
+    def wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+
+def idle(run: RunDir, waits: int) -> Filling:
+    """A filling whose thread does not run."""
+    filling = Filling.__new__(Filling)
+    filling.run_dir, filling.ending, filling.state, filling.saying = run, Ending(waits), {}, threading.Lock()
+    filling.note = Note(run.filled)
+    return filling
+
+
+def test_a_database_that_cannot_be_had_is_tried_ever_less_often(base, monkeypatch):
+    """After one second, then each time twice as long, at most thirty; and after one again once it was there."""
+    filling, tries = idle(RunDir.new(base / "a"), 8), []
+
+    def open_once() -> None:
+        tries.append(1)
+        if len(tries) != 7:
+            raise OSError("refused")
+        return SimpleNamespace(close=lambda: None, settle=lambda: None)
+
+    monkeypatch.setattr(filling, "_open", open_once)
+    monkeypatch.setattr(filling, "_go_on", lambda store: monkeypatch.setattr(filling, "_go_on", refuse))
+
+    def refuse(_) -> None:
+        raise OSError("gone")
+
+    filling._work()
+    assert filling.ending.waits == [1, 2, 4, 8, 16, 30, 1, 2]
+    assert read_note(filling.run_dir.filled)["trouble"] == "OSError: refused"
+
+
+@pytest.mark.parametrize("waits", [0, 1])
+def test_a_batch_that_is_refused_is_given_up_only_when_told_to_end(base, waits):
+    filling = idle(RunDir.new(base / "a"), waits)
+    if waits:
+        filling._refused("Code: 252. Too many parts")
+    else:
+        with pytest.raises(Ended, match="Too many parts"):
+            filling._refused("Code: 252. Too many parts")
+    assert read_note(filling.run_dir.filled)["trouble"] == "Code: 252. Too many parts"
+
+
+def test_a_run_keeps_the_identity_its_rows_were_stored_under(base):
+    """One that was stored before there were any has none: with another its rows would be stored once more."""
+    new, old = RunDir.new(base / "new"), RunDir.new(base / "old")
+    old.cursor.write_bytes(b"[]")
+    first = identity_of(new)
+    assert len(first) == 16 and identity_of(new) == first and identity_of(old) == identity_of(old) == b""

@@ -30,6 +30,7 @@ from _ext.core.records import (
     REC_START,
     REC_STOP,
     REC_TIMING,
+    REC_UNIVERSE,
     REC_VERDICT,
     WHYS,
 )
@@ -227,10 +228,12 @@ class Lines:
 BEGIN = OPEN_MS * 1_000_000
 
 
-def a_minute(folder) -> None:
-    """A link that goes or comes and an update of a name each second from the open on, then the end."""
+def a_minute(folder, **more) -> None:
+    """A link that goes or comes and an update of a name each second from the open on, then the end. `more` is in the first record
+    besides."""
     journal = Journal(folder, 1 << 20)
-    for kind, payload in ((REC_START, orjson.dumps(Config(models="").record())), (REC_INSTRUMENTS, table(NAMES, DAY).tobytes())):
+    start = Config(models="").record() | more
+    for kind, payload in ((REC_START, orjson.dumps(start)), (REC_INSTRUMENTS, table(NAMES, DAY).tobytes())):
         journal.append(kind, BEGIN, payload)
     for second in range(61):
         now = BEGIN + second * 10**9
@@ -301,3 +304,27 @@ def test_what_was_sent_is_not_sent_again_and_another_database_gets_all_of_it(tmp
     for client, cursor in ((first, "a"), (again, "a"), (other, "a"), (anew, "b")):
         stored_in(client, tmp_path / "j", tmp_path / cursor)
     assert again.batches == [] and other.batches == anew.batches == first.batches      # to the byte, under the same tokens
+
+
+def test_a_stock_stands_with_the_nearest_of_its_futures_and_the_count_of_its_contracts():
+    """Futures come in order of their expiry. A stock without one has none, and a liquidity nobody measured is no number."""
+    plain = {"valid_from": "2026-09-01", "valid_to": "2099-12-31", "isin": "INE1", "name": "A Ltd", "sector": "steel",
+             "status": "active", "reason": "", "lot": 500, "tick": 5, "freeze": 9000, "is_cas": True, "banned": 0, "liquidity": 0.5}
+    both = [{"key": "NSE_FO|9", "expiry": "2026-09-29"}, {"key": "NSE_FO|4", "expiry": "2026-10-27"}]
+    stocks = [plain | {"symbol": "A", "key": "NSE_EQ|A", "futures": both, "options": {"2026-09-29": 40, "2026-10-27": 2}},
+              plain | {"symbol": "B", "key": "NSE_EQ|B", "futures": [], "options": {}, "liquidity": None}]
+    rows = RowBuilder().rows(REC_UNIVERSE, SEQ, 7_900_000_000, orjson.dumps({"day": "2026-09-01", "rows": stocks, "changes": []}))
+    names = [name for name, _ in columns("symbols")]
+    first, second = (dict(zip(names, row, strict=True)) for table, row in rows if table == "symbols")
+    assert (first["near_future"], first["near_expiry"], first["futures"], first["options"]) == ("NSE_FO|9", "2026-09-29", 2, 42)
+    assert (second["near_future"], second["near_expiry"], second["futures"], second["options"]) == ("", "", 0, 0)
+    assert first["seen"] == 7 and first["liquidity"] == 0.5 and second["liquidity"] != second["liquidity"]
+
+
+def test_a_window_is_as_long_as_the_journal_says(tmp_path):
+    """Two and a half seconds: the 61 updates, one a second from a whole window's beginning on, lie in 25 of them."""
+    a_minute(tmp_path / "j", store_seconds=2.5)
+    client = Client()
+    stored_in(client, tmp_path / "j", tmp_path / "cursor")
+    sizes = [len(block) // TICK_ROW.itemsize for name, block, _ in client.batches if name == "ticks"]
+    assert sizes == [3, 2] * 12 + [1]

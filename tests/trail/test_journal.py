@@ -4,12 +4,13 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from _ext.core.records import REC_FRAME, REC_TIMER
+from _ext.core.records import REC_FRAME, REC_TIMER, REC_TIMING
 from _ext.trail.journal import Journal
 from _ext.trail.reader import Reader
 from _ext.trail.segment import segment_names
@@ -205,3 +206,70 @@ def test_what_is_written_while_a_reader_looks_for_the_next_segment_is_read_first
     reader = Overtaken(tmp_path)
     assert [record[1] for record in reader] == list(range(1, 31))
     assert len(segment_names(tmp_path)) == 2 and (reader.missing, reader.corrupt) == (0, 0)
+
+
+@pytest.mark.parametrize(("before", "after"), [([b"one"], []), ([], [b"another"]), ([b"one"], [b"another", b"third"])])
+def test_what_telemetry_says_is_not_repeated_nor_compared(tmp_path, before, after):
+    """Times differ from run to run: those of the first are passed over, those of the second are written as they come."""
+    first = Journal(tmp_path, capacity=4096)
+    for kind, payload in [(REC_FRAME, b"a"), *((REC_TIMING, said) for said in before), (REC_FRAME, b"b")]:
+        first.append(kind, 7, payload)
+    second = Journal(tmp_path, capacity=4096, prefix=Reader(tmp_path))
+    for kind, payload in [(REC_FRAME, b"a"), *((REC_TIMING, said) for said in after), (REC_FRAME, b"b")]:
+        assert second.append(kind, 7, payload)
+    assert not second.diverged
+    assert [r[3] for r in Reader(tmp_path) if r[0] == REC_TIMING] == before + after
+
+
+def test_what_was_handed_out_stays_until_the_segment_after_the_next(tmp_path):
+    """The core reads an input's record while its decisions, compared with the journal's, lie in the segment after it. A segment
+    without a record is none."""
+    for _ in range(2):
+        journal = Journal(tmp_path, capacity=4096)
+        for _ in range(40):
+            journal.append(REC_FRAME, 7, bytes(60))
+        journal.close()
+        Journal(tmp_path, capacity=4096).close()           # a life that wrote nothing
+
+    class Bytes(bytearray):
+        """A segment's contents whose end can be seen."""
+
+    held: list[weakref.ref] = []
+
+    class Watching(Reader):
+        def _find(self, name):
+            found = super()._find(name)
+            if found is None:
+                return None
+            view = Bytes(found[0])
+            held.append(weakref.ref(view))
+            return view, len(view)
+
+    reader, segments = Watching(tmp_path), []
+    for _ in iter(reader.read, None):
+        if reader.current not in segments:
+            segments.append(reader.current)
+            there = [view() for view in held if view() is not None and len(view()) > 100]
+            assert len(there) == min(len(segments), 2), segments
+            del there
+    assert len(segments) == 4 and len(held) == 6
+
+
+def test_after_a_record_that_cannot_be_the_next_segment_is_read(tmp_path):
+    """A length that is none: where the next record of the segment begins nobody knows."""
+    journal = Journal(tmp_path, capacity=4096)
+    for i in range(100):
+        journal.append(REC_FRAME, i, bytes(60))
+    journal.close()
+    first = segment_names(tmp_path)[0]
+    whole = Reader(tmp_path)
+    names = [whole.current for _ in iter(whole.read, None)]
+    data = bytearray((tmp_path / first).read_bytes())
+    data[64 + 3 * 96:64 + 3 * 96 + 4] = (20).to_bytes(4, "little")
+    (tmp_path / first).write_bytes(data)
+    reader = Reader(tmp_path)
+    left = [record[1] for record in reader]
+    of_first = names.count(first)
+    assert 4 < of_first < 90 and left == [1, 2, 3, *range(of_first + 1, 101)]
+    assert (reader.corrupt, reader.missing) == (1, of_first - 3)
+    assert reader.problem == f"{first} at byte {64 + 3 * 96}: a record of 20 bytes cannot be"

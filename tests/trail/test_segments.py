@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from _ext.core.records import LAYOUT, REC_FRAME
+from _ext.trail import reader as reader_module
 from _ext.trail import unpack
 from _ext.trail.journal import Journal
 from _ext.trail.reader import Reader
@@ -120,3 +121,27 @@ def test_a_reader_knows_which_types_it_has_read(tmp_path):
     assert not reader.has_read(REC_FRAME)
     reader.skim()
     assert reader.has_read(REC_FRAME) and not any(reader.has_read(kind) for kind in range(256) if kind != REC_FRAME)
+
+
+@pytest.mark.parametrize("plain", [None, 2])
+def test_the_compressed_segment_after_the_one_asked_for_is_unpacked_meanwhile(tmp_path, monkeypatch, plain):
+    """Not one that lies there plain, and none after the last."""
+    written(tmp_path, 400)
+    whole = {name: (tmp_path / name).read_bytes() for name in segment_names(tmp_path)}
+    compress.compress(tmp_path, worth=0)
+    names = segment_names(tmp_path)
+    if plain is not None:
+        (tmp_path / names[plain]).write_bytes(whole[names[plain]])
+        (tmp_path / (names[plain] + ".zst")).unlink()
+    asked: list[tuple] = []
+
+    class Ahead(unpack.Ahead):
+        def take(self, path, after):
+            asked.append((path.name, after.name if after else None))
+            return super().take(path, after)
+
+    monkeypatch.setattr(reader_module, "Ahead", Ahead)
+    assert len(list(Reader(tmp_path))) == 400
+    packed = [f"{name}.zst" if k != plain else None for k, name in enumerate(names)]
+    assert len(names) > 3
+    assert asked == [(name, after) for name, after in zip(packed, [*packed[1:], None], strict=True) if name]
