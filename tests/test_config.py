@@ -118,3 +118,9 @@ def test_the_other_variables_are_known_and_a_misspelt_one_is_not(monkeypatch):
     monkeypatch.setenv("ENGINE_SANDBOX_TOKE", "t")
     with pytest.raises(ConfigurationError, match="ENGINE_SANDBOX_TOKE: unknown variable"):
         config.load()
+
+
+def test_a_file_as_large_as_one_may_be_is_read(here):
+    text = b"[risk]\nstop = 0.03\n# "
+    (here / "engine.toml").write_bytes(text.ljust(FILE_MAX, b"x"))
+    assert config.load().risk.stop == 0.03

@@ -114,3 +114,10 @@ def test_every_setting_says_what_it_means_and_of_what():
         assert field.description and field.json_schema_extra["unit"], (section, name)
         if isinstance(field.default, int | float) and not isinstance(field.default, bool):
             assert len(field.metadata) >= 2, (section, name)
+
+
+@pytest.mark.parametrize(("seconds", "ms"), [(0, 0), (0.25, 250), (300, 300_000)])
+def test_the_time_without_a_signal_the_other_way_reaches_the_core_in_milliseconds(seconds, ms):
+    """Of both arms; none at all is a number too, and not the other arm's."""
+    record = config.Config(models="", signals=config.Signals(opposing_s=seconds), ab=config.Comparison(opposing_s=seconds)).record()
+    assert record["signals"]["opposing_ms"] == ms and record["ab"]["signals"] == {"opposing_ms": ms}

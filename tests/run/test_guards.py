@@ -1,5 +1,6 @@
 """What the engine keeps an eye on: who stopped the entries lets them go on, and nobody else."""
 import datetime as dt
+import os
 import time
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import pytest
 from _ext.core.records import OP_KILL, OP_PAUSE, OP_REDUCE, OP_RUN
 from engine.broker.upstox.login import LoginError, Token
 from engine.market.sessions import IST
-from engine.run.guards import Guards, Target
+from engine.run.guards import Guards, ModelWatch, Target
 
 
 class Watched:
@@ -143,3 +144,24 @@ def test_the_end_of_each_token_is_told(watched, monkeypatch):
     watched.target.expires = time.time() + 300
     watched.guards.look()
     assert sum("ends within ten minutes" in note for note in watched.notes) == 2
+
+
+def test_a_login_that_is_over_as_well_is_no_other_token(watched, monkeypatch):
+    """Nobody has logged in today: what the file has is of the day before yesterday."""
+    die(watched, monkeypatch)
+    token = Token("a-token-of-the-day-before", dt.datetime.now(IST) - dt.timedelta(seconds=1))
+    monkeypatch.setattr("engine.run.guards.login.load", lambda: token)
+    watched.guards.look()
+    assert watched.status.operator == OP_REDUCE and watched.renewed == []
+
+
+# ---- models ----------------------------------------------------------------------------------------------------------------
+def test_models_change_with_their_file_also_to_one_that_is_older(tmp_path):
+    """Who goes back to the models of yesterday may put back the file with its time."""
+    watch = ModelWatch(SimpleNamespace(), SimpleNamespace(models=str(tmp_path), signals=SimpleNamespace(noise=0.7)), lambda: 1,
+                       lambda text: None)
+    assert not watch.has_changed()
+    (tmp_path / "active.json").write_text("{}")
+    for at, changed in ((200, True), (200, False), (100, True), (100, False)):
+        os.utime(tmp_path / "active.json", (at, at))
+        assert watch.has_changed() == changed

@@ -365,3 +365,32 @@ def test_deaths_of_long_ago_are_history(run):
     for now in (0.0, 100.0, 650.0, 1300.0):
         child.has_died(now, 600)
     assert child.deaths == [1300.0] and child.died == 4
+
+
+def test_an_engine_that_died_before_it_was_ready_and_then_refuses_has_not_refused_from_the_start(run, monkeypatch):
+    """What it refuses may be what the dead one left, as a lock: like any other it is given up when it has said so three times."""
+    launcher, engine = launched(run, monkeypatch, [])
+    dies(launcher, engine, "ended by SIGKILL", 3)
+    for n in range(CRASHES):
+        assert not engine.is_given_up and not launcher.stopping, n
+        dies(launcher, engine, "the run is held by another engine")
+    assert engine.is_given_up and launcher.stopping
+
+
+@pytest.mark.parametrize(("is_live", "rounds"), [(False, 1), (True, 3)])
+def test_a_launcher_that_stood_still_ends_a_run_without_real_money_alone(run, monkeypatch, is_live, rounds):
+    """The others have ended by themselves then; an engine with real money has stayed, and what it holds needs its launcher."""
+    monkeypatch.setattr(module.Attendance, "LOST_S", 0.5)
+    launcher, _ = launched(run, monkeypatch, [], is_live=is_live)
+    lived(run, 0)
+    seen: list[float] = []
+
+    def supervise() -> None:
+        seen.append(time.monotonic())
+        time.sleep(0.6 if len(seen) == 1 else 0)
+        launcher.stopping = len(seen) == 3
+
+    monkeypatch.setattr(launcher, "supervise", supervise)
+    launcher.loop(None)
+    assert len(seen) == rounds
+    assert launcher.failure is None if is_live else launcher.failure.startswith("the launcher stood still for")

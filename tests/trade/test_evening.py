@@ -2,8 +2,11 @@
 import asyncio
 from typing import Any
 
+import numpy as np
 import pytest
 
+from _ext.core.reasons import REASONS
+from _ext.core.records import ORDER_UPDATE, REC_ORDER_UPDATE, REC_STATE, REDUCING, RUNNING, STATE, STATE_TRADING
 from _ext.trade.costs import charges_of
 from _ext.trail.reader import Reader
 from engine.watch.day_report import compare, summary
@@ -114,3 +117,30 @@ def test_an_entry_that_was_never_filled_is_none_of_the_day(desk):
     assert (found["entries"], found["exits"], found["net"]) == (0, {}, 0.0)
     broker = Broker([], 0)
     assert asyncio.run(compare(day_of(desk), broker)) == [] and broker.asked == []
+
+
+def test_an_exit_counts_under_the_last_reason_it_was_given(bought):
+    """It rested as a stop and became a limit at the target: that is why it filled."""
+    desk, _, _ = bought
+    (target,) = desk.tick(mid=104_100)
+    desk.reply(target)
+    desk.update(target, 3, 49, 104_000)
+    assert summary(day_of(desk))["exits"] == {"target": 1}
+
+
+def test_entries_that_go_on_are_no_reason_why_they_ended():
+    """The trading state is told each time it changes; only a change to REDUCING has a reason to show."""
+    row = np.zeros(1, STATE)
+    state = RunState()
+    for now_is in (RUNNING, REDUCING, RUNNING):
+        row["what"], row["now_is"], row["reason"] = STATE_TRADING, now_is, REASONS.index("not reconciled")
+        state.take(REC_STATE, row.tobytes())
+    assert state.reducing == ["not reconciled"]
+
+
+def test_a_message_without_an_id_takes_none_away(bought):
+    desk, entry, _ = bought
+    row = np.zeros(1, ORDER_UPDATE)
+    row["intent"], row["status"], row["filled"], row["value"] = entry["id"], 3, 49, 4_900_000
+    desk.core.feed(REC_ORDER_UPDATE, desk.now, row.tobytes())
+    assert differences(day_of(desk), [("B1", 49, 1000.0)]) == []
