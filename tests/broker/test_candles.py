@@ -55,3 +55,19 @@ def test_more_candles_than_a_month_has_are_refused():
 def test_a_minute_that_makes_no_sense_is_left_out(field):
     found = candles.of_quotes({"good": QUOTE, "bad": QUOTE | field, "late": QUOTE | {"ts": QUOTE["ts"] - 60_000}}, MINUTE)
     assert list(found) == ["good"] and found["good"]["close"].tolist() == [10_125]
+
+
+def test_as_many_candles_as_one_call_may_have_are_taken():
+    assert len(candles.of_rows([GOOD] * candles.MOST_ROWS)) == 1
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_candle_without_its_open_or_its_low_is_left_out(at):
+    """A price of nought in either is one that nobody told."""
+    row = [*GOOD[:at], 0, *GOOD[at + 1:]]
+    assert len(candles.of_rows([row])) == 0
+
+
+@pytest.mark.parametrize("stamp", ["2026-09-01T09:15:00+05:30", "2026-09-01T09:15:59+05:30", "2026-09-01T03:45:59.4+00:00"])
+def test_a_candle_is_of_the_minute_its_time_lies_in(stamp):
+    assert candles.of_rows([[stamp, *GOOD[1:]]])["minute"].tolist() == [MINUTE]

@@ -338,3 +338,78 @@ def test_a_tag_longer_than_any_of_ours_is_not_ours():
     for tag in ("spk.n." + "9" * 5000 + ".e", "spk.n." + "9" * 40 + ".e", 7, ["spk.n.1.e"], None, {"a": 1}, "spk.n.\u0661.e"):
         assert read_tag(tag, "spk") is None
     assert read_tag("spk.n.12.e", "spk") == Tag("spk", "n", 12, 1)
+
+
+# ---- calls ---------------------------------------------------------------------------------------------------------------------
+def refused(code: str) -> list[bytes]:
+    return http(orjson.dumps({"status": "error", "errors": [{"error_code": code, "message": "no"}]}), status=b"400 x")
+
+
+def test_a_tag_without_an_order_has_no_history_and_another_refusal_is_one():
+    """UDAPI100010 says that there is no such order; what any other says must not look like an empty history."""
+    assert answered(refused("UDAPI100010"), lambda rest: rest.history("spk.n.1.e")) == []
+    with pytest.raises(BrokerError, match="UDAPI100016") as failed:
+        answered(refused("UDAPI100016"), lambda rest: rest.history("spk.n.1.e"))
+    assert failed.value.code == "UDAPI100016"
+
+
+@pytest.mark.parametrize(("keys", "calls"), [(500, [500]), (501, [500, 1]), (1001, [500, 500, 1])])
+def test_quotes_of_many_names_are_asked_for_five_hundred_at_a_time(keys, calls):
+    rest, asked = Api("demo", "http://127.0.0.1:1", "http://127.0.0.1:1"), []
+
+    async def by_key(path, params, take):
+        asked.append(params["instrument_key"].split(","))
+        return {key: {} for key in asked[-1]}
+
+    rest._by_key = by_key
+    wanted = [f"NSE_EQ|{n}" for n in range(keys)]
+    assert list(asyncio.run(rest.quotes(wanted))) == wanted and [len(part) for part in asked] == calls
+
+
+@pytest.mark.parametrize(("said", "is_active"), [({"is_active": True}, True), ({"is_active": False}, False), ({}, False)])
+def test_a_user_is_active_where_the_profile_says_so(said, is_active):
+    assert answered(success({"user_id": "A1"} | said), Api.profile)["is_active"] is is_active
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"207 Multi-Status"])
+def test_a_margin_is_read_also_where_the_answer_is_said_to_be_of_parts(status):
+    pieces = http(orjson.dumps({"status": "success", "data": {"required_margin": 7}}), status=status)
+    assert answered(pieces, lambda rest: rest.margin([])) == {"required_margin": 7}
+
+
+def test_a_name_without_a_last_minute_has_none():
+    """Nothing traded in it: no candle, and not one of zeros."""
+    candle = {"open": 1.0, "high": 2.0, "low": 1.0, "close": 2.0, "volume": 9, "ts": 1788234300000}
+    told = {"NSE_EQ:A": {"instrument_token": "A", "prev_ohlc": candle}, "NSE_EQ:B": {"instrument_token": "B", "prev_ohlc": None}}
+    assert answered(success(told), lambda rest: rest.last_minutes(["A", "B"])) == {"A": candle}
+    assert answers.minute(told["NSE_EQ:B"]) == {"instrument_token": "B", "prev_ohlc": None}
+    assert not takes(lambda: answers.minute(told["NSE_EQ:B"] | {"prev_ohlc": []}))      # a candle of another shape is none
+
+
+def test_a_quote_has_what_was_told_and_no_more():
+    """A number that is null is absent, not nought; a day's volume may be larger than a price; of each side 64 levels are kept."""
+    level = {"price": 1.0, "quantity": 2}
+    row = {"instrument_token": "A", "last_price": 1000.0, "volume": 2e12, "upper_circuit_limit": None,
+           "depth": {"buy": [level] * 65, "sell": [level] * 64}}
+    found = answers.quote(row)
+    assert found["last_price"] == 1000.0 and found["volume"] == 2e12 and "upper_circuit_limit" not in found
+    assert [len(found["depth"][side]) for side in ("buy", "sell")] == [64, 64]
+    assert answers.quote(row | {"depth": None})["depth"] == {"buy": [], "sell": []}
+    assert not takes(lambda: answers.quote(row | {"last_price": 2e12})) and not takes(lambda: answers.quote(row | {"oi": 2e15}))
+
+
+@pytest.mark.parametrize(("call", "host"), [
+    (lambda rest: rest.place(ORDER), "api-hft"), (lambda rest: rest.modify(ORDER), "api-hft"),
+    (lambda rest: rest.cancel("B1"), "api-hft"), (Api.cancel_all, "api"), (Api.exit_all, "api")])
+def test_orders_go_to_the_host_for_orders_and_all_else_to_the_other(call, host):
+    """The broker has one for place, modify and cancel alone."""
+    rest, urls = Api("secret-token-of-the-broker"), []
+
+    class Session:
+        def request(self, method: str, url: str, **_: Any) -> None:
+            urls.append(url)
+            raise aiohttp.ClientConnectionError
+
+    rest._session = Session()
+    assert asyncio.run(call(rest)).status == 0
+    assert len(urls) == 1 and urls[0].startswith(f"https://{host}.upstox.com/v")
