@@ -25,6 +25,7 @@ from engine.store import confinement
 from engine.store.client import EVERY_RUN, client_of, market_of, number_of
 from engine.store.filling import Ended, Filling, identity_of
 from engine.store.home import Home
+from engine.store.keeper import Keeper
 from engine.trail.note import Note, read_note
 from engine.trail.rundir import DATABASE_FOLDER, Lock, RunDir, RunError, is_held, new_run
 from tests.conftest import ROOT
@@ -255,3 +256,58 @@ def test_a_run_keeps_the_identity_its_rows_were_stored_under(base):
     old.cursor.write_bytes(b"[]")
     first = identity_of(new)
     assert len(first) == 16 and identity_of(new) == first and identity_of(old) == identity_of(old) == b""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_kept_the_database_gives_up_its_lock_and_says_that_nobody_answers(base, monkeypatch, fails):
+    """Also where the database did not start: the process may live on, and another may have more luck."""
+    class Fake:
+        writer = ""
+
+        def __init__(self, *_):
+            if fails:
+                raise OSError("no room")
+
+        async def start(self, _) -> int:
+            return 8123
+
+        async def stop(self) -> None:
+            assert home.port() is None
+
+    monkeypatch.setattr("engine.store.keeper.Embedded", Fake)
+    home, ports = Home(base), []
+
+    async def life() -> None:
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        await Keeper(home, home.keep(), Config(), False, None).keep(done, ports.append)
+
+    with pytest.raises(OSError, match="no room") if fails else contextlib.nullcontext():
+        asyncio.run(life())
+    assert ports == [8123] * (not fails) and home.port() is None and not is_held(home.lock)
+
+
+def test_a_run_is_filled_by_one_thread_as_long_as_it_wants_its_rows(base, monkeypatch):
+    made: list[tuple[str, str]] = []
+
+    class Fake:
+        def __init__(self, run, *_):
+            self.name, self.ending = run, threading.Event()
+            made.append(("began", run))
+
+        def end(self) -> None:
+            assert self.ending.is_set()
+            made.append(("ended", self.name))
+
+    monkeypatch.setattr("engine.store.keeper.Filling", Fake)
+    wanting: dict[str, str] = {}
+    keeper = Keeper(SimpleNamespace(wanting=lambda: dict(wanting)), None, Config(), False, None)
+
+    async def life() -> None:
+        for names in (["a"], ["a", "b"], ["a", "b"], ["b"]):
+            wanting.clear()
+            wanting.update((name, name) for name in names)
+            await keeper._look({})
+
+    asyncio.run(life())
+    assert made == [("began", "a"), ("began", "b"), ("ended", "a")] and list(keeper.fillings) == ["b"]
