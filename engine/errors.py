@@ -9,3 +9,7 @@ class EngineError(Exception):
 class UsageError(EngineError):
     """The command, the configuration or a file it was given is not what it should be."""
     exit_code = 2
+
+
+class DataError(UsageError, ValueError):
+    """Foreign data cannot be read for what it should be; says file, row, column, and what is wanted."""

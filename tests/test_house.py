@@ -25,6 +25,9 @@ COVERED = {
     **{f"engine/strategies/{name}.py": "tests/strategies/test_strategies.py" for name in ("base", "loading", "watchdog")},
     **{f"engine/strategies/shipped/{name}.py": "tests/strategies/test_shipped.py"
        for name in ("moving_average_cross", "spike_reversal")},
+    **{module: "tests/strategies/test_check.py" for module in (
+        "engine/backtest/check.py", "engine/backtest/play.py", "engine/strategies/template.py", "engine/strategies/trial.py",
+        "engine/cli/strategy.py")},
     "_ext/signals/strategies.pyx": "tests/strategies/test_strategies.py",
     **{f"engine/backtest/{name}.py": "tests/backtest/test_session.py" for name in ("days", "drive", "options")},
     **{f"engine/backtest/{name}.py": "tests/backtest/test_results.py" for name in ("terminal", "trades")},

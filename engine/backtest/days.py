@@ -7,11 +7,8 @@ from typing import Any
 
 import orjson
 
+from engine.errors import DataError
 from engine.feed.dayfile import SUFFIX, Head, Source, of_ticks, write
-from engine.market.layouts import Asked, found
-from engine.market.tables import DataError
-from engine.sim import recorded
-from engine.sim.days import bring_in, path_of
 from engine.trail.checked import survey
 from engine.trail.rundir import RunError
 
@@ -48,6 +45,9 @@ def _folder_for(data: Path, cache: Path) -> Path:
 
 def _of_tables(data: Path, cache: Path, tell: Callable[[str], Any]) -> Path:
     """Day files of CSV and Parquet files, made anew where any of the files has changed since."""
+    from engine.market.layouts import Asked, found
+    from engine.sim.days import bring_in
+
     folder = _folder_for(data, cache)
     now = _stamps(found([data]))
     try:
@@ -70,6 +70,9 @@ def _stamps(paths: Iterable[Path]) -> list[list[Any]]:
 
 def _of_run(folder: Path, cache: Path) -> Path:
     """The day file of a run's journaled frames."""
+    from engine.sim import recorded
+    from engine.sim.days import path_of
+
     if damage := survey(folder):
         raise RunError(damage)
     into = _folder_for(folder, cache)

@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from _ext.core.reasons import REASONS
-from _ext.core.records import REC_CLOSED, REC_DATA, REC_LINK, STREAM_FEED, WARM_BAR
+from _ext.core.records import REC_CLOSED, REC_DATA, REC_LINK, REC_STRATEGY_OFF, STREAM_FEED, WARM_BAR
 from _ext.core.sink import KeepingSink
 from _ext.entrance import Core
 from _ext.trade.venue import PaperVenue
@@ -23,11 +23,11 @@ from engine.backtest.drive import MILLI, DayRun
 from engine.backtest.options import BacktestOptions
 from engine.backtest.trades import COLUMNS, END, KEPT, Trade, counts_of, mark_ambiguous, mark_open, trades_of
 from engine.config import Config
+from engine.errors import DataError
 from engine.feed.dayfile import DayFile, Head
 from engine.feed.rows import data_record, has_book, row_feed
 from engine.market import sessions
 from engine.market.instruments import Instrument
-from engine.market.tables import DataError
 from engine.run.opening import Boot, begin, closing
 from engine.strategies.watchdog import watched
 from engine.trade.inputs import link_record
@@ -159,13 +159,13 @@ def _play(options: BacktestOptions, config: Config, folder: Path, wanted: Sequen
 
 
 def _opened(day: DayFile, config: Config, options: BacktestOptions, account: Account, sink: KeepingSink,
-            folder: Path | None = None, is_favourable: bool = False) -> Core:
+            folder: Path | None = None, is_favourable: bool = False, loaded: dict[str, Any] | None = None) -> Core:
     """A core that knows all that a live one knows before the first tick, and whose rows are those of `day`."""
     specs = _chosen(day.specs, options.names)
     core = Core(sink, max(len(specs), 1), config.ring_depth)
     rows = row_feed(day)
     first = min(sessions.epoch_ms(day.day) * MILLI, rows.first_ns)      # rows follow what the core is told first
-    boot = Boot("backtest", options.seed, f"{options.seed:x}", folder=folder)
+    boot = Boot("backtest", options.seed, f"{options.seed:x}", folder=folder, loaded=loaded)
     begin(core, config, specs, day.day, account.warm(specs), first, boot, account.cash)
     core.feed(REC_LINK, first, link_record(STREAM_FEED, True))
     core.day_files[rows.sha256] = rows
@@ -229,6 +229,22 @@ def _day(day: DayFile, config: Config, options: BacktestOptions, account: Accoun
     account.count(counts_of(sink.kept, REASONS))
     account.cash += sum(trade.net for trade in trades)
     _keep_bars(core, specs, account)
+
+
+def played(day: DayFile, config: Config, options: BacktestOptions, account: Account, loaded: dict[str, Any],
+           wanted: Sequence[int]) -> tuple[Sequence[tuple[int, int, bytes]], int, list[tuple[int, int, str]]]:
+    """Plays one day with strategies that are `loaded` already: the records of the types `wanted`, how many positions were entered,
+    and (source, call, reason) of strategies that were stopped."""
+    sink = KeepingSink((*wanted, REC_STRATEGY_OFF))
+    core = _opened(day, config, options, account, sink, loaded=loaded)
+    venue = PaperVenue(core.trader, core.rows, options.seed, options.latency_ms * MILLI // 2)
+    with watched(core.pipeline.host):
+        DayRun(core, venue, f"{options.seed:x}").run()
+    told = [orjson.loads(payload) for kind, _, payload in sink.kept if kind == REC_STRATEGY_OFF]
+    names = [spec.symbol for spec in day.specs]
+    return ([record for record in sink.kept if record[0] != REC_STRATEGY_OFF],
+            len(trades_of(sink.kept, day.day.isoformat(), names, core.pipeline.names)),
+            [(off["source"], off["call"], off["reason"]) for off in told])
 
 
 def _keep_bars(core: Core, specs: Sequence[Instrument], account: Account) -> None:

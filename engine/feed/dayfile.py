@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import orjson
 
+from engine.errors import DataError
 from engine.feed import TICK_DTYPE
 from engine.market.instruments import Instrument
-from engine.market.tables import DataError
 
 MAGIC, HEAD, ALIGN = b"DAY1", struct.Struct("<4sI"), 64
 SUFFIX = ".day"

@@ -10,10 +10,10 @@ import numpy as np
 
 from _ext.signals.features import FEATURES, OUTSIDE_MOST_S1M
 from engine.config import Signals
+from engine.errors import DataError
 from engine.lab import inject
 from engine.lab.dataset import SORTS, Dataset, joined, of_ticks, undisturbed
 from engine.lab.inject import HELD_OUT, Moment, Name, spike
-from engine.market.tables import DataError
 from engine.sim import recorded
 from engine.sim.recorded import Recording
 

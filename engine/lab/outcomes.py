@@ -10,9 +10,9 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
 from _ext.signals.features import FEATURES
+from engine.errors import DataError
 from engine.lab.dataset import Dataset, features_of
 from engine.lab.evaluate import interval
-from engine.market.tables import DataError
 
 COST_BP = 8.4
 """A round trip of Rs 2 lakh and 2.5 bp of spread and slip (docs/market.md 4)."""

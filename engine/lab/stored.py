@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 
 from _ext.core.records import WARM_BAR
+from engine.errors import DataError
 from engine.feed import HAS_DEPTH, HAS_FULL, HAS_LTPC, TICK_DTYPE
 from engine.market.instruments import Instrument
-from engine.market.tables import DataError
 from engine.sim.recorded import Recording
 from engine.store.client import EVERY_RUN
 

@@ -14,9 +14,10 @@ import numpy as np
 import polars as pl
 
 from _ext.core.clock import day_of_minutes, open_minute
+from engine.errors import DataError
 from engine.market.instruments import EXCLUDED
 from engine.market.sessions import IST, day_of
-from engine.market.tables import KEY_MAX, DataError, Table
+from engine.market.tables import KEY_MAX, Table
 
 NAMES: dict[str, tuple[str, ...]] = {
     "stamp": ("ts", "timestamp", "datetime", "date_time", "exchange_timestamp", "last_trade_time", "ltt", "date", "time"),

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from _ext.core.clock import day_of_minutes, open_minute
-from engine.errors import UsageError
+from engine.errors import DataError
 from engine.market.sessions import IST
 
 FIRST_MS, LAST_MS = (round(dt.datetime(year, 1, 1, tzinfo=dt.UTC).timestamp() * 1000) for year in (2000, 2100))
@@ -28,10 +28,6 @@ WRITTEN = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y
 """Texts without an offset that are read where the zone is given; the day's place among the numbers is never guessed."""
 ZONED = ("store it with its zone, as polars does with .dt.replace_time_zone('Asia/Kolkata') where the clock is India's, or 'UTC'; "
          "or bring it in with `python -m engine data import --zone Asia/Kolkata`")
-
-
-class DataError(UsageError, ValueError):
-    """The data cannot be read for what it should be; says file, row, column, and what is wanted."""
 
 
 class Table:

@@ -46,6 +46,7 @@ class Boot:
     engine: str = ENGINE_ID
     store_seconds: float = 5.0     # of journal time in one batch of the store
     folder: Path | None = None     # of the run: it keeps its strategies
+    loaded: dict[str, Any] | None = None       # strategies that are loaded already, by name
 
 
 def begin(core: Core, config: Config, specs: list[Instrument], day: dt.date, history: np.ndarray, now: int, boot: Boot,
@@ -53,7 +54,7 @@ def begin(core: Core, config: Config, specs: list[Instrument], day: dt.date, his
     """Feeds everything the core must know before the first tick. `funds` in paise; `screened`: the UNIVERSE records, by default one
     of what the specs say."""
     document = config.record() | {"ring_depth": config.ring_depth}
-    document["sources"] += loading.prepare(core, config.strategies, boot.folder)
+    document["sources"] += loading.prepare(core, config.strategies, boot.folder, boot.loaded)
     document |= {"source": boot.source, "seed": boot.seed, "nonce": boot.nonce, "engine": boot.engine,
                                   "day": day.isoformat(), "store_seconds": boot.store_seconds, "store_rows": config.store.rows}
     core.feed(REC_START, now, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from engine.errors import DataError
 from engine.feed.dayfile import DayFile
-from engine.market.tables import DataError
 
 PRICES = frozenset({"ltp", "cp", "atp", "open", "high", "low", "close", "bidP", "askP"})
 """Columns in paise, by the last part of their name."""

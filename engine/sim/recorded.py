@@ -15,11 +15,12 @@ import polars as pl
 from _ext.core.clock import day_of_minutes
 from _ext.core.records import INSTRUMENT, REC_BARS, REC_FRAME, REC_INSTRUMENTS, REC_START, WARM_BAR
 from _ext.trail.reader import Reader
+from engine.errors import DataError
 from engine.feed import HAS_DEPTH, HAS_FULL, HAS_GREEKS, HAS_I1, HAS_LTPC, HAS_OHLC, TICK_DTYPE, decode, encode
 from engine.feed.dayfile import SUFFIX, DayFile, Head, in_order, numbers_of
 from engine.market.instruments import Instrument, from_csv, of_table
 from engine.market.sessions import IST, day_of, number_of
-from engine.market.tables import DataError, Table, files_of
+from engine.market.tables import Table, files_of
 
 UPSTOX_COLUMNS = {"recv_ts", "instrument_key", "ltt", "ltp", "ltq", "cp", "vtt", "atp", "bp1", "bq1", "ap1", "aq1"}
 TICK_COLUMNS = {"ts", "ltp_paise", "cum_volume"}

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from _ext.core.records import KINDS, ROLE_ENTRY
-from engine.errors import EngineError
+from engine.errors import UsageError
 from engine.market.sessions import IST
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ TIMEFRAMES = (1, 2, 3, 5, 10, 15, 20, 25, 30, 60, 75, 125)
 """Minutes a bar may have."""
 
 
-class StrategyError(EngineError, ValueError):
+class StrategyError(UsageError, ValueError):
     """A strategy asks for something that cannot be; the message says what."""
 
 

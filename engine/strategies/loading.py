@@ -119,12 +119,13 @@ def _is_own(module: ModuleType) -> bool:
         resolved.startswith(_ENGINE) and module.__name__.split(".")[0] in ("engine", "_ext"))
 
 
-def prepare(core: "Core", settings: Mapping[str, Any], folder: Path | None) -> list[dict[str, Any]]:
-    """Loads the strategies of a configuration for `core`, and keeps their text in the run's `folder`; their entries in the START
-    record."""
+def prepare(core: "Core", settings: Mapping[str, Any], folder: Path | None,
+            loaded: Mapping[str, tuple[Strategy, Source]] | None = None) -> list[dict[str, Any]]:
+    """Loads the strategies of a configuration for `core`, but for those that are `loaded`, and keeps their text in the run's
+    `folder`; their entries in the START record."""
     entries = []
     for name, setting in settings.items():
-        strategy, source = load(name, path_of(setting.file), setting.parameters)
+        strategy, source = (loaded or {}).get(name) or load(name, path_of(setting.file), setting.parameters)
         core.pipeline.strategies[name] = strategy
         if folder is not None:
             _keep(folder / KEPT / name, source)

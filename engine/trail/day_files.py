@@ -6,9 +6,9 @@ import orjson
 from _ext.core.records import FIRST_DECISION, REC_DATA, REC_FRAME, REC_TIMER
 from _ext.feed.rows import RowFeed
 from _ext.trail.reader import Reader
+from engine.errors import DataError
 from engine.feed.dayfile import DayFile
 from engine.feed.rows import row_feed
-from engine.market.tables import DataError
 from engine.trail.rundir import RunError
 
 

@@ -17,7 +17,7 @@ from engine.backtest.days import days_of
 from engine.backtest.options import BacktestOptions
 from engine.backtest.session import backtest
 from engine.config import Config
-from engine.market.tables import DataError
+from engine.errors import DataError
 from engine.run.options import OptionError
 from engine.trail.replay import replay
 from engine.trail.rundir import RunError

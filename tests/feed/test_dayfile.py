@@ -6,10 +6,10 @@ import numpy as np
 import orjson
 import pytest
 
+from engine.errors import DataError
 from engine.feed import dayfile
 from engine.feed.dayfile import BAR_DTYPE, HEAD, DayFile, Source, of_bars, of_ticks, write
 from engine.market.instruments import Instrument, shipped
-from engine.market.tables import DataError
 from engine.sim.contracts import with_contracts
 from engine.sim.market import SyntheticMarket
 from tests.kit.counts import count

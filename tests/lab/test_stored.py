@@ -6,9 +6,9 @@ import pytest
 
 from _ext.signals.features import DESCRIBED, FEATURES
 from engine.config import Config
+from engine.errors import DataError
 from engine.lab import dataset, series, stored
 from engine.market.instruments import shipped
-from engine.market.tables import DataError
 from engine.run.virtual import run_virtual
 from engine.sim.market import SyntheticMarket
 from engine.sim.recorded import from_run

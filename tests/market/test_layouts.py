@@ -5,9 +5,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from engine.errors import DataError
 from engine.market import layouts
 from engine.market.layouts import Asked, LayoutError, key_of, understood
-from engine.market.tables import DataError, Table
+from engine.market.tables import Table
 from tests.market.test_tables import MS, START, in_india, minutes, seconds, written
 
 IST, NOTHING = Asked("Asia/Kolkata"), Asked()

@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from engine.errors import EngineError
+from engine.errors import DataError, EngineError
 from engine.lab.series import bars_of_folder
 from engine.market import instruments
 from engine.market.instruments import CSV_COLUMNS, from_csv
 from engine.market.sessions import IST
-from engine.market.tables import DataError, Table, files_of
+from engine.market.tables import Table, files_of
 from engine.sim.recorded import days_of, load
 from tests.kit.counts import count
 

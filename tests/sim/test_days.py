@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from engine.errors import DataError
 from engine.feed.dayfile import DayFile
 from engine.lab.series import bars_of_folder
 from engine.market.instruments import CSV_COLUMNS
 from engine.market.layouts import Asked
-from engine.market.tables import DataError
 from engine.sim.day_table import table_of
 from engine.sim.days import bring_in, joined, path_of
 from engine.sim.recorded import days_of, load

@@ -16,9 +16,9 @@ from types import SimpleNamespace
 import pytest
 
 from engine.config import Config
+from engine.errors import DataError
 from engine.lab import stored
 from engine.market.instruments import shipped
-from engine.market.tables import DataError
 from engine.run.virtual import run_virtual
 from engine.sim.market import SyntheticMarket
 from engine.store import confinement

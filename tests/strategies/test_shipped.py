@@ -2,34 +2,14 @@
 
 `engine/strategies/shipped/`: moving_average_cross, spike_reversal.
 """
-import numpy as np
 import pytest
 
 from engine.strategies import loading
-from engine.strategies.base import Bars, Instrument, Position, Signal
+from engine.strategies.base import Position, Signal
 from engine.strategies.shipped import moving_average_cross, spike_reversal
+from engine.strategies.trial import Trial, bars, stock
 
-SBIN = Instrument("SBIN", "equity", 0, 0.05, 1)
-
-
-def bars(*closes, reach=0.0):
-    rows = np.zeros((len(closes), 6))
-    rows[:, 0] = 60 * np.arange(len(closes))
-    for column in (1, 2, 3, 4):
-        rows[:, column] = closes
-    rows[:, 2] += reach
-    rows[:, 3] -= reach
-    return Bars(rows)
-
-
-def with_wishes(strategy, held=None):
-    """The strategy with what it asks for in `wishes`."""
-    strategy.wishes = []
-    strategy.candidate = lambda instrument, side, **rest: strategy.wishes.append((instrument.symbol, side, rest))
-    strategy.exit = lambda instrument, reason="": strategy.wishes.append((instrument.symbol, "exit", reason))
-    strategy.position = lambda instrument: held
-    strategy.on_start()
-    return strategy
+SBIN = stock()
 
 
 def made(module, **parameters):
@@ -51,19 +31,17 @@ def test_the_names_are_what_is_there():
     ((10, 9, 8, 12), 1),               # before 8.5 - 9 < 0, now 10 - 9.67 > 0
     ((8, 9, 10, 6), -1), ((8, 9, 10, 11), None), ((10, 9, 8, 8.5), None), ((10, 9, 12), None)])
 def test_a_cross_is_traded_the_way_the_fast_mean_goes(closes, side):
-    strategy = with_wishes(made(moving_average_cross, fast=2, slow=3, stop=0.02))
-    strategy.on_bar(SBIN, 5, bars(*closes))
+    wishes = Trial(made(moving_average_cross, fast=2, slow=3, stop=0.02)).bar(SBIN, bars(closes), minutes=5)
     if side is None:
-        assert strategy.wishes == []
+        assert wishes == []
     else:
-        ((symbol, found, rest),) = strategy.wishes
-        assert (symbol, found) == ("SBIN", side) and rest["stop"] == pytest.approx(closes[-1] * (1 - 0.02 * side))
+        ((instrument, found, rest),) = wishes
+        assert (instrument, found) == (SBIN, side) and rest["stop"] == pytest.approx(closes[-1] * (1 - 0.02 * side))
 
 
 def test_a_cross_ends_what_is_held():
-    strategy = with_wishes(made(moving_average_cross, fast=2, slow=3), held=Position(1, 5, 9.0, 8.0, 12.0, 1.0))
-    strategy.on_bar(SBIN, 5, bars(8, 9, 10, 6))
-    assert strategy.wishes == [("SBIN", "exit", "crossed back")]
+    trial = Trial(made(moving_average_cross, fast=2, slow=3), held=Position(1, 5, 9.0, 8.0, 12.0, 1.0))
+    assert trial.bar(SBIN, bars([8, 9, 10, 6]), minutes=5) == [(SBIN, 0, {"reason": "crossed back"})]
 
 
 # ---- spike reversal: a spike from 100 to 104 --------------------------------------------------------------------------------
@@ -77,25 +55,22 @@ def spike(move=1, price=104.0, strength=0.8, source="spike"):
     (1, 104.0, (106.0, 103.1, 103.0), 3),                                  # the extreme moved to 106: half is 103
     (-1, 96.0, (97.0, 98.0), 2), (-1, 96.0, (95.0, 97.4, 97.5), 3)])
 def test_a_spike_that_is_half_lost_in_time_is_traded_against(move, price, closes, at):
-    strategy = with_wishes(made(spike_reversal))
-    strategy.on_candidate(spike(move, price))
+    trial = Trial(made(spike_reversal))
+    trial.tell("on_candidate", spike(move, price))
     for k, close in enumerate(closes, 1):
-        strategy.on_bar(SBIN, 1, bars(close))
-        assert bool(strategy.wishes) is (at is not None and k >= at)
+        trial.bar(SBIN, bars([close]))
+        assert bool(trial.wishes) is (at is not None and k >= at)
     if at is not None:
-        ((_, side, rest),) = strategy.wishes
+        ((_, side, rest),) = trial.wishes
         extreme = max(price, *closes) if move > 0 else min(price, *closes)
         assert side == -move and rest["move"] == move and rest["stop"] == extreme
 
 
 def test_only_spikes_that_are_strong_enough_are_watched():
-    strategy = with_wishes(made(spike_reversal, strength=0.7))
-    strategy.on_candidate(spike(strength=0.65))
-    strategy.on_candidate(spike(source="other"))
-    strategy.on_bar(SBIN, 1, bars(100.5))
-    assert strategy.wishes == []
-    strategy.on_candidate(spike(strength=0.7))
-    strategy.on_bar(SBIN, 1, bars(100.5, reach=0.2))
-    assert len(strategy.wishes) == 1
-    strategy.on_bar(SBIN, 1, bars(100.5))
-    assert len(strategy.wishes) == 1
+    trial = Trial(made(spike_reversal, strength=0.7))
+    trial.tell("on_candidate", spike(strength=0.65))
+    trial.tell("on_candidate", spike(source="other"))
+    assert trial.bar(SBIN, bars([100.5])) == []
+    trial.tell("on_candidate", spike(strength=0.7))
+    assert len(trial.bar(SBIN, bars([100.5], reach=0.2))) == 1
+    assert trial.bar(SBIN, bars([100.5])) == []
