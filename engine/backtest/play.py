@@ -44,10 +44,9 @@ class Opened:
 
 def shift_clock(seconds: int) -> None:
     """Another time for whoever asks from here on: `time` and `datetime`."""
-    real_time, real_ns, real = time.time, time.time_ns, dt.datetime
-    local, gmt = time.localtime, time.gmtime
+    real_time, real_ns, local, gmt = time.time, time.time_ns, time.localtime, time.gmtime
 
-    class Datetime(real):
+    class Datetime(dt.datetime):
         @classmethod
         def now(cls, tz: dt.tzinfo | None = None) -> Any:
             return cls.fromtimestamp(real_time() + seconds, tz)
@@ -65,11 +64,11 @@ def shift_clock(seconds: int) -> None:
         def today(cls) -> Any:
             return cls.fromtimestamp(real_time() + seconds)
 
-    time.time = lambda: real_time() + seconds
-    time.time_ns = lambda: real_ns() + seconds * 1_000_000_000
-    time.localtime = lambda at=None: local(real_time() + seconds if at is None else at)      # type: ignore[assignment,misc]
-    time.gmtime = lambda at=None: gmt(real_time() + seconds if at is None else at)           # type: ignore[assignment,misc]
-    vars(dt)["datetime"], vars(dt)["date"] = Datetime, Date
+    vars(time).update({
+        "time": lambda: real_time() + seconds, "time_ns": lambda: real_ns() + seconds * 1_000_000_000,
+        "localtime": lambda at=None: local(real_time() + seconds if at is None else at),
+        "gmtime": lambda at=None: gmt(real_time() + seconds if at is None else at)})
+    vars(dt).update({"datetime": Datetime, "date": Date})
 
 
 def timed(strategy: Strategy, opened: Opened, spent: list[int]) -> None:
