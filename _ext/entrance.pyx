@@ -206,6 +206,7 @@ cdef class Core(TickPath):
         self.config = config | {"nonces": [config.get("nonce", "")]}
         self.gate.configure(config["limits"])
         self.pipeline.configure(config)
+        self.trader.take_shares(config["sources"])
         self.trader.host = self.pipeline.host
         if self.pipeline.host is not None:
             for number, source in enumerate(self.pipeline.sources):

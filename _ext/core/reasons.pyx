@@ -66,6 +66,10 @@ TEXT = {
     "UNREADABLE_ANSWER": "unreadable answer of the broker",
     "OTHER_STRATEGY": "another source is in this name",
     "UNMEASURED": "no filter was measured on such an instrument",
+    "SOURCE_OFF": "its source is not traded",
+    "SOURCE_POSITIONS": "too many positions of its source",
+    "SOURCE_EXPOSURE": "exposure of its source",
+    "SOURCE_LOSS": "daily loss of its source",
 }
 
 if set(TEXT) != {reason.name for reason in Reason}:

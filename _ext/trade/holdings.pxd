@@ -1,11 +1,13 @@
 # What is held: slots of positions and working entries, and the ledger of each instrument.
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
-from _ext.core.records cimport Instrument
+from _ext.core.reasons cimport Reason
+from _ext.core.records cimport GateDecision, Instrument
 from _ext.market.market cimport Market
 from _ext.market.state cimport Row
 from _ext.signals.strategies cimport StrategyHost
 from _ext.trade.exits cimport Plan
 from _ext.trade.orders cimport Order, Orders
+from _ext.trade.shares cimport SHARES, Share
 
 cdef enum:
     MAX_SLOTS = 64            # positions and working entries
@@ -64,6 +66,10 @@ cdef class Holdings(Orders):
     cdef int64_t holdings_began          # now the last read of the positions was asked for
     cdef bint is_auction      # the closing auction has set the contracts' ranges anew, see _before_auction
 
+    cdef Share shares[SHARES]            # of each source
+
+    cdef int take_shares(self, list sources) except -1
+    cdef Reason _share(self, int source, double value, GateDecision* out) noexcept
     cdef int64_t minute_of(self, int64_t now) noexcept
     cdef Position* claim(self, uint32_t inst, int side) noexcept
     cdef Position* owner(self, Order* o) noexcept

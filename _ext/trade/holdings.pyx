@@ -4,15 +4,20 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from _ext.core.clock cimport MINUTE_MS, SECOND_NS, session_minute
-from _ext.core.records cimport POS_ENTERING, POS_FLAT, REC_POSITION, ROLE_ENTRY, PositionChange
+from _ext.core.reasons cimport Reason
+from _ext.core.records cimport POS_ENTERING, POS_FLAT, REC_POSITION, ROLE_ENTRY, GateDecision, PositionChange
 from _ext.core.sink cimport RecordSink
 from _ext.market.market cimport Market
 from _ext.market.state cimport Row
 from _ext.trade.gate cimport MAX_SECTORS, Gate
 from _ext.trade.orders cimport Order
+from _ext.trade.shares cimport check_share
 from _ext.trade.states cimport is_live
 
 cdef int64_t RETRY = SECOND_NS               # between attempts of an exit that was refused, doubled each time
+
+WHOLE = {"positions": 64, "exposure": 5.0, "daily_loss": 1.0, "is_on": True}
+"""Of the account, for a source of which a START record says nothing."""
 
 
 cdef class Holdings(Orders):
@@ -95,6 +100,34 @@ cdef class Holdings(Orders):
             gate.symbols[inst].exposure += value
             if 0 <= self.specs[inst].sector < MAX_SECTORS:
                 gate.sectors[self.specs[inst].sector] += value
+
+    cdef int take_shares(self, list sources) except -1:
+        """Takes what the START record says each source may take of the account."""
+        cdef int k
+        for k, entry in enumerate(sources):
+            limits = entry.get("limits", WHOLE)
+            self.shares[k].positions, self.shares[k].exposure = limits["positions"], limits["exposure"]
+            self.shares[k].daily_loss, self.shares[k].is_on = limits["daily_loss"], limits["is_on"]
+        return 0
+
+    cdef Reason _share(self, int source, double value, GateDecision* out) noexcept:
+        """What the source has of the account now, against what it may take."""
+        cdef int64_t positions = 0, exposure = 0, result = 0, price, held
+        cdef Position* s
+        cdef Row* r
+        cdef int i
+        for i in range(self.top):
+            s = &self.slots[i]
+            if not s.used or s.source != source:
+                continue
+            positions += 1
+            r = &self.market.rows[s.inst]
+            price = (r.bid if s.side > 0 else r.ask) or r.ltp
+            held = s.bought - s.sold
+            exposure += self.orders[s.entry - 1].quantity * price if held == 0 and s.entry else held * price
+            if held > 0:
+                result += s.side * (held * price - s.cost * held // s.bought)
+        return check_share(&self.shares[source], positions, exposure, result, value, <double>self.gate.money.equity, out)
 
     cdef void _report(self, Position* s, int64_t now) noexcept:
         cdef PositionChange p

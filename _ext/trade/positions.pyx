@@ -36,6 +36,8 @@ cdef class PositionManager(ExitOrders):
         self.gate.money.best = max(self.gate.money.best, self.gate.result())
         self.gate.skew = self.market.min_lag_ms
         self.gate.check(inst, spec, r, c.side, self.gate.size(spec, r, c.side, price), price, now, minute, out)
+        if out.reason == PASS:
+            self._share(c.source, <double>(out.quantity * out.price), out)
         if out.reason == ALREADY_IN and self.slots[r.position - 1].source != c.source:
             out.reason = OTHER_STRATEGY        # nets in one account are not invented: one position of an instrument, of one source
         self.trail.put(REC_GATE, now, out, sizeof(GateDecision))
@@ -270,6 +272,7 @@ cdef class PositionManager(ExitOrders):
         self.trail.put(REC_FILL, now, &fill, sizeof(fill))
         if s != NULL:
             s.net += fill.realised - fill.charges
+            self.shares[s.source].result += fill.realised - fill.charges
             self._report(s, now)
             if self.host is not None:
                 self.host.tell(s.source, "fill", fill)

@@ -61,6 +61,14 @@ class StrategySetting(Section):
     parameters: dict[str, Any] = setting({}, "table", "of its own")
 
 
+class Share(Section):
+    positions: int = setting(64, "count", "positions and working entries of the source at once", ge=0, le=64)
+    exposure: float = setting(5.0, "share", "of equity all positions of the source together may take", gt=0, le=5)
+    daily_loss: float = setting(1.0, "share", "of equity; realised, open and charges of the source, at which its entries end", gt=0,
+                                le=1)
+    is_on: bool = setting(True, "yes or no", "whether its candidates are traded; they are judged and kept in any case")
+
+
 class Comparison(Section):
     """Rules of arm B where they differ."""
     share: float = setting(0.0, "share", "of the names, by hash of their key, that arm B decides by these rules", ge=0, le=1)
@@ -94,6 +102,7 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ENGINE_", env_nested_delimiter="__", extra="forbid")
     sources: list[str] = setting(["spike"], "names", "candidate sources, each a file of _ext/signals/sources")
     source: dict[str, dict[str, float]] = setting({}, "tables", "parameters of a source that differ from its own: [source.spike]")
+    limits: dict[str, Share] = setting({}, "tables", "what a source or strategy may take of the account: [limits.NAME]")
     strategies: dict[str, StrategySetting] = setting({}, "tables", "strategies in Python: [strategies.NAME]")
     signals: Signals = Signals()
     ab: Comparison = Comparison()
@@ -117,6 +126,8 @@ class Config(BaseSettings):
             raise ValueError(f"sources and strategies name one to {MAX_SOURCES} different ones, not {', '.join(names) or 'none'}")
         for name in {*self.sources, *self.source}:
             parameters_of(name, self.source.get(name, {}))
+        if unknown := set(self.limits) - set(names):
+            raise ValueError(f"[limits.{min(unknown)}] limits a source that is not named")
         if idle := set(self.source) - set(self.sources):
             raise ValueError(f"[source.{min(idle)}] has parameters, but sources does not name it")
         return self
@@ -131,9 +142,14 @@ class Config(BaseSettings):
     def _file(cls) -> Path:
         return Path(os.environ.get("ENGINE_CONFIG", "engine.toml"))
 
+    def share(self, name: str) -> dict[str, Any]:
+        """What a source may take of the account, as it stands in the START record."""
+        return self.limits.get(name, Share()).model_dump()
+
     def record(self) -> dict[str, Any]:
         """What the core decides by, as it stands in the START record."""
-        return {"sources": [{"name": name, "parameters": parameters_of(name, self.source.get(name, {}))} for name in self.sources],
+        return {"sources": [{"name": name, "parameters": parameters_of(name, self.source.get(name, {})), "limits": self.share(name)}
+                            for name in self.sources],
                 "signals": self.signals.core(), "ab": self.ab.core(), "limits": core_limits(self.risk, self.session)}
 
 

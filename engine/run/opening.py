@@ -54,7 +54,8 @@ def begin(core: Core, config: Config, specs: list[Instrument], day: dt.date, his
     """Feeds everything the core must know before the first tick. `funds` in paise; `screened`: the UNIVERSE records, by default one
     of what the specs say."""
     document = config.record() | {"ring_depth": config.ring_depth}
-    document["sources"] += loading.prepare(core, config.strategies, boot.folder, boot.loaded)
+    for entry in loading.prepare(core, config.strategies, boot.folder, boot.loaded):
+        document["sources"].append(entry | {"limits": config.share(entry["name"])})
     document |= {"source": boot.source, "seed": boot.seed, "nonce": boot.nonce, "engine": boot.engine,
                                   "day": day.isoformat(), "store_seconds": boot.store_seconds, "store_rows": config.store.rows}
     core.feed(REC_START, now, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))

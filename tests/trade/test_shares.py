@@ -1,0 +1,69 @@
+"""What a source may take of the account: each limit at, below and above its edge, and in a backtest.
+
+`_ext/trade/shares.pyx`.
+"""
+import math
+
+import numpy as np
+import pytest
+
+from _ext.core.reasons import REASONS, Reason
+from _ext.core.records import GATE, REC_GATE
+from _ext.trade.shares import judge
+from engine.backtest.options import BacktestOptions
+from engine.backtest.session import backtest
+from engine.config import Config
+from engine.trail.checked import reader_of
+from engine.trail.replay import replay
+from tests.backtest.test_session import LOOSE, _models
+from tests.kit.days import DAY, recorded_day
+
+EQUITY = 1_000_000.0
+ALL = (3, 0.10, 0.02, True)            # positions, exposure, daily loss, on
+
+
+@pytest.mark.parametrize(("limits", "state", "value", "reason"), [
+    # (positions, exposure, realised less charges, open)
+    (ALL, (0, 0, 0, 0), 1.0, Reason.PASS), ((3, 0.10, 0.02, False), (0, 0, 0, 0), 1.0, Reason.SOURCE_OFF),
+    (ALL, (2, 0, 0, 0), 1.0, Reason.PASS), (ALL, (3, 0, 0, 0), 1.0, Reason.SOURCE_POSITIONS),
+    ((0, 0.10, 0.02, True), (0, 0, 0, 0), 1.0, Reason.SOURCE_POSITIONS),
+    (ALL, (1, 60_000, 0, 0), 40_000.0, Reason.PASS), (ALL, (1, 60_001, 0, 0), 40_000.0, Reason.SOURCE_EXPOSURE),
+    (ALL, (0, 0, -19_999, 0), 1.0, Reason.PASS), (ALL, (0, 0, -20_000, 0), 1.0, Reason.SOURCE_LOSS),
+    (ALL, (0, 0, -15_000, -5_000), 1.0, Reason.SOURCE_LOSS), (ALL, (0, 0, -25_000, 6_000), 1.0, Reason.PASS),
+    (ALL, (0, 0, 0, 0), math.nan, Reason.SOURCE_EXPOSURE)])
+def test_each_limit_at_its_edge(limits, state, value, reason):
+    assert judge(limits, state, value, EQUITY)[0] == reason
+
+
+def test_a_refusal_says_by_how_much():
+    assert judge(ALL, (3, 0, 0, 0), 1.0, EQUITY) == (Reason.SOURCE_POSITIONS, 3.0, 3.0)
+    assert judge(ALL, (0, 90_000, 0, 0), 20_000.0, EQUITY)[1:] == pytest.approx((0.11, 0.10))
+    assert judge(ALL, (0, 0, -30_000, 0), 1.0, EQUITY)[1:] == pytest.approx((0.03, 0.02))
+    assert judge(ALL, (0, 0, 0, 0), 1.0, 0.0)[0] == Reason.SOURCE_EXPOSURE                # no account, no trade
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("days")
+    recorded_day(folder, minutes=75, names=6)
+    return folder
+
+
+@pytest.mark.parametrize(("limits", "word", "trades"), [
+    ({"is_on": False}, "its source is not traded", 0), ({"positions": 0}, "too many positions of its source", 0),
+    ({"exposure": 0.0001}, "exposure of its source", 0), ({"positions": 1}, "too many positions of its source", None)])
+def test_a_source_keeps_to_its_share(days, tmp_path, limits, word, trades):
+    free = backtest(BacktestOptions(data=days, run_dir=tmp_path / "free", journal=False), Config(**LOOSE))
+    document = backtest(BacktestOptions(data=days, run_dir=tmp_path / "run"), Config(**LOOSE, limits={"spike": limits}))
+    reasons = [REASONS[np.frombuffer(payload, GATE)[0]["reason"]] for kind, _, _, payload in reader_of(tmp_path / "run" / str(DAY))
+               if kind == REC_GATE]
+    assert word in reasons and free["result"]["trades"] > 1
+    if trades is not None:
+        assert document["result"]["trades"] == trades
+    assert document["counts"]["candidates"] == free["counts"]["candidates"]      # judged and kept all the same
+    assert replay(tmp_path / "run" / str(DAY), _models())["identical"]
+
+
+def test_a_limit_of_a_source_nobody_named_is_refused():
+    with pytest.raises(ValueError, match="limits a source that is not named"):
+        Config(limits={"spkie": {"positions": 1}})
