@@ -11,6 +11,7 @@ from libc.string cimport memcpy
 
 from _ext.core.clock cimport MS_NS, SESSION_MINUTES, stopwatch
 from _ext.core.keys cimport KeyTable
+from _ext.core.reasons cimport STRATEGY_STOPPED
 from _ext.core.records cimport (
     FIRST_DECISION, FIRST_TELEMETRY, OP_RUN, REC_ADOPTED, REC_ASK, REC_BACKFILL, REC_BANDS, REC_BARS, REC_BOOK, REC_BOOT,
     REC_CLOSED, REC_DATA, REC_FRAME, REC_FUNDS, REC_HOLDINGS, REC_INSTRUMENTS, REC_LINK, REC_MODEL, REC_OPERATOR,
@@ -187,7 +188,9 @@ cdef class Core(TickPath):
             self._open(orjson.loads((<const char*>payload)[:n]))
         elif type == REC_STRATEGY_OFF:
             if self.pipeline.host is not None:
-                self.pipeline.host.stop(orjson.loads((<const char*>payload)[:n])["source"])
+                number = orjson.loads((<const char*>payload)[:n])["source"]
+                self.pipeline.host.stop(number)
+                self.trader.alarm(STRATEGY_STOPPED, number, now)
         elif type == REC_STOP:
             self.pipeline.expire(now, True)
         return 0

@@ -70,6 +70,8 @@ TEXT = {
     "SOURCE_POSITIONS": "too many positions of its source",
     "SOURCE_EXPOSURE": "exposure of its source",
     "SOURCE_LOSS": "daily loss of its source",
+    "OWN_STOP": "its own stop is reached already",
+    "STRATEGY_STOPPED": "a strategy is not called any more",
 }
 
 if set(TEXT) != {reason.name for reason in Reason}:

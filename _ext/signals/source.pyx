@@ -69,6 +69,11 @@ def source_of(str name not None) -> type:
     return found
 
 
+def statistics_of(dict entry not None) -> tuple:
+    """(name, unit) of the statistics of its own that a source adds, as a START record names it; a strategy adds none."""
+    return () if "sha256" in entry else source_of(entry["name"]).statistics
+
+
 def parameters_of(str name not None, dict given not None) -> dict:
     """Every parameter of a source: what is given, else the default. SourceError for one it does not have, or beyond its bounds."""
     known = source_of(name).parameters

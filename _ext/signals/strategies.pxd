@@ -55,6 +55,7 @@ cdef class StrategyHost:
     cdef readonly list wishes            # of the call that was made last: what it asked for
     cdef readonly list ended             # (source, call, reason) nobody has journaled yet
     cdef public object calling           # StrategySource under way; None: no call is
+    cdef object thread                   # of that call
     cdef readonly int64_t now
     cdef readonly uint64_t lost          # calls there was no room for
     cdef bint is_waiting(self) noexcept

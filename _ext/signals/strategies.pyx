@@ -8,6 +8,8 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from threading import get_ident
+
 import numpy as np
 
 from _ext.core.clock cimport day_of_minute, session_minute
@@ -15,6 +17,16 @@ from _ext.core.reasons cimport PASS, Reason
 from _ext.core.records cimport Candidate
 from _ext.market.state cimport BARS_KEPT, Bar, Row, TickInfo
 from _ext.signals.rules cimport Rules, in_session, likely, measured, quoted, unopposed, validate
+
+
+def where(strategy, error) -> str:
+    """An error in a line: what it is, and the line of the strategy's own file it came from."""
+    line, frame = 0, error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_globals.get("__name__") == type(strategy).__module__:
+            line = frame.tb_lineno
+        frame = frame.tb_next
+    return f"{type(error).__name__}: {error}"[:200] + (f" (line {line} of its file)" if line else "")
 
 
 class StrategyTimeout(Exception):
@@ -254,7 +266,7 @@ cdef class StrategyHost:
         if source.last_call and source.calls >= source.last_call:
             source.is_off = True                           # as in the run: the record follows
             return 0
-        self.calling = source
+        self.calling, self.thread = source, get_ident()
         try:
             source.strategy.called(method, argument)
         except KeyboardInterrupt:
@@ -262,15 +274,17 @@ cdef class StrategyHost:
         except BaseException as error:
             self.wishes = []
             source.is_off = True
-            self.ended.append((place, source.calls, f"{type(error).__name__}: {error}"[:200]))
+            self.ended.append((place, source.calls, where(source.strategy, error)))
         finally:
             self.calling = None
         return 0
 
     def wish(self, item):
         """What the call under way asks for. RuntimeError where none is: a strategy acts only when it is called."""
-        if self.calling is None:
-            raise RuntimeError("a strategy can ask for something only while it is called")
+        if self.calling is None or get_ident() != self.thread:
+            raise RuntimeError("a strategy can ask for something only while it is called, and from within the call")
+        if not 0 <= item[0] < self.market.size:
+            raise ValueError(f"instrument {item[0]}: the day has {self.market.size}")
         self.wishes.append(item)
 
     def bars(self, uint32_t inst, int minutes):

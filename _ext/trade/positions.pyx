@@ -4,7 +4,7 @@ from libc.string cimport memset
 
 from _ext.core.clock cimport SECOND_NS, day_of
 from _ext.core.reasons cimport (
-    ALREADY_IN, DAILY_LOSS, DRAWDOWN, JOURNAL_FULL, LATE_FILL, NO_FUTURE, OTHER_STRATEGY, PASS, REVERSED, SECOND_EXIT)
+    ALREADY_IN, DAILY_LOSS, DRAWDOWN, JOURNAL_FULL, LATE_FILL, NO_FUTURE, OTHER_STRATEGY, OWN_STOP, PASS, REVERSED, SECOND_EXIT)
 from _ext.core.records cimport (
     INTENT_PLACE, KIND_FUTURE, POS_PROTECTED, REC_FILL, REC_GATE, REDUCING, ROLE_ENTRY, ROLE_EXIT, STATE_TRADING, TYPE_LIMIT,
     TYPE_SL, WHY_ENTRY, WHY_LATE, WHY_STRATEGY, Band, Candidate, Fill, GateDecision, Instrument)
@@ -36,6 +36,9 @@ cdef class PositionManager(ExitOrders):
         self.gate.money.best = max(self.gate.money.best, self.gate.result())
         self.gate.skew = self.market.min_lag_ms
         self.gate.check(inst, spec, r, c.side, self.gate.size(spec, r, c.side, price), price, now, minute, out)
+        price = r.ask if c.side > 0 else r.bid
+        if out.reason == PASS and c.own_stop > 0 and inst == c.inst and c.side * (price - c.own_stop) <= 0:
+            out.reason, out.measured, out.limit = OWN_STOP, <double>price, <double>c.own_stop
         if out.reason == PASS:
             self._share(c.source, <double>(out.quantity * out.price), out)
         if out.reason == ALREADY_IN and self.slots[r.position - 1].source != c.source:

@@ -1,6 +1,8 @@
 """What a backtest runs on: day files, and those made of anything else once and kept."""
+import contextlib
 import datetime as dt
 import hashlib
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -8,11 +10,11 @@ from typing import Any
 import orjson
 
 from engine.errors import DataError
-from engine.feed.dayfile import SUFFIX, Head, Source, of_ticks, write
+from engine.feed.dayfile import SUFFIX, DayFile, Head, Source, of_ticks, write
 from engine.trail.checked import survey
 from engine.trail.rundir import RunError
 
-MADE_OF = "made-of.json"
+MADE_OF, WHOLE = "made-of.json", "whole.json"
 
 
 def days_of(data: Path, cache: Path, tell: Callable[[str], Any] = lambda _: None) -> list[Head]:
@@ -36,6 +38,25 @@ def days_of(data: Path, cache: Path, tell: Callable[[str], Any] = lambda _: None
     if not best:
         raise DataError(f"{data}: there is no day with rows")
     return [head for _, head in sorted(best.items())]
+
+
+def must_be_whole(day: DayFile, cache: Path) -> None:
+    """DataError where a day file's content is not what was written: a flipped bit is a wrong price, and a wrong price a fortune. A
+    file that was found whole and has not changed since is believed."""
+    path, known = cache / WHOLE, dict[str, Any]()
+    with contextlib.suppress(OSError, ValueError):
+        known = orjson.loads(path.read_bytes())
+    stamp = [day.path.stat().st_size, day.path.stat().st_mtime_ns, day.path.stat().st_ctime_ns]
+    if known.get(str(day.path.resolve())) == stamp:
+        return
+    if not day.is_whole:
+        raise DataError(f"{day.path}: its content is not what was written (a damaged disk, or somebody changed it): make it again "
+                        "with `python -m engine data import`")
+    with contextlib.suppress(OSError):
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_bytes(orjson.dumps(known | {str(day.path.resolve()): stamp}))
+        temporary.replace(path)
 
 
 def _folder_for(data: Path, cache: Path) -> Path:

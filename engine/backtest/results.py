@@ -141,6 +141,12 @@ def _middle(values: np.ndarray) -> list[float] | None:
     return [float(edge) for edge in np.percentile(values, (2.5, 97.5))] if len(values) else None
 
 
+def by_day(trades: Sequence[Trade], days: Sequence[str]) -> list[dict[str, Any]]:
+    """Trades and rupees of each day, also of those without one."""
+    return [{"day": day, "trades": sum(t.day == day and t.is_closed for t in trades),
+             "net": sum(t.net for t in trades if t.day == day and t.is_closed) / 100} for day in days]
+
+
 def _hour(trade: Trade) -> str:
     return f"{dt.datetime.fromtimestamp(trade.entry_time / 1e9, IST):%H}:00"
 

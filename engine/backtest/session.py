@@ -12,13 +12,13 @@ import numpy as np
 import orjson
 
 from _ext.core.reasons import REASONS
-from _ext.core.records import REC_CLOSED, REC_DATA, REC_LINK, REC_STRATEGY_OFF, STREAM_FEED, WARM_BAR
+from _ext.core.records import LAYOUT, REC_CLOSED, REC_DATA, REC_LINK, REC_STRATEGY_OFF, STREAM_FEED, WARM_BAR
 from _ext.core.sink import KeepingSink
 from _ext.entrance import Core
 from _ext.trade.venue import PaperVenue
 from _ext.trail.journal import Journal
 from engine.backtest import results
-from engine.backtest.days import days_of
+from engine.backtest.days import days_of, must_be_whole
 from engine.backtest.drive import MILLI, DayRun
 from engine.backtest.options import BacktestOptions
 from engine.backtest.trades import COLUMNS, END, KEPT, Trade, counts_of, mark_ambiguous, mark_open, trades_of
@@ -29,7 +29,8 @@ from engine.feed.rows import data_record, has_book, row_feed
 from engine.market import sessions
 from engine.market.instruments import Instrument
 from engine.run.opening import Boot, begin, closing
-from engine.strategies.watchdog import watched
+from engine.strategies import loading
+from engine.strategies.watchdog import ended_if_hung, watched
 from engine.trade.inputs import link_record
 from engine.trail.resources import ROOM, advice_for
 from engine.trail.rundir import RunDir, RunError
@@ -52,6 +53,8 @@ class Account:
     rows: int = 0
     counts: dict[str, Any] = field(default_factory=lambda: {"candidates": 0, "rules": {}, "gate": {}})
     problem: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)     # what the cores were told: sources, their parameters, limits
+    stopped: list[str] = field(default_factory=list)   # strategies that were not called any more, on which day and why
 
     def warm(self, specs: Sequence[Instrument]) -> np.ndarray:
         """WARM_BAR rows of the session before, oldest first of each instrument."""
@@ -95,24 +98,60 @@ def backtest(options: BacktestOptions, config: Config, say: Say = lambda _: None
     """Runs what `options` ask for; the document of its results, which `backtest.json` of its folder holds too. Ctrl-C ends it after
     the minute under way, and keeps what is done. EngineError where nothing can begin."""
     began = time.process_time()
-    folder = (options.run_dir or RUNS / f"backtest-{dt.datetime.now():%Y-%m-%d-%H%M%S}").absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder} is not empty: name a new folder with --run-dir")
     heads = days_of(options.data, CACHE, say)
-    wanted = [head for head in heads if (options.first or head.day) <= head.day <= (options.last or head.day)]
+    first, last = heads[0].day, heads[-1].day
+    wanted = [head for head in heads if (options.first or first) <= head.day <= (options.last or last)]
     if not wanted:
-        first, last = heads[0].day, heads[-1].day
         raise DataError(f"{options.data}: no day from {options.first or first} to {options.last or last}; there are {first} to "
                         f"{last}")
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _chosen(wanted[0].specs, options.names)
+    for name, setting in config.strategies.items():            # what is wrong with one is said before a folder is made
+        loading.load(name, loading.path_of(setting.file), setting.parameters)
+    folder = _folder(options)
     before = [head for head in heads if head.day < wanted[0].day][-1:]
-    document = _over_days(options, config, say, folder, before, wanted, False)
-    if options.bounds:
-        best = _over_days(options, config, say, folder, before, wanted, True)
-        document["optimistic"] = best["result"]
+    try:
+        document = _results(options, config, say, folder, before, wanted)
+    except BaseException:
+        _forget(folder)
+        raise
     document |= {"run_dir": str(folder), "seconds": round(time.process_time() - began, 2)}
     (folder / "backtest.json").write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY))
     return document
+
+
+def _results(options: BacktestOptions, config: Config, say: Say, folder: Path, before: Sequence[Head],
+             wanted: Sequence[Head]) -> dict[str, Any]:
+    document = _over_days(options, config, say, folder, before, wanted, False)
+    if options.bounds and any(head.kind == "bars" for head in wanted):
+        best = _over_days(options, config, say, folder, before, wanted, True)
+        document["optimistic"] = best["result"]
+    return document
+
+
+def _folder(options: BacktestOptions) -> Path:
+    """The folder of the results, made. RunError where it holds anything, or cannot be made."""
+    folder = (options.run_dir or RUNS / f"backtest-{dt.datetime.now():%Y-%m-%d-%H%M%S}").absolute()
+    number = 1
+    while options.run_dir is None and folder.exists():
+        number += 1
+        folder = folder.with_name(f"{folder.name.rpartition('_')[0] or folder.name}_{number}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        is_empty = not any(folder.iterdir())
+    except OSError as error:
+        raise RunError(f"cannot make {folder}: {error.strerror}; choose another with --run-dir") from None
+    if not is_empty:
+        raise RunError(f"{folder} is not empty: name a new folder with --run-dir")
+    return folder
+
+
+def _forget(folder: Path) -> None:
+    """What was refused leaves no folder that would be in the way of the next try."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+        folder.rmdir()
 
 
 def _over_days(options: BacktestOptions, config: Config, say: Say, folder: Path, before: Sequence[Head], wanted: Sequence[Head],
@@ -130,7 +169,9 @@ def _over_days(options: BacktestOptions, config: Config, say: Say, folder: Path,
     return {"data": str(options.data), "first": account.days[0] if account.days else None,
             "last": account.days[-1] if account.days else None, "rows": account.rows, "account": cash / 100,
             "result": results.summary(account.trades, account.days, cash),
+            "daily": results.by_day(account.trades, account.days), "stopped": account.stopped,
             "groups": results.groups(account.trades, account.days, cash), "counts": account.counts, "notes": notes,
+            "options": options.model_dump(mode="json"), "settings": account.settings, "layout": LAYOUT,
             "is_whole": len(account.days) == len(wanted) and not is_over() and account.problem is None, "problem": account.problem}
 
 
@@ -142,6 +183,7 @@ def _play(options: BacktestOptions, config: Config, folder: Path, wanted: Sequen
         if is_over() or account.problem:
             break
         day = DayFile(head.path)
+        must_be_whole(day, CACHE)
         run = RunDir.new(folder / day.day.isoformat()) if options.journal and not is_favourable else None
         _day(day, config, options, account, run, is_favourable, progress, is_over)
         modelled += not has_book(day)
@@ -208,11 +250,14 @@ def _day(day: DayFile, config: Config, options: BacktestOptions, account: Accoun
     venue = PaperVenue(core.trader, core.rows, options.seed, options.latency_ms * MILLI // 2)
 
     def each(now: int) -> bool:
+        alive()
         progress(now, account, core.rows.taken)
         return not is_over()
 
-    with watched(core.pipeline.host):
-        DayRun(core, venue, f"{options.seed:x}", each, folder).run()
+    driven = DayRun(core, venue, f"{options.seed:x}", each, folder)
+    with watched(core.pipeline.host), ended_if_hung(core.pipeline.host) as alive:
+        driven.run()
+    account.stopped += [f"{day.day}: {text}" for text in driven.shell.stopped]
     if journal is not None:
         if journal.full:
             account.problem = f"{journal.problem}: {advice_for(journal.problem or '', ROOM)}"
@@ -226,6 +271,7 @@ def _day(day: DayFile, config: Config, options: BacktestOptions, account: Accoun
     account.trades += trades
     account.days.append(day.day.isoformat())
     account.rows += core.rows.taken
+    account.settings = {name: core.config[name] for name in ("sources", "signals", "limits")}
     account.count(counts_of(sink.kept, REASONS))
     account.cash += sum(trade.net for trade in trades)
     _keep_bars(core, specs, account)

@@ -13,6 +13,7 @@ def page(document: Mapping[str, Any]) -> str:
     lines = [f"{document['data']}: {result['days']} days, {first} to {last}, {document['rows']:,} rows in "
              f"{document['seconds']:.1f} s of processor time"]
     lines += [f"note: {note}" for note in document["notes"]]
+    lines += [f"STRATEGY OFF on {text}" for text in document["stopped"]]
     if not document["is_whole"]:
         lines.append(f"NOT WHOLE: {document['problem'] or 'it was interrupted'}; this is what was done")
     lines += ["", f"{'trades':<22}{result['trades']:>12,}" + (f"   {result['open']} still open" if result["open"] else "")]
@@ -22,16 +23,19 @@ def page(document: Mapping[str, Any]) -> str:
         lines.append(f"{name:<22}{form(value) if value is not None else '-':>12}"
                      + (f"   {form(between[0])} to {form(between[1])}" if between else ""))
     if result["max_drawdown"]:
-        lines.append(f"{'':<22}{'':>12}   from {result['drawdown_from']} to {result['drawdown_to']}")
+        lines.append(f"{'  its days':<22}{'':>12}   {result['drawdown_from']} to {result['drawdown_to']}")
     if result["ambiguous"]:
         lines.append(f"{'stop and target both':<22}{result['ambiguous']:>12,}   in the bar of the exit; the stop counted")
     if "optimistic" in document:
         best = document["optimistic"]
-        lines.append(f"{'the good extreme first':<22}{_rupees(best['net']):>12}   {best['trades']} trades: the bound from above")
-    for name in ("source", "direction", "reason", "hour", "score", "instrument"):
+        lines.append(f"{'the good extreme first':<22}{_rupees(best['net']):>12}   {best['trades']} trades: how much the order of a "
+                     "bar's extremes matters")
+    for name in () if not result["trades"] else ("source", "direction", "reason", "hour", "score", "instrument"):
         lines += ["", *_table(name, document["groups"][name])]
     lines += ["", *_reasons("candidates that the rules refused", document["counts"]["rules"]),
               *_reasons("entries that the gate refused", document["counts"]["gate"])]
+    if document["counts"]["gate"].get("losing streak"):
+        lines.append("(losing streak: risk.losing_streak and risk.streak_pause_s in engine.toml)")
     return "\n".join(lines)
 
 

@@ -25,5 +25,12 @@ def backtest(options: BacktestOptions, json: Json = False) -> None:
     else:
         print(page(document))
         print(f"\n{document['run_dir']}: backtest.json, trades.parquet" + (", a run folder of each day" if options.journal else ""))
+        if options.journal:
+            print(f"next: `python -m engine replay {document['run_dir']}/{document['last']}`, "
+                  f"`python -m engine explain 1 --run-dir {document['run_dir']}/{document['last']}`")
     if document["problem"]:
         raise Failed(document["problem"])
+    if document["stopped"]:
+        raise Failed(f"{len(document['stopped'])} times a strategy was stopped: {document['stopped'][0]}")
+    if not document["is_whole"]:
+        raise Failed("interrupted: what was done is kept")

@@ -48,8 +48,11 @@ def _show_chain(document: dict[str, Any]) -> None:
     for name in ("asked", "tick", "statistics", "own", "features"):
         if not document.get(name):
             continue
-        print(f"  {name}: " + ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in document[name].items()))
-    print(f"  score {document['score']:.3f}, at the next update {document['score_next']:.3f}, model {document['model']}")
+        form = ".2f" if name == "asked" else ".4g"
+        words = [f"{k} {v:{form}}" if isinstance(v, float) else f"{k} {v}" for k, v in document[name].items()]
+        print(f"  {name}: " + ", ".join(words))
+    if document["model"] or document["score"] == document["score"]:
+        print(f"  score {document['score']:.3f}, at the next update {document['score_next']:.3f}, model {document['model']}")
     if document["against_training"]:
         print("  what the model saw      value   genuine ones in training: 1 %, 50 %, 99 %")
     elif document["model"]:

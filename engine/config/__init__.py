@@ -57,8 +57,8 @@ class Signals(Section):
 
 
 class StrategySetting(Section):
-    file: str = setting("", "path", "of the strategy: a Python file, or the name of one that comes with the engine")
-    parameters: dict[str, Any] = setting({}, "table", "of its own")
+    file: str = setting("", "path", "of a Python file, from the folder of engine.toml on, or the name of a shipped strategy")
+    parameters: dict[str, Any] = setting({}, "table", "of its own, by name")
 
 
 class Share(Section):
@@ -141,6 +141,15 @@ class Config(BaseSettings):
     @classmethod
     def _file(cls) -> Path:
         return Path(os.environ.get("ENGINE_CONFIG", "engine.toml"))
+
+    @model_validator(mode="after")
+    def _files_beside_the_configuration(self) -> "Config":
+        """A strategy's file that is named by a relative path lies beside engine.toml, wherever the command is given."""
+        for strategy in self.strategies.values():
+            path = Path(strategy.file)
+            if path.suffix == ".py" and not path.is_absolute():
+                strategy.file = str(self._file().absolute().parent / path)
+        return self
 
     def share(self, name: str) -> dict[str, Any]:
         """What a source may take of the account, as it stands in the START record."""

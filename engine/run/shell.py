@@ -74,6 +74,7 @@ class Shell:
         self.keys: dict[int, str] = {i: core.instrument(i)["key"].rstrip(b"\0").decode() for i in range(core.keys.size)}
         self.insts = {key: inst for inst, key in self.keys.items()}
         self.outgoing, self.folder = Outgoing(), folder
+        self.stopped: list[str] = []           # strategies that are not called any more, and why
         self.bands = BandWatch(broker, core, self.keys, self.input)
         self.reconciler = Reconciler(broker, core, engine, nonces, self.insts, self.input, is_fresh=is_fresh, on_note=note,
                                      on_second_engine=on_second_engine, on_unexpected_end=self.bands.soon)
@@ -169,7 +170,8 @@ class Shell:
             name = self.core.pipeline.names[source]
             if self.folder is not None:
                 note_stopped(self.folder, name, call)
-            self.note(f"strategy {name} is off: {reason}")
+            self.stopped.append(f"strategy {name} is off since its call {call:,}: {reason}")
+            self.note(self.stopped[-1])
             self.input(REC_STRATEGY_OFF, orjson.dumps({"source": source, "name": name, "call": call, "reason": reason}))
 
     def _request(self, intent: np.void) -> Request:

@@ -253,7 +253,8 @@ def run_virtual(config: Config, source: Source, name: str, run: RunDir, seed: in
     problem = f"{journal.problem}: {advice_for(journal.problem or '', ROOM)}" if journal.full else None
     journal.append(REC_CLOSED, core.now, closing(core))
     journal.close()
-    return report(core, exchange, name, source, seed, took) | {"run_dir": str(run.path), "problem": problem}
+    return report(core, exchange, name, source, seed, took) | {"run_dir": str(run.path), "problem": problem,
+                                                               "troubles": virtual.shell.stopped}
 
 
 def report(core: Core, exchange: Exchange, name: str, source: Source, seed: int, took: float) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Vitals:
         """What is wrong with this engine, in words. What is not drained at the end, the store and the launcher say."""
         p = self.process
         found = (self.no_room() if p.journal.full else "", "" if is_last else p.guards.drain,
-                 NO_FILTER if p.core.scorer is None else "", p.models.refusal)
+                 NO_FILTER if p.core.scorer is None else "", p.models.refusal, *p.shell.stopped)
         return [text for text in found if text]
 
     def publish(self, ready: int = READY) -> None:

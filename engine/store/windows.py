@@ -18,7 +18,7 @@ import orjson
 
 from _ext.core.records import REC_BOOT, REC_CLOSED, REC_START, REC_STOP
 from _ext.recorder import BAR_ROW, TICK_ROW, TickRecorder
-from _ext.signals.source import source_of
+from _ext.signals.source import statistics_of
 from _ext.trail.reader import Reader
 from engine.store.rows import Row, RowBuilder, RowWriter, plain
 from engine.store.schema import columns, migrate, uuid_of
@@ -126,7 +126,7 @@ class Store:
         """The run's number and the size of batches come from the REC_START record: the same journal makes the same batches for
         ever."""
         document = orjson.loads(payload)
-        self.converter.sources = [(s["name"], [name for name, _ in source_of(s["name"]).statistics]) for s in document["sources"]]
+        self.converter.sources = [(s["name"], [name for name, _ in statistics_of(s)]) for s in document["sources"]]
         self.recorder.run = self.converter.run = zlib.crc32(payload + self.identity)
         self.rows_per_batch = document.get("store_rows", self.rows_per_batch)
         self.window_ns = round(document.get("store_seconds", 5) * 1_000_000_000)

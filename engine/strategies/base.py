@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from _ext.signals.strategies import StrategyHost
 
 NOTE_LENGTH = 31
+PRICES = frozenset({"macd", "macd_signal", "macd_histogram", "middle", "upper", "lower", "atr", "vwap", "support", "resistance"})
+"""Indicators that are prices, or differences of prices."""
 TIMEFRAMES = (1, 2, 3, 5, 10, 15, 20, 25, 30, 60, 75, 125)
 """Minutes a bar may have."""
 
@@ -149,9 +151,10 @@ class Strategy:
     def __init__(self, name: str = "", parameters: BaseModel | None = None):
         self.name = name
         self.parameters: Any = parameters if parameters is not None else type(self).Parameters()
-        wrong = [minutes for minutes in self.timeframes if minutes not in TIMEFRAMES]
-        if wrong or not self.timeframes:
+        if not isinstance(self.timeframes, tuple) or not self.timeframes or set(self.timeframes) - set(TIMEFRAMES):
             raise StrategyError(f"strategy {name}: a bar has {', '.join(map(str, TIMEFRAMES))} minutes, not {self.timeframes}")
+        if not isinstance(self.kinds, tuple):
+            raise StrategyError(f"strategy {name}: kinds is {self.kinds!r}, a tuple of {', '.join(KINDS)} is wanted")
         if strange := set(self.kinds) - set(KINDS):
             raise StrategyError(f"strategy {name}: there is no kind {min(strange)}; there are {', '.join(KINDS)}")
         self._wanted: dict[int, bool] = {}
@@ -183,6 +186,7 @@ class Strategy:
         """Proposes a trade: `side` +1 to buy, -1 to sell short. `move`: direction of the event, by default the side's. `limit`: pay
         no more, take no less (it waits five seconds). `stop`, `target` (rupees) and `hold` (seconds) end the position earlier than
         the account's own; they cannot widen them. The gate sizes it, or denies it. StrategyError for what makes no sense."""
+        self._must_be_one(instrument)
         if side not in (1, -1) or move not in (1, 0, -1):
             raise StrategyError(f"side {side!r}, move {move!r}: +1 or -1")
         numbers = {"strength": strength, "limit": limit, "stop": stop, "target": target, "hold": hold}
@@ -192,6 +196,8 @@ class Strategy:
                 raise StrategyError(f"{name} is {value!r}: a number from 0 on is wanted")
         if not 0 < strength <= 1:
             raise StrategyError(f"strength is {strength!r}: more than 0, at most 1")
+        if not isinstance(reason, str):
+            raise StrategyError(f"reason is {reason!r}: a text is wanted")
         note = reason.encode("ascii", "replace")[:NOTE_LENGTH].ljust(NOTE_LENGTH + 1, b"\0")
         event = {"level": 1, "move": move or side, "side": side, "strength": float(strength), "own": [0.0] * 6}
         self._host.wish((instrument.number, self._place, {
@@ -200,7 +206,13 @@ class Strategy:
 
     def exit(self, instrument: Instrument, reason: str = "") -> None:
         """Ends this strategy's own position in an instrument, or takes its entry back; nothing where it has none."""
+        self._must_be_one(instrument)
         self._host.wish((instrument.number, self._place, None))
+
+    def _must_be_one(self, instrument: Instrument) -> None:
+        if not isinstance(instrument, Instrument) or self._known.get(instrument.number) != instrument:
+            raise StrategyError(f"{instrument!r} is no instrument of the day: take one a call was given, or "
+                                "self.instrument(symbol)")
 
     # ---- what it may look at --------------------------------------------------------------------------------------------
     @property
@@ -238,8 +250,9 @@ class Strategy:
         return float(self._core.market.row(self.instrument(symbol).number)["ltp"] / 100)
 
     def indicators(self, instrument: Instrument) -> dict[str, float]:
-        """The engine's own indicators after the last closed minute, by name (docs/strategies.md); paise where they are prices."""
-        return dict(self._core.market.indicators_at(instrument.number))
+        """The engine's own indicators after the last closed minute, by name (docs/strategies.md); prices in rupees."""
+        found = self._core.market.indicators_at(instrument.number)
+        return {name: value / 100 if name in PRICES else value for name, value in found.items() if name != "gap_bars"}
 
     def chain(self, instrument: Instrument) -> list[Instrument]:
         """Options of a stock that are watched, by strike."""

@@ -18,6 +18,7 @@ import orjson
 from pydantic import ValidationError
 
 from engine.strategies.base import Strategy, StrategyError
+from engine.strategies.watchdog import limited
 
 if TYPE_CHECKING:
     from _ext.entrance import Core
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).parent / "shipped"
 KEPT, STOPPED = "strategies", "stopped.json"
 SIZE_MAX = 1 << 20
+LOAD_S = 20.0
+"""Longest time a file may take to be imported."""
+CALLS = ("on_bar", "on_candidate", "on_fill", "on_exit")
+"""What a strategy may be called for; it has one of them at least."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _LIBRARIES = tuple(str(Path(path).resolve()) for name, path in sysconfig.get_paths().items() if name in (
     "stdlib", "platstdlib", "purelib", "platlib"))
@@ -51,8 +56,9 @@ def path_of(file: str) -> Path:
     """A file that is named, or one of those that come with the engine. StrategyError where there is none."""
     named = Path(file)
     path = named if named.suffix == ".py" else SHIPPED / f"{file}.py"
-    if not path.is_file():
-        raise StrategyError(f"{file}: there is no such strategy file; those that come with the engine are {', '.join(shipped())}")
+    if not file or not path.is_file():
+        what = named.absolute() if named.suffix == ".py" else repr(file)
+        raise StrategyError(f"{what}: there is no such strategy file; those that come with the engine are {', '.join(shipped())}")
     if path.stat().st_size > SIZE_MAX:
         raise StrategyError(f"{file} has {path.stat().st_size:,} bytes, at most {SIZE_MAX:,} are read")
     return path
@@ -76,7 +82,16 @@ def load(name: str, file: Path, parameters: Mapping[str, Any]) -> tuple[Strategy
         strategy = found[0](name, found[0].Parameters(**parameters))
     except ValidationError as error:
         words = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors())
-        raise StrategyError(f"strategy {name}: {words}") from None
+        known = ", ".join(found[0].Parameters.model_fields) or "none"
+        raise StrategyError(f"strategy {name}: {words}; its parameters are {known}") from None
+    except StrategyError:
+        raise
+    except Exception as error:
+        raise StrategyError(f"strategy {name} cannot be made: {type(error).__name__}: {error}") from None
+    if not (set(CALLS) & vars(found[0]).keys()):
+        raise StrategyError(f"{file.name}: {found[0].__name__} has none of {', '.join(CALLS)}: it would never be called")
+    if wrong := [call for call in CALLS if inspect.iscoroutinefunction(getattr(found[0], call))]:
+        raise StrategyError(f"{file.name}: {wrong[0]} is async, and nobody would await it")
     texts = {file.name: file.read_bytes()}
     for other in others:
         path = Path(str(other.__file__)).resolve()
@@ -95,7 +110,8 @@ def _executed(name: str, file: Path) -> tuple[ModuleType, list[ModuleType]]:
     sys.path.insert(0, folder)
     bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        exec(compile(file.read_bytes(), str(file), "exec"), vars(module))
+        with limited(LOAD_S):
+            exec(compile(file.read_bytes(), str(file), "exec"), vars(module))
     except StrategyError:
         raise
     except BaseException as error:

@@ -1,8 +1,9 @@
 """Ends a strategy's call that takes too long: 50 ms of processor time, or a second by the wall."""
+import faulthandler
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from _ext.signals.strategies import StrategyTimeout
@@ -10,8 +11,9 @@ from _ext.signals.strategies import StrategyTimeout
 if TYPE_CHECKING:
     from _ext.signals.strategies import StrategyHost
 
-BUSY_S, WALL_S = 0.05, 1.0
-"""Of one call. A timer looks this often, and a call that was under way when it last looked has ended its time."""
+BUSY_S, WALL_S, HUNG_S = 0.05, 1.0, 30.0
+"""Of one call. A timer looks so often, and a call that was under way when it last looked has ended its time; HUNG_S is for what no
+timer can end."""
 CLOCKS = ((signal.SIGVTALRM, signal.ITIMER_VIRTUAL, BUSY_S), (signal.SIGALRM, signal.ITIMER_REAL, WALL_S))
 
 
@@ -28,6 +30,41 @@ def watched(host: "StrategyHost | None") -> Iterator[None]:
         for number, timer, _ in CLOCKS:
             signal.setitimer(timer, 0)
             signal.signal(number, before[number])
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """The block ends in time, or raises StrategyTimeout. Outside the main thread nothing is limited."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: Any) -> None:
+        raise StrategyTimeout(f"it took longer than {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def ended_if_hung(host: "StrategyHost | None") -> Iterator[Callable[[], None]]:
+    """A call into C that does not come back cannot be ended from here: unless the block says now and then that it is alive, the
+    process ends, and says in which line of the strategy it was."""
+    def alive() -> None:
+        if host is not None:
+            with suppress(OSError, ValueError, AttributeError):        # no standard error to write to
+                faulthandler.dump_traceback_later(HUNG_S, exit=True)
+
+    alive()
+    try:
+        yield alive
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def begin(host: "StrategyHost") -> dict[int, Any]:

@@ -27,6 +27,8 @@ def reader_of(path: Path) -> Reader:
     run = run_at(path)
     folders = [run.memory, run.journal] if run is not None else [path]
     if not segment_names(*folders):
+        if days := sorted(one.parent.name for one in path.glob("*/journal")):
+            raise JournalError(f"{path} has a run folder for each day: name one, such as {path / days[-1]}")
         raise JournalError(f"there is no journal in {path}: nothing was journaled there, or it was removed")
     return Reader(*folders)
 

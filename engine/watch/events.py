@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import orjson
 
 from _ext.core.reasons import PASS, REASONS
 from _ext.core.records import (
@@ -24,6 +25,7 @@ from _ext.core.records import (
     REC_POSITION,
     REC_REPLY,
     REC_STATE,
+    REC_STRATEGY_OFF,
     REC_VERDICT,
     REQUESTS,
     ROLE_BROKER,
@@ -59,6 +61,10 @@ class EventFormatter:
     def event(self, kind: int, seq: int, now: int, payload: bytes) -> Event | None:
         """The event of one record, or None where there is nothing to say (frames, timers)."""
         self.state.take(kind, payload)
+        if kind == REC_STRATEGY_OFF:
+            told = orjson.loads(payload)
+            return Event("errors", now, "strategy", f"STRATEGY OFF: {told['name']} at its call {told['call']:,}: {told['reason']}",
+                         told | {"seq": seq})
         method = {REC_CANDIDATE: self._candidate, REC_VERDICT: self._candidate, REC_GATE: self._gate, REC_INTENT: self._intent,
                   REC_FILL: self._fill, REC_POSITION: self._position, REC_STATE: self._state, REC_FEED_NOTE: self._gap,
                   REC_GAP: self._gap, REC_REPLY: self._reply, REC_LINK: self._link, REC_BANDS: self._band}.get(kind)

@@ -1,7 +1,7 @@
 """The read model of a run: what its journal has come to, folded record by record. View, logs, report, explain and the gap ledger
 show what stands here; none of them folds on its own.
 """
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from _ext.core.records import (
     REC_REPLY,
     REC_START,
     REC_STATE,
+    REC_STRATEGY_OFF,
     REDUCING,
     REPLY,
     ROLE_BROKER,
@@ -36,7 +37,7 @@ from _ext.core.records import (
     STATE_TRADING,
     WHYS,
 )
-from _ext.signals.source import names, source_of
+from _ext.signals.source import names, statistics_of
 from engine.market.instruments import NO_INST
 
 Record = tuple[int, int, int, bytes]
@@ -64,6 +65,8 @@ class RunState:
     keys: list[str] = field(default_factory=list)
     symbols: list[str] = field(default_factory=list)
     sources: list[str] = field(default_factory=lambda: ["spike"])
+    statistics: list[Sequence[tuple[str, str]]] = field(default_factory=list)      # of its own, of each source
+    stopped: dict[str, str] = field(default_factory=dict)      # strategy -> why it is not called any more
     orders: dict[int, Order] = field(default_factory=dict)
     positions: dict[int, np.void] = field(default_factory=dict)
     gaps: list[np.void] = field(default_factory=list)
@@ -76,7 +79,7 @@ class RunState:
     def __post_init__(self) -> None:
         self._of = {REC_START: self._start, REC_INSTRUMENTS: self._instruments, REC_INTENT: self._intent, REC_REPLY: self._reply,
                     REC_ORDER_UPDATE: self._update, REC_FILL: self._fill, REC_POSITION: self._position, REC_STATE: self._state,
-                    REC_GAP: self._gap, REC_FEED_NOTE: self._gap}
+                    REC_GAP: self._gap, REC_FEED_NOTE: self._gap, REC_STRATEGY_OFF: self._strategy_off}
 
     @classmethod
     def after(cls, records: Iterable[Record]) -> "RunState":
@@ -108,8 +111,8 @@ class RunState:
 
     def own(self, c: np.void) -> dict[str, float]:
         """The statistics a candidate's source added, by name and unit."""
-        name = self.source(int(c["source"]))
-        described = source_of(name).statistics if name in names() else ()
+        number = int(c["source"])
+        described = self.statistics[number] if number < len(self.statistics) else ()
         return {f"{what} ({unit})": float(value) for (what, unit), value in zip(described, c["own"], strict=False)}
 
     # ---- sums ----------------------------------------------------------------------------------------------------------
@@ -133,7 +136,13 @@ class RunState:
 
     # ---- records -------------------------------------------------------------------------------------------------------
     def _start(self, payload: bytes) -> None:
-        self.sources = [source["name"] for source in orjson.loads(payload).get("sources", ())]
+        entries = orjson.loads(payload).get("sources", ())
+        self.sources = [entry["name"] for entry in entries]
+        self.statistics = [statistics_of(entry) if "sha256" in entry or entry["name"] in names() else () for entry in entries]
+
+    def _strategy_off(self, payload: bytes) -> None:
+        told = orjson.loads(payload)
+        self.stopped[told["name"]] = told["reason"]
 
     def _instruments(self, payload: bytes) -> None:
         rows = np.frombuffer(payload, INSTRUMENT)

@@ -167,9 +167,11 @@ def test_the_page_says_what_the_document_holds():
     document = {"data": "days", "first": DAYS[0], "last": DAYS[1], "rows": 1_234, "seconds": 1.5, "notes": ["a book is modelled"],
                 "is_whole": False, "problem": None, "result": results.summary(trades, DAYS[:2], EQUITY),
                 "groups": results.groups(trades, DAYS[:2], EQUITY), "optimistic": {"net": 50.0, "trades": 2},
+                "stopped": ["2026-09-01: strategy mine is off"],
                 "counts": {"candidates": 9, "rules": {"pass": 4, "low volume": 5}, "gate": {"pass": 2, "too many positions": 2}}}
     page = terminal.page(document)
     for words in ("1,234 rows", "NOT WHOLE: it was interrupted", "a book is modelled", "win rate                     50.0%", "-10",
-                  "in the bar of the exit", "the good extreme first", "low volume 5", "too many positions 2", "stop"):
+                  "in the bar of the exit", "the good extreme first", "low volume 5", "too many positions 2", "stop",
+                  "STRATEGY OFF on 2026-09-01: strategy mine is off"):
         assert words in page
     assert "pass" not in page

@@ -208,3 +208,37 @@ def test_a_day_of_bars_is_traded_with_its_bounds(tmp_path):
     document = backtest(BacktestOptions(data=folder, run_dir=tmp_path / "run", bounds=True), Config(**LOOSE))
     assert document["rows"] == 375 and document["optimistic"]["days"] == 1
     assert any("four points each" in note for note in document["notes"])
+
+
+def test_a_flipped_bit_is_found_before_it_is_a_price(days, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    copy = tmp_path / "days"
+    path = recorded_day(copy, DAY, seed=5, minutes=20)
+    assert backtest(BacktestOptions(data=copy, run_dir=tmp_path / "a"), Config(**LOOSE))["is_whole"]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x40
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="not what was written"):
+        backtest(BacktestOptions(data=copy, run_dir=tmp_path / "b"), Config(**LOOSE))
+    assert not (tmp_path / "b").exists()
+
+
+def test_the_document_says_what_was_asked(whole):
+    document, _ = whole
+    assert document["options"]["seed"] == 1 and document["settings"]["limits"]["losing_streak"] == 5
+    assert [source["name"] for source in document["settings"]["sources"]] == ["spike"] and len(document["layout"]) == 16
+    assert [row["day"] for row in document["daily"]] == [str(DAY), str(NEXT)]
+    assert sum(row["net"] for row in document["daily"]) == pytest.approx(document["result"]["net"])
+
+
+def test_two_backtests_within_a_second_have_folders_of_their_own(days, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = {engine.backtest(data=days, last=DAY, journal=False)["run_dir"] for _ in range(3)}
+    assert len(folders) == 3
+
+
+def test_the_folder_of_a_backtest_names_its_days(whole):
+    from engine.trail.checked import JournalError
+
+    with pytest.raises(JournalError, match="a run folder for each day"):
+        replay(whole[1], _models())

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import engine
+from _ext.core.reasons import REASONS, Reason
 from _ext.core.records import CANDIDATE, INTENT, REC_CANDIDATE, REC_INTENT, REC_STRATEGY_OFF
 from _ext.signals.strategies import StrategyHost, Timeframe
 from engine.backtest.options import BacktestOptions
@@ -18,6 +19,8 @@ from engine.strategies import loading
 from engine.strategies.base import Strategy, StrategyError
 from engine.trail.checked import reader_of
 from engine.trail.replay import replay
+from engine.watch.events import EventFormatter
+from engine.watch.state import RunState
 from tests.backtest.test_session import LOOSE, _models
 from tests.kit.days import DAY, recorded_day
 
@@ -210,7 +213,10 @@ BAD = {
     "deep": ("self.calls -= 1; self.on_bar(instrument, minutes, bars)", "RecursionError"),
     "writes": ("bars.close[-1] = 1.0", "read-only"),
     "side": ("self.candidate(instrument, 2)", "side 2"), "text": ("self.candidate(instrument, 1, stop='x')", "stop is 'x'"),
-    "later": ("self.exit(5)", "AttributeError")}
+    "later": ("self.exit(5)", "5 is no instrument"),
+    "made up": ("self.candidate(type(instrument)('X', 'equity', 99999, 1.0, 1), 1)", "no instrument of the day"),
+    "thread": ("from concurrent.futures import ThreadPoolExecutor as Pool\n"
+               "        Pool(1).submit(self.candidate, instrument, 1).result()", "from within the call")}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -232,6 +238,7 @@ def on_bar(self, instrument, minutes, bars):
     found = replay(folder, _models())
     assert found["identical"], found
     assert document["is_whole"] and loading.stopped_in(folder) == {"bad": 40}
+    assert len(document["stopped"]) == 1 and reason in document["stopped"][0] and "(line " in document["stopped"][0]
 
 
 def test_what_a_stopped_call_had_asked_for_does_not_count(run):
@@ -245,7 +252,7 @@ def on_bar(self, instrument, minutes, bars):
 
 def test_a_wish_outside_a_call_is_an_error(run):
     strategy = Strategy("mine")
-    with pytest.raises(AttributeError):
+    with pytest.raises(StrategyError, match="None is no instrument"):
         strategy.exit(None)
     from _ext.market.market import Market
 
@@ -308,3 +315,65 @@ def test_sources_and_strategies_are_named_once():
         Config(strategies={"spike": {"file": "moving_average_cross"}})
     with pytest.raises(ValueError, match="none"):
         Config(sources=[])
+
+
+# ---- what a user sees -------------------------------------------------------------------------------------------------------
+def test_a_stop_that_is_reached_already_is_denied_by_name(run):
+    document, _ = run(sources=(), mine="""
+def on_bar(self, instrument, minutes, bars):
+    self.candidate(instrument, 1, stop=self.book(instrument).ask * 1.01)
+    self.candidate(instrument, -1, stop=self.book(instrument).bid * 0.99)
+""")
+    assert document["result"]["trades"] == 0 and document["counts"]["gate"][REASONS[Reason.OWN_STOP]] > 3
+
+
+def test_a_strategy_that_is_off_is_seen_in_a_run_on_virtual_time(tmp_path):
+    path = tmp_path / "bad.py"
+    path.write_text(HEAD + "class Mine(engine.Strategy):\n    def on_bar(self, instrument, minutes, bars):\n        1 / 0\n")
+    config = Config(strategies={"bad": {"file": str(path)}})
+    document = engine.run(speed="max", names=5, minutes=10, store=False, run_dir=tmp_path / "run", unlisted=True, config=config)
+    reason = "ZeroDivisionError: division by zero (line 5 of its file)"
+    assert document["troubles"] == [f"strategy bad is off since its call 1: {reason}"]
+    assert RunState.after(reader_of(tmp_path / "run")).stopped == {"bad": reason}
+    assert RunState.after(reader_of(tmp_path / "run")).alarms == {REASONS[Reason.STRATEGY_STOPPED]: 1}
+    lines = [event.text for record in reader_of(tmp_path / "run") if (event := FORMATTER.event(*record)) is not None]
+    assert f"STRATEGY OFF: bad at its call 1: {reason}" in lines
+
+
+FORMATTER = EventFormatter()
+
+
+def test_a_run_with_a_strategy_is_stored(tmp_path):
+    from _ext.signals.source import statistics_of
+
+    assert statistics_of({"name": "mine", "sha256": "x"}) == ()
+    assert statistics_of({"name": "opening_range"})[0] == ("range_high", "paise")
+
+
+def test_what_is_wrong_with_a_strategy_leaves_no_folder_in_the_way(run, tmp_path, days):
+    with pytest.raises(StrategyError, match="line"):
+        run(mine="x = 1 / 0")
+    assert not (tmp_path / "run").exists()
+    run(mine=BUYS)
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("import engine\nclass A(engine.Strategy): pass", "has none of on_bar"),
+    ("import engine\nclass A(engine.Strategy):\n    async def on_bar(self, i, m, b): pass", "is async"),
+    ("import engine\nclass A(engine.Strategy):\n    timeframes = 5\n    def on_bar(self, i, m, b): pass", "not 5"),
+    ("import engine\nclass A(engine.Strategy):\n    def __init__(self, *a): raise RuntimeError('no')\n    def on_bar(self): pass",
+     "cannot be made: RuntimeError: no")])
+def test_more_files_that_are_no_strategy(tmp_path, text, words):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(StrategyError) as error:
+        loading.load("mine", path, {})
+    assert words in str(error.value)
+
+
+def test_a_file_is_looked_for_beside_the_configuration(tmp_path, monkeypatch):
+    (tmp_path / "engine.toml").write_text('[strategies.mine]\nfile = "s/mine.py"\n[strategies.cross]\nfile = "moving_average_cross"\n')
+    monkeypatch.setenv("ENGINE_CONFIG", str(tmp_path / "engine.toml"))
+    config = Config()
+    assert config.strategies["mine"].file == str(tmp_path / "s/mine.py")
+    assert config.strategies["cross"].file == "moving_average_cross"

@@ -64,6 +64,12 @@ def test_a_source_keeps_to_its_share(days, tmp_path, limits, word, trades):
     assert replay(tmp_path / "run" / str(DAY), _models())["identical"]
 
 
+def test_a_strategy_s_own_reasons_have_words():
+    """They are met in tests/strategies/test_strategies.py."""
+    assert REASONS[Reason.OWN_STOP] == "its own stop is reached already"
+    assert REASONS[Reason.STRATEGY_STOPPED] == "a strategy is not called any more"
+
+
 def test_a_limit_of_a_source_nobody_named_is_refused():
     with pytest.raises(ValueError, match="limits a source that is not named"):
         Config(limits={"spkie": {"positions": 1}})
