@@ -35,6 +35,7 @@ cdef class Board:
     cdef readonly int64_t last_update    # now of the last update of any name, ns
     cdef int64_t stall_ns                # no update of any name for so long is a stall
     cdef int64_t gap_floor_ms            # no silence below this is a gap
+    cdef bint is_coarse                  # an update is a bar: all of its volume counts
     cdef int64_t stalled                 # now of the last update that ended a silence of all names
     cdef readonly int64_t down           # now since when there is no connection, 0: there is one
     cdef int64_t late_begin              # of the deliveries that are late now; 0: none

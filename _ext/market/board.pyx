@@ -97,9 +97,9 @@ cdef class Board:
             closing.bar.minute = -1
 
     cdef void be_patient(self, int64_t silence_ms) noexcept nogil:
-        """From now on no silence shorter than this is a stall or a gap: the rows are candles, not ticks."""
+        """The rows are candles, not ticks: no silence shorter than this is a stall or a gap, and an update has a bar's volume."""
         cdef uint32_t inst
-        self.stall_ns, self.gap_floor_ms = silence_ms * MS_NS, silence_ms
+        self.stall_ns, self.gap_floor_ms, self.is_coarse = silence_ms * MS_NS, silence_ms, True
         for inst in range(self.size):
             self.rows[inst].gap_limit_ms = self.rows[inst].trade_gap_limit_ms = silence_ms
 
@@ -175,9 +175,9 @@ cdef class Board:
         """The last closed minutes of one name that entered its windows, oldest first: a copy, BAR_DTYPE, at most 64."""
         if inst >= self.size:
             raise IndexError(f"instrument {inst}: the table has {self.size}")
-        cdef Bar[::1] view = <Bar[:BARS_KEPT]>(self.bars + <size_t>inst * BARS_KEPT)
+        cdef const char* own = <const char*>(self.bars + <size_t>inst * BARS_KEPT)
         count = int(self.rows[inst].bars_at)
-        ring = np.asarray(view).view(BAR_DTYPE)
+        ring = np.frombuffer(own[:BARS_KEPT * sizeof(Bar)], BAR_DTYPE)
         rows = np.roll(ring, -(count % BARS_KEPT))[max(BARS_KEPT - count, 0):]
         newer = np.flatnonzero(np.diff(rows["minute"]) <= 0)         # minutes that were undone lie where the oldest were
         return rows[int(newer.max()) + 1 if len(newer) else 0:].copy()

@@ -96,7 +96,7 @@ cdef class Market(Gaps):
         if t.ltp < r.low:
             r.low = t.ltp
         r.volume += volume
-        r.capped += <double>volume if <double>volume < r.expected or r.expected <= 0.0 else r.expected
+        r.capped += <double>volume if <double>volume < r.expected or r.expected <= 0.0 or self.is_coarse else r.expected
         r.updates += 1
 
     cdef void on_tick(self, Row* r, uint32_t inst, const Tick* t, int64_t now, TickInfo* out) noexcept nogil:

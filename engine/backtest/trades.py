@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from _ext.core.records import (
-    CANDIDATE,
     FILL,
     INTENT,
     PAYLOADS,
@@ -75,16 +74,12 @@ Kept = Sequence[tuple[int, int, bytes]]
 def trades_of(kept: Kept, day: str, symbols: Sequence[str], sources: Sequence[str]) -> list[Trade]:
     """The day's trades in order of entry. `symbols` and `sources` by their numbers in the records."""
     found: dict[tuple[int, int], Trade] = {}
-    facts: dict[int, tuple[float, float, int]] = {}            # candidate -> strength, score, source
+    facts = _facts(kept)
     why: dict[int, int] = {}                                   # order -> why it is what it is now
     bought: dict[tuple[int, int], list[int]] = {}              # quantity and value of entry and exit
     plan: dict[int, tuple[int, int]] = {}
     for kind, now, payload in kept:
-        if kind in (REC_CANDIDATE, REC_VERDICT):
-            c = np.frombuffer(payload, CANDIDATE)[0]
-            score = float(c["score_next"]) if c["updates"] else float(c["score"])
-            facts[int(c["id"])] = float(c["strength"]), score, int(c["source"])
-        elif kind == REC_INTENT:
+        if kind == REC_INTENT:
             row = np.frombuffer(payload, INTENT)[0]
             if int(row["why"]) not in SAME:
                 why[int(row["id"])] = int(row["why"])
@@ -106,6 +101,23 @@ def trades_of(kept: Kept, day: str, symbols: Sequence[str], sources: Sequence[st
             if f["role"] != ROLE_ENTRY:
                 found[at].stop, found[at].target = plan.get(inst, (0, 0))
     return list(found.values())
+
+
+def _facts(kept: Kept) -> dict[int, tuple[float, float, int]]:
+    """Strength, score and source of the candidates that anything was bought for; of its verdict where there is one."""
+    wanted = np.array([int(row["candidate"]) for row in rows_of(kept, REC_FILL)], np.uint64)
+    out: dict[int, tuple[float, float, int]] = {}
+    for kind in (REC_CANDIDATE, REC_VERDICT):
+        rows = rows_of(kept, kind)
+        for c in rows[np.isin(rows["id"], wanted)]:
+            score = float(c["score_next"]) if c["updates"] else float(c["score"])
+            out[int(c["id"])] = float(c["strength"]), score, int(c["source"])
+    return out
+
+
+def rows_of(kept: Kept, wanted: int) -> np.ndarray:
+    """Records of one type as an array."""
+    return np.frombuffer(b"".join(payload for kind, _, payload in kept if kind == wanted), PAYLOADS[wanted])
 
 
 def _take(trade: Trade, money: list[int], fill: np.void, now: int, why: dict[int, int]) -> None:
@@ -162,18 +174,10 @@ def mark_ambiguous(trades: Iterable[Trade], day: DayFile) -> None:
 
 def counts_of(kept: Kept, reasons: Sequence[str]) -> dict[str, Any]:
     """Candidates of the day, and how many ended by which reason: of rules (verdicts) and of the gate."""
-    verdicts: dict[str, int] = {}
-    gate: dict[str, int] = {}
-    candidates = 0
-    for kind, _, payload in kept:
-        if kind == REC_CANDIDATE:
-            candidates += 1
-        elif kind == REC_VERDICT:
-            name = reasons[np.frombuffer(payload, CANDIDATE)[0]["reason"]]
-            verdicts[name] = verdicts.get(name, 0) + 1
-        elif kind == REC_GATE:
-            row = np.frombuffer(payload, PAYLOADS[REC_GATE])[0]
-            if not row["is_exit"]:
-                name = reasons[row["reason"]]
-                gate[name] = gate.get(name, 0) + 1
-    return {"candidates": candidates, "rules": verdicts, "gate": gate}
+    def named(numbers: np.ndarray) -> dict[str, int]:
+        found, counts = np.unique(numbers, return_counts=True)
+        return {reasons[number]: int(count) for number, count in zip(found.tolist(), counts.tolist(), strict=True)}
+
+    gate = rows_of(kept, REC_GATE)
+    return {"candidates": len(rows_of(kept, REC_CANDIDATE)), "rules": named(rows_of(kept, REC_VERDICT)["reason"]),
+            "gate": named(gate["reason"][gate["is_exit"] == 0])}

@@ -372,7 +372,8 @@ def test_more_files_that_are_no_strategy(tmp_path, text, words):
 
 
 def test_a_file_is_looked_for_beside_the_configuration(tmp_path, monkeypatch):
-    (tmp_path / "engine.toml").write_text('[strategies.mine]\nfile = "s/mine.py"\n[strategies.cross]\nfile = "moving_average_cross"\n')
+    text = '[strategies.mine]\nfile = "s/mine.py"\n[strategies.cross]\nfile = "moving_average_cross"\n'
+    (tmp_path / "engine.toml").write_text(text)
     monkeypatch.setenv("ENGINE_CONFIG", str(tmp_path / "engine.toml"))
     config = Config()
     assert config.strategies["mine"].file == str(tmp_path / "s/mine.py")
