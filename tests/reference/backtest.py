@@ -1,0 +1,248 @@
+"""A plain-Python backtest of day files, written from the rules (docs/backtest.md, docs/strategies.md, docs/market.md, docs/safety.md,
+docs/configuration.md) and without a formula of the product. Slow on purpose: `trades` tells what an account would have done."""
+import heapq
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.feed.dayfile import DayFile
+from engine.market.instruments import CLOSING_AUCTION_FROM, close_minute
+from engine.market.sessions import epoch_ms, profile
+from tests.reference.minutes import (
+    HAS_BOOK,
+    HAS_PRICE,
+    HAS_VOLUME,
+    KEPT,
+    MS,
+    SECOND,
+    Candidate,
+    Feed,
+    Name,
+    OpeningRange,
+    Seen,
+    Spike,
+    Update,
+)
+from tests.reference.trader import Trader
+from tests.reference.venue import Venue, VenueOrder
+
+PERIOD, TOLD = SECOND // 4, 8 * MS
+ARRIVE, ANSWER, MESSAGE = range(3)
+"""What happens first of what happens at one time; then timers, then prices."""
+SOURCES = {"spike": Spike, "opening_range": OpeningRange}
+
+
+@dataclass
+class Rules:
+    """[signals] and [session] as sources ask for them."""
+    strength: float
+    volume: float
+    spread_bp: float
+    opposing_ms: int
+    first_minute: int
+    last_minute: int
+    last_minute_cas: int
+
+
+@dataclass
+class Options:
+    latency_ms: int
+    spread_bp: float = 3.0
+    spread_ticks: int = 3
+    level: int = 15_000_000           # paise
+
+
+def updates_of(day: DayFile, options: Options):
+    """(number of the name, Update) of each row, with a modelled book where the day has none."""
+    columns = {name: np.asarray(values).tolist() for name, values in day.columns.items() if name in (
+        "inst", "received", "has", "ltp", "ltt", "vtt", "iv", "n_levels", "levels.bidQ", "levels.bidP", "levels.askQ", "levels.askP")}
+    has_book = "levels.bidP" in columns and any(has & HAS_BOOK for has in columns["has"])
+    zeros = [0] * day.rows
+    none = [()] * day.rows
+    for inst, at, has, ltp, ltt, vtt, iv, count, *sides in zip(
+            columns["inst"], columns["received"], *(columns.get(name, zeros) for name in ("has", "ltp", "ltt", "vtt", "iv", "n_levels")),
+            *(columns.get(f"levels.{name}", none) for name in ("bidQ", "bidP", "askQ", "askP")), strict=True):
+        levels = list(itertools.islice(itertools.zip_longest(*sides, fillvalue=0), count)) if has & HAS_BOOK else []
+        if not has_book and ltp > 0:
+            has, levels = has | HAS_BOOK, modelled(ltp, day.specs[inst].tick, options)
+        yield inst, Update(at * MS, has, ltp, ltt, vtt, iv, levels)
+
+
+def modelled(price: int, tick: int, options: Options) -> list:
+    """3 bp or three steps wide about the last price, and the same value on each of five levels a step apart."""
+    spread = max(int(options.spread_bp * 1e-4 * price) // tick * tick, options.spread_ticks * tick)
+    bid = max((price - spread // 2) // tick * tick, tick)
+    quantity = max(options.level // bid, 1)
+    return [(quantity, max(bid - k * tick, 0), quantity, bid + spread + k * tick) for k in range(5)]
+
+
+class Day:
+    """One day on one account. `warm`: minutes of the session before by key."""
+
+    def __init__(self, day: DayFile, config, options: Options, cash: int, warm: dict):
+        self.file, self.options, self.signals = day, options, config.signals
+        self.feed = Feed()
+        a, v = profile(day.day)
+        self.names = []
+        for number, spec in enumerate(day.specs):
+            is_cas = spec.is_cas and day.day >= CLOSING_AUCTION_FROM
+            name = Name(spec, number, a, v, close_minute(spec.kind, is_cas, day.day), self.feed, is_cas)
+            name.warm(warm.get(spec.key, []))
+            self.names.append(name)
+        self.trader = Trader(self.names, self.feed, config.risk, config.session, day.day, cash)
+        self.venue = Venue(day.specs)
+        self.sources = [SOURCES[word](**config.source.get(word, {})) for word in config.sources]
+        s = config.session
+        self.rules = Rules(config.signals.strength, config.signals.volume, config.signals.spread_bp,
+                           round(config.signals.opposing_s * 1000), s.first_minute, s.last_minute, s.last_minute_cas)
+        self.last = {}                    # (source, name, direction) -> trade time of the last candidate worth trading
+        self.passed, self.events, self.order = [], [], 0
+        self.candidates, self.verdicts = 0, {}
+        self.now = 0
+
+    # ---- time --------------------------------------------------------------------------------------------------------------
+    def run(self) -> None:
+        rows = ((at, list(group)) for at, group in itertools.groupby(updates_of(self.file, self.options), lambda pair: pair[1].now))
+        coming = next(rows, None)
+        timer = (max(coming[0], self.now) // PERIOD + 1) * PERIOD if coming else 0
+        while coming is not None or (self.events and self.events[0][0] <= timer):
+            at = coming[0] if coming is not None else None
+            if self.events and self.events[0][0] <= timer and (at is None or self.events[0][0] <= at):
+                self._event()
+            elif timer <= at:
+                self._timer(timer)
+                timer += PERIOD
+            else:
+                self.now = at
+                for number, update in coming[1]:
+                    self._update(self.names[number], update)
+                coming = next(rows, None)
+            self._send()
+        while self.events:
+            self._event()
+            self._send()
+        self.now += MS
+        self._expire(True)
+        self.trader.end(self.now)
+
+    def _timer(self, now: int) -> None:
+        self.now = now
+        if self.feed.clock.lag is not None:
+            for name in self.names:
+                name.on_timer(now)
+        self._expire(False)
+        self.trader.on_timer(now)
+
+    def _push(self, due: int, kind: int, what) -> None:
+        self.order += 1
+        heapq.heappush(self.events, (due, kind, self.order, what))
+
+    def _send(self) -> None:
+        """Requests leave, exits before entries; what the venue says is under way."""
+        way = self.options.latency_ms * MS // 2
+        rank = {"modify": 0, "place": 0, "cancel": 1}
+        for request in sorted(self.trader.outbox, key=lambda r: 2 if r.is_entry else rank[r.kind]):
+            self._push(self.now + way, ARRIVE, request)
+        self.trader.outbox.clear()
+        for at, order in self.venue.told:
+            self._push(at + TOLD, MESSAGE, order)
+        self.venue.told.clear()
+
+    def _event(self) -> None:
+        due, kind, _, what = heapq.heappop(self.events)
+        self.now = due
+        if kind == ARRIVE:
+            self._push(due + self.options.latency_ms * MS // 2, ANSWER, (what, self._arrive(what, due)))
+        elif kind == ANSWER:
+            self.trader.on_reply(what[0].order, what[0].kind, what[1], due)
+        else:
+            self.trader.on_message(what, due)
+
+    def _arrive(self, request, now: int) -> bool:
+        o = request.order
+        if request.kind == "cancel":
+            return self.venue.cancel(o.number, now)
+        if request.kind == "modify":
+            return self.venue.modify(o.number, *request.terms, now)
+        return self.venue.place(VenueOrder(o.number, o.name.number, o.side, *request.terms), now)
+
+    # ---- an update ---------------------------------------------------------------------------------------------------------
+    def _update(self, n: Name, t: Update) -> None:
+        """The venue sees a price before the engine does; a candidate that waits is asked first, then positions, then sources."""
+        self.venue.on_row(n.number, t)
+        seen = n.on_row(t)
+        if seen.traded:
+            while n.pending:
+                self._decide(n.pending.pop(), seen)
+            self._enter(seen)
+        if n.slot is not None:
+            self.trader.manage(n.slot, self.now)
+        for source in self.sources:
+            event = source.on_tick(n, seen)
+            if event is not None:
+                self._propose(source, n, seen, *event)
+        self._enter(seen)
+
+    def _propose(self, source, n: Name, seen: Seen, move: int, level: int, strength: float) -> None:
+        self.candidates += 1
+        m = n.measures(seen.ltp)
+        x = Candidate(self.candidates, source, n, move, level, strength, seen.now, seen.ltp, int(n.last_close), n.open5, m["z20"],
+                      m["z50"], m["ratio"])
+        if level == 0:
+            return
+        self.last[source, n.number, move] = seen.ltt
+        if not source.is_scored or n.moved_along(seen, move, self.signals.confirm_share):
+            self._decide(x, seen)
+            return
+        for other in [y for y in n.pending if y.source is source]:     # the newer one counts
+            n.pending.remove(other)
+            self._verdict("not confirmed")
+        n.pending.append(x)
+
+    def _decide(self, x: Candidate, seen: Seen) -> None:
+        other = self.last.get((x.source, x.name.number, -x.move))
+        opposing = None if other is None else max(seen.ltt - other, 0)
+        reason = x.source.judge(self.rules, x.name, seen, opposing, x)
+        self._verdict(reason)
+        if reason == "pass":
+            self.passed.append(x)
+
+    def _verdict(self, reason: str) -> None:
+        self.verdicts[reason] = self.verdicts.get(reason, 0) + 1
+
+    def _enter(self, seen: Seen) -> None:
+        for x in self.passed:
+            self.trader.enter(x, self.now, seen.minute)
+        self.passed.clear()
+
+    def _expire(self, is_end: bool) -> None:
+        """A candidate waits for a minute at most."""
+        for n in self.names:
+            for x in list(n.pending):
+                if is_end or self.now - x.now > round(self.signals.confirm_s * SECOND):
+                    n.pending.remove(x)
+                    self._verdict("not confirmed")
+
+
+def trades(paths, config, options: Options):
+    """(trades as tuples, verdicts by reason, gate's words by reason, candidates) of the days in order, on one account."""
+    cash, warm, out = round(config.risk.account_size * 100), {}, []
+    rules, gate, candidates = {}, {}, 0
+    for path in paths:
+        day = Day(DayFile(path), config, options, cash, warm)
+        day.now = min(epoch_ms(day.file.day), int(day.file.columns["received"][0])) * MS
+        day.run()
+        for t in day.trader.trades.values():
+            cash += t.gross - t.charges
+            out.append((str(day.file.day), t.candidate, t.symbol, t.source, t.side, t.bought, t.entry_time, t.exit_time,
+                        t.paid / t.bought, t.got / max(t.sold, 1), t.gross, t.charges, t.reason))
+        warm = {n.spec.key: n.bars[-KEPT:] for n in day.names}
+        candidates += day.candidates
+        for total, found in ((rules, day.verdicts), (gate, day.trader.reasons)):
+            for word, count in found.items():
+                total[word] = total.get(word, 0) + count
+    return out, rules, gate, candidates
+
+
+__all__ = ["HAS_PRICE", "HAS_VOLUME", "Options", "trades"]
