@@ -11,8 +11,6 @@ from engine.market.instruments import CLOSING_AUCTION_FROM, close_minute
 from engine.market.sessions import epoch_ms, profile
 from tests.reference.minutes import (
     HAS_BOOK,
-    HAS_PRICE,
-    HAS_VOLUME,
     KEPT,
     MS,
     SECOND,
@@ -226,7 +224,8 @@ class Day:
 
 
 def trades(paths, config, options: Options):
-    """(trades as tuples, verdicts by reason, gate's words by reason, candidates) of the days in order, on one account."""
+    """(trades, verdicts by reason, gate's words by reason, candidates) of the days in order, on one account. `parts`: of the exit;
+    `is_mixed`: some was bought after some was sold."""
     cash, warm, out = round(config.risk.account_size * 100), {}, []
     rules, gate, candidates = {}, {}, 0
     for path in paths:
@@ -235,8 +234,11 @@ def trades(paths, config, options: Options):
         day.run()
         for t in day.trader.trades.values():
             cash += t.gross - t.charges
-            out.append((str(day.file.day), t.candidate, t.symbol, t.source, t.side, t.bought, t.entry_time, t.exit_time,
-                        t.paid / t.bought, t.got / max(t.sold, 1), t.gross, t.charges, t.reason))
+            out.append({
+                "day": str(day.file.day), "candidate": t.candidate, "symbol": t.symbol, "source": t.source, "side": t.side,
+                "quantity": t.bought, "entry_time": t.entry_time, "exit_time": t.exit_time, "entry_price": t.paid / t.bought,
+                "exit_price": t.got / max(t.sold, 1), "gross": t.gross, "charges": t.charges, "reason": t.reason,
+                "parts": t.parts, "is_mixed": t.is_mixed})
         warm = {n.spec.key: n.bars[-KEPT:] for n in day.names}
         candidates += day.candidates
         for total, found in ((rules, day.verdicts), (gate, day.trader.reasons)):
@@ -244,5 +246,3 @@ def trades(paths, config, options: Options):
                 total[word] = total.get(word, 0) + count
     return out, rules, gate, candidates
 
-
-__all__ = ["HAS_PRICE", "HAS_VOLUME", "Options", "trades"]

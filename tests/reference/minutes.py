@@ -40,7 +40,8 @@ class Clock:
         self.doubted, self.doubts = None, 0
         minute = now_ms // 60_000
         self.of[minute] = min(lag, self.of.get(minute, lag))
-        self.lag = min(value for at, value in self.of.items() if minute - 8 < at <= minute)
+        self.of = {at: value for at, value in self.of.items() if at > minute - 8}
+        self.lag = min(self.of.values())
 
     def exchange_ms(self, now: int) -> int:
         return now // MS - (self.lag or 0)
@@ -140,6 +141,7 @@ class Name:
     pending: list = field(default_factory=list)
     slot: object = None
     is_warm: bool = False
+    z50: tuple = None
 
     def __post_init__(self):
         self._begin(0)
@@ -297,12 +299,17 @@ class Name:
             return
         self.step = self.spec.tick / self.last_close / self.a[session]
         short = self.bars[-20:]
-        self.path20 = [bar.path for bar in short]
+        self.z20 = self._of_path(20)
+        self.z50 = self._of_path(50) if len(self.bars) >= 50 else None
         self.sd_u = max(float(np.std([bar.u for bar in short])), self.step)
         self.s1m = self.sd_u * self.a[session]
-        self.path50 = [bar.path for bar in self.bars[-50:]] if len(self.bars) >= 50 else None
         shares = sum(bar.share for bar in short)
         self.expected = self.v[session] * sum(bar.volume for bar in short) / shares if shares > 0 else 0.0
+
+    def _of_path(self, count: int) -> tuple:
+        """Mean and deviation of the last path values, the latter at least one price step."""
+        path = [bar.path for bar in self.bars[-count:]]
+        return float(np.mean(path)), max(float(np.std(path)), self.step)
 
     def _lost(self, now: int) -> None:
         """After a silence the minutes it touched leave the windows again, also those that time had closed meanwhile."""
@@ -342,11 +349,9 @@ class Name:
         raw = math.log(price / self.last_close)
         u = raw / self.a[self.session]
         here = self.bars[-1].path + u
-
-        def z(path):
-            return (here - float(np.mean(path))) / max(float(np.std(path)), self.step) if path else 0.0
-
-        return {"u": u, "z20": z(self.path20), "z50": z(self.path50), "rz": u / self.sd_u,
+        mean20, sd20 = self.z20
+        mean50, sd50 = self.z50 or (here, 1.0)
+        return {"u": u, "z20": (here - mean20) / sd20, "z50": (here - mean50) / sd50, "rz": u / self.sd_u,
                 "roc": self.bars[-1].path_raw + raw - self.bars[-20].path_raw,
                 "ratio": self.capped / self.expected if self.expected > 0 else 0.0}
 
@@ -433,7 +438,7 @@ class Spike:
             return "low volume"
         if (reason := in_session(rules, n, seen)) != "pass":
             return reason
-        if not x.move * (x.z50 if n.is_warm and n.path50 else x.z20) > 0:
+        if not x.move * (x.z50 if n.is_warm and n.z50 else x.z20) > 0:
             return "against trend"
         if not (x.move * (seen.ltp - x.last_close) > 0 and x.move * (seen.ltp - x.open5) > 0):
             return "1 and 5 minutes not aligned"

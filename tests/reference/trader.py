@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from engine.market.instruments import sector_of
 from engine.sim.charges import paise_of
-from tests.reference.minutes import MS, SECOND, Candidate, Name, session_of
+from tests.reference.minutes import SECOND, Candidate, Name, session_of
 from tests.reference.venue import CANCELLED, COMPLETE, OPEN
 
 PROTECT, REPRICE, GROW, SHRINK, TRAIL = "protect", "re-price", "grow", "shrink", "trail"
@@ -56,6 +56,7 @@ class Slot:
     bought: int = 0
     sold: int = 0
     cost: int = 0
+    left: int = 0                     # what is held has cost
     net: int = 0
     opened: int = 0
     stop: int = 0
@@ -92,6 +93,9 @@ class Trade:
     reason: str = ""
     charges: int = 0
     gross: int = 0
+    parts: int = 0                    # of the exit
+    bought_at: int = 0                # the last of it
+    is_mixed: bool = False            # some was bought after some was sold, or with it
 
 
 @dataclass
@@ -117,7 +121,7 @@ class Trader:
     # ---- the account -----------------------------------------------------------------------------------------------------
     def open_profit(self) -> int:
         """At the side one can leave on."""
-        return sum(s.side * (s.held * leave_price(s.name, s.side) - s.cost * s.held // s.bought)
+        return sum(s.side * (s.held * leave_price(s.name, s.side) - s.left)
                    for s in self.slots if s.held > 0)
 
     def exposure(self, wanted=lambda slot: True) -> int:
@@ -291,10 +295,13 @@ class Trader:
             s.opened = s.opened or now
             s.bought += quantity
             s.cost += worth
+            s.left += worth
             self._plan(s)
         else:
+            part = s.left * quantity // s.held
             s.sold += quantity
-            realised = s.side * (worth - s.cost * quantity // s.bought)
+            s.left -= part
+            realised = s.side * (worth - part)
         charged = paise_of("equity", o.side < 0, o.value, self.day)
         part = charged - o.charged
         o.charged = charged
@@ -309,9 +316,12 @@ class Trader:
         t.charges += charges
         t.gross += realised
         if o.is_entry:
+            t.is_mixed, t.bought_at = t.is_mixed or t.sold > 0, now
             t.bought += quantity
             t.paid += quantity * (worth // quantity)
             return
+        t.parts += 1
+        t.is_mixed = t.is_mixed or t.bought_at == now
         t.sold += quantity
         t.got += quantity * (worth // quantity)
         t.reason = "stop" if o.why == PROTECT else o.why
@@ -460,9 +470,10 @@ class Trader:
         for s in self.slots:
             if s.held > 0:
                 price, t = leave_price(s.name, s.side), self.trades[s.entry.candidate]
-                t.gross += s.side * (s.held * price - s.cost * s.held // s.bought)
+                t.gross += s.side * (s.held * price - s.left)
                 t.charges += paise_of("equity", s.side > 0, s.held * price, self.day)
                 t.got += s.held * price
+                t.parts += 1
                 t.sold += s.held
                 t.exit_time, t.reason = now, "end of data"
 
@@ -480,5 +491,3 @@ def recent(times: list, now: int, seconds: int) -> int:
     """How many of `times` are later than `seconds` ago."""
     return sum(at > now - seconds * SECOND for at in times)
 
-
-__all__ = ["MS", "Request", "Trade", "Trader"]

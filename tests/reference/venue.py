@@ -24,7 +24,7 @@ class Venue:
     """`specs`: instruments by number. `told` collects (time, order as it was)."""
 
     def __init__(self, specs):
-        self.specs, self.orders, self.told = specs, {}, []
+        self.specs, self.orders, self.told, self.working = specs, {}, [], []
         self.last = dict.fromkeys(range(len(specs)), 0)
         self.book = {k: [] for k in range(len(specs))}         # [bid quantity, bid, ask quantity, ask], less what was taken
 
@@ -34,8 +34,10 @@ class Venue:
             self.last[name] = t.ltp
         if t.levels:
             self.book[name] = [list(level) for level in t.levels]
-        for order in [o for o in self.orders.values() if o.name == name and o.status == OPEN]:
-            self._match(order, t.now)
+        self.working = [o for o in self.working if o.status == OPEN]
+        for order in self.working:
+            if order.name == name:
+                self._match(order, t.now)
 
     def _match(self, o: VenueOrder, now: int) -> bool:
         """Whether the order got something of the book as it is."""
@@ -71,6 +73,7 @@ class Venue:
 
     def place(self, o: VenueOrder, now: int) -> bool:
         self.orders[o.number] = o
+        self.working.append(o)
         if not self._is_fit(o):
             o.status = REJECTED
             self._tell(o, now)

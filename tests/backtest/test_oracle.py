@@ -1,0 +1,99 @@
+"""The engine's backtest against one in plain Python, written from the rules alone: every trade, every refusal.
+
+`tests/reference/backtest.py` (its parts: `minutes`, `trader`, `venue`) knows no formula of the product.
+"""
+import datetime as dt
+from collections import Counter
+
+import polars as pl
+import pytest
+
+import engine
+from engine.config import Config
+from engine.sim.days import Asked, bring_in
+from tests.conftest import recording
+from tests.kit.days import recorded_day
+from tests.reference.backtest import Options, trades
+
+LATENCY = 40
+SPIKES = {"signals": {"strength": 0.3, "volume": 0.5, "noise": 1.0}, "session": {"first_minute": 1},
+          "source": {"spike": {"emit": 0.4, "trade": 0.45}}}
+"""Settings that let generated candidates trade; the filter passes everything."""
+BOTH = SPIKES | {"sources": ["spike", "opening_range"], "source": {
+    "spike": {"emit": 0.4, "trade": 0.45}, "opening_range": {"minutes": 5, "volume": 0.0}}}
+CLOSE = {"stop": 0.004, "target": 0.006, "trail": 0.003, "hold_s": 90, "max_positions": 6, "symbol_gap_s": 20}
+NARROW = CLOSE | {"notional": 0.3, "symbol_exposure": 0.3, "sector_exposure": 0.4, "daily_loss": 0.006, "drawdown": 0.008,
+                  "losing_streak": 2, "streak_pause_s": 240, "symbol_per_hour": 3, "orders_per_hour": 12}
+CROWDED = {"max_positions": 20, "leverage": 5, "symbol_gap_s": 0, "symbol_per_minute": 16, "symbol_per_hour": 16, "stop": 0.003,
+           "target": 0.004, "notional": 1.0, "symbol_exposure": 1.0, "sector_exposure": 1.0, "daily_loss": 1, "drawdown": 1,
+           "losing_streak": 0, "order_value": 1e9, "protection": 0.0}
+MONEY = ("gross", "charges", "entry_price", "exit_price")
+EXACT = ("symbol", "source", "side", "quantity", "entry_time", "exit_time", "reason")
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory):
+    """Two generated days of eight names that move a lot, the second without a book."""
+    folder = tmp_path_factory.mktemp("days")
+    return [recorded_day(folder, dt.date(2026, 9, 1), names=8, minutes=120, seed=5, mood=8.0),
+            recorded_day(folder, dt.date(2026, 9, 2), names=8, minutes=120, seed=6, mood=8.0, book=False)]
+
+
+def by_engine(paths, config, run, latency):
+    """(trades, verdicts, gate's words, candidates) as the engine has them; money in paise."""
+    document = engine.backtest(data=paths[0].parent, run_dir=run, latency_ms=latency, journal=False, config=config)
+    frame = pl.read_parquet(run / "trades.parquet").with_columns(
+        *(pl.col(name).dt.epoch("ns") for name in ("entry_time", "exit_time")), *(pl.col(name) * 100 for name in MONEY))
+    counts = document["counts"]
+    return frame.to_dicts(), counts["rules"], counts["gate"], counts["candidates"]
+
+
+def compare(paths, settings, run, latency=LATENCY, but_mixed=False) -> Counter:
+    """Both run the days; what must be equal is. Each part of an exit may be a paisa off, for it is rounded. Reasons of the exits.
+
+    `but_mixed`: says nothing of the gross of trades of which some was bought after some was sold."""
+    config = Config(**settings)
+    theirs, *their_counts = by_engine(paths, config, run, latency)
+    mine, *my_counts = trades(paths, config, Options(latency))
+    assert my_counts == their_counts
+    assert [(own["day"], own["candidate"]) for own in mine] == [(other["day"], other["candidate"]) for other in theirs]
+    for own, other in zip(mine, theirs, strict=True):
+        assert [own[name] for name in EXACT] == [other[name] for name in EXACT]
+        assert [own[name] for name in MONEY[1:]] == pytest.approx([other[name] for name in MONEY[1:]], rel=0, abs=1e-4), own
+        if not (but_mixed and own["is_mixed"]):
+            assert own["gross"] == pytest.approx(other["gross"], rel=0, abs=own["parts"] - 0.99), own
+    return Counter(other["reason"] for other in theirs)
+
+
+def test_every_trade_on_spikes_is_the_oracles(days, tmp_path):
+    reasons = compare(days, SPIKES, tmp_path / "run")
+    assert reasons.total() >= 20 and {"stop", "target", "time"} <= set(reasons)
+
+
+def test_every_trade_of_two_sources_with_close_exits_is_the_oracles(days, tmp_path):
+    reasons = compare(days, BOTH | {"risk": CLOSE}, tmp_path / "run")
+    assert reasons.total() >= 40 and {"stop", "time", "target"} <= set(reasons)
+
+
+def test_every_trade_within_narrow_limits_is_the_oracles(days, tmp_path):
+    reasons = compare(days, BOTH | {"risk": NARROW}, tmp_path / "run", latency=400)
+    assert reasons.total() >= 20
+
+
+def test_every_trade_of_a_crowded_account_is_the_oracles(days, tmp_path):
+    """Entries and exits in many parts, a second on the way."""
+    reasons = compare(days, SPIKES | {"signals": {"strength": 0.1, "volume": 0, "noise": 1.0, "spread_bp": 100}, "risk": CROWDED,
+                                      "source": {"spike": {"emit": 0.2, "trade": 0.25, "cooldown_s": 20}}}, tmp_path / "run", 1000, but_mixed=True)
+    assert reasons.total() >= 200
+
+
+@pytest.mark.recording(twin="tests/backtest/test_oracle.py::test_every_trade_of_two_sources_with_close_exits_is_the_oracles")
+def test_every_trade_of_recorded_days_is_the_oracles(tmp_path):
+    """Ten stock-days of 2021."""
+    folder, wanted = recording("ticks_2021"), ("2021-05-14", "2021-05-20")
+    bring_in([path for name in ("ICICIBANK", "MARUTI", "RELIANCE", "SBIN", "TATASTEEL") for path in folder.rglob(f"{name}*.parquet")],
+             tmp_path / "all", Asked())
+    (tmp_path / "days").mkdir()
+    paths = [(tmp_path / "all" / f"{day}.ticks.day").rename(tmp_path / "days" / f"{day}.ticks.day") for day in wanted]
+    reasons = compare(paths, BOTH | {"risk": {"stop": 0.003, "target": 0.005, "hold_s": 600, "losing_streak": 4}}, tmp_path / "run")
+    assert reasons.total() >= 20 and {"stop", "time", "target"} <= set(reasons)
