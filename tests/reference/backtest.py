@@ -1,5 +1,6 @@
-"""A plain-Python backtest of day files, written from the rules (docs/backtest.md, docs/strategies.md, docs/market.md, docs/safety.md,
-docs/configuration.md) and without a formula of the product. Slow on purpose: `trades` tells what an account would have done."""
+"""A plain-Python backtest of day files, written from the rules (docs/backtest.md, docs/strategies.md, docs/market.md,
+docs/safety.md, docs/configuration.md) and without a formula of the product. Slow on purpose: `trades` tells what an account would
+have done."""
 import heapq
 import itertools
 from dataclasses import dataclass
@@ -53,15 +54,17 @@ class Options:
 
 def updates_of(day: DayFile, options: Options):
     """(number of the name, Update) of each row, with a modelled book where the day has none."""
-    columns = {name: np.asarray(values).tolist() for name, values in day.columns.items() if name in (
-        "inst", "received", "has", "ltp", "ltt", "vtt", "iv", "n_levels", "levels.bidQ", "levels.bidP", "levels.askQ", "levels.askP")}
+    fields = ("has", "ltp", "ltt", "vtt", "iv", "n_levels")
+    sides = [f"levels.{name}" for name in ("bidQ", "bidP", "askQ", "askP")]
+    columns = {name: np.asarray(values).tolist() for name, values in day.columns.items()
+               if name in ("inst", "received", *fields, *sides)}
     has_book = "levels.bidP" in columns and any(has & HAS_BOOK for has in columns["has"])
     zeros = [0] * day.rows
     none = [()] * day.rows
-    for inst, at, has, ltp, ltt, vtt, iv, count, *sides in zip(
-            columns["inst"], columns["received"], *(columns.get(name, zeros) for name in ("has", "ltp", "ltt", "vtt", "iv", "n_levels")),
-            *(columns.get(f"levels.{name}", none) for name in ("bidQ", "bidP", "askQ", "askP")), strict=True):
-        levels = list(itertools.islice(itertools.zip_longest(*sides, fillvalue=0), count)) if has & HAS_BOOK else []
+    for inst, at, has, ltp, ltt, vtt, iv, count, *shown in zip(
+            columns["inst"], columns["received"], *(columns.get(name, zeros) for name in fields),
+            *(columns.get(name, none) for name in sides), strict=True):
+        levels = list(itertools.islice(itertools.zip_longest(*shown, fillvalue=0), count)) if has & HAS_BOOK else []
         if not has_book and ltp > 0:
             has, levels = has | HAS_BOOK, modelled(ltp, day.specs[inst].tick, options)
         yield inst, Update(at * MS, has, ltp, ltt, vtt, iv, levels)

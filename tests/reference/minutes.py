@@ -1,4 +1,4 @@
-"""What a name's updates make of its minutes, book and windows, and which of them are candidates: the market half of the plain-Python
+"""What a name's updates make of its minutes, book and windows, and which of them are candidates: the market half of the plain
 backtest (`tests/reference/backtest.py`), from docs/market.md, docs/decisions.md and docs/configuration.md. Slow on purpose."""
 import math
 from collections import Counter, deque
@@ -205,7 +205,7 @@ class Name:
         self._trade(t, seen, gap)
 
     def _is_wild(self, t: Update, gap: bool) -> bool:
-        """A tenth away from the last price, or 60 expected bars in one update, waits for a second one that says so (decision 41)."""
+        """A tenth away from the last price, or 60 expected bars at once, waits for a second update that says so (decision 41)."""
         more = t.vtt - self.peak if t.has & HAS_VOLUME and self.peak >= 0 else 0
         most = WILD_BARS * self.expected * (1 + max(t.ltt - self.ltt, 0) / 60_000)
         too_much = self.expected > 0 and more > most
@@ -356,7 +356,7 @@ class Name:
                 "ratio": self.capped / self.expected if self.expected > 0 else 0.0}
 
     def moved_along(self, seen: Seen, move: int, share: float) -> bool:
-        """Whether the book has moved along over 60 s and holds the price: such a candidate is decided at once (decisions 16, 127)."""
+        """Whether the book has moved along over 60 s and holds the price: then it is decided at once (decisions 16, 127)."""
         oldest, mid, oldest_mid = seen.ltp, None, None
         for k, (now, ltp, bid, ask, after_gap) in enumerate(self.ring):
             if seen.now - now > 60 * SECOND:
@@ -400,7 +400,7 @@ class Candidate:
 
 
 class Spike:
-    """Strength of docs/market.md 1.3, from `emit` on; each level and direction is quiet for five minutes afterwards (decision 10)."""
+    """Strength of docs/market.md 1.3, from `emit` on; each level and direction is quiet for a while afterwards (decision 10)."""
     word, is_scored = "spike", True
 
     def __init__(self, sigma=2.0, volume=2.5, jump=3.0, roc=0.02, iv=0.2, emit=0.5, trade=0.6, cooldown_s=300.0, max_lag_s=3.0):

@@ -195,8 +195,8 @@ class Trader:
 
     def may_exit(self, now: int) -> bool:
         risk = self.risk
-        return (recent(self.requests, now, 1) < risk.requests_per_second and recent(self.requests, now, 60) < risk.requests_per_minute
-                and recent(self.requests, now, 1800) < risk.requests_per_half_hour)
+        windows = (1, risk.requests_per_second), (60, risk.requests_per_minute), (1800, risk.requests_per_half_hour)
+        return all(recent(self.requests, now, seconds) < most for seconds, most in windows)
 
     # ---- entries ---------------------------------------------------------------------------------------------------------
     def enter(self, x: Candidate, now: int, minute: int, limit: int = 0, stop: int = 0, target: int = 0, hold: int = 0) -> None:

@@ -68,7 +68,8 @@ class Venue:
         spec = self.specs[o.name]
         if o.quantity % spec.lot or o.quantity > spec.freeze or o.price <= 0 or o.price % spec.tick or o.trigger % spec.tick:
             return False
-        inside = all(p >= spec.lower and (spec.upper <= 0 or p <= spec.upper) for p in (o.price, *([o.trigger] if o.is_stop else [])))
+        prices = (o.price, o.trigger) if o.is_stop else (o.price,)
+        inside = all(p >= spec.lower and (spec.upper <= 0 or p <= spec.upper) for p in prices)
         return inside and (not o.is_stop or (o.trigger > 0 and (o.trigger - o.price) * o.side <= 0))
 
     def place(self, o: VenueOrder, now: int) -> bool:
