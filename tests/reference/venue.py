@@ -2,6 +2,8 @@
 until the next update of the name."""
 from dataclasses import dataclass, replace
 
+from tests.reference.minutes import HAS_BOOK
+
 OPEN, COMPLETE, CANCELLED, REJECTED = "open", "complete", "cancelled", "rejected"
 
 
@@ -32,7 +34,7 @@ class Venue:
         """An update of a name; one without a book is no news of the book."""
         if t.ltp > 0:
             self.last[name] = t.ltp
-        if t.levels:
+        if t.has & HAS_BOOK:
             self.book[name] = [list(level) for level in t.levels]
         self.working = [o for o in self.working if o.status == OPEN]
         for order in self.working:
