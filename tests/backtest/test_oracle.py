@@ -3,14 +3,17 @@
 `tests/reference/backtest.py` (its parts: `minutes`, `trader`, `venue`) knows no formula of the product.
 """
 import datetime as dt
+import itertools
 from collections import Counter
 
+import numpy as np
 import polars as pl
 import pytest
 
 import engine
 from engine.config import Config
-from engine.sim.days import Asked, bring_in
+from engine.feed.dayfile import BAR_DTYPE, DayFile, Source, of_bars, write
+from engine.sim.days import Asked, bring_in, path_of
 from tests.conftest import recording
 from tests.kit.days import recorded_day
 from tests.reference.backtest import Options, trades
@@ -24,6 +27,8 @@ BOTH = SPIKES | {"sources": ["spike", "opening_range"], "source": {
 CLOSE = {"stop": 0.004, "target": 0.006, "trail": 0.003, "hold_s": 90, "max_positions": 6, "symbol_gap_s": 20}
 NARROW = CLOSE | {"notional": 0.3, "symbol_exposure": 0.3, "sector_exposure": 0.4, "daily_loss": 0.006, "drawdown": 0.008,
                   "losing_streak": 2, "streak_pause_s": 240, "symbol_per_hour": 3, "orders_per_hour": 12}
+WIDE = {"losing_streak": 0, "daily_loss": 0.5, "drawdown": 0.5, "max_positions": 8, "sector_exposure": 1.0}
+CROSSES = {"strategies": {"crosses": {"file": "moving_average_cross", "parameters": {"fast": 2, "slow": 3}}}}
 CROWDED = {"max_positions": 20, "leverage": 5, "symbol_gap_s": 0, "symbol_per_minute": 16, "symbol_per_hour": 16, "stop": 0.003,
            "target": 0.004, "notional": 1.0, "symbol_exposure": 1.0, "sector_exposure": 1.0, "daily_loss": 1, "drawdown": 1,
            "losing_streak": 0, "order_value": 1e9, "protection": 0.0}
@@ -40,22 +45,46 @@ def days(tmp_path_factory):
             recorded_day(folder, dt.date(2026, 9, 2), names=8, minutes=120, seed=6, mood=8.0, book=False)]
 
 
-def by_engine(paths, config, run, latency):
+@pytest.fixture(scope="module")
+def bars(days, tmp_path_factory):
+    """The same days as bars of a minute."""
+    folder = tmp_path_factory.mktemp("bars")
+    return [as_bars(path, folder) for path in days]
+
+
+def as_bars(path, folder):
+    """A day file of the one-minute bars of a day file of ticks."""
+    day = DayFile(path)
+    rows, _ = day.ticks()
+    made = []
+    for (inst, minute), group in itertools.groupby(sorted(zip(
+            day.columns["inst"].tolist(), (rows["ltt"] // 60_000).tolist(), range(day.rows), strict=True)), lambda row: row[:2]):
+        mine = rows[[number for _, _, number in group]]
+        price, volume = mine["ltp"], mine["vtt"]
+        made.append((inst, minute * 60_000, price[0], price.max(), price.min(), price[-1], volume.max() - volume.min() + 1, 0))
+    table = np.array(sorted(made, key=lambda bar: (bar[1], bar[0])), BAR_DTYPE)
+    out = path_of(folder, day.day, "bars")
+    write(out, day.day, "bars", day.specs, of_bars(table), [Source("generated", "")])
+    return out
+
+
+def by_engine(paths, config, run, latency, first=None):
     """(trades, verdicts, gate's words, candidates) as the engine has them; money in paise."""
-    document = engine.backtest(data=paths[0].parent, run_dir=run, latency_ms=latency, journal=False, config=config)
+    document = engine.backtest(data=paths[0].parent, run_dir=run, latency_ms=latency, journal=False, config=config, first=first)
     frame = pl.read_parquet(run / "trades.parquet").with_columns(
         *(pl.col(name).dt.epoch("ns") for name in ("entry_time", "exit_time")), *(pl.col(name) * 100 for name in MONEY))
     counts = document["counts"]
     return frame.to_dicts(), counts["rules"], counts["gate"], counts["candidates"]
 
 
-def compare(paths, settings, run, latency=LATENCY, but_mixed=False) -> Counter:
+def compare(paths, settings, run, latency=LATENCY, but_mixed=False, first=None) -> Counter:
     """Both run the days; what must be equal is. Each part of an exit may be a paisa off, for it is rounded. Reasons of the exits.
 
-    `but_mixed`: says nothing of the gross of trades of which some was bought after some was sold."""
+    `but_mixed`: says nothing of the gross of trades of which some was bought after some was sold.
+    `first`: the second day alone is traded, the first gives its last minutes."""
     config = Config(**settings)
-    theirs, *their_counts = by_engine(paths, config, run, latency)
-    mine, *my_counts = trades(paths, config, Options(latency))
+    theirs, *their_counts = by_engine(paths, config, run, latency, first)
+    mine, *my_counts = trades(paths[1:], config, Options(latency), paths[0]) if first else trades(paths, config, Options(latency))
     assert my_counts == their_counts
     assert [(own["day"], own["candidate"]) for own in mine] == [(other["day"], other["candidate"]) for other in theirs]
     for own, other in zip(mine, theirs, strict=True):
@@ -87,6 +116,31 @@ def test_every_trade_of_a_crowded_account_is_the_oracles(days, tmp_path):
                          "source": {"spike": {"emit": 0.2, "trade": 0.25, "cooldown_s": 20}}}
     reasons = compare(days, settings, tmp_path / "run", 1000, but_mixed=True)
     assert reasons.total() >= 200
+
+
+def test_every_trade_of_one_day_that_begins_with_the_minutes_of_another_is_the_oracles(days, tmp_path):
+    reasons = compare(days, BOTH | {"risk": CLOSE | WIDE}, tmp_path / "run", first=dt.date(2026, 9, 2))
+    assert reasons.total() >= 20
+
+
+@pytest.mark.parametrize("risk", [{}, WIDE | {"stop": 0.005, "target": 0.006, "hold_s": 300}], ids=["shipped", "close"])
+def test_every_trade_on_bars_is_the_oracles(bars, tmp_path, risk):
+    settings = BOTH | {"risk": risk, "source": {"spike": {"emit": 0.3, "trade": 0.35, "cooldown_s": 60},
+                                                "opening_range": {"minutes": 5, "volume": 0.0}}}
+    assert compare(bars, settings, tmp_path / "run").total() >= 20
+
+
+def test_every_trade_of_a_strategy_in_python_is_the_oracles(days, tmp_path):
+    """A source beside it in the same names."""
+    settings = SPIKES | CROSSES | {"risk": WIDE}
+    reasons = compare(days, settings, tmp_path / "run")
+    assert reasons.total() >= 40 and reasons["strategy"] >= 5
+
+
+def test_every_trade_of_a_strategy_on_bars_is_the_oracles(bars, tmp_path):
+    settings = CROSSES | {"sources": [], "session": {"first_minute": 1}, "risk": WIDE}
+    reasons = compare(bars, settings, tmp_path / "run")
+    assert reasons.total() >= 40 and reasons["strategy"] >= 5
 
 
 @pytest.mark.recording(twin="tests/backtest/test_oracle.py::test_every_trade_of_two_sources_with_close_exits_is_the_oracles")

@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.feed.dayfile import DayFile
 from engine.market.instruments import CLOSING_AUCTION_FROM, close_minute
-from engine.market.sessions import epoch_ms, profile
+from engine.market.sessions import profile
 from tests.reference.minutes import (
     HAS_BOOK,
     KEPT,
@@ -17,11 +17,13 @@ from tests.reference.minutes import (
     SECOND,
     Candidate,
     Feed,
+    MovingAverageCross,
     Name,
     OpeningRange,
     Seen,
     Spike,
     Update,
+    session_of,
 )
 from tests.reference.trader import Trader
 from tests.reference.venue import Venue, VenueOrder
@@ -53,7 +55,12 @@ class Options:
 
 
 def updates_of(day: DayFile, options: Options):
-    """(number of the name, Update) of each row, with a modelled book where the day has none."""
+    """(time in ns, number of the name, what gives its Update or None when told the side of the position held) in order."""
+    yield from (bars_of if day.kind == "bars" else ticks_of)(day, options)
+
+
+def ticks_of(day: DayFile, options: Options):
+    """Each row is an update; a day without a book has a modelled one."""
     fields = ("has", "ltp", "ltt", "vtt", "iv", "n_levels")
     sides = [f"levels.{name}" for name in ("bidQ", "bidP", "askQ", "askP")]
     columns = {name: np.asarray(values).tolist() for name, values in day.columns.items()
@@ -67,7 +74,34 @@ def updates_of(day: DayFile, options: Options):
         levels = list(itertools.islice(itertools.zip_longest(*shown, fillvalue=0), count)) if has & HAS_BOOK else []
         if not has_book and ltp > 0:
             has, levels = has | HAS_BOOK, modelled(ltp, day.specs[inst].tick, options)
-        yield inst, Update(at * MS, has, ltp, ltt, vtt, iv, levels)
+        update = Update(at * MS, has, ltp, ltt, vtt, iv, levels)
+        yield at * MS, inst, lambda side, update=update: update
+
+
+def bars_of(day: DayFile, options: Options):
+    """Four updates a bar, point by point of all bars of a minute; the volume comes with the close."""
+    total = dict.fromkeys(range(len(day.specs)), 0)
+    for ms, group in itertools.groupby(day.bars().tolist(), lambda bar: bar[1]):
+        bars = list(group)
+        for point, second in enumerate((1, 20, 40, 59)):
+            at = ms + second * 1000
+            for bar in bars:
+                if point == 3:
+                    total[bar[0]] += max(bar[6], 0)
+                tick, so_far = day.specs[bar[0]].tick, total[bar[0]]
+
+                def make(side, bar=bar, point=point, at=at, tick=tick, so_far=so_far):
+                    price = price_of(bar, point, side)
+                    return Update(at * MS, 67, price, at, so_far, 0.0, modelled(price, tick, options)) if price > 0 else None
+
+                yield at * MS, bar[0], make
+
+
+def price_of(bar, point: int, side: int) -> int:
+    """Of the extremes the one against a position comes first; without one the low comes first in a bar that rose."""
+    _, _, opened, high, low, close, *_ = bar
+    is_low_first = side > 0 if side else close >= opened
+    return (opened, low if is_low_first else high, high if is_low_first else low, close)[point]
 
 
 def modelled(price: int, tick: int, options: Options) -> list:
@@ -83,7 +117,7 @@ class Day:
 
     def __init__(self, day: DayFile, config, options: Options, cash: int, warm: dict):
         self.file, self.options, self.signals = day, options, config.signals
-        self.feed = Feed()
+        self.feed = Feed(600_000 if day.kind == "bars" else 0)      # candles: ten minutes without one are a gap
         a, v = profile(day.day)
         self.names = []
         for number, spec in enumerate(day.specs):
@@ -94,6 +128,7 @@ class Day:
         self.trader = Trader(self.names, self.feed, config.risk, config.session, day.day, cash)
         self.venue = Venue(day.specs)
         self.sources = [SOURCES[word](**config.source.get(word, {})) for word in config.sources]
+        self.strategies = [MovingAverageCross(word, **entry.parameters) for word, entry in config.strategies.items()]
         s = config.session
         self.rules = Rules(config.signals.strength, config.signals.volume, config.signals.spread_bp,
                            round(config.signals.opposing_s * 1000), s.first_minute, s.last_minute, s.last_minute_cas)
@@ -104,9 +139,9 @@ class Day:
 
     # ---- time --------------------------------------------------------------------------------------------------------------
     def run(self) -> None:
-        rows = ((at, list(group)) for at, group in itertools.groupby(updates_of(self.file, self.options), lambda pair: pair[1].now))
+        rows = ((at, list(group)) for at, group in itertools.groupby(updates_of(self.file, self.options), lambda row: row[0]))
         coming = next(rows, None)
-        timer = (max(coming[0], self.now) // PERIOD + 1) * PERIOD if coming else 0
+        timer = (coming[0] // PERIOD + 1) * PERIOD if coming else 0
         while coming is not None or (self.events and self.events[0][0] <= timer):
             at = coming[0] if coming is not None else None
             if self.events and self.events[0][0] <= timer and (at is None or self.events[0][0] <= at):
@@ -116,8 +151,12 @@ class Day:
                 timer += PERIOD
             else:
                 self.now = at
-                for number, update in coming[1]:
-                    self._update(self.names[number], update)
+                for _, number, make in coming[1]:
+                    n = self.names[number]
+                    update = make(n.slot.side if n.slot is not None else 0)
+                    if update is not None:
+                        self._update(n, update)
+                self._strategies()
                 coming = next(rows, None)
             self._send()
         while self.events:
@@ -134,6 +173,7 @@ class Day:
                 name.on_timer(now)
         self._expire(False)
         self.trader.on_timer(now)
+        self._strategies()
 
     def _push(self, due: int, kind: int, what) -> None:
         self.order += 1
@@ -168,6 +208,10 @@ class Day:
             return self.venue.modify(o.number, *request.terms, now)
         return self.venue.place(VenueOrder(o.number, o.name.number, o.side, *request.terms), now)
 
+    def last_minutes(self) -> dict:
+        """By key, what the next day begins with."""
+        return {n.spec.key: n.bars[-KEPT:] for n in self.names}
+
     # ---- an update ---------------------------------------------------------------------------------------------------------
     def _update(self, n: Name, t: Update) -> None:
         """The venue sees a price before the engine does; a candidate that waits is asked first, then positions, then sources."""
@@ -184,6 +228,23 @@ class Day:
             if event is not None:
                 self._propose(source, n, seen, *event)
         self._enter(seen)
+
+    def _strategies(self) -> None:
+        """After a frame or timer strategies are called for the bars that have closed; what each call asks for counts at once."""
+        closings, self.feed.closings = self.feed.closings, []
+        for strategy in self.strategies:
+            for n, count in strategy.take(closings):
+                is_own = n.slot is not None and n.slot.source is strategy
+                wish = strategy.on_bar(n, count, is_own)
+                if wish == "leave":
+                    self.trader.leave(n.slot, self.now)
+                elif wish is not None:
+                    now_ms = self.feed.clock.exchange_ms(self.now)
+                    minute = session_of(now_ms) if 0 <= session_of(now_ms) < n.close else -1
+                    self._propose(strategy, n, Seen(self.now, n.ltt, n.ltp, minute), wish[0], 1, 1.0)
+                    for x in self.passed:
+                        self.trader.enter(x, self.now, self.trader.minute_of(self.now), stop=round(wish[1] * 100))
+                    self.passed.clear()
 
     def _propose(self, source, n: Name, seen: Seen, move: int, level: int, strength: float) -> None:
         self.candidates += 1
@@ -226,14 +287,18 @@ class Day:
                     self._verdict("not confirmed")
 
 
-def trades(paths, config, options: Options):
+def trades(paths, config, options: Options, before=None):
     """(trades, verdicts by reason, gate's words by reason, candidates) of the days in order, on one account. `parts`: of the exit;
-    `is_mixed`: some was bought after some was sold."""
+    `is_mixed`: some was bought after some was sold. `before`: a day of which only the last minutes are taken."""
     cash, warm, out = round(config.risk.account_size * 100), {}, []
     rules, gate, candidates = {}, {}, 0
+    if before is not None:
+        day = Day(DayFile(before), config, options, cash, {})
+        day.trader.is_reducing = True
+        day.run()
+        warm = day.last_minutes()
     for path in paths:
         day = Day(DayFile(path), config, options, cash, warm)
-        day.now = min(epoch_ms(day.file.day), int(day.file.columns["received"][0])) * MS
         day.run()
         for t in day.trader.trades.values():
             cash += t.gross - t.charges
@@ -242,7 +307,7 @@ def trades(paths, config, options: Options):
                 "quantity": t.bought, "entry_time": t.entry_time, "exit_time": t.exit_time, "entry_price": t.paid / t.bought,
                 "exit_price": t.got / max(t.sold, 1), "gross": t.gross, "charges": t.charges, "reason": t.reason,
                 "parts": t.parts, "is_mixed": t.is_mixed})
-        warm = {n.spec.key: n.bars[-KEPT:] for n in day.names}
+        warm = day.last_minutes()
         candidates += day.candidates
         for total, found in ((rules, day.verdicts), (gate, day.trader.reasons)):
             for word, count in found.items():

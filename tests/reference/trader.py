@@ -342,6 +342,13 @@ class Trader:
         if s.own_target and s.side * (s.own_target - s.target) < 0:
             s.target = to_tick(s.own_target, tick, -s.side)
 
+    def leave(self, s: Slot, now: int) -> None:
+        """Its strategy asks for the end of a position, or takes its entry back."""
+        s.must_leave = True
+        if s.entry.is_live:
+            self._cancel(s.entry, "strategy", now)
+        self.manage(s, now)
+
     # ---- exits -----------------------------------------------------------------------------------------------------------
     def minute_of(self, now: int) -> int:
         return session_of(self.feed.clock.exchange_ms(now))
