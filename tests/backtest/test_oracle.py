@@ -118,6 +118,13 @@ def test_every_trade_of_a_crowded_account_is_the_oracles(days, tmp_path):
     assert reasons.total() >= 200
 
 
+def test_every_trade_with_exits_by_average_ranges_is_the_oracles(days, tmp_path):
+    """Policy atr, and a stop that is cancelled where it cannot be modified."""
+    risk = WIDE | {"policy": "atr", "exit_by": "cancel", "atr_stop": 2, "cost_share": 0.5}
+    reasons = compare(days, BOTH | {"risk": risk}, tmp_path / "run")
+    assert reasons.total() >= 20 and {"soft stop", "fade", "target"} <= set(reasons)
+
+
 def test_every_trade_of_one_day_that_begins_with_the_minutes_of_another_is_the_oracles(days, tmp_path):
     reasons = compare(days, BOTH | {"risk": CLOSE | WIDE}, tmp_path / "run", first=dt.date(2026, 9, 2))
     assert reasons.total() >= 20

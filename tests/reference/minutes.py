@@ -91,9 +91,12 @@ class Seen:
 class Bar:
     minute: int
     open: int
-    close: int                        # minutes of its session
+    high: int
+    low: int
+    close: int
     volume: int
     base: float
+    reach: float                      # true range over its base, time-of-day corrected
     u: float
     raw: float
     path: float
@@ -127,6 +130,8 @@ class Name:
     is_dirty: bool = False
     price: int = 0
     open: int = 0
+    high: int = 0
+    low: int = 0
     volume: int = 0
     capped: float = 0.0
     minute5: int = 0
@@ -261,7 +266,7 @@ class Name:
             self.close_bar()
             self._open_bar(minute, t.ltp)
             self.is_dirty = gap
-        self.price = t.ltp
+        self.price, self.high, self.low = t.ltp, max(self.high, t.ltp), min(self.low, t.ltp)
         self.volume += volume
         self.capped += min(volume, self.expected) if self.expected > 0 else volume
 
@@ -271,18 +276,19 @@ class Name:
         if not self.minute or self.is_closed:
             return
         if not self.is_dirty and self.last_close > 0:
-            self._enter(self.minute, self.open, self.price, self.volume, self.last_close)
+            self._enter(self.minute, (self.open, self.high, self.low, self.price), self.volume, self.last_close)
             self.feed.closings.append((self, self.minute, self.price))
         self.last_close, self.is_closed = float(self.price), True
         self.limit = max(Twin._limit(self, self.gaps), self.feed.least)
         self.trade_limit = max(Twin._limit(self, self.trade_gaps), self.feed.least)
 
-    def _enter(self, minute: int, opened: int, close: int, volume: int, base: float) -> None:
+    def _enter(self, minute: int, prices: tuple, volume: int, base: float) -> None:
         session = session_of(minute * 60_000)
-        raw = math.log(close / base)
+        raw = math.log(prices[3] / base)
+        reach = (max(prices[1], base) - min(prices[2], base)) / base / self.a[session]
         u = raw / self.a[session]
         path, path_raw = (self.bars[-1].path, self.bars[-1].path_raw) if self.bars else (0.0, 0.0)
-        self.bars.append(Bar(minute, opened, close, volume, base, u, raw, path + u, path_raw + raw, self.v[session]))
+        self.bars.append(Bar(minute, *prices, volume, base, reach, u, raw, path + u, path_raw + raw, self.v[session]))
 
     def _open_bar(self, minute: int, price: int) -> None:
         day = day_of(minute * 60_000)
@@ -290,17 +296,19 @@ class Name:
             self.last_close, self.minute5 = float(price), 0
         elif self.minute and not self.is_dirty:
             for still in range(self.minute + 1, minute):
-                self._enter(still, int(self.last_close), int(self.last_close), 0, self.last_close)
+                self._enter(still, (int(self.last_close),) * 4, 0, self.last_close)
                 self.feed.closings.append((self, still, int(self.last_close)))
         self.day, self.minute, self.is_closed, self.is_dirty = day, minute, False, False
-        self.open, self.volume, self.capped = price, 0, 0.0
+        self.open = self.high = self.low = price
+        self.volume, self.capped = 0, 0.0
         if minute // 5 != self.minute5:
             self.minute5, self.open5, self.iv5 = minute // 5, price, self.iv
         self._begin(session_of(minute * 60_000))
 
     def _begin(self, session: int) -> None:
         """Mean and deviation of what has closed, for the minute that forms."""
-        self.session, self.expected, self.s1m, self.is_warm = session, 0.0, 0.0, len(self.bars) >= 20 and self.last_close > 0
+        self.session, self.expected, self.s1m, self.atr = session, 0.0, 0.0, 0.0
+        self.is_warm = len(self.bars) >= 20 and self.last_close > 0
         if not self.is_warm:
             return
         self.step = self.spec.tick / self.last_close / self.a[session]
@@ -309,6 +317,7 @@ class Name:
         self.z50 = self._of_path(50) if len(self.bars) >= 50 else None
         self.sd_u = max(float(np.std([bar.u for bar in short])), self.step)
         self.s1m = self.sd_u * self.a[session]
+        self.atr = sum(bar.reach for bar in short) / 20 * self.a[session]
         shares = sum(bar.share for bar in short)
         self.expected = self.v[session] * sum(bar.volume for bar in short) / shares if shares > 0 else 0.0
 
@@ -344,7 +353,7 @@ class Name:
         for bar in bars:
             day = day_of(bar.minute * 60_000)
             base = float(bar.open) if day != self.day or self.last_close <= 0 else self.last_close
-            self._enter(bar.minute, bar.open, bar.close, bar.volume, base)
+            self._enter(bar.minute, (bar.open, bar.high, bar.low, bar.close), bar.volume, base)
             self.day, self.minute, self.is_closed, self.last_close, self.price = day, bar.minute, True, float(bar.close), bar.close
 
     # ---- statistics --------------------------------------------------------------------------------------------------------

@@ -62,6 +62,9 @@ class Slot:
     stop: int = 0
     target: int = 0
     average: int = 0
+    atr: float = 0.0
+    soft: int = 0                     # policy atr: its own stop, inside the resting one
+    fade: int = 0                     # policy atr: half of the spike is lost here
     best: int = 0
     triggered: int = 0
     reprices: int = 0
@@ -162,7 +165,25 @@ class Trader:
             reason = "already in this name" if n.slot.source is source else "another source is in this name"
         if not reason and len(self.slots) >= risk.max_positions:
             reason = "too many positions"
-        return reason or self._account(n, quantity * price, now) or self._budgets(n, now) or "pass"
+        return (reason or self._account(n, quantity * price, now) or self._costs(n, quantity, price) or self._budgets(n, now)
+                or "pass")
+
+    def target_share(self, atr: float) -> float:
+        """Distance of the target: 4 %, or four average ranges, not below 30 bp, with 4 % as outer limit; 0: not known."""
+        risk = self.risk
+        if risk.policy == "seed":
+            return risk.target
+        return min(max(risk.atr_stop * atr, risk.atr_floor), risk.target) if atr > 0 else 0.0
+
+    def _costs(self, n: Name, quantity: int, price: int) -> str:
+        """Policy atr: charges of both legs and a spread against what the target earns."""
+        value, share = quantity * price, self.target_share(n.atr)
+        if self.risk.policy == "seed":
+            return ""
+        if not share:
+            return "unknown number"
+        cost = sum(paise_of("equity", is_sale, value, self.day) for is_sale in (False, True)) + quantity * (n.ask - n.bid)
+        return "costs too much of the target" if cost / (share * value) > self.risk.cost_share else ""
 
     def _account(self, n: Name, value: int, now: int) -> str:
         risk, equity, sector = self.risk, self.cash, sector_of(n.spec.symbol)
@@ -210,7 +231,9 @@ class Trader:
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
         if reason != "pass":
             return
-        s = Slot(n, side, x.source, own_stop=stop, own_target=target, own_hold=hold)
+        s = Slot(n, side, x.source, own_stop=stop, own_target=target, own_hold=hold, atr=n.atr)
+        if self.risk.policy == "atr":
+            s.fade = int(0.5 * (n.bid + n.ask) * (1 - 0.5 * (1 - x.last_close / x.price)))
         self.slots.append(s)
         n.slot = s
         s.entry = self._order(s, True, side, False, "entry", quantity, price, 0, now, x.number)
@@ -330,10 +353,12 @@ class Trader:
 
     def _plan(self, s: Slot) -> None:
         """Stop and target from the average entry price, on the grid towards it."""
-        average, tick = s.cost / s.bought, s.name.spec.tick
+        average, tick, share = s.cost / s.bought, s.name.spec.tick, self.target_share(s.atr) or self.risk.target
         s.average = int(average)
         s.stop = to_tick(int(average * (1 - s.side * self.risk.stop)), tick, s.side)
-        s.target = to_tick(int(average * (1 + s.side * self.risk.target)), tick, -s.side)
+        s.target = to_tick(int(average * (1 + s.side * share)), tick, -s.side)
+        if self.risk.policy == "atr" and share < self.risk.stop:
+            s.soft = to_tick(int(average * (1 - s.side * share)), tick, s.side)
         if s.own_stop:
             if s.side * (s.average - s.own_stop) <= 0:
                 s.must_leave = True
@@ -368,7 +393,14 @@ class Trader:
             return "square-off"
         if hold and now - s.opened >= hold:
             return "time"
-        return "target" if price > 0 and s.side * (price - s.target) >= 0 else PROTECT
+        if price <= 0:
+            return PROTECT
+        if s.side * (price - s.target) >= 0:
+            return "target"
+        if s.soft and s.side * (price - s.soft) <= 0:
+            return "soft stop"
+        is_young = now - s.opened <= round(self.risk.fade_s * SECOND)
+        return "fade" if s.fade and is_young and s.side * (price - s.fade) <= 0 else PROTECT
 
     def manage(self, s: Slot, now: int) -> None:
         """Brings the orders of a position to where they should be."""
@@ -449,6 +481,9 @@ class Trader:
         is_same = o.is_stop == is_stop and o.quantity - o.filled == held and (
             o.trigger == trigger if is_stop else o.price == price)
         if not self.is_ready(o, now) or is_same:
+            return
+        if self.risk.exit_by == "cancel" and o.is_stop != is_stop:
+            self._cancel(o, why, now)
             return
         o.new = is_stop, o.filled + held, price, trigger
         self._ask("modify", o, o.new, why, now)
