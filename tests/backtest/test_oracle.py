@@ -16,7 +16,8 @@ from engine.feed.dayfile import BAR_DTYPE, DayFile, Source, of_bars, write
 from engine.sim.days import Asked, bring_in, path_of
 from tests.conftest import recording
 from tests.kit.days import recorded_day
-from tests.reference.backtest import Options, trades
+from tests.reference.backtest import SHIPPED, Options, trades
+from tests.reference.minutes import BarStrategy
 
 LATENCY = 40
 SPIKES = {"signals": {"strength": 0.3, "volume": 0.5, "noise": 1.0}, "session": {"first_minute": 1},
@@ -52,6 +53,34 @@ def bars(days, tmp_path_factory):
     return [as_bars(path, folder) for path in days]
 
 
+MINUTES = """
+import engine
+
+
+class Minutes(engine.Strategy):
+    def on_bar(self, instrument, minutes, bars):
+        opened, close, held = bars.open[-1], bars.close[-1], self.position(instrument)
+        side = 1 if close > opened else -1
+        if held is not None and held.side != side:
+            self.exit(instrument)
+        elif held is None and close != opened:
+            self.candidate(instrument, side, limit=close, stop=close * (1 - side * 0.004), target=close * (1 + side * 0.003),
+                           hold=100)
+"""
+
+
+class Minutes(BarStrategy):
+    """The same once more."""
+
+    def on_bar(self, bars, held):
+        opened, close = bars[-1]
+        side = 1 if close > opened else -1
+        if held:
+            return "leave" if held != side else None
+        return {"side": side, "limit": close, "stop": close * (1 - side * 0.004), "target": close * (1 + side * 0.003),
+                "hold": 100} if close != opened else None
+
+
 def as_bars(path, folder):
     """A day file of the one-minute bars of a day file of ticks."""
     day = DayFile(path)
@@ -70,21 +99,23 @@ def as_bars(path, folder):
 
 def by_engine(paths, config, run, latency, first=None):
     """(trades, verdicts, gate's words, candidates) as the engine has them; money in paise."""
-    document = engine.backtest(data=paths[0].parent, run_dir=run, latency_ms=latency, journal=False, config=config, first=first)
+    data = paths[0].parent if len(paths) > 1 else paths[0]
+    document = engine.backtest(data=data, run_dir=run, latency_ms=latency, journal=False, config=config, first=first)
     frame = pl.read_parquet(run / "trades.parquet").with_columns(
         *(pl.col(name).dt.epoch("ns") for name in ("entry_time", "exit_time")), *(pl.col(name) * 100 for name in MONEY))
     counts = document["counts"]
     return frame.to_dicts(), counts["rules"], counts["gate"], counts["candidates"]
 
 
-def compare(paths, settings, run, latency=LATENCY, but_mixed=False, first=None) -> Counter:
+def compare(paths, settings, run, latency=LATENCY, but_mixed=False, first=None, strategies=SHIPPED) -> Counter:
     """Both run the days; what must be equal is. Each part of an exit may be a paisa off, for it is rounded. Reasons of the exits.
 
     `but_mixed`: says nothing of the gross of trades of which some was bought after some was sold.
     `first`: the second day alone is traded, the first gives its last minutes."""
     config = Config(**settings)
     theirs, *their_counts = by_engine(paths, config, run, latency, first)
-    mine, *my_counts = trades(paths[1:], config, Options(latency), paths[0]) if first else trades(paths, config, Options(latency))
+    own_days, before = (paths[1:], paths[0]) if first else (paths, None)
+    mine, *my_counts = trades(own_days, config, Options(latency), before, strategies)
     assert my_counts == their_counts
     assert [(own["day"], own["candidate"]) for own in mine] == [(other["day"], other["candidate"]) for other in theirs]
     for own, other in zip(mine, theirs, strict=True):
@@ -144,6 +175,15 @@ def test_every_trade_of_a_strategy_in_python_is_the_oracles(days, tmp_path):
     assert reasons.total() >= 40 and reasons["strategy"] >= 5
 
 
+def test_every_trade_with_a_strategy_s_own_prices_is_the_oracles(days, tmp_path):
+    """Limit, stop, target and holding time, and an end that it asks for."""
+    file = tmp_path / "minutes.py"
+    file.write_text(MINUTES)
+    settings = SPIKES | {"strategies": {"minutes": {"file": str(file)}}, "risk": WIDE | {"symbol_per_hour": 16}}
+    reasons = compare(days[:1], settings, tmp_path / "run", but_mixed=True, strategies={str(file): Minutes})
+    assert reasons.total() >= 30 and {"strategy", "target", "stop", "time"} <= set(reasons)
+
+
 def test_every_trade_of_a_strategy_on_bars_is_the_oracles(bars, tmp_path):
     settings = CROSSES | {"sources": [], "session": {"first_minute": 1}, "risk": WIDE}
     reasons = compare(bars, settings, tmp_path / "run")
@@ -159,3 +199,15 @@ def test_every_trade_of_recorded_days_is_the_oracles(tmp_path):
     paths = [(tmp_path / "all" / f"{day}.ticks.day").rename(tmp_path / "days" / f"{day}.ticks.day") for day in wanted]
     reasons = compare(paths, BOTH | {"risk": {"stop": 0.003, "target": 0.005, "hold_s": 600, "losing_streak": 4}}, tmp_path / "run")
     assert reasons.total() >= 20 and {"stop", "time", "target"} <= set(reasons)
+
+
+@pytest.mark.recording(twin="tests/backtest/test_oracle.py::test_every_trade_of_two_sources_with_close_exits_is_the_oracles")
+def test_every_trade_of_a_recorded_feed_is_the_oracles(tmp_path):
+    """Three shares of one session with their books."""
+    folder = recording("upstox_v3_2025-12-15")
+    bring_in([*folder.glob("NSE_EQ_*.parquet")], tmp_path / "days", Asked())
+    settings = BOTH | {"source": {"opening_range": {"minutes": 3, "volume": 0.0},
+                                  "spike": {"emit": 0.3, "trade": 0.32, "cooldown_s": 30}},
+                       "risk": WIDE | {"stop": 0.002, "target": 0.002, "hold_s": 60, "symbol_gap_s": 1, "symbol_per_hour": 16}}
+    reasons = compare([*(tmp_path / "days").glob("*.day")], settings, tmp_path / "run")
+    assert reasons.total() >= 50 and {"stop", "time", "target"} <= set(reasons)

@@ -31,6 +31,7 @@ from tests.reference.venue import Venue, VenueOrder
 PERIOD, TOLD = SECOND // 4, 8 * MS
 ARRIVE, ANSWER, MESSAGE = range(3)
 """What happens first of what happens at one time; then timers, then prices."""
+SHIPPED = {"moving_average_cross": MovingAverageCross}
 SOURCES = {"spike": Spike, "opening_range": OpeningRange}
 
 
@@ -115,7 +116,7 @@ def modelled(price: int, tick: int, options: Options) -> list:
 class Day:
     """One day on one account. `warm`: minutes of the session before by key."""
 
-    def __init__(self, day: DayFile, config, options: Options, cash: int, warm: dict):
+    def __init__(self, day: DayFile, config, options: Options, cash: int, warm: dict, strategies=SHIPPED):
         self.file, self.options, self.signals = day, options, config.signals
         self.feed = Feed(600_000 if day.kind == "bars" else 0)      # candles: ten minutes without one are a gap
         a, v = profile(day.day)
@@ -128,7 +129,7 @@ class Day:
         self.trader = Trader(self.names, self.feed, config.risk, config.session, day.day, cash)
         self.venue = Venue(day.specs)
         self.sources = [SOURCES[word](**config.source.get(word, {})) for word in config.sources]
-        self.strategies = [MovingAverageCross(word, **entry.parameters) for word, entry in config.strategies.items()]
+        self.strategies = [strategies[entry.file](word, **entry.parameters) for word, entry in config.strategies.items()]
         s = config.session
         self.rules = Rules(config.signals.strength, config.signals.volume, config.signals.spread_bp,
                            round(config.signals.opposing_s * 1000), s.first_minute, s.last_minute, s.last_minute_cas)
@@ -234,16 +235,18 @@ class Day:
         closings, self.feed.closings = self.feed.closings, []
         for strategy in self.strategies:
             for n, count in strategy.take(closings):
-                is_own = n.slot is not None and n.slot.source is strategy
-                wish = strategy.on_bar(n, count, is_own)
+                held = n.slot.side if n.slot is not None and n.slot.source is strategy else 0
+                wish = strategy.on_bar(np.array(strategy.bars[n.number][:count][-200:]), held)
                 if wish == "leave":
                     self.trader.leave(n.slot, self.now)
                 elif wish is not None:
                     now_ms = self.feed.clock.exchange_ms(self.now)
                     minute = session_of(now_ms) if 0 <= session_of(now_ms) < n.close else -1
-                    self._propose(strategy, n, Seen(self.now, n.ltt, n.ltp, minute), wish[0], 1, 1.0)
+                    self._propose(strategy, n, Seen(self.now, n.ltt, n.ltp, minute), wish["side"], 1, 1.0)
+                    limit, stop, target = (round(100 * wish.get(name, 0)) for name in ("limit", "stop", "target"))
                     for x in self.passed:
-                        self.trader.enter(x, self.now, self.trader.minute_of(self.now), stop=round(wish[1] * 100))
+                        self.trader.enter(x, self.now, self.trader.minute_of(self.now), limit, stop, target,
+                                          round(wish.get("hold", 0) * SECOND))
                     self.passed.clear()
 
     def _propose(self, source, n: Name, seen: Seen, move: int, level: int, strength: float) -> None:
@@ -287,18 +290,19 @@ class Day:
                     self._verdict("not confirmed")
 
 
-def trades(paths, config, options: Options, before=None):
+def trades(paths, config, options: Options, before=None, strategies=SHIPPED):
     """(trades, verdicts by reason, gate's words by reason, candidates) of the days in order, on one account. `parts`: of the exit;
-    `is_mixed`: some was bought after some was sold. `before`: a day of which only the last minutes are taken."""
+    `is_mixed`: some was bought after some was sold. `before`: a day of which only the last minutes are taken.
+    `strategies`: by their file."""
     cash, warm, out = round(config.risk.account_size * 100), {}, []
     rules, gate, candidates = {}, {}, 0
     if before is not None:
-        day = Day(DayFile(before), config, options, cash, {})
+        day = Day(DayFile(before), config, options, cash, {}, strategies)
         day.trader.is_reducing = True
         day.run()
         warm = day.last_minutes()
     for path in paths:
-        day = Day(DayFile(path), config, options, cash, warm)
+        day = Day(DayFile(path), config, options, cash, warm, strategies)
         day.run()
         for t in day.trader.trades.values():
             cash += t.gross - t.charges

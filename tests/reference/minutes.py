@@ -52,7 +52,7 @@ class Feed:
 
     def __init__(self, patience: int = 0):
         self.clock, self.last, self.stalled = Clock(), None, 0
-        self.closings = []                # (name, minute, close) that no strategy was told of yet
+        self.closings = []                # (name, minute, open, close) that no strategy was told of yet
         self.least, self.stall = max(LIMIT_MS, patience), patience or STALL_MS
 
     def see(self, now: int) -> None:
@@ -277,7 +277,7 @@ class Name:
             return
         if not self.is_dirty and self.last_close > 0:
             self._enter(self.minute, (self.open, self.high, self.low, self.price), self.volume, self.last_close)
-            self.feed.closings.append((self, self.minute, self.price))
+            self.feed.closings.append((self, self.minute, self.open, self.price))
         self.last_close, self.is_closed = float(self.price), True
         self.limit = max(Twin._limit(self, self.gaps), self.feed.least)
         self.trade_limit = max(Twin._limit(self, self.trade_gaps), self.feed.least)
@@ -297,7 +297,7 @@ class Name:
         elif self.minute and not self.is_dirty:
             for still in range(self.minute + 1, minute):
                 self._enter(still, (int(self.last_close),) * 4, 0, self.last_close)
-                self.feed.closings.append((self, still, int(self.last_close)))
+                self.feed.closings.append((self, still, int(self.last_close), int(self.last_close)))
         self.day, self.minute, self.is_closed, self.is_dirty = day, minute, False, False
         self.open = self.high = self.low = price
         self.volume, self.capped = 0, 0.0
@@ -493,59 +493,71 @@ class OpeningRange:
         return reason if reason != "pass" else unopposed_and_quoted(rules, n, opposing)
 
 
-class MovingAverageCross:
-    """The shipped strategy, by docs/strategies.md: buys and sells short at crosses of two means of five-minute closes, leaves at
-    the next. `closes`: of each name, rupees, as lists that end with the newest."""
-    is_scored, minutes = False, 5
+class BarStrategy:
+    """A strategy in Python: called once a bar of `minutes` minutes (docs/strategies.md). `bars`: of each name (open, close) in
+    rupees, oldest first."""
+    is_scored, minutes = False, 1
 
-    def __init__(self, word: str, fast=9, slow=21, stop=0.01):
-        self.word, self.fast, self.slow, self.stop = word, fast, slow, stop
-        self.closes, self.forming = {}, {}
+    def __init__(self, word: str):
+        self.word, self.bars, self.forming = word, {}, {}
 
     def on_tick(self, n: Name, seen: Seen):
         return None
 
     def take(self, closings: list) -> list:
-        """(name, how many five minutes it has now) of each that closed."""
+        """(name, how many bars it has now) of each that closed."""
         first = {}
-        for n, minute, _ in closings:
+        for n, minute, *_ in closings:
             first.setdefault(n.number, (n, minute))
         for number, (n, minute) in first.items():
-            if number not in self.closes:
-                self.closes[number] = []
+            if number not in self.bars:
+                self.bars[number] = []
                 for bar in n.bars[-KEPT:]:
                     if bar.minute < minute:
-                        self._minute(number, bar.minute, bar.close)
+                        self._minute(number, bar.minute, bar.open, bar.close)
         out = []
-        for n, minute, close in closings:
-            before = len(self.closes[n.number])
-            self._minute(n.number, minute, close)
-            out += [(n, count) for count in range(before + 1, len(self.closes[n.number]) + 1)]
+        for n, minute, opened, close in closings:
+            before = len(self.bars[n.number])
+            self._minute(n.number, minute, opened, close)
+            out += [(n, count) for count in range(before + 1, len(self.bars[n.number]) + 1)]
         return out
 
-    def _minute(self, number: int, minute: int, close: int) -> None:
-        """Five minutes end with their last minute; without it, when a minute of others comes."""
-        five = day_of(minute * 60_000), session_of(minute * 60_000) // self.minutes
-        if number in self.forming and self.forming[number][0] != five:
-            self.closes[number].append(self.forming.pop(number)[1])
-        self.forming[number] = five, close / 100.0
+    def _minute(self, number: int, minute: int, opened: int, close: int) -> None:
+        """A bar ends with its last minute; without that, when a minute of another comes."""
+        which = day_of(minute * 60_000), session_of(minute * 60_000) // self.minutes
+        if number in self.forming and self.forming[number][0] != which:
+            self.bars[number].append(self.forming.pop(number)[1])
+        begun = self.forming[number][1][0] if number in self.forming else opened / 100.0
+        self.forming[number] = which, (begun, close / 100.0)
         if (session_of(minute * 60_000) + 1) % self.minutes == 0:
-            self.closes[number].append(self.forming.pop(number)[1])
+            self.bars[number].append(self.forming.pop(number)[1])
 
-    def on_bar(self, n: Name, count: int, is_held: bool):
-        """None, `leave`, or (side, stop in rupees)."""
-        close = np.array(self.closes[n.number][:count][-200:])
+    def on_bar(self, bars: np.ndarray, held: int):
+        """What it asks for: None, `leave`, or the candidate's side and prices. `held`: side of its own position or entry, or 0."""
+        raise NotImplementedError
+
+    def judge(self, rules, n: Name, seen: Seen, opposing, x: Candidate) -> str:
+        reason = in_session(rules, n, seen)
+        return reason if reason != "pass" else unopposed_and_quoted(rules, n, opposing)
+
+
+class MovingAverageCross(BarStrategy):
+    """The shipped one: buys and sells short at crosses of two means of five-minute closes, leaves at the next."""
+    minutes = 5
+
+    def __init__(self, word: str, fast=9, slow=21, stop=0.01):
+        super().__init__(word)
+        self.fast, self.slow, self.stop = fast, slow, stop
+
+    def on_bar(self, bars: np.ndarray, held: int):
+        close = bars[:, 1]
         if len(close) <= self.slow:
             return None
         gap = [now[-self.fast:].mean() - now[-self.slow:].mean() for now in (close, close[:-1])]
         if gap[0] * gap[1] >= 0:
             return None
         side = 1 if gap[0] > 0 else -1
-        return "leave" if is_held else (side, close[-1] * (1 - side * self.stop))
-
-    def judge(self, rules, n: Name, seen: Seen, opposing, x: Candidate) -> str:
-        reason = in_session(rules, n, seen)
-        return reason if reason != "pass" else unopposed_and_quoted(rules, n, opposing)
+        return "leave" if held else {"side": side, "stop": close[-1] * (1 - side * self.stop)}
 
 
 def in_session(rules, n: Name, seen: Seen) -> str:

@@ -272,7 +272,7 @@ class Trader:
     def on_reply(self, o: Order, kind: str, is_done: bool, now: int) -> None:
         if kind != o.busy:                # the message was faster
             return
-        o.busy = ""
+        o.busy, o.is_known = "", o.is_known or is_done
         if is_done and kind == "modify":
             o.is_stop, o.quantity, o.price, o.trigger = o.new
         elif kind == "cancel" or not is_done:
