@@ -55,7 +55,7 @@ cdef class TickPath(CoreViews):
                     side = self.trader.slots[self.market.rows[inst].position - 1].side
                 if self.rows.take(&self.row, side):
                     self.pipeline.frame_seq = <uint64_t>self.rows.at
-                    if self.venue is not None and self.venue.names[inst].works:
+                    if self.venue is not None:
                         self.venue.on_row(inst, &self.row, now)
                     self._tick(&self.row, now, &info)
             if self.market.n_pending:

@@ -15,11 +15,6 @@ cdef struct Column:           # one of the file, and where its value goes in a T
     int32_t step              # bytes between two of them in a Tick
     int32_t at                # offset in a Tick
 
-cdef struct Shown:            # what was last shown of an instrument: the row, and of a bar the price of its point
-    int64_t row               # -1: nothing yet
-    int64_t price
-    int64_t point
-
 cdef class RowFeed:
     cdef readonly str sha256             # of the file, as it stands in the DATA record
     cdef readonly int64_t size           # rows
@@ -32,7 +27,6 @@ cdef class RowFeed:
     cdef uint32_t* number                # file's instrument -> the core's
     cdef int64_t* tick                   # its price step, paise
     cdef uint8_t* has_book               # whether a book is to be modelled for it
-    cdef Shown* shown
     cdef int32_t n_instruments
     cdef Column columns[MAX_COLUMNS]
     cdef int32_t n_columns
@@ -49,9 +43,6 @@ cdef class RowFeed:
     cdef int64_t next_ns(self) noexcept nogil
     cdef uint32_t next_inst(self) noexcept nogil
     cdef bint take(self, Tick* t, int side) noexcept nogil
-    cdef int32_t _place(self, uint32_t number) noexcept nogil
-    cdef int64_t latest(self, uint32_t number) noexcept nogil
-    cdef bint show(self, uint32_t number, Tick* t) noexcept nogil
     cdef void _fill(self, int64_t row, Tick* t) noexcept nogil
     cdef int64_t _point(self, int64_t row, int side) noexcept nogil
     cdef void _fill_bar(self, int64_t row, int64_t price, Tick* t) noexcept nogil

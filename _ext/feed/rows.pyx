@@ -40,12 +40,11 @@ cdef class RowFeed:
         self.has_book = <uint8_t*>calloc(max(self.n_instruments, 1), 1)
         self.volume = <int64_t*>calloc(max(self.n_instruments, 1), sizeof(int64_t))
         self.volume_day = <int64_t*>calloc(max(self.n_instruments, 1), sizeof(int64_t))
-        self.shown = <Shown*>calloc(max(self.n_instruments, 1), sizeof(Shown))
-        if (self.number == NULL or self.tick == NULL or self.has_book == NULL or self.shown == NULL or self.volume == NULL
+        if (self.number == NULL or self.tick == NULL or self.has_book == NULL or self.volume == NULL
                 or self.volume_day == NULL):
             raise MemoryError(f"no memory for the rows of {self.n_instruments} instruments")
         for k in range(self.n_instruments):
-            self.number[k], self.shown[k].row = NO_INST, -1
+            self.number[k] = NO_INST
         if is_bars:
             self._take_bars(columns)
         else:
@@ -57,7 +56,6 @@ cdef class RowFeed:
         free(self.has_book)
         free(self.volume)
         free(self.volume_day)
-        free(self.shown)
 
     def _take_bars(self, columns):
         cdef const int64_t[::1] view
@@ -106,7 +104,6 @@ cdef class RowFeed:
         for k in range(self.n_instruments):
             key = self.keys[k]
             self.number[k] = keys.find(key, len(self.keys[k]))
-            self.shown[k].row = -1
             self.volume[k] = self.volume_day[k] = 0
             self.has_book[k] = self.tick[k] = 0
             if self.number[k] != NO_INST:
@@ -133,7 +130,6 @@ cdef class RowFeed:
         cdef uint32_t i = self.inst[row]
         if not self.is_bars:
             self.at += 1
-            self.shown[i].row = row
             self._fill(row, t)
             t.inst = self.number[i]
             return t.inst != NO_INST
@@ -142,7 +138,6 @@ cdef class RowFeed:
             while self.group_end < self.size and self.time[self.group_end] == self.time[row]:
                 self.group_end += 1
         price = self._point(row, side)
-        self.shown[i].row, self.shown[i].price, self.shown[i].point = row, price, self.point
         if self.point == POINTS - 1:
             if self.volume_day[i] != day_of_minute(self.time[row] // 60000):
                 self.volume_day[i], self.volume[i] = day_of_minute(self.time[row] // 60000), 0
@@ -214,33 +209,6 @@ cdef class RowFeed:
             t.level[k].ask_p = bid + spread + k * step
             t.level[k].bid_q = max(self.level_value // max(bid, <int64_t>1), <int64_t>1)
             t.level[k].ask_q = t.level[k].bid_q
-
-    cdef int32_t _place(self, uint32_t number) noexcept nogil:
-        """The file's number of the core's instrument; -1: it has none."""
-        cdef int32_t i
-        if number < <uint32_t>self.n_instruments and self.number[number] == number:
-            return <int32_t>number
-        for i in range(self.n_instruments):
-            if self.number[i] == number:
-                return i
-        return -1
-
-    cdef int64_t latest(self, uint32_t number) noexcept nogil:
-        """Which update was the last of the core's instrument `number`, counted from 1; 0: none was."""
-        cdef int32_t i = self._place(number)
-        return self.shown[i].row * POINTS + self.shown[i].point + 1 if i >= 0 and self.shown[i].row >= 0 else 0
-
-    cdef bint show(self, uint32_t number, Tick* t) noexcept nogil:
-        """That update once more; False where there was none."""
-        cdef int32_t i = self._place(number)
-        if i < 0 or self.shown[i].row < 0:
-            return False
-        if self.is_bars:
-            self._fill_bar(self.shown[i].row, self.shown[i].price, t)
-        else:
-            self._fill(self.shown[i].row, t)
-        t.inst = number
-        return True
 
     @property
     def first_ns(self):

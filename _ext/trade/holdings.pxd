@@ -22,6 +22,7 @@ cdef struct Position:
     uint64_t rival            # a second exit order that should not be; it is being cancelled, or looked for
     int64_t bought            # entry fills
     int64_t cost              # their value
+    int64_t left              # of it what is held now has cost
     int64_t sold              # exit fills
     int64_t net               # paise realised less charges
     int64_t best              # best price since entry, for the trailing stop

@@ -92,7 +92,7 @@ cdef class Holdings(Orders):
             if price <= 0:
                 price = r.ltp
             if held > 0:
-                gate.money.open += s.side * (held * price - s.cost * held // s.bought)
+                gate.money.open += s.side * (held * price - s.left)
             value = max(held, <int64_t>0) * price
             if entry != NULL and entry.role == ROLE_ENTRY and is_live(entry.state):
                 value += (entry.quantity - entry.filled) * entry.price
@@ -126,7 +126,7 @@ cdef class Holdings(Orders):
             held = s.bought - s.sold
             exposure += self.orders[s.entry - 1].quantity * price if held == 0 and s.entry else held * price
             if held > 0:
-                result += s.side * (held * price - s.cost * held // s.bought)
+                result += s.side * (held * price - s.left)
         return check_share(&self.shares[source], positions, exposure, result, value, <double>self.gate.money.equity, out)
 
     cdef void _report(self, Position* s, int64_t now) noexcept:

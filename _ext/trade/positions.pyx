@@ -172,6 +172,7 @@ cdef class PositionManager(ExitOrders):
             s.plan.opened = now
         s.bought += quantity
         s.cost += worth
+        s.left += worth
         average = <double>s.cost / <double>s.bought
         plan_exits(&s.plan, &self.gate.limits, self.specs[o.inst].tick, average, s.atr)
         self._book_fill(o, s, quantity, worth, 0, now)
@@ -211,10 +212,12 @@ cdef class PositionManager(ExitOrders):
         cdef int64_t held = s.bought - s.sold
         cdef int64_t part = min(quantity, held)
         cdef int64_t part_worth = worth * part // quantity
-        cdef int64_t realised = 0
+        cdef int64_t realised = 0, paid
         if part > 0:
             s.sold += part
-            realised = s.side * (part_worth - s.cost * part // s.bought)
+            paid = s.left * part // held                   # of what is held: later purchases change nothing of earlier sales
+            s.left -= paid
+            realised = s.side * (part_worth - paid)
         self._book_fill(o, s, quantity, worth, realised, now)
         if quantity > part:
             self.unwanted(o.inst, o.side, quantity - part, worth - part_worth, o.id, REVERSED, now)
@@ -230,7 +233,7 @@ cdef class PositionManager(ExitOrders):
             return NULL
         s.entry = order
         s.bought = quantity
-        s.cost = worth
+        s.cost = s.left = worth
         s.plan.opened = now
         s.plan.unwanted = 1
         plan_exits(&s.plan, &self.gate.limits, self.specs[inst].tick, <double>worth / <double>max(quantity, <int64_t>1), s.atr)
@@ -250,6 +253,7 @@ cdef class PositionManager(ExitOrders):
         if is_open:
             s.cost += change
             plan_exits(&s.plan, &self.gate.limits, self.specs[o.inst].tick, <double>s.cost / <double>s.bought, s.atr)
+            s.left += change - change * s.sold // s.bought
             change = change * s.sold // s.bought
         self._book_fill(o, s, 0, 0, -o.side * change, now)
 

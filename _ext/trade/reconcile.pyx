@@ -173,7 +173,7 @@ cdef int64_t broker_fill(PositionManager t, Position* s, uint32_t inst, int64_t 
     cdef Row* r = &t.market.rows[inst]
     cdef Ledger* ledger = &t.ledger[inst]
     cdef Fill fill
-    cdef int64_t part
+    cdef int64_t part, paid
     if not s.used or s.inst != inst or s.side * change >= 0 or s.bought <= s.sold:
         return 0
     part = min(abs(change), s.bought - s.sold)
@@ -184,7 +184,9 @@ cdef int64_t broker_fill(PositionManager t, Position* s, uint32_t inst, int64_t 
     fill.role = ROLE_BROKER
     fill.quantity = part
     fill.price = r.ltp
-    fill.realised = s.side * (part * r.ltp - s.cost * part // s.bought)
+    paid = s.left * part // (s.bought - s.sold)
+    fill.realised = s.side * (part * r.ltp - paid)
+    s.left -= paid
     s.sold += part
     s.net += fill.realised
     ledger.touched = ledger.presumed_at = now

@@ -1,9 +1,8 @@
-# The engine's own matching: what takes orders in a backtest and on paper. It sees each update of a name with a working order before
-# the core does; what it answers enters the core as records.
+# The engine's own matching: what takes orders in a backtest and on paper. It sees each update before the core does; what it answers
+# enters the core as records.
 from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t, uint64_t
 from _ext.core.records cimport Instrument
 from _ext.core.tick cimport Level, Tick
-from _ext.feed.rows cimport RowFeed
 from _ext.trade.positions cimport PositionManager
 
 cdef enum:
@@ -29,7 +28,6 @@ cdef struct VenueUpdate:      # an order as it was
 
 cdef struct Remaining:        # of what was last shown of a name: what orders have not taken yet
     int64_t now               # of that update, ns; 0: nothing was shown
-    int64_t update            # which of the rows it was
     int64_t last              # price, paise
     int32_t n_levels
     int32_t works             # orders that work in the name
@@ -37,10 +35,9 @@ cdef struct Remaining:        # of what was last shown of a name: what orders ha
 
 cdef class PaperVenue:
     cdef PositionManager trader          # its instruments and their market
-    cdef RowFeed rows                    # what was shown of a name before it had an order; None on a live feed
     cdef VenueOrder* orders
     cdef readonly uint64_t n_orders
-    cdef uint64_t* working               # places of the orders that work
+    cdef int64_t* working                # places of the orders that work, the older first
     cdef readonly int64_t n_working
     cdef Remaining* names                # by instrument
     cdef VenueUpdate* updates
@@ -51,8 +48,7 @@ cdef class PaperVenue:
     cdef void _match(self, VenueOrder* o, int64_t now) noexcept nogil
     cdef void _tell(self, const VenueOrder* o, int64_t now) noexcept nogil
     cdef void _drop(self, const VenueOrder* o) noexcept nogil
-    cdef void _see(self, uint32_t inst, const Tick* t, int64_t now) noexcept nogil
-    cdef void _work(self, VenueOrder* o, int64_t now) noexcept nogil
+    cdef void _work(self, VenueOrder* o) noexcept nogil
     cdef void _tell_match(self, VenueOrder* o, int64_t now) noexcept
     cdef bint _is_fit(self, const Instrument* spec, const VenueOrder* o) noexcept
     cdef VenueOrder* _order(self, bytes order_id) except? NULL

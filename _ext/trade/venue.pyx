@@ -6,7 +6,7 @@ so that two runs which differ in one order agree in all others; it grows with th
 from libc.math cimport cos, exp, fmin, log, sqrt
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memmove
 
 from _ext.core.clock cimport MS_NS
 from _ext.core.records cimport (
@@ -29,14 +29,13 @@ cdef inline double uniform(uint64_t h) noexcept nogil:
 
 
 cdef class PaperVenue:
-    """Takes orders of `trader`; `rows` shows what its names' books were before they had an order, None on a live feed. `one_way`:
-    ns that every way takes, 0: it is drawn."""
+    """Takes orders of `trader`. `one_way`: ns that every way takes, 0: it is drawn."""
 
-    def __cinit__(self, PositionManager trader not None, RowFeed rows=None, uint64_t seed=0, int64_t one_way=0):
+    def __cinit__(self, PositionManager trader not None, uint64_t seed=0, int64_t one_way=0):
         cdef size_t n = max(trader.market.capacity, <uint32_t>1)
-        self.trader, self.rows, self.seed, self.one_way = trader, rows, seed, one_way
+        self.trader, self.seed, self.one_way = trader, seed, one_way
         self.orders = <VenueOrder*>calloc(VENUE_ORDERS, sizeof(VenueOrder))
-        self.working = <uint64_t*>calloc(VENUE_ORDERS, sizeof(uint64_t))
+        self.working = <int64_t*>calloc(VENUE_ORDERS, sizeof(int64_t))
         self.names = <Remaining*>calloc(n, sizeof(Remaining))
         self.updates = <VenueUpdate*>calloc(VENUE_UPDATES, sizeof(VenueUpdate))
         if self.orders == NULL or self.working == NULL or self.names == NULL or self.updates == NULL:
@@ -50,24 +49,23 @@ cdef class PaperVenue:
 
     # ---- the market -----------------------------------------------------------------------------------------------------
     cdef void on_row(self, uint32_t inst, const Tick* t, int64_t now) noexcept nogil:
-        """An update of a name with a working order, before the core sees it."""
-        cdef int64_t k
-        cdef VenueOrder* o
-        self._see(inst, t, now)
-        for k in range(self.n_working - 1, -1, -1):        # backwards: what ends gives its place to the last
-            o = &self.orders[self.working[k]]
-            if o.inst == inst:
-                self._match(o, now)
-
-    cdef void _see(self, uint32_t inst, const Tick* t, int64_t now) noexcept nogil:
+        """An update, before the core sees it."""
+        cdef int64_t k = 0, place
         cdef Remaining* left = &self.names[inst]
         left.now = max(now, <int64_t>1)
-        left.update = self.rows.latest(inst) if self.rows is not None else 0
         if t.ltp > 0:
             left.last = t.ltp
-        if t.n_levels > 0:
+        if t.n_levels > 0:                                 # an update without a book is no news of it
             left.n_levels = min(t.n_levels, <int>DEPTH)
             memcpy(left.level, t.level, sizeof(left.level))
+        if left.works == 0:
+            return
+        while k < self.n_working:                          # the older first; one that ends makes room for the next
+            place = self.working[k]
+            if self.orders[place].inst == inst:
+                self._match(&self.orders[place], now)
+            if k < self.n_working and self.working[k] == place:
+                k += 1
 
     cdef void _match(self, VenueOrder* o, int64_t now) noexcept nogil:
         """What the order gets of the book as it is."""
@@ -111,24 +109,19 @@ cdef class PaperVenue:
     cdef void _drop(self, const VenueOrder* o) noexcept nogil:
         """The order works no more."""
         cdef int64_t k
-        cdef uint64_t place = <uint64_t>(o - self.orders)
+        cdef int64_t place = o - self.orders
         for k in range(self.n_working):
             if self.working[k] == place:
                 self.n_working -= 1
-                self.working[k] = self.working[self.n_working]
+                memmove(&self.working[k], &self.working[k + 1], (self.n_working - k) * sizeof(int64_t))
                 self.names[o.inst].works -= 1
                 return
 
-    cdef void _work(self, VenueOrder* o, int64_t now) noexcept nogil:
-        """The order works from now on, and is matched at once."""
-        cdef Tick t
-        cdef Remaining* left = &self.names[o.inst]
-        self.working[self.n_working] = <uint64_t>(o - self.orders)
+    cdef void _work(self, VenueOrder* o) noexcept nogil:
+        """The order works from now on."""
+        self.working[self.n_working] = o - self.orders
         self.n_working += 1
-        if left.works == 0 and self.rows is not None:      # nobody has looked since the last order of the name
-            if self.rows.latest(o.inst) != left.update and self.rows.show(o.inst, &t):
-                self._see(o.inst, &t, now)
-        left.works += 1
+        self.names[o.inst].works += 1
 
     # ---- requests -------------------------------------------------------------------------------------------------------
     def place(self, uint64_t order, uint32_t inst, int side, int order_type, int64_t quantity, int64_t price, int64_t trigger,
@@ -156,7 +149,7 @@ cdef class PaperVenue:
             return ""
         o.status = STATUS_OPEN
         o.is_waiting = order_type == TYPE_SL
-        self._work(o, now)
+        self._work(o)
         self._tell_match(o, now)
         return ""
 

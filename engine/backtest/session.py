@@ -230,7 +230,7 @@ def _warm_up(day: DayFile, config: Config, options: BacktestOptions, account: Ac
     """Plays the session before the first, for its last minutes alone."""
     alone = config.model_copy(update={"sources": ["spike"], "source": {}, "strategies": {}})
     core = _opened(day, alone, options, account, KeepingSink(()))
-    venue = PaperVenue(core.trader, core.rows, options.seed)
+    venue = PaperVenue(core.trader, options.seed)
     run = DayRun(core, venue, "0")
     run.shell.is_barred = True
     run.run()
@@ -247,7 +247,7 @@ def _day(day: DayFile, config: Config, options: BacktestOptions, account: Accoun
     sink = KeepingSink(KEPT, journal)
     folder = run.path if run is not None else None
     core = _opened(day, config, options, account, sink, folder, is_favourable)
-    venue = PaperVenue(core.trader, core.rows, options.seed, options.latency_ms * MILLI // 2)
+    venue = PaperVenue(core.trader, options.seed, options.latency_ms * MILLI // 2)
 
     def each(now: int) -> bool:
         alive()
@@ -283,7 +283,7 @@ def played(day: DayFile, config: Config, options: BacktestOptions, account: Acco
     and (source, call, reason) of strategies that were stopped."""
     sink = KeepingSink((*wanted, REC_STRATEGY_OFF))
     core = _opened(day, config, options, account, sink, loaded=loaded)
-    venue = PaperVenue(core.trader, core.rows, options.seed, options.latency_ms * MILLI // 2)
+    venue = PaperVenue(core.trader, options.seed, options.latency_ms * MILLI // 2)
     with watched(core.pipeline.host):
         DayRun(core, venue, f"{options.seed:x}").run()
     told = [orjson.loads(payload) for kind, _, payload in sink.kept if kind == REC_STRATEGY_OFF]

@@ -150,7 +150,7 @@ def mark_open(trades: Sequence[Trade], core: Core, now: int) -> None:
         number = orders[slot["entry"] - 1]["candidate"] if slot["entry"] else 0
         trade = next(trade for trade in trades if trade.candidate == number and not trade.is_closed)
         before = slot["sold"] * trade.exit_price
-        trade.gross += slot["side"] * (held * price - slot["cost"] * held // slot["bought"])
+        trade.gross += slot["side"] * (held * price - slot["left"])
         trade.charges += charges_of(spec["kind"], -slot["side"], held, held * price, now)
         trade.exit_price = (before + held * price) / slot["bought"]
         trade.exit_time, trade.reason = now, END

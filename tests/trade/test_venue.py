@@ -61,7 +61,7 @@ class Market:
         feed = row_feed(day)
         self.core.day_files[feed.sha256] = feed
         self.core.feed(REC_DATA, self.core.now, data_record(day))
-        self.venue = self.core.venue = PaperVenue(self.core.trader, self.core.rows, 7, one_way)
+        self.venue = self.core.venue = PaperVenue(self.core.trader, 7, one_way)
         self.first, self.numbers = int(received[0]) * 1_000_000, itertools.count(1)
 
     def at(self, second: float) -> int:
@@ -198,7 +198,7 @@ def test_the_way_is_drawn_from_what_the_request_is_and_not_from_what_came_before
     assert 15 < np.median(every[:, 0]) < 20 and 15 < np.median(every[:, 1]) < 20            # 17.5 ms one way
     assert 0.38 < np.log(every).std() < 0.52 and abs(np.corrcoef(every.T)[0, 1]) < 0.15
     assert (every % 1 == 0).all() and every.min() >= 1
-    assert PaperVenue(market.core.trader, market.core.rows, 8).latency(1, 1, 0) != market.venue.latency(1, 1, 0)
+    assert PaperVenue(market.core.trader, 8).latency(1, 1, 0) != market.venue.latency(1, 1, 0)
     assert Market(tmp_path, (DEEP, 1_000), one_way=9_000_000).venue.latency(1, 1, 0) == (9_000_000, 9_000_000)
 
 
