@@ -49,7 +49,7 @@ class Market:
         rows["key"], rows["key_len"], rows["mode"] = SPEC.key.encode(), len(SPEC.key), 1
         received = np.array([sessions.epoch_ms(DAY, 1) + 1_000 * k for k in range(len(ticks))])
         for k, (levels, last) in enumerate(ticks):
-            rows[k]["has"], rows[k]["ltp"], rows[k]["ltt"], rows[k]["vtt"] = 67, last, received[k], 100 * (k + 1)
+            rows[k]["has"], rows[k]["ltp"], rows[k]["ltt"], rows[k]["vtt"] = 67 if levels else 65, last, received[k], 100 * (k + 1)
             rows[k]["n_levels"] = len(levels)
             for i, (bid_q, bid, ask_q, ask) in enumerate(levels):
                 rows[k]["levels"][i] = bid_q, bid, ask_q, ask
