@@ -161,9 +161,9 @@ def test_every_trade_where_half_of_the_updates_have_no_book_is_the_oracles(tmp_p
     columns = {name: np.array(values) for name, values in day.columns.items()}
     gone = np.random.default_rng(1).random(day.rows) < 0.5
     columns["has"][gone] &= ~np.uint16(2)
-    for name in columns:
+    for name, values in columns.items():
         if name == "n_levels" or name.startswith("levels."):
-            columns[name][gone] = 0
+            values[gone] = 0
     write(path, day.day, "ticks", day.specs, columns, [Source("generated", "")])
     assert compare([path], BOTH | {"risk": {"losing_streak": 0, "max_positions": 6}}, tmp_path / "run").total() >= 20
 

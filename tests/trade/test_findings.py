@@ -20,6 +20,15 @@ def test_an_order_meets_the_last_book_shown_though_the_venue_had_never_looked(tm
     assert market.had(market.place(BUY, 5, 1_005)) == (STATUS_COMPLETE, 5, 5_000)            # today open, 0
 
 
+def test_of_two_orders_at_a_price_the_earlier_is_filled_first(tmp_path):
+    """Today the younger is; and once an order of any name ends, the order in the list, so who is first, is another."""
+    market = Market(tmp_path, (DEEP, 1_000), (((10, 990, 5, 995),), 1_000))
+    market.to(0)
+    first, second = market.place(BUY, 5, 995), market.place(BUY, 5, 995)
+    market.to(1)
+    assert (market.had(first)[1], market.had(second)[1]) == (5, 0)
+
+
 def test_what_a_trade_earned_is_what_was_got_less_what_was_paid(make_desk):
     """An entry is filled in two parts, and the stop's first fill comes between them."""
     desk = make_desk(daily_loss=0.5, drawdown=0.5)
