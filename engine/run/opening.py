@@ -79,7 +79,7 @@ class Restored(NamedTuple):
 
 
 def restore(folders: Sequence[Path], journal_of: Callable[[int], Journal], capacity: int, config: Config, nonce: str,
-            run: Path) -> Restored:
+            run: Path | None = None) -> Restored:
     """The core of a day that was cut off: its journal replayed with outputs closed, then gone on with in a new epoch.
 
     `journal_of(sequence)` opens the new journal after that record; `run` is the folder that keeps its strategies. What was under
@@ -90,7 +90,7 @@ def restore(folders: Sequence[Path], journal_of: Callable[[int], Journal], capac
     verifier = Verifier(reader, (REC_GAP,))
     core = Core(verifier, capacity, ring_depth_of(Reader(*folders)))
     core.models.update(models.load_models(Path(config.models)))
-    loading.recall(core, sources_of(Reader(*folders)), run)
+    loading.recall(core, sources_of(Reader(*folders)), run or folders[0])
     try:
         core.replay(reader, verifier)
     except ValueError as error:

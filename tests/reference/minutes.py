@@ -268,7 +268,8 @@ class Name:
             self.is_dirty = gap
         self.price, self.high, self.low = t.ltp, max(self.high, t.ltp), min(self.low, t.ltp)
         self.volume += volume
-        self.capped += min(volume, self.expected) if self.expected > 0 else volume
+        is_bar = self.feed.least > LIMIT_MS                   # all of a candle's volume counts, of an update one expected bar
+        self.capped += min(volume, self.expected) if self.expected > 0 and not is_bar else volume
 
     # ---- minutes -----------------------------------------------------------------------------------------------------------
     def close_bar(self) -> None:

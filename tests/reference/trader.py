@@ -228,6 +228,8 @@ class Trader:
         self.best = max(self.best, self.result())
         quantity = self.size(n, side, price)
         reason = self.gate(n, side, quantity, price, now, minute, x.source)
+        if reason == "pass" and stop and side * ((n.ask if side > 0 else n.bid) - stop) <= 0:
+            reason = "its own stop is reached already"
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
         if reason != "pass":
             return

@@ -352,6 +352,9 @@ def test_what_waits_for_room_goes_with_the_next_timer(tmp_path):
     fed, has_room = [], [False]
 
     class Full:
+        def take_ended(self) -> list:
+            return []
+
         def feed(self, kind: int, now: int, record: bytes = b"") -> int:
             if has_room[0]:
                 fed.append(kind)
