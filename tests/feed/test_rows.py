@@ -21,11 +21,13 @@ from _ext.core.records import (
     REC_TIMER,
     REC_VERDICT,
     STREAM_FEED,
+    TYPE_LIMIT,
     WARM_BAR,
 )
 from _ext.core.sink import KeepingSink
 from _ext.entrance import ROWS_ATTENTION, ROWS_DUE, ROWS_OVER, Core
 from _ext.feed.rows import RowFeed
+from _ext.trade.venue import PaperVenue
 from engine.broker.upstox import protocol
 from engine.config import Config
 from engine.feed.dayfile import DayFile, in_order
@@ -177,6 +179,21 @@ def test_the_modelled_book_is_as_wide_as_it_says(tmp_path, price, tick, bid, ask
     row = core.market.row(0)
     assert (row["bid"], row["ask"]) == (bid, ask)
     assert row["bid_q"] == 15_000_000 // bid and row["bid_depth"] == 5 * row["bid_q"]
+
+
+def test_its_levels_are_a_step_apart(tmp_path):
+    day = DayFile(bars_day(tmp_path, [(0, 500_000, 500_000, 500_000, 500_000, 100)], [Instrument("NSE_EQ|A", "A", tick=10)]))
+    core, _, _ = opened(day)
+    rows = row_feed(day)
+    core.day_files[rows.sha256] = rows
+    core.feed(REC_DATA, core.now, data_record(day, Book()))
+    core.venue = venue = PaperVenue(core.trader)
+    while core.run_rows(FAR, QUARTER) == ROWS_ATTENTION:
+        pass
+    shown = 15_000_000 // 499_920                            # at each level
+    assert venue.place(1, 0, 1, TYPE_LIMIT, 2 * shown + 1, 600_000, 0, core.now) == ""
+    ((_, order),) = venue.orders_now()
+    assert order["value"] == shown * 500_070 + shown * 500_080 + 500_090
 
 
 def test_an_index_and_a_recorded_book_are_not_modelled(tmp_path):

@@ -98,6 +98,7 @@ def test_an_order_takes_what_is_shown_within_its_limit_and_rests_with_the_rest(t
     market = Market(tmp_path, (DEEP, 1_000))
     market.to(0)
     assert market.had(market.place(side, quantity, price)) == had
+    assert market.venue.n_working == (had[0] == STATUS_OPEN)
 
 
 def test_what_an_order_took_is_gone_until_the_next_update(tmp_path):
