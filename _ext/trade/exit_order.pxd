@@ -10,6 +10,7 @@ cdef class ExitOrders(Holdings):
     cdef void _place_exit(self, Position* s, int order_type, int why, int64_t held, int64_t price, int64_t trigger,
                           int64_t now) noexcept
     cdef void _exit(self, Position* s, Row* r, int why, int64_t held, int64_t now) noexcept
+    cdef bint _is_vague(self, const Order* o) noexcept
     cdef int64_t _sure(self, const Position* s, int64_t held) noexcept
     cdef bint _second(self, Position* s, Row* r, const Order* o, int64_t now) noexcept
     cdef Order* _one_exit(self, Position* s, int64_t now) noexcept

@@ -69,8 +69,8 @@ cdef class ExitOrders(Holdings):
             if before != NULL:
                 self._back_off(s, before, now)
             return
-        if before != NULL and before.state == ORDER_ABSENT and before.missed > 0:
-            self.alarm(SECOND_EXIT, before.id, now)   # it was looked for in vain: should it turn up, there are two
+        if before != NULL and ((before.state == ORDER_ABSENT and before.missed > 0) or self._is_vague(before)):
+            self.alarm(SECOND_EXIT, before.id, now)   # looked for in vain: should it turn up, or have filled, there are two
             self.second_exits += 1
         o.slot, o.generation = <int32_t>(s - &self.slots[0]), s.generation
         s.exit = o.id
@@ -101,11 +101,14 @@ cdef class ExitOrders(Holdings):
         if price <= 0 or (o != NULL and now < o.retry_at):
             return
         if o == NULL or not is_live(o.state):
+            if o != NULL and self._is_vague(o) and now - self.ledger[s.inst].touched < self.gate.limits.settle_exit:
+                return                                # the positions tell, at reads every 2.5 s
             held = self._sure(s, held)
             if held > 0 and self._may_exit(s, held, price, now):
                 self._place_exit(s, order_type, why, held, price, trigger, now)
                 self._report(s, now)
             return
+        held = max(min(held, o.quantity - o.filled), self._sure(s, held))
         if not self._ready(o, now) or (o.order_type == order_type and o.quantity - o.filled == held
                                        and (o.trigger == trigger and in_band(spec, o.price) if is_stop else o.price == price)):
             return
@@ -121,9 +124,15 @@ cdef class ExitOrders(Holdings):
             s.reprices += 1
         self._report(s, now)
 
+    cdef bint _is_vague(self, const Order* o) noexcept:
+        """Whether an exit has ended, and neither its last word nor a younger read of the positions tells how much it filled."""
+        cdef const Ledger* ledger = &self.ledger[o.inst]
+        return (o.state == ORDER_DEAD and o.doubted != 0
+                and (ledger.is_unreadable or self.holdings_began <= ledger.touched + QUIET))
+
     cdef int64_t _sure(self, const Position* s, int64_t held) noexcept:
-        """What of a position the broker confirms: an exit we never heard of may have filled. Only a new order is cut to it. What
-        was filled since that read, and sent after it, makes less of what it confirmed."""
+        """What of a position the broker confirms: an exit we never heard of may have filled. A new order is cut to it, and none
+        grows beyond it. What was filled since that read, and sent after it, makes less of what it confirmed."""
         cdef const Ledger* ledger = &self.ledger[s.inst]
         if ((ledger.unseen == 0 and self.holdings_began <= ledger.touched + QUIET)
                 or self.market.rows[s.inst].position != 1 + (s - &self.slots[0])):

@@ -42,6 +42,7 @@ cdef struct Ledger:           # of one instrument
     int64_t touched           # now of the last fill or request
     int64_t shown             # the broker's net quantity in the last read
     int64_t unseen            # what the last read younger than our own news showed beyond `net` and others', not told since
+    int64_t unseen_since      # began of the read that first showed so much of it: an order sent later is not behind it
     int64_t differs           # began of the read that first showed another position; 0: it agrees
     int64_t presumed          # change of `net` taken from the broker's positions; an order may yet explain it
     int64_t presumed_foreign  # the same, put down to others

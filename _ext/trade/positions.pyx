@@ -130,6 +130,8 @@ cdef class PositionManager(ExitOrders):
             s.rejects = 0
             self._report(s, now)
         elif o.state == ORDER_DEAD:
+            if o.doubted:                             # how much of it filled is not told: only a read from here on shows all of it
+                self.ledger[o.inst].touched = now
             if o.ending:                              # cancelled by us, to be sent anew as something else
                 o.retry_at = now
             else:
@@ -139,6 +141,7 @@ cdef class PositionManager(ExitOrders):
         cdef Position* s = self.owner(o)
         cdef double average
         cdef int64_t known = self.explained(o, quantity)
+        cdef int64_t* unseen
         self.ledger[o.inst].touched = now
         if known > 0:                                 # in the position already, on the broker's word
             self._book_fill(o, s, known, worth * known // quantity, 0, now)
@@ -147,8 +150,9 @@ cdef class PositionManager(ExitOrders):
         if quantity == 0:
             return
         self.ledger[o.inst].net += o.side * quantity
-        if o.sent < self.holdings_began and o.side * self.ledger[o.inst].unseen > 0:      # that read may have shown it
-            self.ledger[o.inst].unseen -= o.side * min(quantity, abs(self.ledger[o.inst].unseen))
+        unseen = &self.ledger[o.inst].unseen
+        if o.doubted == 0 and o.sent < self.ledger[o.inst].unseen_since and o.side * unseen[0] > 0:
+            unseen[0] -= o.side * min(quantity, abs(unseen[0]))     # that read may have shown it; in doubt, less is sold
         if o.role == ROLE_EXIT:
             if s != NULL:
                 self.exit_fill(s, o, quantity, worth, now)

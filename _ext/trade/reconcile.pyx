@@ -83,6 +83,8 @@ cdef void compare(PositionManager t, uint32_t inst, int64_t began, bint is_start
         return
     ledger.is_known = 1
     if ledger.touched <= began - QUIET or change == 0:
+        if ledger.unseen != change:
+            ledger.unseen_since = began
         ledger.unseen = 0 if is_first else change
     if change == 0 or is_first:
         ledger.differs = 0
@@ -99,8 +101,9 @@ cdef void compare(PositionManager t, uint32_t inst, int64_t began, bint is_start
         ledger.differs = began
         ledger.change = change
     elif t.book_began > ledger.differs + QUIET and began - ledger.differs >= patience(t, inst, expected, change):
+        ledger.unseen = 0                             # it is in the books from here on
         believe(t, inst, change, now)
-        ledger.differs = ledger.unseen = 0
+        ledger.differs = 0
 
 
 cdef int64_t patience(PositionManager t, uint32_t inst, int64_t expected, int64_t change) noexcept:
@@ -114,15 +117,20 @@ cdef int64_t patience(PositionManager t, uint32_t inst, int64_t expected, int64_
 
 
 cdef Order* suspect(PositionManager t, uint32_t inst, int side, int64_t since, int64_t now) noexcept:
-    """The youngest order of ours that may have filled unseen: not shown by a read of the book after `since`, its end not told."""
+    """The youngest order of ours that may have filled unseen: not shown by a read of the book after `since`, its end not told. One
+    sent after that read was asked for is the last to be suspected."""
     cdef uint64_t i
     cdef Order* o
+    cdef Order* later = NULL
     for i in range(t.n_orders, 0, -1):
         o = &t.orders[i - 1]
         if (o.inst == inst and o.side == side and o.most > o.filled and not o.is_final and o.read <= since
                 and (is_live(o.state) or o.doubted or now - o.sent < GHOST)):
-            return o
-    return NULL
+            if o.sent < since:
+                return o
+            if later == NULL:
+                later = o
+    return later
 
 
 cdef void believe(PositionManager t, uint32_t inst, int64_t change, int64_t now) noexcept:

@@ -159,12 +159,12 @@ class Desk:
         self.core.feed(REC_REPLY, self.now, row.tobytes())
         return self.intents()
 
-    def update(self, intent, status: int, filled: int = 0, price: int | None = None):
-        """An order message: status 2 open, 3 complete, 4 cancelled, 5 rejected."""
+    def update(self, intent, status: int, filled: int = 0, price: int | None = None, is_doubtful: int = 0):
+        """An order message: status 2 open, 3 complete, 4 cancelled, 5 rejected; `is_doubtful`: not how much was filled."""
         row = np.zeros(1, ORDER_UPDATE)
         row["intent"], row["status"], row["filled"] = intent["id"], status, filled
         row["value"], row["quantity"] = filled * (price or int(intent["price"])), intent["quantity"]
-        row["order_id"] = f"B{intent['id']}".encode()
+        row["order_id"], row["is_doubtful"] = f"B{intent['id']}".encode(), is_doubtful
         self.now += 10_000_000
         self.core.feed(REC_ORDER_UPDATE, self.now, row.tobytes())
         return self.intents()

@@ -158,3 +158,92 @@ def test_a_late_sale_beside_a_short_position_is_one_more_short(desk):
     desk.update(stop, 3, 20, 98_000)
     assert desk.core.held(0) == (-69, 0) and desk.turns() == [("REDUCING", "position turned round")]
     assert sorted(s["bought"] - s["sold"] for s in desk.core.positions()) == [20, 49]
+
+
+def vague_end(desk, shown: int | None, seconds: float = 2.5):
+    """The stop of 49 is cancelled, and no word says how much of it had filled; a read of the positions `seconds` later. What was
+    asked for until the next tick."""
+    _, stop = opened(desk)
+    desk.timer(5)
+    desk.holdings({0: 49})
+    asked = desk.update(stop, 4, is_doubtful=1)
+    for _ in range(round(seconds * 4) - 1):
+        asked += desk.tick(seconds=0.25)
+    desk.now += SECOND // 4
+    if shown is not None:
+        desk.holdings({0: shown})
+    return stop, asked + desk.tick(seconds=0.25)
+
+
+@pytest.mark.parametrize(("shown", "sent"), [(49, [49]), (27, [27]), (0, [])])
+def test_after_an_exit_whose_end_does_not_say_how_much_it_filled_the_positions_say_what_is_sold(desk, shown, sent):
+    """Seeds 4231327 and 4275086: the next exit was for what had been held before."""
+    _, asked = vague_end(desk, shown)
+    assert [(o["kind"], o["quantity"]) for o in asked] == [(1, quantity) for quantity in sent]
+    assert desk.alarms() == []
+
+
+def test_a_read_that_may_be_older_than_such_an_end_says_nothing(desk):
+    stop, asked = vague_end(desk, 49, seconds=2)
+    assert asked == []
+    desk.now += SECOND
+    (rest,) = desk.update(stop, 4, 22, 98_000) + desk.tick(seconds=0.25)     # a word that knows need not be waited for
+    assert (rest["kind"], rest["quantity"]) == (1, 27)
+
+
+@pytest.mark.parametrize("unreadable", [set(), {0}])
+def test_without_the_positions_such_an_end_is_waited_for_fifteen_seconds_and_told(desk, unreadable):
+    """Nothing protects the position meanwhile: then a second exit is sent, and recorded as one."""
+    _, asked = vague_end(desk, None)
+    assert asked == []
+    for _ in range(48):                                    # until 14.75 s after that end
+        if unreadable:
+            desk.holdings({}, unreadable=unreadable)
+        assert desk.tick(seconds=0.25) == []
+    assert desk.alarms() == []
+    (again,) = desk.tick(seconds=0.25)
+    assert again["quantity"] == 49 and desk.alarms() == ["a second exit was needed"] and desk.core.counts()["second_exits"] == 1
+
+
+def test_an_exit_does_not_grow_beyond_what_the_broker_confirms(desk):
+    """27 of 49 are held by the broker's word; the new exit of 27 rests, and is not raised to 49 by the next price."""
+    _, (rest,) = vague_end(desk, 27)
+    assert desk.reply(rest) == [] and desk.update(rest, 2) == []
+    assert [o for _ in range(8) for o in desk.tick(seconds=0.25)] == []
+    assert desk.core.live_orders()[-1]["quantity"] == 27
+
+
+def test_an_order_sent_after_a_difference_was_shown_is_not_what_it_was(desk):
+    """The new exit fills: that is not the sale which the read before it had shown, so nothing is held, and nothing more is sold."""
+    _, (rest,) = vague_end(desk, 27)
+    desk.reply(rest)
+    desk.update(rest, 2)
+    desk.timer(2)
+    desk.holdings({0: 27})
+    assert desk.update(rest, 3, 27, 98_000) == [] and held(desk) == 22
+    assert [o for _ in range(8) for o in desk.tick(seconds=0.25)] == []
+
+
+def test_what_was_shown_before_an_order_was_sent_is_presumed_of_an_older_one(desk):
+    """Nobody can read what the new exit has filled either: the 22 of before are the first stop's, and the new one rests on."""
+    stop, (rest,) = vague_end(desk, 27)
+    desk.reply(rest)
+    desk.update(rest, 2, is_doubtful=1)
+    for _ in range(4):
+        desk.timer(2.5)
+        desk.book(stop, rest)
+        desk.holdings({0: 27})
+    orders = desk.core.orders()
+    assert [int(o["filled"]) for o in orders] == [49, 22, 0] and held(desk) == 27
+
+
+def test_a_fill_told_in_doubt_may_be_younger_than_the_read(desk):
+    """The read shows 22 of the first stop and 20 of the second exit; the second's end says all of it was filled. How much of that
+    the read had shown nobody knows, so nothing is sold until the next one."""
+    _, (rest,) = vague_end(desk, 27)
+    desk.reply(rest)
+    desk.update(rest, 2, is_doubtful=1)
+    desk.timer(3)
+    desk.holdings({0: 7})
+    assert desk.update(rest, 3, 27, 98_000, is_doubtful=1) == [] and held(desk) == 22
+    assert [o for _ in range(8) for o in desk.tick(seconds=0.25)] == []
