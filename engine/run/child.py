@@ -9,6 +9,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -72,6 +73,9 @@ class Child:
     environment: dict[str, str] | None = None             # None: ours
     begun: int = 0                                        # where in `out` this life's words begin
     core: int | None = None                               # the one core it may use; None: those its parent has
+    beat: float = 0.0                                     # the last sign of life it gave
+    beat_at: float = 0.0                                  # when that was seen, or the process begun
+    stood_s: float = 0.0                                  # how long it stood still before it was ended for that
 
     def start(self) -> None:
         """Raises OSError where the machine gives no further process."""
@@ -82,8 +86,18 @@ class Child:
             # a session of its own: Ctrl-C reaches the launcher alone, which ends the others in order
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
                                             cwd=os.getcwd(), env=self.environment)
+        self.beat_at, self.stood_s = time.monotonic(), 0.0
         if self.core is not None:
             os.sched_setaffinity(self.process.pid, {self.core})
+
+    def is_still(self, note: dict[str, Any], now: float, patience_s: float) -> bool:
+        """Whether this process has shown no life for so long, by the time (`at`) in the note it keeps writing."""
+        assert self.process is not None
+        beat = float(note.get("at", 0.0)) if note.get("pid") == self.process.pid else self.beat
+        if beat != self.beat or not self.beat_at:          # by the beat itself and our own clock: the wall's may jump
+            self.beat, self.beat_at = beat, now
+        self.stood_s = now - self.beat_at if now - self.beat_at > patience_s else 0.0
+        return self.stood_s > 0
 
     def bound(self) -> None:
         """Keeps the output file short, also while it is written to: what it had moves to one file beside it."""
@@ -97,6 +111,8 @@ class Child:
         """What it died of, as far as it said so."""
         code = self.process.poll() if self.process is not None else None
         by = f"ended by {signal.Signals(-code).name}" if code is not None and code < 0 else ""
+        if self.stood_s:
+            by = f"it stood still for {self.stood_s:.0f} s and was ended"
         if self.out is None:
             return by or "it said nothing"
         try:

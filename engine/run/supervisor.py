@@ -17,6 +17,9 @@ from engine.trail.signs import ENDED, READY, troubles, vital_signs
 CRASHES, CRASH_WINDOW_S = 3, 600
 DEAD_MAN_S = 60
 """An engine with positions that has shown no heartbeat for so long is ended, and what it holds is closed."""
+STILL_S = 30.0
+"""A store that has not written its note for so long stands still, as one whose thread could not begin for want of memory: it is
+ended and started again."""
 AGAIN_S = 10.0
 """Between two attempts of a `kill` that fails, of an engine that is dead for good."""
 
@@ -122,6 +125,8 @@ class Supervisor:
                 self._has_died(child, code)
             else:
                 child.bound()
+                if child.name == "store" and child.is_still(read_note(self.run_dir.store), time.monotonic(), STILL_S):
+                    child.process.kill()                   # its death is seen at the next look
         self._end_what_is_dead()
         self._publish()
 

@@ -136,9 +136,10 @@ class StoreProcess:
                            "`python -m engine store --once --run-dir ...` stores it later")
 
     async def _attend(self) -> None:
-        """Ends, once it has everything, when neither launcher nor engine is there any more."""
+        """Ends, once it has everything, when neither launcher nor engine is there any more; until then it shows that it lives."""
         attendance = Attendance(self.run_dir)
         while not attendance.is_over():
+            self._publish()
             await asyncio.sleep(1)
         self.stopping.set()
 

@@ -284,6 +284,50 @@ def test_an_engine_that_beats_is_not_killed_however_long_it_was_silent(run, monk
     engine.process.communicate()
 
 
+@pytest.mark.parametrize(("silent", "writes", "dies"), [(31, False, True), (29, False, False), (31, True, False)])
+def test_a_store_that_stands_still_is_ended_and_started_again(run, monkeypatch, silent, writes, dies):
+    """A thread that cannot begin for want of memory is waited for without end: the process lives and does nothing."""
+    launcher, _ = launched(run, monkeypatch, [])
+    store = Child("store", [sys.executable, "-c", "print('MemoryError: ', flush=True); input()"], out=run.path / "store.out")
+    launcher.children = [store]
+    with store.out.open("wb") as out:
+        store.process = subprocess.Popen(store.command, stdin=subprocess.PIPE, stdout=out)
+    while b"Memory" not in store.out.read_bytes():
+        time.sleep(0.01)
+    note = Note(run.store)
+    note.write({"pid": store.process.pid, "at": 1000.0})
+    launcher.supervise()
+    store.beat_at -= silent
+    if writes:
+        note.write({"pid": store.process.pid, "at": 1001.0})
+    launcher.supervise()
+    assert (store.process.poll() is not None or store.stood_s > 0) == dies
+    process = store.process
+    if dies:
+        process.wait()
+        launcher.supervise()
+        assert store.died == 1 and store.process is None and "it stood still for 31 s and was ended" in store.words
+        assert "too little memory" in store.words
+    process.kill()
+    process.communicate()
+
+
+def test_a_store_that_never_says_anything_stands_still_too(run, monkeypatch):
+    """The note of the process before it is no sign of life."""
+    launcher, _ = launched(run, monkeypatch, [])
+    store = Child("store", [sys.executable, "-c", "input()"], out=run.path / "store.out")
+    launcher.children = [store]
+    store.start()
+    Note(run.store).write({"pid": os.getpid(), "at": 1000.0})
+    launcher.supervise()
+    store.beat_at -= 31
+    Note(run.store).write({"pid": os.getpid(), "at": 1001.0})
+    launcher.supervise()
+    assert store.stood_s > 30
+    store.process.kill()
+    store.process.wait()
+
+
 def test_an_engine_that_was_killed_is_not_started_again(run, monkeypatch):
     started: list[str] = []
     launcher, engine = launched(run, monkeypatch, started)

@@ -15,7 +15,8 @@ def process(tmp_path):
     return SimpleNamespace(
         journal=SimpleNamespace(full=False, problem="", epoch=3, seq=77), core=Core(RecordSink(), 4, 64),
         guards=SimpleNamespace(drain=""), models=SimpleNamespace(refusal=""), status=StatusBlock(tmp_path / "status", create=True),
-        feed=SimpleNamespace(percentiles=lambda: (1, 2, 3, 4), connects=3), clock=SimpleNamespace(speed=10.0))
+        feed=SimpleNamespace(percentiles=lambda: (1, 2, 3, 4), connects=3), clock=SimpleNamespace(speed=10.0),
+        shell=SimpleNamespace(stopped=[]))
 
 
 @pytest.mark.parametrize(("part", "name", "value", "words"), [
@@ -29,6 +30,11 @@ def test_each_trouble_is_said(process, part, name, value, words):
     setattr(getattr(process, part), name, value)
     assert sorted(vitals.troubles()) == sorted([NO_FILTER, words])
     assert (words in vitals.troubles(is_last=True)) == (part != "guards"), "what is not drained at the end others say"
+
+
+def test_a_stopped_strategy_is_said(process):
+    process.shell.stopped.append("strategy mine is stopped: it raised ValueError")
+    assert "strategy mine is stopped: it raised ValueError" in Vitals(process).troubles(is_last=True)
 
 
 def test_why_the_journal_has_no_room_is_said_where_it_is_known(process):

@@ -70,7 +70,7 @@ class Run:
     def until(self, condition, what: str, seconds: float = 100) -> None:
         end = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < end, f"not within {seconds} s: {what}; {self.err.read_text()[-500:]}"
+            assert time.monotonic() < end, f"not within {seconds} s: {what}; {self.troubles()}; {self.err.read_text()[-500:]}"
             time.sleep(0.05)
 
     def until_updates(self) -> None:
