@@ -6,6 +6,7 @@ from _ext.trail.segment cimport RecordHead
 cdef class Core(TickPath):
     cdef readonly bytes closed_with      # payload of the CLOSED record a replay ended with; None: the journal was cut off
     cdef public bint feed_time           # now is the frame's currentTs (source sim), not the wall clock
+    cdef readonly list strategies_off    # STRATEGY_OFF records so far, as documents
     cdef readonly dict day_files         # sha256 -> RowFeed: what a DATA record may name
     cdef int64_t next_timer              # while rows are taken, ns
     cdef uint64_t take(self, int type, int64_t now, const void* payload, size_t n) except? 0

@@ -63,7 +63,7 @@ cdef class Core(TickPath):
         self.trader.specs = self.specs
         self.pipeline.specs = self.specs
         self.decoder.prefetch_rows(<char*>self.market.rows, sizeof(Row))
-        self.config, self.day_files = {}, {}
+        self.config, self.day_files, self.strategies_off = {}, {}, []
 
     def __dealloc__(self):
         free(self.specs)
@@ -188,9 +188,10 @@ cdef class Core(TickPath):
             self._open(orjson.loads((<const char*>payload)[:n]))
         elif type == REC_STRATEGY_OFF:
             if self.pipeline.host is not None:
-                number = orjson.loads((<const char*>payload)[:n])["source"]
-                self.pipeline.host.stop(number)
-                self.trader.alarm(STRATEGY_STOPPED, number, now)
+                told = orjson.loads((<const char*>payload)[:n])
+                self.strategies_off.append(told)
+                self.pipeline.host.stop(told["source"])
+                self.trader.alarm(STRATEGY_STOPPED, told["source"], now)
         elif type == REC_STOP:
             self.pipeline.expire(now, True)
         return 0

@@ -3,13 +3,26 @@ import contextlib
 import os
 import sys
 
-import typer
+CALLERS = frozenset({"run", "day", "backtest", "replay", "strategy"})
+"""Commands that call strategies."""
 
-from engine.cli import app
-from engine.errors import EngineError
+
+def begin() -> None:
+    """The command, in a process whose sets have the same order each time: a strategy that goes through one decides the same in a
+    run and in its replay. Python takes that from its environment alone, so the process begins anew before anything is loaded."""
+    asked = sys.argv[1] if len(sys.argv) > 1 else "run"
+    if (asked in CALLERS or asked.startswith("-")) and os.environ.get("PYTHONHASHSEED") != "0":
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    main()
 
 
 def main() -> None:
+    import typer
+
+    from engine.cli import app
+    from engine.errors import EngineError
+
     try:
         code = app(standalone_mode=False)                  # what leaves early, Ctrl-C among it, comes back as its exit code
         sys.exit(code if isinstance(code, int) else 0)
@@ -38,4 +51,4 @@ def _say(error: object, code: int) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    begin()

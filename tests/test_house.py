@@ -22,7 +22,7 @@ LONG_FUNCTIONS = {"fill_features": "a line a feature", "check": "the gate's trut
                   "decode_market": "a branch a field of the wire", "on_tick": "an update's way through the market stage",
                   "implied_vol": "one iteration with its guards", "next_minute": "one minute of the generator"}
 COVERED = {
-    **{f"engine/strategies/{name}.py": "tests/strategies/test_strategies.py" for name in ("base", "loading", "watchdog")},
+    **{f"engine/strategies/{name}.py": "tests/strategies/test_strategies.py" for name in ("base", "loading", "stops", "watchdog")},
     **{f"engine/strategies/shipped/{name}.py": "tests/strategies/test_shipped.py"
        for name in ("moving_average_cross", "spike_reversal")},
     **{module: "tests/strategies/test_check.py" for module in (

@@ -56,12 +56,13 @@ cdef class StrategyHost:
     cdef readonly list ended             # (source, call, reason) nobody has journaled yet
     cdef public object calling           # StrategySource under way; None: no call is
     cdef object thread                   # of that call
+    cdef int64_t[::1] mark               # (place from 1 on, number) of the call under way; outlives the process
     cdef readonly int64_t now
     cdef readonly uint64_t lost          # calls there was no room for
     cdef bint is_waiting(self) noexcept
     cdef bint has_ended(self) noexcept
     cdef int intake(self) except -1
-    cdef bint call(self, int64_t now) except -1
+    cpdef bint call(self, int64_t now) except -1
     cdef int _begin(self, uint32_t inst, int64_t before) except -1
     cdef int _note(self, int place, uint32_t inst, bint is_history, int64_t count) except -1
     cdef int _make(self, int place, StrategySource source, str method, argument) except -1

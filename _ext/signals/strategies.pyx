@@ -19,6 +19,10 @@ from _ext.market.state cimport BARS_KEPT, Bar, Row, TickInfo
 from _ext.signals.rules cimport Rules, in_session, likely, measured, quoted, unopposed, validate
 
 
+UNENDED = ("the engine ended while this call was under way: it hung, crashed, or took all memory (engine.out of its run may name "
+           "the line)")
+
+
 def where(strategy, error) -> str:
     """An error in a line: what it is, and the line of the strategy's own file it came from."""
     line, frame = 0, error.__traceback__
@@ -147,6 +151,7 @@ cdef class StrategyHost:
         cdef uint32_t capacity = max(market.capacity, <uint32_t>1)
         self.market, self.sources = market, list(sources)
         self.frames, self.frame_of, self.events, self.wishes, self.ended = [], {}, [], [], []
+        self.mark = None
         self.is_begun = <unsigned char*>calloc(capacity, 1)
         self.calls = <BarCall*>calloc(MAX_CALLS, sizeof(BarCall))
         if self.is_begun == NULL or self.calls == NULL:
@@ -232,7 +237,7 @@ cdef class StrategyHost:
             if other is not None and k != source and other.hears_candidates and not other.is_off:
                 self.events.append((k, "candidate", argument))
 
-    cdef bint call(self, int64_t now) except -1:
+    cpdef bint call(self, int64_t now) except -1:
         """Makes the next call that is due, and keeps what it asked for in `wishes`; False where none is."""
         cdef BarCall* call
         cdef StrategySource source
@@ -264,9 +269,13 @@ cdef class StrategyHost:
         """One call. What goes wrong in it ends the strategy and nobody else."""
         source.calls += 1
         if source.last_call and source.calls >= source.last_call:
-            source.is_off = True                           # as in the run: the record follows
+            source.is_off = True                           # as in the run: the record follows, unless its engine ended in that call
+            self.ended.append((place, source.calls, UNENDED))
             return 0
         self.calling, self.thread = source, get_ident()
+        if self.mark is not None:
+            self.mark[1] = source.calls
+            self.mark[0] = place + 1
         try:
             source.strategy.called(method, argument)
         except KeyboardInterrupt:
@@ -277,6 +286,8 @@ cdef class StrategyHost:
             self.ended.append((place, source.calls, where(source.strategy, error)))
         finally:
             self.calling = None
+            if self.mark is not None:
+                self.mark[0] = 0
         return 0
 
     def wish(self, item):
@@ -301,7 +312,15 @@ cdef class StrategyHost:
         out, self.ended = self.ended, []
         return out
 
+    def mark_calls(self, int64_t[::1] mark not None):
+        """Writes place (from 1 on) and number of the call under way into `mark`, int64 (2,); place 0 when it has ended. ValueError
+        for another shape."""
+        if mark.shape[0] != 2:
+            raise ValueError(f"a mark has two numbers, not {mark.shape[0]}")
+        self.mark = mark
+
     def stop(self, int source):
-        """A strategy is not called any more."""
+        """A strategy is not called any more, and that is in the journal."""
+        self.ended = [ended for ended in self.ended if ended[0] != source]
         if 0 <= source < len(self.sources) and self.sources[source] is not None:
             (<StrategySource>self.sources[source]).is_off = True

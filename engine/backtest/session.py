@@ -255,7 +255,7 @@ def _day(day: DayFile, config: Config, options: BacktestOptions, account: Accoun
         return not is_over()
 
     driven = DayRun(core, venue, f"{options.seed:x}", each, folder)
-    with watched(core.pipeline.host), ended_if_hung(core.pipeline.host) as alive:
+    with watched(core.pipeline.host), ended_if_hung(core.pipeline.host, folder) as alive:
         driven.run()
     account.stopped += [f"{day.day}: {text}" for text in driven.shell.stopped]
     if journal is not None:

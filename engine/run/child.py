@@ -22,8 +22,11 @@ WORDS_MAX = 400
 STORE_BYTES = 1 << 30
 ILL_S = 60.0
 NOISE = re.compile(r"\s|Unclosed |client_session:|connector:|connections:|Traceback|During handling|The above exception|"
-                   r".*Warning: |Exception ignored|\d+\. |Stack trace")
+                   r".*Warning: |Exception ignored|\d+\. |Stack trace|"
+                   r"Current thread|Thread 0x|Extension modules|Fatal Python error: Aborted")
 """Lines that follow or surround a cause and are none: indented ones, what asyncio says of a session that was not closed, traces."""
+FRAME = re.compile(r'^  File "([^"]+)", line (\d+)', re.MULTILINE)
+OURS = ("/site-packages/", "/lib/python", str(Path(__file__).parents[1]))
 STACK = re.compile(r",? ?(e\.what\(\)|Stack trace)")
 
 
@@ -75,7 +78,7 @@ class Child:
     core: int | None = None                               # the one core it may use; None: those its parent has
     beat: float = 0.0                                     # the last sign of life it gave
     beat_at: float = 0.0                                  # when that was seen, or the process begun
-    stood_s: float = 0.0                                  # how long it stood still before it was ended for that
+    ended_for: str = ""                                   # why its launcher ended it
 
     def start(self) -> None:
         """Raises OSError where the machine gives no further process."""
@@ -86,7 +89,7 @@ class Child:
             # a session of its own: Ctrl-C reaches the launcher alone, which ends the others in order
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
                                             cwd=os.getcwd(), env=self.environment)
-        self.beat_at, self.stood_s = time.monotonic(), 0.0
+        self.beat_at, self.ended_for = time.monotonic(), ""
         if self.core is not None:
             os.sched_setaffinity(self.process.pid, {self.core})
 
@@ -96,8 +99,7 @@ class Child:
         beat = float(note.get("at", 0.0)) if note.get("pid") == self.process.pid else self.beat
         if beat != self.beat or not self.beat_at:          # by the beat itself and our own clock: the wall's may jump
             self.beat, self.beat_at = beat, now
-        self.stood_s = now - self.beat_at if now - self.beat_at > patience_s else 0.0
-        return self.stood_s > 0
+        return now - self.beat_at > patience_s
 
     def bound(self) -> None:
         """Keeps the output file short, also while it is written to: what it had moves to one file beside it."""
@@ -111,17 +113,18 @@ class Child:
         """What it died of, as far as it said so."""
         code = self.process.poll() if self.process is not None else None
         by = f"ended by {signal.Signals(-code).name}" if code is not None and code < 0 else ""
-        if self.stood_s:
-            by = f"it stood still for {self.stood_s:.0f} s and was ended"
         if self.out is None:
             return by or "it said nothing"
         try:
             with self.out.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(self.begun, size - TAIL))
-                said = cause_in(file.read().decode(errors="replace"))
+                text = file.read().decode(errors="replace")
+                said = cause_in(text)
         except OSError as error:
-            said = in_words(error)
+            text, said = "", in_words(error)
+        if self.ended_for:
+            by = f"{self.ended_for}{line_in(text)}, and was ended"
         if not said and is_full(self.out.parent):
             said = f"it could say nothing: no room is left on the disk of {self.out.parent}"
         if self.name == "store" and (limit := memory_limit() or STORE_BYTES) < STORE_BYTES:
@@ -170,3 +173,11 @@ def _with_advice(line: str) -> str:
     said, advice = STACK.split(line, maxsplit=1)[0].rstrip(" ,.:")[:WORDS_MAX], advice_for(line)
     is_said = any(text in said for text in (*ADVICE.values(), ROOM, SHARED))
     return said if not advice or is_said else f"{advice} ({said})"
+
+
+def line_in(text: str) -> str:
+    """Where a process that was aborted was, as its interpreter told: the last line of a file that is neither ours nor a library's;
+    empty where none is told."""
+    frames = [(path, line) for path, line in FRAME.findall(text.rpartition("(most recent call first)")[2])
+              if not any(part in path for part in OURS) and not path.startswith("<")]
+    return f" ({Path(frames[0][0]).name}, line {frames[0][1]})" if frames else ""

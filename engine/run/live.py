@@ -3,6 +3,7 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime as dt
+import faulthandler
 import gc
 import os
 import random
@@ -43,7 +44,7 @@ from engine.run.clock import Clock
 from engine.run.guards import Guards, ModelWatch, Target
 from engine.run.opening import ENGINE_ID, Boot, begin, closing, restore
 from engine.run.shell import Read, Send, Shell
-from engine.strategies import watchdog
+from engine.strategies import stops, watchdog
 from engine.trail.resources import SHARED, advice_for, in_words, is_ours
 from engine.trail.rundir import Lock, RunDir, RunError, account_lock, start_time
 
@@ -97,6 +98,7 @@ class EngineProcess:
                            self._note, self._second_engine, folder=self.run_dir.path)
         if self.core.pipeline.host is not None:
             watchdog.begin(self.core.pipeline.host)
+            self.core.pipeline.host.mark_calls(stops.mark_in(self.run_dir.path))
         self._subscribe()
         self.vitals = vitals.Vitals(self)
         sys.setswitchinterval(SWITCH_S)
@@ -366,6 +368,8 @@ class EngineProcess:
 def main(config: Config, run: RunDir, target: Target, seed: int, observe: bool) -> None:
     """Runs the engine until SIGTERM; raises what ended it."""
     import uvloop
+
+    faulthandler.enable()                                  # a crash, and the launcher's SIGABRT, say which line it was
 
     async def life() -> None:
         process = EngineProcess(config, run, target, seed, observe)

@@ -29,7 +29,7 @@ from engine.config import Config
 from engine.market import instruments, sessions, universe
 from engine.market.instruments import Instrument
 from engine.signals import models
-from engine.strategies import loading
+from engine.strategies import loading, stops
 from engine.trade.inputs import funds_record
 from engine.trail.checked import ring_depth_of, sources_of
 from engine.trail.rundir import RunError
@@ -90,7 +90,10 @@ def restore(folders: Sequence[Path], journal_of: Callable[[int], Journal], capac
     verifier = Verifier(reader, (REC_GAP,))
     core = Core(verifier, capacity, ring_depth_of(Reader(*folders)))
     core.models.update(models.load_models(Path(config.models)))
-    loading.recall(core, sources_of(Reader(*folders)), run or folders[0])
+    sources = sources_of(Reader(*folders))
+    for name, call in stops.unended_in(run or folders[0], sources).items():
+        stops.note_stopped(run or folders[0], name, call)
+    loading.recall(core, sources, run or folders[0])
     try:
         core.replay(reader, verifier)
     except ValueError as error:

@@ -31,7 +31,7 @@ from _ext.core.records import (
 )
 from _ext.entrance import Core
 from engine.broker.base import Broker, BrokerError, Request, Unreadable
-from engine.strategies.loading import note_stopped
+from engine.strategies.stops import note_stopped
 from engine.trade import inputs
 from engine.trade.bands import BandWatch
 from engine.trade.outgoing import Outgoing
@@ -74,7 +74,7 @@ class Shell:
         self.keys: dict[int, str] = {i: core.instrument(i)["key"].rstrip(b"\0").decode() for i in range(core.keys.size)}
         self.insts = {key: inst for inst, key in self.keys.items()}
         self.outgoing, self.folder = Outgoing(), folder
-        self.stopped: list[str] = []           # strategies that are not called any more, and why
+        self.stopped = [_words(told) for told in core.strategies_off]      # strategies that are not called any more, and why
         self.bands = BandWatch(broker, core, self.keys, self.input)
         self.reconciler = Reconciler(broker, core, engine, nonces, self.insts, self.input, is_fresh=is_fresh, on_note=note,
                                      on_second_engine=on_second_engine, on_unexpected_end=self.bands.soon)
@@ -170,9 +170,10 @@ class Shell:
             name = self.core.pipeline.names[source]
             if self.folder is not None:
                 note_stopped(self.folder, name, call)
-            self.stopped.append(f"strategy {name} is off since its call {call:,}: {reason}")
+            told = {"source": source, "name": name, "call": call, "reason": reason}
+            self.stopped.append(_words(told))
             self.note(self.stopped[-1])
-            self.input(REC_STRATEGY_OFF, orjson.dumps({"source": source, "name": name, "call": call, "reason": reason}))
+            self.input(REC_STRATEGY_OFF, orjson.dumps(told))
 
     def _request(self, intent: np.void) -> Request:
         tag = tag_of(self.engine, self.nonce, int(intent["id"]), int(intent["role"]))
@@ -234,3 +235,8 @@ class Shell:
             self.read_at[read.what] = read.began
             if self.has_stream and not self.is_linked and min(self.read_at.values()) >= self.stream_at:
                 self._link()
+
+
+def _words(told: dict[str, Any]) -> str:
+    """A STRATEGY_OFF record in words."""
+    return f"strategy {told['name']} is off since its call {told['call']:,}: {told['reason']}"

@@ -1,6 +1,7 @@
 """The processes of a run: each is started, looked after, started again when it died, or given up."""
 import contextlib
 import os
+import signal
 import sys
 import time
 from typing import Any
@@ -9,6 +10,7 @@ from _ext.core.records import OP_REDUCE
 from _ext.trail.status import StatusBlock
 from engine.run.child import Adopted, Child
 from engine.store import confinement
+from engine.strategies import stops
 from engine.trail.note import Note, read_note
 from engine.trail.resources import in_words
 from engine.trail.rundir import RunDir, RunError, start_time
@@ -20,6 +22,8 @@ DEAD_MAN_S = 60
 STILL_S = 30.0
 """A store that has not written its note for so long stands still, as one whose thread could not begin for want of memory: it is
 ended and started again."""
+HUNG_S = 10.0
+"""An engine whose strategy has not come back from a call for so long is ended: a call into C cannot be ended from within."""
 AGAIN_S = 10.0
 """Between two attempts of a `kill` that fails, of an engine that is dead for good."""
 
@@ -44,12 +48,14 @@ class Supervisor:
         self.killer: Child | None = None
         self.killer_at = 0.0
         self.last_beat = (0, time.monotonic())
+        self.call: tuple[stops.Call | None, float] = (None, 0.0)       # of a strategy that is under way, and since when
         self.note: Note | None = None
         self.known: Note | None = None
 
     def add(self, name: str, *arguments: str) -> Child:
         child = store_child(*arguments[1:]) if name == "store" else Child(name, [sys.executable, "-m", "engine", *arguments])
-        child.core = self.core if name == "engine" else None
+        if name == "engine":                               # a strategy's sets have one order, in every life and in the replay
+            child.core, child.environment = self.core, dict(os.environ) | {"PYTHONHASHSEED": "0"}
         self.children.append(child)
         if self.lives(name):
             child.process, child.out = Adopted(*self._left_behind()[name]), self.run_dir.path / f"{name}.out"
@@ -125,10 +131,24 @@ class Supervisor:
                 self._has_died(child, code)
             else:
                 child.bound()
+                if child.name == "engine":
+                    self._end_if_hung(child)
                 if child.name == "store" and child.is_still(read_note(self.run_dir.store), time.monotonic(), STILL_S):
+                    child.ended_for = f"it stood still for {STILL_S:.0f} s"
                     child.process.kill()                   # its death is seen at the next look
         self._end_what_is_dead()
         self._publish()
+
+    def _end_if_hung(self, engine: Child) -> None:
+        """An engine whose strategy does not come back is ended, and says where it was; the restart does not make that call."""
+        call = stops.under_way(self.run_dir.path) if self._is_ready() else None
+        if call is None or call != self.call[0]:
+            self.call = call, time.monotonic()
+        elif time.monotonic() - self.call[1] > HUNG_S and engine.process is not None:
+            self.call = None, 0.0
+            engine.ended_for = f"a strategy did not come back from a call for {HUNG_S:.0f} s"
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(engine.process.pid, signal.SIGABRT)
 
     def _has_died(self, child: Child, code: int) -> None:
         child.has_died(time.monotonic(), CRASH_WINDOW_S)

@@ -29,7 +29,7 @@ from engine.run.virtual_feed import VirtualFeed
 from engine.sim.exchange import Exchange
 from engine.sim.faults import Delivery, Network
 from engine.sim.rest import Rest
-from engine.strategies.watchdog import watched
+from engine.strategies.watchdog import ended_if_hung, watched
 from engine.trade.inputs import link_record
 from engine.trail.resources import ROOM, advice_for
 from engine.trail.rundir import RunDir, RunError
@@ -240,12 +240,13 @@ def run_virtual(config: Config, source: Source, name: str, run: RunDir, seed: in
     began = time.perf_counter()
 
     def each(now: int) -> bool:
+        alive()
         if progress is not None:
             progress(core, now)
         return not journal.diverged and (seconds is None or time.perf_counter() - began < seconds)
 
     virtual = VirtualRun(core, source.frames(), exchange, ENGINE_ID, f"{seed:x}", each, folder=run.path)
-    with watched(core.pipeline.host):
+    with watched(core.pipeline.host), ended_if_hung(core.pipeline.host, run.path) as alive:
         virtual.run()
     took = time.perf_counter() - began
     if journal.diverged:

@@ -14,17 +14,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import orjson
 from pydantic import ValidationError
 
 from engine.strategies.base import Strategy, StrategyError
+from engine.strategies.stops import KEPT, stopped_in, unended_in
 from engine.strategies.watchdog import limited
 
 if TYPE_CHECKING:
     from _ext.entrance import Core
 
 SHIPPED = Path(__file__).parent / "shipped"
-KEPT, STOPPED = "strategies", "stopped.json"
 SIZE_MAX = 1 << 20
 LOAD_S = 20.0
 """Longest time a file may take to be imported."""
@@ -157,10 +156,11 @@ def _keep(folder: Path, source: Source) -> None:
         into.write_bytes(text)
 
 
-def recall(core: "Core", entries: Sequence[Mapping[str, Any]], folder: Path) -> None:
+def recall(core: "Core", entries: Sequence[Mapping[str, Any]], folder: Path, is_over: bool = True) -> None:
     """Loads the strategies that a START record names from what the run in `folder` has kept, each to be stopped at the call it was
-    stopped at. StrategyError where a text is gone or is another."""
-    stopped = stopped_in(folder)
+    stopped at, or, where the run's engine `is_over`, at the call that had not come back. StrategyError where a text is gone or is
+    another."""
+    stopped = stopped_in(folder) | (unended_in(folder, entries) if is_over else {})
     for entry in entries:
         if "sha256" not in entry:
             continue
@@ -172,21 +172,3 @@ def recall(core: "Core", entries: Sequence[Mapping[str, Any]], folder: Path) -> 
             raise StrategyError(f"{path.parent}: the run's copy of strategy {name} was changed: put it back")
         core.pipeline.strategies[name] = strategy
         core.pipeline.stopped[name] = stopped.get(name, 0)
-
-
-def stopped_in(folder: Path) -> dict[str, int]:
-    """Strategy -> number of the call it was stopped at, of a run."""
-    try:
-        document = orjson.loads((folder / KEPT / STOPPED).read_bytes())
-        return {str(name): int(call) for name, call in document.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def note_stopped(folder: Path, name: str, call: int) -> None:
-    """Keeps that a strategy was stopped at a call: a restart, or a replay, stops before it."""
-    (folder / KEPT).mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = folder / KEPT / STOPPED
-    temporary = path.with_suffix(".new")
-    temporary.write_bytes(orjson.dumps(stopped_in(folder) | {name: call}))
-    temporary.replace(path)

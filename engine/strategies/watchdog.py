@@ -2,18 +2,21 @@
 import faulthandler
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from _ext.signals.strategies import StrategyTimeout
+from engine.strategies.stops import mark_in
 
 if TYPE_CHECKING:
     from _ext.signals.strategies import StrategyHost
 
-BUSY_S, WALL_S, HUNG_S = 0.05, 1.0, 30.0
+BUSY_S, WALL_S, HUNG_S, SAY_S = 0.05, 1.0, 30.0, 1.0
 """Of one call. A timer looks so often, and a call that was under way when it last looked has ended its time; HUNG_S is for what no
-timer can end."""
+timer can end, and at least SAY_S lie between two signs of life."""
 CLOCKS = ((signal.SIGVTALRM, signal.ITIMER_VIRTUAL, BUSY_S), (signal.SIGALRM, signal.ITIMER_REAL, WALL_S))
 
 
@@ -52,11 +55,17 @@ def limited(seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def ended_if_hung(host: "StrategyHost | None") -> Iterator[Callable[[], None]]:
+def ended_if_hung(host: "StrategyHost | None", folder: Path | None) -> Iterator[Callable[[], None]]:
     """A call into C that does not come back cannot be ended from here: unless the block says now and then that it is alive, the
-    process ends, and says in which line of the strategy it was."""
+    process ends, and says in which line of the strategy it was. Which call that was stays in the run's `folder`."""
+    if host is not None and folder is not None:
+        host.mark_calls(mark_in(folder))
+    said = 0.0
+
     def alive() -> None:
-        if host is not None:
+        nonlocal said
+        if host is not None and time.monotonic() - said > SAY_S:
+            said = time.monotonic()
             with suppress(OSError, ValueError, AttributeError):        # no standard error to write to
                 faulthandler.dump_traceback_later(HUNG_S, exit=True)
 

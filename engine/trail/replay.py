@@ -12,6 +12,7 @@ from engine.signals.models import load_models
 from engine.strategies import loading
 from engine.trail.checked import capacity_of, damage_of, reader_of, ring_depth_of, run_at, sources_of
 from engine.trail.day_files import day_files_of
+from engine.trail.rundir import is_held
 
 
 def replay(path: Path, models: Path) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def replay(path: Path, models: Path) -> dict[str, Any]:
     core = Core(verifier, capacity_of(path), ring_depth_of(reader_of(path)))
     core.models.update(load_models(models))
     core_folder = run.path if (run := run_at(path)) is not None else path.parent
-    loading.recall(core, sources_of(reader_of(path)), core_folder)
+    loading.recall(core, sources_of(reader_of(path)), core_folder, run is None or not is_held(run.lock))
     core.day_files.update(day_files_of(reader_of(path)))
     began = time.perf_counter()
     problem = None

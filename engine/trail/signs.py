@@ -9,6 +9,7 @@ import orjson
 
 from _ext.core.records import OPERATOR_STATES, TRADING_STATES
 from _ext.trail.status import StatusBlock
+from engine.strategies import stops
 from engine.trail.note import read_note
 from engine.trail.rundir import RunDir, is_held, start_time
 
@@ -91,6 +92,9 @@ def _of_the_dead(run: RunDir, status: Any) -> list[str]:
     found = []
     if status is not None and status["ready"] == READY and not attended and not (run.path / "killed.json").exists():
         found.append(f"the engine (process {int(status['pid'])}) has died without an end of its journal")
+    if (call := stops.under_way(run.path)) is not None:
+        found.append(f"a strategy had not come back from its call {call.number:,} when the engine ended: neither a restart nor a "
+                     "replay makes that call (engine.out may name the line)")
     if status is not None and (left := _left_by_kill(run, status)):
         found.append(f"`kill` could not close {', '.join(sorted(left))}: run it again, or close them in the broker's app")
     if not is_held(run.path / "store.lock") and (rest := run.undrained()):

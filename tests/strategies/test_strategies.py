@@ -1,7 +1,8 @@
 """Strategies in Python beside a compiled source: what they are told and when, what they may ask for, and what becomes of one that
 misbehaves.
 
-`_ext/signals/strategies.pyx`, `engine/strategies/base.py`, `engine/strategies/loading.py`, `engine/strategies/watchdog.py`.
+`_ext/signals/strategies.pyx`, `engine/strategies/base.py`, `engine/strategies/loading.py`, `engine/strategies/stops.py`,
+`engine/strategies/watchdog.py`.
 """
 import numpy as np
 import polars as pl
@@ -10,12 +11,13 @@ import pytest
 import engine
 from _ext.core.reasons import REASONS, Reason
 from _ext.core.records import CANDIDATE, INTENT, REC_CANDIDATE, REC_INTENT, REC_STRATEGY_OFF
-from _ext.signals.strategies import StrategyHost, Timeframe
+from _ext.market.market import Market
+from _ext.signals.strategies import StrategyHost, StrategySource, Timeframe
 from engine.backtest.options import BacktestOptions
 from engine.backtest.session import backtest
 from engine.config import Config
 from engine.feed.dayfile import DayFile
-from engine.strategies import loading
+from engine.strategies import loading, stops
 from engine.strategies.base import Strategy, StrategyError
 from engine.trail.checked import reader_of
 from engine.trail.replay import replay
@@ -115,8 +117,6 @@ def _bars(day, minutes):
 
 def test_a_bar_without_its_last_minute_closes_with_the_next_and_old_bars_move_out():
     """Minutes 0, 1, 3 | 6 | 10..14 of 5-minute bars: the first two lack their last minute."""
-    from _ext.market.market import Market
-
     frame = Timeframe(5, 2, 1)
     host = _host(Market(1, 64), 5, 2)
     assert frame.view(0, 9).shape == (0, 6) and host.bars(0, 5).shape == (0, 6)
@@ -237,8 +237,55 @@ def on_bar(self, instrument, minutes, bars):
     assert candidates(folder, 0) == candidates(without, 0) and len(candidates(folder, 1)) == 39
     found = replay(folder, _models())
     assert found["identical"], found
-    assert document["is_whole"] and loading.stopped_in(folder) == {"bad": 40}
+    assert document["is_whole"] and stops.stopped_in(folder) == {"bad": 40}
     assert len(document["stopped"]) == 1 and reason in document["stopped"][0] and "(line " in document["stopped"][0]
+
+
+def test_the_call_under_way_outlives_its_process(tmp_path):
+    """As after SIGKILL: what the mark holds is read by others, and the restart stops before that call; one that came back does not
+    count, nor one of a compiled source."""
+    mark = stops.mark_in(tmp_path)
+    assert stops.under_way(tmp_path) is None
+    sources = [{"name": "spike"}, {"name": "mine", "sha256": "00"}]
+    for place, call, kept in ((0, 7, {}), (1, 7, {}), (3, 7, {}), (2, 7, {"mine": 7}), (2, 9, {"mine": 9})):
+        mark[:] = place, call
+        assert stops.under_way(tmp_path) == (stops.Call(place - 1, call) if place else None)
+        assert stops.unended_in(tmp_path, sources) == kept
+    assert stops.under_way(tmp_path / "nowhere") is None
+    (tmp_path / "strategies/under-way").write_bytes(b"odd")
+    assert stops.under_way(tmp_path) is None
+    stops.mark_in(tmp_path)
+    assert stops.under_way(tmp_path) is None
+
+
+def test_a_call_is_marked_while_it_lasts(tmp_path):
+    """A stop that no record tells of is told once; one whose record comes is not told again."""
+    mark, seen = stops.mark_in(tmp_path), []
+
+    class Looks(Strategy):
+        def on_exit(self, ended):
+            seen.append(stops.under_way(tmp_path))
+
+        def called(self, method, argument):
+            self.on_exit(argument)
+
+    market = Market(1, 64)
+    source = StrategySource(1, "mine", Looks("mine"), hears_fills=True)
+    host = StrategyHost(market, [None, source])
+    host.mark_calls(mark)
+    with pytest.raises(ValueError, match="two numbers"):
+        host.mark_calls(np.zeros(3, np.int64))
+    for _ in range(2):
+        host.tell(1, "exit", None)
+        host.call(0)
+    assert seen == [stops.Call(1, 1), stops.Call(1, 2)] and stops.under_way(tmp_path) is None
+    source.last_call = 3
+    host.tell(1, "exit", None)
+    host.call(0)
+    ((place, call, reason),) = host.ended
+    assert (place, call) == (1, 3) and "while this call was under way" in reason and len(seen) == 2 and source.is_off
+    host.stop(1)
+    assert host.take_ended() == []
 
 
 def test_what_a_stopped_call_had_asked_for_does_not_count(run):
@@ -254,8 +301,6 @@ def test_a_wish_outside_a_call_is_an_error(run):
     strategy = Strategy("mine")
     with pytest.raises(StrategyError, match="None is no instrument"):
         strategy.exit(None)
-    from _ext.market.market import Market
-
     host = StrategyHost(Market(1, 64), [None])
     with pytest.raises(RuntimeError, match="only while it is called"):
         host.wish((0, 0, None))

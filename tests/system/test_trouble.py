@@ -4,6 +4,7 @@ The runs are independent of each other: a few go on at a time, and each test wai
 """
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -163,6 +164,36 @@ def memory(run: Run) -> SimpleNamespace:
     return SimpleNamespace(during=words, end=run.wait(), rest=RunDir(run.dir).undrained())
 
 
+def hung_strategy(run: Run) -> SimpleNamespace:
+    """Its fortieth call goes into C and does not come back: no signal reaches it there."""
+    (run.cli.base / "mine.py").write_text(HANGS)
+    (run.cli.base / "engine.toml").write_text('[strategies.mine]\nfile = "mine.py"\n')
+    run.start(*SMALL[:-1], "20", "--no-store", "--json")
+    run.until_updates()
+    run.until(lambda: any("is off since its call 40" in text for text in run.troubles()), "the end of the strategy")
+    at = run.status()["updates"]
+    run.until(lambda: run.status()["updates"] > at + 100, "updates after it")
+    run.process.send_signal(signal.SIGTERM)
+    end = run.wait()
+    return SimpleNamespace(end=end, said=(run.dir / "engine.out").read_text(), calls=(run.cli.base / "calls").read_text().split(),
+                           replayed=run.cli.json("replay", str(run.dir)))
+
+
+HANGS = """
+import itertools
+import engine
+
+class Hangs(engine.Strategy):
+    calls = 0
+    def on_bar(self, instrument, minutes, bars):
+        self.calls += 1
+        with open("calls", "a") as file:
+            file.write(f"{self.calls}\\n")
+        if self.calls == 40:
+            sum(itertools.repeat(0))
+"""
+
+
 def descriptors(run: Run) -> SimpleNamespace:
     run.start(*SMALL, "--json", "--for", "3s", prefix=("prlimit", "--nofile=64"))
     return run.wait()
@@ -256,7 +287,8 @@ def flip(path: Path, at: int) -> None:
 SCENARIOS = {
     "finished": finished, "damaged under way": damaged_under_way, "disk": disk, "memory": memory,
     "killed": _ended_by(signal.SIGKILL), "hung up": _ended_by(signal.SIGHUP), "terminated": _ended_by(signal.SIGTERM),
-    "descriptors": descriptors, "shared memory": shared_memory, "without a model": without_a_model, "wrong answers": wrong_answers}
+    "descriptors": descriptors, "shared memory": shared_memory, "hung strategy": hung_strategy,
+    "without a model": without_a_model, "wrong answers": wrong_answers}
 
 
 # ---- what is told ------------------------------------------------------------------------------------------------------
@@ -287,6 +319,14 @@ def test_a_store_that_dies_again_and_again_is_counted(told):
     assert found.end.code == 1 and "too little memory" in found.end.document["problem"]
     assert found.end.document["updates"] > 0 and found.rest == 0, "the journal is safe all the same"
     assert "store --once" in found.end.document["problem"]
+
+
+def test_a_strategy_that_hangs_in_c_is_ended_and_not_called_again(told):
+    found = told("hung strategy")
+    assert found.end.code == 1 and "strategy mine is off since its call 40" in found.end.document["problem"]
+    assert re.search(r'mine.py", line \d+ in on_bar', found.said), "whoever looks for the line finds it"
+    assert found.end.document["epoch"] == 2 and found.replayed["identical"]
+    assert found.calls.count("40") == 1 and found.calls.count("39") == 2, "the restart makes all calls but that one"
 
 
 def test_too_few_descriptors_are_said(told):
