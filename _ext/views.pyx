@@ -191,7 +191,7 @@ cdef class CoreViews(FrameSink):
         cdef GateDecision decision
         self.trader.revalue()
         self.gate.skew = self.market.min_lag_ms
-        self.gate.check(inst, &self.specs[inst], &self.market.rows[inst], side, quantity, price, self.now,
+        self.gate.check(inst, &self.specs[inst], &self.market.rows[inst], side, quantity, price, 0, self.now,
                         self.trader.minute_of(self.now), &decision)
         return REASONS[decision.reason], decision.measured, decision.limit
 
@@ -202,7 +202,8 @@ cdef class CoreViews(FrameSink):
         cdef Py_ssize_t i
         for i in range(out.shape[0]):
             began = stopwatch()
-            self.gate.check(inst, &self.specs[inst], &self.market.rows[inst], side, quantity, price, self.now, minute, &decision)
+            self.gate.check(inst, &self.specs[inst], &self.market.rows[inst], side, quantity, price, 0, self.now, minute,
+                            &decision)
             out[i] = stopwatch() - began
 
     def order_of(self, bytes order_id not None) -> int:

@@ -24,7 +24,7 @@ LONG_FUNCTIONS = {"fill_features": "a line a feature", "check": "the gate's trut
 COVERED = {
     **{f"engine/strategies/{name}.py": "tests/strategies/test_strategies.py" for name in ("base", "loading", "stops", "watchdog")},
     **{f"engine/strategies/shipped/{name}.py": "tests/strategies/test_shipped.py"
-       for name in ("moving_average_cross", "spike_reversal")},
+       for name in ("moving_average_cross", "spike_option", "spike_reversal")},
     **{module: "tests/strategies/test_check.py" for module in (
         "engine/backtest/check.py", "engine/backtest/play.py", "engine/strategies/template.py", "engine/strategies/trial.py",
         "engine/cli/strategy.py")},

@@ -69,3 +69,4 @@ cpdef enum Reason:
     SOURCE_LOSS
     OWN_STOP
     STRATEGY_STOPPED
+    SHORT_OPTION

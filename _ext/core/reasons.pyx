@@ -72,6 +72,7 @@ TEXT = {
     "SOURCE_LOSS": "daily loss of its source",
     "OWN_STOP": "its own stop is reached already",
     "STRATEGY_STOPPED": "a strategy is not called any more",
+    "SHORT_OPTION": "options are not sold short",
 }
 
 if set(TEXT) != {reason.name for reason in Reason}:

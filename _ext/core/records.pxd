@@ -275,7 +275,7 @@ ctypedef struct Candidate:
     int64_t decided           # now of the decision
     char model[16]            # head of the model's sha256
     int32_t quality           # bars since a minute was lost for good, at most 50: the windows are whole
-    int32_t pad
+    uint32_t guide            # row + 1 of the underlying whose prices own_stop and own_target are; 0: they are its own
     double own[N_OWN]         # statistics of its source, in the order the source names them
     int64_t own_limit         # of a strategy, paise: pay no more, take no less; 0: what the book asks
     int64_t own_stop          # and its own exits, closer than the account's; 0: none

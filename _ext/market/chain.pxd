@@ -15,6 +15,7 @@ ctypedef struct Option:       # one contract
     double volume
     double iv                 # fraction; 0: unknown
     Greeks greeks
+    int64_t seen              # now of the Greeks; 0: none yet
 
 ctypedef struct Chain:        # of one underlying
     uint32_t first            # contract; NO_INST: it has none

@@ -105,6 +105,7 @@ cdef class Chains:
             o.iv = t.iv
             o.computed = 0
             if t.has & HAS_GREEKS:
+                o.seen = now
                 o.greeks.price = <double>t.ltp
                 o.greeks.delta, o.greeks.gamma, o.greeks.theta = t.delta, t.gamma, t.theta
                 o.greeks.vega, o.greeks.rho = t.vega, t.rho
@@ -114,6 +115,7 @@ cdef class Chains:
             if not o.iv > 0.0:
                 o.iv = 0.0
             o.computed = 1
+            o.seen = now if o.iv > 0.0 else 0
             # in rupees, as the feed has them
             fill_greeks(0.01 * <double>price, 0.01 * <double>o.strike, years, 0.0, 0.0, o.iv, o.right > 0, False, &o.greeks)
         if inst == c.call or inst == c.put:

@@ -162,6 +162,7 @@ cdef class Pipeline:
         memcpy(c.own, event.own, self.n_own[source] * sizeof(double))
         if wish != NULL:
             c.own_limit, c.own_stop, c.own_target, c.own_hold = wish.limit, wish.stop, wish.target, wish.hold
+            c.guide = wish.guide
             memcpy(c.note, wish.note, sizeof(c.note))
         c.tick_seq = self.frame_seq
         c.quality = min(r.gap_bars, <int>LONG)

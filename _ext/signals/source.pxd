@@ -23,6 +23,7 @@ cdef struct Wish:             # a candidate that a strategy asks for between upd
     int64_t stop
     int64_t target
     int64_t hold              # ns; 0: none
+    uint32_t guide            # row + 1 of the underlying whose prices stop and target are; 0: they are its own
     char note[32]
 
 cdef class CandidateSource:

@@ -1,10 +1,16 @@
 # The one exit order of each position.
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
+from _ext.core.records cimport Candidate
 from _ext.market.state cimport Row
+from _ext.trade.guides cimport Guide
 from _ext.trade.holdings cimport Holdings, Position
 from _ext.trade.orders cimport Order
 
 cdef class ExitOrders(Holdings):
+    cdef void guide(self, Guide* guide, const Candidate* c, uint32_t inst) noexcept
+    cdef double _delta(self, uint32_t inst, int64_t now) noexcept
+    cdef int64_t guided_stop(self, Guide* guide, uint32_t inst, int side, double price, int64_t now) noexcept
+    cdef void planned(self, Position* s, double average, int64_t now) noexcept
     cdef void _back_off(self, Position* s, Order* o, int64_t now) noexcept
     cdef bint _may_exit(self, Position* s, int64_t held, int64_t price, int64_t now) noexcept
     cdef void _place_exit(self, Position* s, int order_type, int why, int64_t held, int64_t price, int64_t trigger,

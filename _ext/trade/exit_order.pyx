@@ -4,7 +4,7 @@ It is born as the stop and modified from then on, so the live exit quantity neve
 nobody can find while the price runs away: a second is sent, and should both turn up the later one is cancelled at once (recorded as
 SECOND_EXIT).
 """
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.string cimport memset
 
 from _ext.core.clock cimport SECOND_NS
@@ -12,9 +12,10 @@ from _ext.core.reasons cimport BROKER_BUDGET, JOURNAL_FULL, SECOND_EXIT
 from _ext.core.records cimport (
     INTENT_MODIFY, INTENT_PLACE, OP_KILL, POS_CLOSING, POS_PROTECTING, POS_UNPROTECTED, REC_GATE, REDUCING, ROLE_EXIT,
     STATE_TRADING, TYPE_LIMIT, TYPE_SL, WHY_GROW, WHY_PROTECT, WHY_REPRICE, WHY_SHRINK, WHY_STALE_ENTRY, WHY_TRAIL, WHY_TWICE,
-    GateDecision, Instrument)
+    Candidate, GateDecision, Instrument)
 from _ext.market.state cimport Row
-from _ext.trade.exits cimport in_band, marketable, stop_order, trailed, why_exit
+from _ext.trade.exits cimport in_band, marketable, plan_exits, stop_order, trailed, why_exit
+from _ext.trade.guides cimport Guide, delta_of, mapped_stop, plan_guide, remap, why_guided
 from _ext.trade.holdings cimport Holdings, Ledger, Position
 from _ext.trade.orders cimport Order
 from _ext.trade.states cimport ORDER_ABSENT, ORDER_ACCEPTED, ORDER_DEAD, ORDER_UNKNOWN, ORDER_WORKING, is_live
@@ -31,6 +32,43 @@ cdef inline int64_t patience(const Position* s) noexcept nogil:
 
 cdef class ExitOrders(Holdings):
     """Holdings with their exits."""
+
+    cdef void guide(self, Guide* guide, const Candidate* c, uint32_t inst) noexcept:
+        """What a candidate says of its guide: nothing where that is not the contract's underlying."""
+        cdef const Instrument* spec = &self.specs[inst]
+        if c.guide == 0 or c.guide > self.market.size or spec.under != c.guide - 1:
+            return
+        guide.inst = c.guide
+        guide.plan.side = c.side * (spec.right or 1)
+        guide.plan.own_stop, guide.plan.own_target = c.own_stop, c.own_target
+
+    cdef double _delta(self, uint32_t inst, int64_t now) noexcept:
+        return delta_of(&self.specs[inst], &self.market.chains.options[inst], now)
+
+    cdef int64_t guided_stop(self, Guide* guide, uint32_t inst, int side, double price, int64_t now) noexcept:
+        """Plans the guide's exits from its last price, and gives the stop of a contract entered at `price`; 0 where the contract's
+        own rule holds, for want of a fresh delta or of the guide's price."""
+        cdef Row* row = &self.market.rows[guide.inst - 1]
+        cdef double delta = self._delta(inst, now)
+        if row.ltp <= 0:
+            return 0
+        plan_guide(guide, &self.gate.limits, self.specs[guide.inst - 1].tick, row, now)
+        if delta == 0.0:
+            return 0
+        return mapped_stop(&self.specs[inst], side, delta, <int64_t>price, row.ltp, guide.plan.stop)
+
+    cdef void planned(self, Position* s, double average, int64_t now) noexcept:
+        """Stop and target from the average price of entry. With a guide they are the guide's, from its price at the first fill."""
+        cdef int64_t stop = s.plan.stop
+        plan_exits(&s.plan, &self.gate.limits, self.specs[s.inst].tick, average, s.atr)
+        if s.guide.inst == 0:
+            return
+        s.plan.target = s.plan.soft = s.plan.fade = 0
+        if s.guide.plan.entry == 0:
+            stop = self.guided_stop(&s.guide, s.inst, s.side, average, now)
+            s.guide.mapped = now if stop else 0
+        if stop:
+            s.plan.stop = stop
 
     cdef void _back_off(self, Position* s, Order* o, int64_t now) noexcept:
         """An exit did not come to be: it is tried again, each time later, since the budgets must last the day."""
@@ -199,6 +237,8 @@ cdef class ExitOrders(Holdings):
             s.exit = 0
             o = NULL
         why = why_exit(r, &self.gate.limits, &s.plan, now, minute, killed, self.is_blind)
+        if why == WHY_PROTECT and s.guide.inst:
+            why = why_guided(&s.guide, &self.market.rows[s.guide.inst - 1])
         if why == WHY_PROTECT:
             self._protect(s, r, o, held, now)
         elif o == NULL or not is_live(o.state) or o.order_type == TYPE_SL:
@@ -214,7 +254,11 @@ cdef class ExitOrders(Holdings):
         cdef bint through
         if price > 0 and (s.best == 0 or s.side * (price - s.best) > 0):
             s.best = price
-        s.plan.stop = trailed(&s.plan, &self.gate.limits, s.best, spec.tick)
+        if s.guide.inst:
+            remap(&s.guide, &self.gate.limits, spec, self.specs[s.guide.inst - 1].tick, s.side, self._delta(s.inst, now), r,
+                  &self.market.rows[s.guide.inst - 1], now, &s.plan.stop)
+        else:
+            s.plan.stop = trailed(&s.plan, &self.gate.limits, s.best, spec.tick)
         trigger = s.plan.stop                         # where the band lets it rest; one that cannot rest anywhere is through
         through = not stop_order(r, spec, -s.side, &trigger, &limit) or (price > 0 and s.side * (price - trigger) <= 0)
         if o == NULL or not is_live(o.state):         # a stop on the wrong side of the price would be rejected

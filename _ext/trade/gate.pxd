@@ -47,11 +47,11 @@ cdef class Gate:
     cdef uint32_t capacity
 
     cdef int configure(self, dict limits) except -1
-    cdef Reason check(self, uint32_t inst, const Instrument* spec, const Row* r, int side, int64_t quantity,
-                      int64_t price, int64_t now, int64_t minute, GateDecision* out) noexcept nogil
+    cdef Reason check(self, uint32_t inst, const Instrument* spec, const Row* r, int side, int64_t quantity, int64_t price,
+                      int64_t stop, int64_t now, int64_t minute, GateDecision* out) noexcept nogil
     cdef Reason _account(self, uint32_t inst, const Instrument* spec, double value, GateDecision* out,
                          int64_t now) noexcept nogil
-    cdef Reason _stop(self, const Instrument* spec, const Row* r, int side, GateDecision* out) noexcept nogil
+    cdef Reason _stop(self, const Instrument* spec, const Row* r, int side, int64_t stop, GateDecision* out) noexcept nogil
     cdef Reason _costs(self, const Instrument* spec, const Row* r, int side, int64_t quantity, int64_t price,
                        GateDecision* out, int64_t now) noexcept nogil
     cdef Reason _budgets(self, uint32_t inst, int64_t now, GateDecision* out) noexcept nogil

@@ -7,9 +7,9 @@ from _ext.core.reasons cimport (
     ALREADY_IN, BANNED, BROKER_BUDGET, CLOCK_SKEW, COST_SHARE, DAILY_LOSS, DAY_BUDGET, DRAWDOWN, EXPIRY_WEEK, FEED_DOWN,
     FOREIGN_POSITION, HOUR_BUDGET, LOSING_STREAK, MAX_POSITIONS, MINUTE_BUDGET, NOT_RUNNING, NOT_TRADABLE, NO_QUOTE, OFF_LOT,
     OFF_TICK, OPERATOR, ORDER_VALUE, OUTSIDE_BAND, OUTSIDE_LPP, OUTSIDE_SESSION, OVER_FREEZE, OVER_LEVERAGE, OVER_NOTIONAL,
-    PASS, SECTOR_EXPOSURE, SIZE_BELOW_LOT, STALE_QUOTE, STOP_OUTSIDE_BAND, SYMBOL_BUDGET, SYMBOL_EXPOSURE, SYMBOL_GAP,
+    PASS, SECTOR_EXPOSURE, SHORT_OPTION, SIZE_BELOW_LOT, STALE_QUOTE, STOP_OUTSIDE_BAND, SYMBOL_BUDGET, SYMBOL_EXPOSURE, SYMBOL_GAP,
     UNKNOWN_NUMBER, UNRECONCILED, Reason)
-from _ext.core.records cimport KIND_EQUITY, KIND_FUTURE, OP_RUN, RUNNING, GateDecision, Instrument
+from _ext.core.records cimport KIND_EQUITY, KIND_FUTURE, KIND_OPTION, OP_RUN, RUNNING, GateDecision, Instrument
 from _ext.market.state cimport Row
 from _ext.trade.costs cimport charges
 from _ext.trade.exits cimport POLICY_ATR, in_band, stop_of, stop_order, target_share
@@ -71,9 +71,10 @@ cdef class Gate:
         """Net result of the day in paise: realised and open, after charges."""
         return self.money.realised + self.money.open - self.money.charges
 
-    cdef Reason check(self, uint32_t inst, const Instrument* spec, const Row* r, int side, int64_t quantity,
-                      int64_t price, int64_t now, int64_t minute, GateDecision* out) noexcept nogil:
-        """PASS, or the first reason against an entry of `quantity` at the limit `price` (paise)."""
+    cdef Reason check(self, uint32_t inst, const Instrument* spec, const Row* r, int side, int64_t quantity, int64_t price,
+                      int64_t stop, int64_t now, int64_t minute, GateDecision* out) noexcept nogil:
+        """PASS, or the first reason against an entry of `quantity` at the limit `price` (paise). `stop`: where its stop will rest;
+        0: where the account's rule has it."""
         cdef const Limits* limits = &self.limits
         cdef int64_t last = limits.last_minute_cas if spec.cas else limits.last_minute
         cdef int64_t days, away
@@ -100,6 +101,8 @@ cdef class Gate:
                 return no(out, EXPIRY_WEEK, <double>days if spec.expiry > 0 else 0.0, limits.expiry_days)
             if spec.banned != 0:
                 return no(out, BANNED, spec.banned, 0)
+            if spec.kind == KIND_OPTION and side < 0:              # its loss has no bound, and its margin is not known here
+                return no(out, SHORT_OPTION, side, 1)
         if self.symbols[inst].foreign != 0:
             return no(out, FOREIGN_POSITION, <double>self.symbols[inst].foreign, 0)
         if self.skew == UNKNOWN_SKEW or self.skew > limits.skew // MS_NS or self.skew < -(limits.skew // MS_NS):
@@ -119,7 +122,7 @@ cdef class Gate:
         if not in_band(spec, price):
             return no(out, OUTSIDE_BAND, <double>price,
                       <double>(spec.lower_band if price < spec.lower_band else spec.upper_band))
-        reason = self._stop(spec, r, side, out)
+        reason = self._stop(spec, r, side, stop, out)
         if reason != PASS:
             return reason
         if spec.kind == KIND_FUTURE:
@@ -174,9 +177,9 @@ cdef class Gate:
             return no(out, LOSING_STREAK, self.losses, limits.losing_streak)
         return PASS
 
-    cdef Reason _stop(self, const Instrument* spec, const Row* r, int side, GateDecision* out) noexcept nogil:
+    cdef Reason _stop(self, const Instrument* spec, const Row* r, int side, int64_t stop, GateDecision* out) noexcept nogil:
         """Whether the stop of the best fill that may come, at the touch, can rest where it should."""
-        cdef int64_t wanted = stop_of(&self.limits, side, <double>(r.ask if side > 0 else r.bid), spec.tick)
+        cdef int64_t wanted = stop or stop_of(&self.limits, side, <double>(r.ask if side > 0 else r.bid), spec.tick)
         cdef int64_t trigger = wanted, limit = 0
         if stop_order(r, spec, -side, &trigger, &limit) and trigger == wanted:
             return PASS

@@ -6,6 +6,7 @@ from _ext.market.market cimport Market
 from _ext.market.state cimport Row
 from _ext.signals.strategies cimport StrategyHost
 from _ext.trade.exits cimport Plan
+from _ext.trade.guides cimport Guide
 from _ext.trade.orders cimport Order, Orders
 from _ext.trade.shares cimport SHARES, Share
 
@@ -28,6 +29,7 @@ cdef struct Position:
     int64_t best              # best price since entry, for the trailing stop
     double atr                # at entry, share of price
     Plan plan
+    Guide guide
     int64_t triggered         # now the stop's price was first seen through; 0: not
     int64_t pause             # ns between attempts of an exit: 1 s, doubled at each refusal up to 30 s
     int32_t rejects           # refusals of the exit in a row

@@ -4,14 +4,16 @@ from libc.string cimport memset
 
 from _ext.core.clock cimport SECOND_NS, day_of
 from _ext.core.reasons cimport (
-    ALREADY_IN, DAILY_LOSS, DRAWDOWN, JOURNAL_FULL, LATE_FILL, NO_FUTURE, OTHER_STRATEGY, OWN_STOP, PASS, REVERSED, SECOND_EXIT)
+    ALREADY_IN, DAILY_LOSS, DRAWDOWN, JOURNAL_FULL, LATE_FILL, NO_FUTURE, NOT_TRADABLE, OTHER_STRATEGY, OWN_STOP, PASS,
+    REVERSED, SECOND_EXIT)
 from _ext.core.records cimport (
-    INTENT_PLACE, KIND_FUTURE, POS_PROTECTED, REC_FILL, REC_GATE, REDUCING, ROLE_ENTRY, ROLE_EXIT, STATE_TRADING, TYPE_LIMIT,
-    TYPE_SL, WHY_ENTRY, WHY_LATE, WHY_STRATEGY, Band, Candidate, Fill, GateDecision, Instrument)
+    INTENT_PLACE, KIND_EQUITY, KIND_FUTURE, POS_PROTECTED, REC_FILL, REC_GATE, REDUCING, ROLE_ENTRY, ROLE_EXIT, STATE_TRADING,
+    TYPE_LIMIT, TYPE_SL, WHY_ENTRY, WHY_LATE, WHY_STRATEGY, Band, Candidate, Fill, GateDecision, Instrument)
 from _ext.market.state cimport Row
 from _ext.trade.costs cimport charges
 from _ext.trade.exit_order cimport ExitOrders
-from _ext.trade.exits cimport POLICY_ATR, marketable, plan_exits, to_tick
+from _ext.trade.exits cimport POLICY_ATR, marketable, to_tick
+from _ext.trade.guides cimport Guide
 from _ext.trade.holdings cimport Ledger, Position
 from _ext.trade.orders cimport Order
 from _ext.trade.states cimport ORDER_ABSENT, ORDER_ACCEPTED, ORDER_DEAD, ORDER_WORKING, is_live
@@ -30,14 +32,25 @@ cdef class PositionManager(ExitOrders):
         cdef const Instrument* spec = &self.specs[inst]
         cdef Row* r = &self.market.rows[inst]
         cdef int64_t price = marketable(r, spec, c.side, self.gate.limits.protection)
+        cdef int64_t stop = 0
+        cdef Guide guide
+        memset(&guide, 0, sizeof(guide))
+        self.guide(&guide, c, inst)
+        if guide.inst:
+            stop = self.guided_stop(&guide, inst, c.side, <double>(r.ask if c.side > 0 else r.bid), now)
         if c.own_limit > 0 and price > 0 and inst == c.inst and c.side * (c.own_limit - price) < 0:
             price = to_tick(c.own_limit, spec.tick, -c.side)
         self.revalue()
         self.gate.money.best = max(self.gate.money.best, self.gate.result())
         self.gate.skew = self.market.min_lag_ms
-        self.gate.check(inst, spec, r, c.side, self.gate.size(spec, r, c.side, price), price, now, minute, out)
+        self.gate.check(inst, spec, r, c.side, self.gate.size(spec, r, c.side, price), price, stop, now, minute, out)
         price = r.ask if c.side > 0 else r.bid
-        if out.reason == PASS and c.own_stop > 0 and inst == c.inst and c.side * (price - c.own_stop) <= 0:
+        if guide.inst:
+            price = self.market.rows[guide.inst - 1].ltp
+        elif out.reason == PASS and c.guide:
+            out.reason, out.measured, out.limit = NOT_TRADABLE, <double>c.guide, <double>self.specs[inst].under + 1
+        if out.reason == PASS and c.own_stop > 0 and inst == c.inst and (
+                guide.plan.side or c.side) * (price - c.own_stop) <= 0:
             out.reason, out.measured, out.limit = OWN_STOP, <double>price, <double>c.own_stop
         if out.reason == PASS:
             self._share(c.source, <double>(out.quantity * out.price), out)
@@ -56,7 +69,7 @@ cdef class PositionManager(ExitOrders):
         memset(&decision, 0, sizeof(decision))
         decision.candidate = c.id
         decision.inst = inst
-        if self.gate.limits.vehicle:
+        if self.gate.limits.vehicle and self.specs[inst].kind == KIND_EQUITY:
             inst = self.specs[inst].future
             if inst >= self.market.size:
                 decision.reason = NO_FUTURE
@@ -81,7 +94,8 @@ cdef class PositionManager(ExitOrders):
         o.quantity = decision.quantity
         o.price = decision.price
         s.entry = o.id
-        if inst == c.inst:                             # prices of the stock say nothing of its future
+        self.guide(&s.guide, c, inst)
+        if inst == c.inst and c.guide == 0:            # prices of the stock say nothing of its contracts
             s.plan.own_stop, s.plan.own_target = c.own_stop, c.own_target
         s.plan.own_hold = c.own_hold
         if self.gate.limits.policy == POLICY_ATR and c.price > 0:      # the level of half the spike, in this contract's prices
@@ -178,7 +192,7 @@ cdef class PositionManager(ExitOrders):
         s.cost += worth
         s.left += worth
         average = <double>s.cost / <double>s.bought
-        plan_exits(&s.plan, &self.gate.limits, self.specs[o.inst].tick, average, s.atr)
+        self.planned(s, average, now)
         self._book_fill(o, s, quantity, worth, 0, now)
 
     cdef int64_t explained(self, Order* o, int64_t quantity) noexcept:
@@ -240,7 +254,7 @@ cdef class PositionManager(ExitOrders):
         s.cost = s.left = worth
         s.plan.opened = now
         s.plan.unwanted = 1
-        plan_exits(&s.plan, &self.gate.limits, self.specs[inst].tick, <double>worth / <double>max(quantity, <int64_t>1), s.atr)
+        self.planned(s, <double>worth / <double>max(quantity, <int64_t>1), now)
         self._report(s, now)
         self.manage(s, now)
         return s
@@ -256,7 +270,7 @@ cdef class PositionManager(ExitOrders):
         o.value += change
         if is_open:
             s.cost += change
-            plan_exits(&s.plan, &self.gate.limits, self.specs[o.inst].tick, <double>s.cost / <double>s.bought, s.atr)
+            self.planned(s, <double>s.cost / <double>s.bought, now)
             s.left += change - change * s.sold // s.bought
             change = change * s.sold // s.bought
         self._book_fill(o, s, 0, 0, -o.side * change, now)

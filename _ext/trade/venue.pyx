@@ -15,7 +15,7 @@ from _ext.core.sink cimport mix
 from _ext.core.tick cimport DEPTH
 from _ext.market.state cimport Row
 from _ext.trade.exits cimport in_band
-from _ext.trade.fills cimport walk
+from _ext.trade.fills cimport walk, whole
 
 cdef double MEDIAN_NS = 17500000.0     # of one way: the broker's round trip is 30 to 45 ms (docs/upstox.md 7.14)
 cdef double SPREAD = 0.45              # sd of its logarithm
@@ -70,7 +70,7 @@ cdef class PaperVenue:
     cdef void _match(self, VenueOrder* o, int64_t now) noexcept nogil:
         """What the order gets of the book as it is."""
         cdef Remaining* left = &self.names[o.inst]
-        cdef int64_t had, part, take, value = 0, shown
+        cdef int64_t had, part, take, value = 0, shown, lot = self.trader.specs[o.inst].lot
         cdef int k
         if left.now == 0:
             return
@@ -78,7 +78,7 @@ cdef class PaperVenue:
             if left.last <= 0 or (left.last - o.trigger) * o.side < 0:
                 return
             o.is_waiting = 0
-        had = walk(left.level, left.n_levels, o.side, o.price, o.quantity - o.filled, &value)
+        had = walk(left.level, left.n_levels, o.side, o.price, o.quantity - o.filled, lot, &value)
         if had <= 0:
             return
         part = had
@@ -86,7 +86,7 @@ cdef class PaperVenue:
             shown = left.level[k].ask_q if o.side > 0 else left.level[k].bid_q
             if (left.level[k].ask_p if o.side > 0 else left.level[k].bid_p) <= 0:
                 continue
-            take = min(part, max(shown, <int64_t>0))
+            take = whole(min(part, shown), lot)
             if o.side > 0:
                 left.level[k].ask_q -= take
             else:

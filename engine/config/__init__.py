@@ -113,6 +113,7 @@ class Config(BaseSettings):
     excluded: list[str] = setting(["NIFTY", "BANKNIFTY", "FINNIFTY", "NIFTYNXT50"], "symbols",
                                   "underlyings left out by name; every index is left out besides")
     options: int = setting(4, "count", "calls and puts of each stock that are watched for its volatility", ge=0, le=16)
+    option_orders: bool = setting(False, "yes or no", "strategies may buy the options that are watched")
     ban_list: str = setting("", "path", "the exchange's fo_secban.csv of the day; without it contracts are not entered")
     instruments: int = setting(8192, "count", "largest number of instruments", ge=1, le=1_000_000)
     ring_depth: int = setting(256, "updates", "of each instrument that are kept for its features", ge=64, le=65_536)

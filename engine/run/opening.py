@@ -1,7 +1,7 @@
 """What a core is told before its first tick, when a day begins and when it goes on, and what its journal ends with."""
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +53,7 @@ def begin(core: Core, config: Config, specs: list[Instrument], day: dt.date, his
           funds: int, screened: Sequence[dict[str, Any]] = ()) -> None:
     """Feeds everything the core must know before the first tick. `funds` in paise; `screened`: the UNIVERSE records, by default one
     of what the specs say."""
+    specs = with_options(specs) if config.option_orders else specs
     document = config.record() | {"ring_depth": config.ring_depth}
     for entry in loading.prepare(core, config.strategies, boot.folder, boot.loaded):
         document["sources"].append(entry | {"limits": config.share(entry["name"])})
@@ -70,6 +71,12 @@ def begin(core: Core, config: Config, specs: list[Instrument], day: dt.date, his
         core.models.update(needed)
         core.feed(REC_MODEL, now, record)
     core.feed(REC_FUNDS, now, funds_record(funds, funds))
+
+
+def with_options(specs: Sequence[Instrument]) -> list[Instrument]:
+    """`specs` with the options of those that are traded traded too."""
+    traded = {s.key for s in specs if s.tradable and s.kind == "equity"}
+    return [replace(s, tradable=True) if s.kind == "option" and s.underlying in traded else s for s in specs]
 
 
 class Restored(NamedTuple):

@@ -68,14 +68,15 @@ class Exchange:
             if price <= 0 or (price - order.trigger) * order.side < 0:
                 return
             order.status = "open"
-        had, value = match(row["levels"], order.side, order.price, self.share(order, order.quantity - order.filled))
+        lot = max(self.specs[order.key].lot, 1)
+        had, value = match(row["levels"], order.side, order.price, self.share(order, order.quantity - order.filled), lot)
         if had:
             self.book[order.key] = row = row.copy()
             at, shown = ("askP", "askQ") if order.side > 0 else ("bidP", "bidQ")
             left = had
             for level in row["levels"]:
                 if level[at] > 0:
-                    take = min(left, int(level[shown]))
+                    take = min(left, int(level[shown]) // lot * lot)
                     level[shown] -= take
                     left -= take
             self._fill(order, had, value, now)
@@ -281,8 +282,9 @@ class Exchange:
         return int(self.book[key]["ltp"]) if key in self.book else self.specs[key].price
 
     def bands(self, key: str) -> tuple[int, int]:
-        """Circuit limits by now: as they were last set, else those of the specification, else 10 % about yesterday's close, on
-        the grid; both edges slide by 5 % where the price comes within 1 % of one."""
+        """Circuit limits by now: as they were last set, else those of the specification, else 10 % about yesterday's close, for an
+        option (whose range goes by its delta) what 10 % of its strike would make of it at most; on the grid; both edges slide by
+        5 % where the price comes within 1 % of one."""
         if key in self.moved:
             return self.moved[key]
         spec = self.specs[key]
@@ -291,7 +293,8 @@ class Exchange:
         if not lower and not upper:
             if close <= 0:
                 return NO_BAND
-            lower, upper = -(-close * 9 // 10 // spec.tick) * spec.tick, close * 11 // 10 // spec.tick * spec.tick
+            room = (spec.strike if spec.kind == "option" else close) // 10
+            lower, upper = -(-max(close - room, 1) // spec.tick) * spec.tick, (close + room) // spec.tick * spec.tick
         step, last = max(close // 20 // spec.tick * spec.tick, spec.tick), self.last(key)
         slid = self.slid.get(key, 0)
         while last * 100 > (upper + slid) * 99:

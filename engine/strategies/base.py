@@ -42,6 +42,9 @@ class Instrument(NamedTuple):
     number: int                       # its row of the day's instruments
     tick: float
     lot: int
+    strike: float = 0.0               # of an option
+    right: int = 0                    # of an option: +1 a call, -1 a put
+    days: int = 0                     # to the last day of a contract
 
 
 class Bars:
@@ -99,6 +102,16 @@ class Position(NamedTuple):
     stop: float
     target: float
     opened: float                     # seconds since 1970 of the first fill; 0: the entry still works
+
+
+class Greeks(NamedTuple):
+    """Of an option: the feed's, or Black-Scholes of its last price (docs/market.md)."""
+    iv: float                         # a year, a fraction; 0: unknown
+    delta: float
+    gamma: float
+    theta: float                      # rupees a day
+    vega: float                       # rupees a point of volatility
+    age: float                        # s; inf: none known
 
 
 class Signal(NamedTuple):
@@ -182,11 +195,17 @@ class Strategy:
 
     # ---- what it may ask for --------------------------------------------------------------------------------------------
     def candidate(self, instrument: Instrument, side: int, *, strength: float = 1.0, move: int = 0, limit: float = 0.0,
-                  stop: float = 0.0, target: float = 0.0, hold: float = 0.0, reason: str = "") -> None:
+                  stop: float = 0.0, target: float = 0.0, hold: float = 0.0, guide: Instrument | None = None,
+                  reason: str = "") -> None:
         """Proposes a trade: `side` +1 to buy, -1 to sell short. `move`: direction of the event, by default the side's. `limit`: pay
         no more, take no less (it waits five seconds). `stop`, `target` (rupees) and `hold` (seconds) end the position earlier than
-        the account's own; they cannot widen them. The gate sizes it, or denies it. StrategyError for what makes no sense."""
+        the account's own; they cannot widen them. `guide`: the underlying of a contract, whose prices `stop` and `target` are then;
+        the contract's stop follows by its delta. The gate sizes it, or denies it. StrategyError for what makes no sense."""
         self._must_be_one(instrument)
+        if guide is not None:
+            self._must_be_one(guide)
+            if self._core.instrument(instrument.number)["under"] != guide.number:
+                raise StrategyError(f"{guide.symbol} is not the underlying of {instrument.symbol}: it cannot guide it")
         if side not in (1, -1) or move not in (1, 0, -1):
             raise StrategyError(f"side {side!r}, move {move!r}: +1 or -1")
         numbers = {"strength": strength, "limit": limit, "stop": stop, "target": target, "hold": hold}
@@ -202,7 +221,7 @@ class Strategy:
         event = {"level": 1, "move": move or side, "side": side, "strength": float(strength), "own": [0.0] * 6}
         self._host.wish((instrument.number, self._place, {
             "event": event, "limit": round(limit * 100), "stop": round(stop * 100), "target": round(target * 100),
-            "hold": round(hold * 1e9), "note": note}))
+            "hold": round(hold * 1e9), "guide": guide.number + 1 if guide is not None else 0, "note": note}))
 
     def exit(self, instrument: Instrument, reason: str = "") -> None:
         """Ends this strategy's own position in an instrument, or takes its entry back; nothing where it has none."""
@@ -254,6 +273,21 @@ class Strategy:
         found = self._core.market.indicators_at(instrument.number)
         return {name: value / 100 if name in PRICES else value for name, value in found.items() if name != "gap_bars"}
 
+    def greeks(self, option: Instrument) -> Greeks:
+        """Volatility and Greeks of an option, as of its last update that told them."""
+        under = self._core.instrument(option.number)["under"]
+        if option.kind != "option" or under >= self._core.keys.size:
+            raise StrategyError(f"{option.symbol} is no option of a name that is watched")
+        found = self._core.market.chains.view(under)["contracts"][option.number]
+        known, age = found["greeks"], (self._host.now - found["seen"]) / 1e9 if found["seen"] else math.inf
+        return Greeks(found["iv"], known["delta"], known["gamma"], known["theta"], known["vega"], age)
+
+    def at_the_money(self, instrument: Instrument, right: int, price: float) -> Instrument | None:
+        """Of the options of a stock that are watched: the call (`right` +1) or put (-1) with the strike nearest to `price`; None
+        without one."""
+        mine = [option for option in self.chain(instrument) if option.right == right]
+        return min(mine, key=lambda option: (abs(option.strike - price), option.strike), default=None)
+
     def chain(self, instrument: Instrument) -> list[Instrument]:
         """Options of a stock that are watched, by strike."""
         rows = [(self._core.instrument(number), number) for number in range(self._core.keys.size)]
@@ -293,8 +327,14 @@ class Strategy:
         if number not in self._known:
             row = self._core.instrument(number)
             symbol = bytes(row["symbol"]).rstrip(b"\0").decode()
-            self._known[number] = Instrument(symbol, KINDS[row["kind"]], number, row["tick"] / 100, row["lot"])
+            days = row["expiry"] - self._today() if row["expiry"] else 0
+            self._known[number] = Instrument(symbol, KINDS[row["kind"]], number, row["tick"] / 100, row["lot"], row["strike"] / 100,
+                                             row["right"], days)
         return self._known[number]
+
+    def _today(self) -> int:
+        """Days since 1970 of the core's day."""
+        return (dt.date.fromisoformat(self._core.config["day"]) - dt.date(1970, 1, 1)).days
 
     def called(self, method: str, argument: Any) -> None:
         """One call by the host, with what it was told."""

@@ -7,6 +7,7 @@ import numpy as np
 from engine.feed import TICK_DTYPE
 from engine.feed.dayfile import BAR_DTYPE, Source, in_order, of_bars, of_ticks, write
 from engine.market.instruments import Instrument, shipped
+from engine.sim.contracts import with_contracts
 from engine.sim.days import path_of
 from engine.sim.market import SyntheticMarket
 
@@ -14,9 +15,11 @@ DAY = dt.date(2026, 9, 1)
 
 
 def recorded_day(folder: Path, day: dt.date = DAY, names: int = 6, minutes: int = 90, seed: int = 5, mood: float = 4.0,
-                 book: bool = True) -> Path:
-    """The first `minutes` of a generated day as a day file; without `book` nothing of the order book is in it."""
-    market = SyntheticMarket(list(shipped()[:names]), day, seed, mood=mood)
+                 book: bool = True, options: int = 0) -> Path:
+    """The first `minutes` of a generated day as a day file; without `book` nothing of the order book is in it; with `options` so
+    many contracts of each stock, and its future."""
+    stocks = list(shipped()[:names])
+    market = SyntheticMarket(with_contracts(stocks, day, options) if options else stocks, day, seed, mood=mood)
     market.minutes = minutes
     parts = [(at, rows) for at, rows, _ in market.frames()]
     rows = np.concatenate([part.view(np.uint8) for _, part in parts]).view(TICK_DTYPE)

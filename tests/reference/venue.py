@@ -48,12 +48,13 @@ class Venue:
                 return False
             o.is_waiting = False
         size, price, before = (2, 3, o.filled) if o.side > 0 else (0, 1, o.filled)
+        lot = self.specs[o.name].lot
         for level in self.book[o.name]:
             if level[price] <= 0 or level[size] <= 0:
                 continue
             if (level[price] - o.price) * o.side > 0 or o.filled == o.quantity:
                 break
-            take = min(level[size], o.quantity - o.filled)
+            take = min(level[size], o.quantity - o.filled) // lot * lot
             level[size] -= take
             o.filled += take
             o.value += take * level[price]

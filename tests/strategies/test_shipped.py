@@ -1,25 +1,44 @@
 """The strategies that come with the engine, each called by hand on bars of which the answer is known.
 
-`engine/strategies/shipped/`: moving_average_cross, spike_reversal.
+`engine/strategies/shipped/`: moving_average_cross, spike_option, spike_reversal.
 """
+import itertools
+
+import numpy as np
 import pytest
 
+from _ext.core.records import (
+    CANDIDATE,
+    INSTRUMENT,
+    INTENT,
+    REC_CANDIDATE,
+    REC_INSTRUMENTS,
+    REC_INTENT,
+    TYPE_SL,
+)
+from engine.backtest.options import BacktestOptions
+from engine.backtest.session import backtest
+from engine.config import Config
 from engine.strategies import loading
-from engine.strategies.base import Position, Signal
-from engine.strategies.shipped import moving_average_cross, spike_reversal
+from engine.strategies.base import Position, Signal, Strategy
+from engine.strategies.shipped import moving_average_cross, spike_option, spike_reversal
 from engine.strategies.trial import Trial, bars, stock
+from engine.trail.checked import reader_of
+from engine.trail.replay import replay
+from tests.backtest.test_session import _models
+from tests.kit.days import DAY, recorded_day
 
 SBIN = stock()
 
 
 def made(module, **parameters):
     (kind,) = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__
-               and hasattr(value, "on_bar")]
+               and issubclass(value, Strategy)]
     return kind("mine", kind.Parameters(**parameters))
 
 
 def test_the_names_are_what_is_there():
-    assert loading.shipped() == ["moving_average_cross", "spike_reversal"]
+    assert loading.shipped() == ["moving_average_cross", "spike_option", "spike_reversal"]
     for name in loading.shipped():
         strategy, source = loading.load(name, loading.path_of(name), {})
         assert strategy.parameters and type(strategy).__doc__ is None and source.texts
@@ -74,3 +93,62 @@ def test_only_spikes_that_are_strong_enough_are_watched():
     trial.tell("on_candidate", spike(strength=0.7))
     assert len(trial.bar(SBIN, bars([100.5], reach=0.2))) == 1
     assert trial.bar(SBIN, bars([100.5])) == []
+
+
+# ---- options of a spiking stock ---------------------------------------------------------------------------------------------
+OPTIONS = {"option_orders": True, "models": "",
+           "strategies": {"spike_option": {"file": "spike_option", "parameters": {"score": 0}}},
+           "limits": {"spike": {"is_on": False}}}
+
+
+@pytest.fixture(scope="module")
+def traded(tmp_path_factory):
+    """Two hours of a generated day with chains, traded by options alone: (document, folder of the day)."""
+    folder = tmp_path_factory.mktemp("options")
+    recorded_day(folder / "days", names=8, minutes=100, options=10, mood=6.0)
+    document = backtest(BacktestOptions(data=folder / "days", run_dir=folder / "run"), Config(**OPTIONS))
+    return document, folder / "run" / str(DAY)
+
+
+def rows(folder, kind, dtype):
+    return [(now, np.frombuffer(payload, dtype)[0]) for found, _, now, payload in reader_of(folder) if found == kind]
+
+
+def test_a_spike_is_followed_by_the_option_at_the_money(traded):
+    document, folder = traded
+    assert made(spike_option, score=0.5).parameters.score == 0.5
+    (table,) = [np.frombuffer(payload, INSTRUMENT) for kind, _, _, payload in reader_of(folder) if kind == REC_INSTRUMENTS]
+    asked = [c for _, c in rows(folder, REC_CANDIDATE, CANDIDATE) if c["source"] == 1]
+    spikes = {int(c["now"]): c for _, c in rows(folder, REC_CANDIDATE, CANDIDATE) if c["source"] == 0 and c["level"] == 1}
+    assert len(asked) >= 3 and document["stopped"] == []
+    for c in asked:
+        option, stock = table[c["inst"]], spikes[int(c["now"])]
+        assert (option["kind"], c["side"], c["move"], option["right"]) == (2, 1, stock["move"], stock["move"])
+        assert option["under"] == stock["inst"] == c["guide"] - 1
+        near = [abs(o["strike"] - stock["price"]) for o in table if o["under"] == stock["inst"] and o["right"] == option["right"]]
+        assert abs(option["strike"] - stock["price"]) == min(near), "at the money"
+        assert c["own_stop"] == pytest.approx(stock["price"] * (1 - 0.01 * stock["move"]), abs=1)
+
+
+def test_its_stop_rests_on_the_option_and_follows_slowly(traded):
+    document, folder = traded
+    trades = document["result"]["trades"]
+    assert trades >= 2 and document["groups"]["source"].keys() == {"spike_option"}
+    stops: dict[int, list] = {}
+    for now, intent in rows(folder, REC_INTENT, INTENT):
+        moves = stops.setdefault(int(intent["id"]), [])
+        if intent["order_type"] == TYPE_SL and (not moves or moves[-1][1] != intent["trigger"]):      # else it grows
+            moves.append((now, int(intent["trigger"])))
+    assert sum(map(bool, stops.values())) >= trades
+    for moves in stops.values():
+        for (before, was), (now, trigger) in itertools.pairwise(moves):
+            assert trigger >= was + 10 and now - before >= 30e9, "two steps of five paise, half a minute"
+    assert any(len(moves) > 1 for moves in stops.values()), "some of them moved"
+    assert replay(folder, _models())["identical"]
+
+
+def test_options_are_not_traded_unless_the_account_says_so(tmp_path):
+    recorded_day(tmp_path / "days", names=3, minutes=60, options=4, mood=6.0)
+    config = Config(**OPTIONS | {"option_orders": False})
+    document = backtest(BacktestOptions(data=tmp_path / "days", run_dir=tmp_path / "run"), config)
+    assert document["result"]["trades"] == 0 and set(document["counts"]["gate"]) <= {"not tradable", "its source is not traded"}

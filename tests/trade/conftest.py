@@ -49,7 +49,7 @@ from _ext.entrance import Core
 from _ext.trail.journal import Journal
 from _ext.trail.reader import Reader
 from engine import config
-from engine.feed import TICK_DTYPE, encode
+from engine.feed import HAS_FULL, HAS_GREEKS, TICK_DTYPE, encode
 from engine.market.instruments import Instrument, table
 from engine.market.sessions import epoch_ms
 from engine.trade import inputs
@@ -74,6 +74,7 @@ class Desk:
         self.core.feed(REC_INSTRUMENTS, self.now, table(specs, DAY).tobytes())
         self.mid = [100_000] * len(specs)
         self.vtt = 1000
+        self.trades: dict[int, tuple[int, int]] = {}       # time (ms) and volume of the last of each instrument
         if not ready:
             return
         self.funds(100_000_000)
@@ -109,18 +110,24 @@ class Desk:
         self.core.feed(REC_OPERATOR, self.now, row.tobytes())
 
     def tick(self, inst: int = 0, mid: int | None = None, seconds: float = 0.2, bid: int | None = None, ask: int | None = None,
-             trade_ago: float = 0):
-        """An update of the book and the last price, `seconds` later; the trade is `trade_ago` seconds old on receipt."""
+             trade_ago: float = 0, delta: float | None = None, is_trade: bool = True):
+        """An update of the book and the last price, `seconds` later; the trade is `trade_ago` seconds old on receipt. `delta`: of
+        an option, with the feed's Greeks; without `is_trade` the book alone has changed."""
         self.now += round(seconds * SECOND)
         self.mid[inst] = mid or self.mid[inst]
         self.vtt += 10
+        if is_trade:
+            self.trades[inst] = self.now // 1_000_000 - round(trade_ago * 1000), self.vtt
         row = np.zeros(1, TICK_DTYPE)
         key = self.specs[inst].key.encode()
         row["key"], row["key_len"], row["mode"], row["has"], row["n_levels"] = key, len(key), 1, 1 | 2 | 64, 1
-        row["ltp"], row["ltt"], row["vtt"] = self.mid[inst], self.now // 1_000_000 - round(trade_ago * 1000), self.vtt
+        row["ltp"], row["ltt"], row["vtt"] = self.mid[inst], *self.trades[inst]
         row["levels"]["bidP"][:, 0] = self.mid[inst] - 10 if bid is None else bid
         row["levels"]["askP"][:, 0] = self.mid[inst] + 10 if ask is None else ask
         row["levels"]["bidQ"][:, 0] = row["levels"]["askQ"][:, 0] = 1000
+        if delta is not None:
+            row["has"] |= HAS_FULL | HAS_GREEKS
+            row["iv"], row["delta"] = 0.3, delta
         self.core.feed(REC_FRAME, self.now, encode(row, self.now // 1_000_000))
         return self.intents()
 

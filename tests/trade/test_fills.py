@@ -51,6 +51,14 @@ def test_a_level_without_price_or_quantity_is_passed_over():
     assert match(holes[:0], BUY, 9_999, 60) == (0, 0)
 
 
+@pytest.mark.parametrize(("quantity", "lot", "had"), [
+    (75, 25, (75, 50 * 1_000 + 25 * 1_010)), (60, 25, (50, 50 * 1_000)), (24, 25, (0, 0)),
+    (1_000, 25, (75, 50 * 1_000 + 25 * 1_010))])
+def test_a_contract_is_traded_in_whole_lots(quantity, lot, had):
+    """60 are shown at the best price and 30 at the next: of lots of 25, two and one."""
+    assert match(book((0, 0, 60, 1_000), (0, 0, 30, 1_010)), BUY, 9_999, quantity, lot) == had
+
+
 def test_five_levels_count():
     deep = book(*((1, 100 - k, 1, 100 + k) for k in range(7)))
     assert match(deep, BUY, 9_999, 9) == (5, 510) and match(deep, SELL, 1, 9) == (5, 490)
