@@ -15,6 +15,8 @@ from engine.trail.checked import survey
 from engine.trail.rundir import RunError
 
 MADE_OF, WHOLE = "made-of.json", "whole.json"
+MADE = 2
+"""Rises where day files of runs are made in another way: those of before are made again."""
 
 
 def days_of(data: Path, cache: Path, tell: Callable[[str], Any] = lambda _: None) -> list[Head]:
@@ -97,7 +99,7 @@ def _of_run(folder: Path, cache: Path) -> Path:
     if damage := survey(folder):
         raise RunError(damage)
     into = _folder_for(folder, cache)
-    segments = _stamps([path for path in (folder / "journal").iterdir() if path.is_file()])
+    segments = [[MADE], *_stamps([path for path in (folder / "journal").iterdir() if path.is_file()])]
     if into.is_dir() and (into / MADE_OF).exists() and orjson.loads((into / MADE_OF).read_bytes()) == segments:
         return next(into.glob(f"*{SUFFIX}"))
     recording = recorded.from_run(folder / "journal")

@@ -16,6 +16,8 @@ __all__ = ["HAS_DEPTH", "HAS_FIRST", "HAS_FULL", "HAS_GREEKS", "HAS_I1", "HAS_LT
 
 HAS_LTPC, HAS_DEPTH, HAS_GREEKS, HAS_OHLC, HAS_I1, HAS_FULL, HAS_FIRST = 1, 2, 4, 8, 16, 64, 128
 """Bits of a row's `has`: which sub-messages it carried (core/tick.pxd::TickHas)."""
+UNKNOWN_KEY = 1024
+"""Bit of a row that was decoded without a table of instruments, as `decode` does."""
 
 _decoder = Decoder(KeyTable(1), 8192)
 

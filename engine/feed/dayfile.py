@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 
 from engine.errors import DataError
-from engine.feed import TICK_DTYPE
+from engine.feed import TICK_DTYPE, UNKNOWN_KEY
 from engine.market.instruments import Instrument
 
 MAGIC, HEAD, ALIGN = b"DAY1", struct.Struct("<4sI"), 64
@@ -150,7 +150,8 @@ def numbers_of(keys: np.ndarray, specs: Iterable[Instrument]) -> np.ndarray:
 
 
 def of_ticks(rows: np.ndarray, received: np.ndarray, specs: Iterable[Instrument]) -> dict[str, np.ndarray]:
-    """The columns of ticks. Fields of which every row says nothing are left out."""
+    """The columns of ticks. Fields of which every row says nothing are left out. Whose a row is stands in `inst`: that the decoder
+    did not know it says nothing any more, and the core would pass it over."""
     columns: dict[str, np.ndarray] = {"inst": numbers_of(rows["key"], specs), "received": received.astype(np.int64)}
     for name in TICK_DTYPE.names or ():
         if name in _NESTED:
@@ -159,7 +160,7 @@ def of_ticks(rows: np.ndarray, received: np.ndarray, specs: Iterable[Instrument]
                 used = np.flatnonzero(values.any(axis=0)) if values.ndim > 1 else np.zeros(0, int)
                 columns[f"{name}.{part}"] = values[:, :used[-1] + 1] if len(used) else values if values.ndim == 1 else values[:, :0]
         elif name not in (*_KEYED, *_AGAIN):
-            columns[name] = rows[name]
+            columns[name] = rows[name] & np.uint16(~UNKNOWN_KEY & 0xFFFF) if name == "has" else rows[name]
     return {name: values for name, values in columns.items() if name in ("inst", "received") or values.any()}
 
 

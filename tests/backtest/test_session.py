@@ -18,6 +18,8 @@ from engine.backtest.options import BacktestOptions
 from engine.backtest.session import backtest
 from engine.config import Config
 from engine.errors import DataError
+from engine.feed import UNKNOWN_KEY
+from engine.feed.dayfile import DayFile
 from engine.run.options import OptionError
 from engine.trail.replay import replay
 from engine.trail.rundir import RunError
@@ -199,6 +201,7 @@ def test_a_run_s_frames_become_a_day_file(tmp_path):
     run = engine.run(speed="max", names=5, minutes=20, store=False, run_dir=tmp_path / "run", unlisted=True)
     (head,) = days_of(tmp_path / "run", tmp_path / "cache")
     assert head.rows == run["updates"] and len(head.specs) == 5
+    assert not (DayFile(head.path).columns["has"] & UNKNOWN_KEY).any()      # the core passes such rows over
     assert days_of(tmp_path / "run", tmp_path / "cache")[0].path == head.path
 
 
