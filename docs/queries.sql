@@ -110,3 +110,33 @@ SELECT s.id, s.ts, i.symbol, s.score, h.model, h.score AS shadow_score, s.reason
 FROM signals AS s INNER JOIN shadow_scores AS h ON h.run = s.run AND h.candidate = s.id
 INNER JOIN instruments AS i ON i.run = s.run AND i.inst = s.inst
 WHERE h.updates = 0 AND (s.score >= 0.3) != (h.score >= 0.3) ORDER BY s.ts;
+
+-- Of backtests that were stored (docs/backtest.md). Several over the same days count a day several times: choose by `backtest`.
+
+-- name: backtests side by side, with the interval of their result
+SELECT b.backtest, b.name, b.sources, b.first_day, b.last_day, b.trades, round(b.win_rate, 3) AS win_rate, b.net_rs, f.low AS net_low,
+  f.high AS net_high, b.max_drawdown
+FROM (SELECT * FROM backtests FINAL) AS b
+LEFT JOIN (SELECT * FROM backtest_figures FINAL WHERE grouped = 'all' AND figure = 'net_rs') AS f ON f.backtest = b.backtest
+ORDER BY b.made DESC;
+
+-- name: win rate by source and hour over all backtests
+SELECT source, toHour(entry_time) AS hour, uniqExact(backtest) AS backtests, count() AS trades, round(avg(net_rs > 0), 3) AS win_rate,
+  round(avg(1e4 * net_rs / (quantity * entry_price_rs)), 1) AS average_bp
+FROM backtest_trades FINAL WHERE exit_time IS NOT NULL GROUP BY source, hour ORDER BY source, hour;
+
+-- name: the account day by day, and how far below its best
+SELECT backtest, day, worth_rs, round(1 - worth_rs / max(worth_rs) OVER (PARTITION BY backtest ORDER BY day), 5) AS below_best
+FROM (SELECT d.backtest AS backtest, d.day AS day,
+    b.account_rs + sum(d.net_rs) OVER (PARTITION BY d.backtest ORDER BY d.day) AS worth_rs
+  FROM (SELECT * FROM backtest_days FINAL) AS d INNER JOIN (SELECT * FROM backtests FINAL) AS b ON b.backtest = d.backtest)
+ORDER BY backtest, day;
+
+-- name: groups of trades that earned or lost beyond doubt
+SELECT f.backtest, f.grouped, f.word, round(f.amount, 1) AS average_bp, round(f.low, 1) AS low, round(f.high, 1) AS high
+FROM backtest_figures AS f FINAL WHERE f.figure = 'average_bp' AND (f.low > 0 OR f.high < 0) ORDER BY f.grouped, f.amount;
+
+-- name: what two backtests of the same days did otherwise
+SELECT day, symbol, candidate, groupArray(backtest) AS traded_by, groupArray(reason) AS reasons, groupArray(net_rs) AS net
+FROM (SELECT * FROM backtest_trades FINAL ORDER BY backtest) GROUP BY day, symbol, candidate
+HAVING uniqExact(net_rs) > 1 OR count() < (SELECT uniqExact(backtest) FROM backtest_trades) ORDER BY day, candidate;

@@ -81,6 +81,7 @@ COVERED = {
     "engine/store/functions.py": "tests/store/test_statements.py",
     "engine/store/grants.py": "tests/store/test_confinement.py", "engine/store/landlock.py": "tests/store/test_confinement.py",
     **{f"engine/store/{name}.py": "tests/store/test_home.py" for name in ("client", "earlier", "filling", "keeper", "process")},
+    "engine/store/storing.py": "tests/store/test_backtests.py",
     "engine/trade/inputs.py": "tests/broker/test_protocol.py",
     "engine/trade/tags.py": "tests/trade/test_golden.py", "engine/trail/compress.py": "tests/trail/test_segments.py",
     "engine/trail/resources.py": "tests/run/test_child.py", "engine/trail/signs.py": "tests/system/test_trouble.py",

@@ -31,6 +31,7 @@ class BacktestOptions(BaseModel):
     bounds: bool = Field(False, description="of bars: run a second time with the good extreme first")
     journal: bool = Field(True, description="keep each day's journal, for replay and explain",
                           json_schema_extra={"option": "--journal/--no-journal"})
+    store: bool = Field(False, description="put the results into ClickHouse: the database of the runs, or the server of store.url")
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

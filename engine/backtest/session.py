@@ -23,7 +23,7 @@ from engine.backtest.drive import MILLI, DayRun
 from engine.backtest.options import BacktestOptions
 from engine.backtest.trades import COLUMNS, END, KEPT, Trade, counts_of, mark_ambiguous, mark_open, trades_of
 from engine.config import Config
-from engine.errors import DataError
+from engine.errors import DataError, EngineError
 from engine.feed.dayfile import DayFile, Head
 from engine.feed.rows import data_record, has_book, row_feed
 from engine.market import sessions
@@ -96,7 +96,8 @@ class Progress:
 
 def backtest(options: BacktestOptions, config: Config, say: Say = lambda _: None) -> dict[str, Any]:
     """Runs what `options` ask for; the document of its results, which `backtest.json` of its folder holds too. Ctrl-C ends it after
-    the minute under way, and keeps what is done. EngineError where nothing can begin."""
+    the minute under way, and keeps what is done. With `store`, `stored` is the number of the results in ClickHouse, or `not_stored`
+    says why there are none. EngineError where nothing can begin."""
     began = time.process_time()
     heads = days_of(options.data, CACHE, say)
     first, last = heads[0].day, heads[-1].day
@@ -114,9 +115,20 @@ def backtest(options: BacktestOptions, config: Config, say: Say = lambda _: None
     except BaseException:
         _forget(folder)
         raise
-    document |= {"run_dir": str(folder), "seconds": round(time.process_time() - began, 2)}
+    document |= {"run_dir": str(folder), "seconds": round(time.process_time() - began, 2),
+                 "at": dt.datetime.now(sessions.IST).isoformat(timespec="milliseconds")}
     (folder / "backtest.json").write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY))
-    return document
+    return document | (_stored(folder, config) if options.store and document["is_whole"] else {"stored": None, "not_stored": None})
+
+
+def _stored(folder: Path, config: Config) -> dict[str, Any]:
+    """Puts the results into ClickHouse: `stored`, their number there, or why `not_stored`. They are in the folder in any case."""
+    from engine.store.storing import put
+
+    try:
+        return {"stored": put(folder, config)["backtest"], "not_stored": None}
+    except EngineError as error:
+        return {"stored": None, "not_stored": str(error)}
 
 
 def _results(options: BacktestOptions, config: Config, say: Say, folder: Path, before: Sequence[Head],
@@ -172,6 +184,7 @@ def _over_days(options: BacktestOptions, config: Config, say: Say, folder: Path,
             "daily": results.by_day(account.trades, account.days), "stopped": account.stopped,
             "groups": results.groups(account.trades, account.days, cash), "counts": account.counts, "notes": notes,
             "options": options.model_dump(mode="json"), "settings": account.settings, "layout": LAYOUT,
+            "content": {head.day.isoformat(): head.content for head in wanted},
             "is_whole": len(account.days) == len(wanted) and not is_over() and account.problem is None, "problem": account.problem}
 
 

@@ -28,9 +28,14 @@ def backtest(options: BacktestOptions, json: Json = False) -> None:
         if options.journal:
             print(f"next: `python -m engine replay {document['run_dir']}/{document['last']}`, "
                   f"`python -m engine explain 1 --run-dir {document['run_dir']}/{document['last']}`")
+        if document["stored"]:
+            print(f"in ClickHouse as {document['stored']}: `python -m engine query \"SELECT * FROM backtests FINAL\" "
+                  f"--run-dir {document['run_dir']}`, more in docs/queries.sql")
     if document["problem"]:
         raise Failed(document["problem"])
     if document["stopped"]:
         raise Failed(f"{len(document['stopped'])} times a strategy was stopped: {document['stopped'][0]}")
     if not document["is_whole"]:
-        raise Failed("interrupted: what was done is kept")
+        raise Failed("interrupted: what was done is kept" + (", and not put into ClickHouse" if options.store else ""))
+    if document["not_stored"]:
+        raise Failed(document["not_stored"])

@@ -10,8 +10,10 @@ import typer
 from engine import config as configuration
 from engine.cli.options import Json, Run, fail_where, plainly, run_of, show
 from engine.trail.checked import survey
+from engine.trail.rundir import RunDir
 
 app = typer.Typer(add_completion=False)
+RUNS = Path("runs")
 
 
 class Format(StrEnum):
@@ -35,7 +37,7 @@ def query(sql: Annotated[str, typer.Argument(help="one SELECT; docs/queries.sql 
     """Ask ClickHouse, while a run fills it or afterwards. Read-only. {run:UInt32} in the text stands for the run of --run-dir."""
     from engine.store.client import client_of, connection_of, number_of
 
-    folder, config = run_of(run_dir), configuration.load()
+    folder, config = _folder(run_dir), configuration.load()
     if connection:
         print(connection_of(config, folder))
         return
@@ -59,7 +61,14 @@ def query(sql: Annotated[str, typer.Argument(help="one SELECT; docs/queries.sql 
         show([dict(zip(names, map(_plain, row), strict=True)) for row in rows])
     elif form is None:
         print_rows(names, rows)
-    fail_where(survey(folder.path))                        # the tables are filled from it
+    if folder.journal.exists():                            # the tables are filled from it; a home and a backtest have none
+        fail_where(survey(folder.path))
+
+
+def _folder(run_dir: Path | None) -> RunDir:
+    """The run asked about, or the folder of the runs itself where it has a database and no run yet, as after backtests."""
+    home = RunDir(RUNS, make=False) if run_dir is None and RUNS.is_dir() and not (RUNS / "latest").exists() else None
+    return home if home is not None and home.home == home.path and home.is_run else run_of(run_dir)
 
 
 def _format_of(out: Path) -> Format:

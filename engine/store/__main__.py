@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from engine import config as configuration
+from engine.errors import DataError
 from engine.store import confinement
 from engine.trail.checked import JournalError
 from engine.trail.rundir import RunDir, RunError
@@ -15,14 +16,14 @@ from engine.trail.rundir import RunDir, RunError
 def main() -> None:
     options = argparse.ArgumentParser("python -m engine store")
     options.add_argument("--run-dir", type=Path, required=True)
-    for name in ("--once", "--drain-only", "--serve", "--export", "--move", "--unconfined"):
+    for name in ("--once", "--drain-only", "--serve", "--export", "--move", "--unconfined", "--backtest"):
         options.add_argument(name, action="store_true")
     chosen = options.parse_args()
     try:
         _work(chosen)
     except (RunError, confinement.ConfinementError) as error:
         sys.exit(_say(error, 1))
-    except (configuration.ConfigurationError, JournalError) as error:
+    except (configuration.ConfigurationError, JournalError, DataError) as error:
         sys.exit(_say(error, 2))
 
 
@@ -38,7 +39,8 @@ def _work(chosen: argparse.Namespace) -> None:
         return
     from engine.store.process import main as work
 
-    work(configuration.load(), run, chosen.once, chosen.drain_only, chosen.serve, not chosen.unconfined)
+    work(configuration.load(), run, chosen.once, chosen.drain_only, chosen.serve, not chosen.unconfined,
+         chosen.backtest)
 
 
 def _say(error: object, code: int) -> int:

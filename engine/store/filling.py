@@ -15,7 +15,7 @@ from engine.trail.note import Note
 from engine.trail.rundir import RunDir
 
 PUBLISH_S, POLL_S, AGAIN_S, AGAIN_MOST_S = 0.5, 0.05, 1.0, 30.0
-_opening = threading.Lock()
+OPENING = threading.Lock()
 """One at a time makes or migrates the tables."""
 
 
@@ -76,7 +76,7 @@ class Filling:
 
         capacity = capacity_of(self.run_dir.path)
         client = clickhouse_connect.get_client(compress=False, autogenerate_session_id=False, **self.client_args)
-        with _opening:
+        with OPENING:
             client.command(f"CREATE DATABASE IF NOT EXISTS {self.database}")
             store = Store(self.run_dir.reader(), client, self.database, capacity, self.run_dir.cursor, self.config.store.rows,
                           self.run_dir.path.name, identity_of(self.run_dir))

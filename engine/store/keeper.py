@@ -1,15 +1,18 @@
-"""Who keeps a home's database: serves it to readers and fills it with the rows of every run that wants them there."""
+"""Who keeps a home's database: serves it to readers and fills it with the rows of every run and backtest that wants them there."""
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import Any
 
 from engine.config import Config
+from engine.store.backtests import DOCUMENT
 from engine.store.embedded import Embedded
 from engine.store.filling import Filling
 from engine.store.grants import DATABASE
 from engine.store.home import Home
-from engine.trail.rundir import Lock
+from engine.store.storing import Storing
+from engine.trail.rundir import Lock, RunError
 
 LOOK_S = 0.1
 
@@ -19,7 +22,7 @@ class Keeper:
 
     def __init__(self, home: Home, lock: Lock, config: Config, has_readers: bool, listener: socket.socket | None):
         self.home, self.lock, self.config, self.has_readers, self.listener = home, lock, config, has_readers, listener
-        self.fillings: dict[str, Filling] = {}
+        self.fillings: dict[str, Filling | Storing] = {}
 
     async def keep(self, done: asyncio.Future[Any], ready: Callable[[int], Any] = lambda _: None) -> None:
         """Until `done`; `ready` is told the port. What a filling has under way is finished first."""
@@ -45,7 +48,8 @@ class Keeper:
         await self._end([name for name in self.fillings if name not in wanting])
         for name, run in wanting.items():
             if name not in self.fillings:
-                self.fillings[name] = Filling(run, self.config, client_args, DATABASE)
+                filling = Storing if (run.path / DOCUMENT).exists() else Filling
+                self.fillings[name] = filling(run, self.config, client_args, DATABASE)
 
     async def _end(self, names: list[str]) -> None:
         """Their last batches need this loop: it waits for them in another thread."""
@@ -54,3 +58,13 @@ class Keeper:
             filling.ending.set()
         for filling in ending:
             await asyncio.get_running_loop().run_in_executor(None, filling.end)
+
+
+async def kept(home: Home, config: Config, has_readers: bool, listener: socket.socket | None, until: asyncio.Future[Any]) -> Any:
+    """Keeps the home's database as long as nobody else does and `until` is not done; what that comes to."""
+    while not until.done():
+        with contextlib.suppress(RunError):
+            lock = home.keep()
+            await Keeper(home, lock, config, has_readers, listener).keep(until)
+        await asyncio.wait([until], timeout=LOOK_S)
+    return await until

@@ -1,6 +1,5 @@
 """The store process: drains a run's journal to disk and sees to it that its rows come into ClickHouse."""
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -9,6 +8,8 @@ import threading
 import time
 from typing import Any
 
+import orjson
+
 from engine.config import Config
 from engine.store import confinement
 from engine.store.draining import Draining
@@ -16,7 +17,8 @@ from engine.store.embedded import NO_READERS
 from engine.store.filling import Filling, say
 from engine.store.grants import DATABASE
 from engine.store.home import Home
-from engine.store.keeper import Keeper
+from engine.store.keeper import Keeper, kept
+from engine.store.storing import Storing, stored
 from engine.trail.checked import JournalError, survey
 from engine.trail.note import Note, read_note
 from engine.trail.rundir import Attendance, Lock, RunDir, RunError, in_turn, is_held
@@ -35,6 +37,7 @@ class StoreProcess:
     Where the database is embedded it keeps the home's (`keeper.py`), or waits for its turn while another process fills it with this
     run's rows too.
     """
+    note: Note
 
     def __init__(self, config: Config, run: RunDir, once: bool, drain_only: bool, is_confined: bool,
                  listener: socket.socket | None):
@@ -42,7 +45,6 @@ class StoreProcess:
         self.has_readers, self.listener, self.home = is_confined or config.store.unconfined_readers, listener, Home(run.home)
         self.stopping = threading.Event()
         self.began, self.over, self.troubled = time.time(), 0.0, 0.0
-        self.note = Note(run.store)
         self.state: dict[str, Any] = {"pid": os.getpid(), "stored": 0, "trouble": "", "drain": "", "damage": "", "url": ""}
 
     async def main(self) -> None:
@@ -50,6 +52,7 @@ class StoreProcess:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stopping.set)
         lock = await asyncio.to_thread(in_turn, lambda: Lock(self.run_dir.store_lock, f"the store of {self.run_dir.path}"), TURN_S)
+        self.note = Note(self.run_dir.store)
         self._publish()
         attending = asyncio.ensure_future(self._attend())
         draining = Draining(self.run_dir, self.stopping, self._drained)
@@ -90,19 +93,13 @@ class StoreProcess:
         self.home.want(self.run_dir)
         filled = asyncio.ensure_future(self._until_filled())
         try:
-            while not filled.done():
-                with contextlib.suppress(RunError):
-                    lock = self.home.keep()
-                    await Keeper(self.home, lock, self.config, self.has_readers, self.listener).keep(filled)
-                await asyncio.wait([filled], timeout=LOOK_S)
-            await filled
+            await kept(self.home, self.config, self.has_readers, self.listener, filled)
         finally:
             filled.cancel()
             self.home.no_longer(self.run_dir)
 
     async def _fill_a_server(self, url: str) -> None:
-        database = url.rsplit("/", 1)[-1] if url.count("/") > 2 else DATABASE
-        filling = Filling(self.run_dir, self.config, {"dsn": url}, database or DATABASE)
+        filling = Filling(self.run_dir, self.config, {"dsn": url}, database_of(url))
         try:
             await self._until_filled()
         finally:
@@ -164,17 +161,53 @@ class StoreProcess:
         self.note.write(self.state)
 
 
-def main(config: Config, run: RunDir, once: bool, drain_only: bool, serve: bool = False, confined: bool = True) -> None:
+def database_of(url: str) -> str:
+    """The database that a server's URL names, or ours."""
+    return (url.rsplit("/", 1)[-1] if url.count("/") > 2 else "") or DATABASE
+
+
+class BacktestProcess:
+    """Ends when the results in the folder `run` are in the home's database, or in the server; says which they are."""
+
+    def __init__(self, config: Config, run: RunDir, is_confined: bool, listener: socket.socket | None):
+        self.config, self.run_dir, self.listener, self.home = config, run, listener, Home(run.home)
+        self.has_readers, self.began = is_confined or config.store.unconfined_readers, time.time()
+
+    async def main(self) -> None:
+        lock = await asyncio.to_thread(in_turn, lambda: Lock(self.run_dir.store_lock, f"the store of {self.run_dir.path}"), TURN_S)
+        done = asyncio.ensure_future(stored(self.run_dir, self.began))
+        storing = None
+        try:
+            if url := self.config.store.url:
+                storing = Storing(self.run_dir, self.config, {"dsn": url}, database_of(url))
+                said = await done
+            else:
+                self.home.want(self.run_dir)
+                said = await kept(self.home, self.config, self.has_readers, self.listener, done)
+        finally:
+            done.cancel()
+            if storing is not None:
+                await asyncio.to_thread(storing.end)
+            self.home.no_longer(self.run_dir)
+            lock.release()
+        print(orjson.dumps(said).decode(), flush=True)
+
+
+def main(config: Config, run: RunDir, once: bool, drain_only: bool, serve: bool = False, confined: bool = True,
+         backtest: bool = False) -> None:
     """The store process. It gives up the rest of the machine for good before it does anything else, where `confined`."""
     has_database = not (drain_only or config.store.url)
     listener = socket.create_server(("127.0.0.1", 0)) if has_database else None
     if has_database:
         run.database.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not (once or serve) or run.home != run.path:
+    if not (once or serve or backtest) or run.home != run.path:
         run.make_memory()                                  # what is not there yet cannot be granted
     is_confined = confined and confinement.confine(run, config, listener.getsockname()[1] if listener else 0)
-    if has_database and not is_confined and not serve:
+    if has_database and not is_confined and not (serve or backtest):
         say(ALLOW_LIST_ALONE if config.store.unconfined_readers else NO_READERS)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)    # out of descriptors it would say so each second, with a traceback
+    if backtest:
+        asyncio.run(BacktestProcess(config, run, is_confined, listener).main())
+        return
     process = StoreProcess(config, run, once, drain_only, is_confined, listener)
     asyncio.run(process.serve() if serve else process.main())

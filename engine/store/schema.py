@@ -10,15 +10,16 @@ from typing import Any
 from _ext.signals.features import FEATURES
 
 KEPT_TOKENS = 100_000
-VERSION = 4
+VERSION = 5
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     2: ("ALTER TABLE {db}.signals ADD COLUMN IF NOT EXISTS side Int8 DEFAULT direction AFTER arm",
         "ALTER TABLE {db}.signals ADD COLUMN IF NOT EXISTS source LowCardinality(String) DEFAULT 'spike' AFTER side",
         "ALTER TABLE {db}.signals ADD COLUMN IF NOT EXISTS own Map(LowCardinality(String), Float64) AFTER source"),
     3: (),
     4: ("DROP VIEW IF EXISTS {db}.to_bars_1m", "DROP VIEW IF EXISTS {db}.to_bars_5m", "DROP TABLE IF EXISTS {db}.bars_5m"),
+    5: (),
 }
-"""Version -> what leads to it from the one before; tables that are new (3: runs, 4: bars) are made by schema.sql."""
+"""Version -> what leads to it from the one before; tables that are new (3: runs, 4: bars, 5: backtests) are made by schema.sql."""
 AFTERWARDS: dict[int, tuple[str, ...]] = {
     4: ("ALTER TABLE {db}.gaps MODIFY COLUMN first_minute Nullable(DateTime64(0, 'Asia/Kolkata'))",
         "ALTER TABLE {db}.gaps MODIFY COLUMN last_minute Nullable(DateTime64(0, 'Asia/Kolkata'))",
@@ -32,6 +33,7 @@ TO_BARS = ("INSERT INTO {db}.bars SELECT run, trade_date, inst, 1, toDateTime64(
         "FROM {db}.bars_before GROUP BY run, trade_date, inst, bar_ts", "DROP TABLE {db}.bars_before")
 """The bars of a database of version 3, which were made of ticks in ClickHouse, make room for a view of that name and are taken
 over; each step can be done again where a server was killed after it."""
+_TYPE_END = re.compile(r" (?:CODEC\(|DEFAULT |COMMENT )")
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \{db\}\.(\w+)\s*\(\s*(.*?)\s*\)\s*ENGINE = ", re.S)
 
 
@@ -62,7 +64,7 @@ def columns(table: str) -> list[tuple[str, str]]:
     for part in _split(body):
         name, _, rest = part.strip().partition(" ")
         if name != "INDEX":
-            out.append((name, rest.partition(" CODEC(")[0].partition(" DEFAULT ")[0].strip()))
+            out.append((name, _TYPE_END.split(rest, maxsplit=1)[0].strip()))
     return out
 
 

@@ -105,6 +105,61 @@ CREATE TABLE IF NOT EXISTS {db}.events (
   run UInt32, seq UInt64, ts DateTime64(9, 'Asia/Kolkata'), kind LowCardinality(String), detail String
 ) ENGINE = MergeTree ORDER BY (run, ts, seq) SETTINGS non_replicated_deduplication_window = {window};
 
+-- backtests that were stored (docs/backtest.md), one row each. The others below hang on it by `backtest`. Money in rupees here, as
+-- in backtest.json and trades.parquet, and times are India's. The row is written last: without it the rest is not counted
+CREATE TABLE IF NOT EXISTS {db}.backtests (
+  backtest String COMMENT 'hash of what was asked and what came of it: the same backtest has the same one',
+  name String COMMENT 'its folder when it was stored',
+  made DateTime64(3, 'Asia/Kolkata') COMMENT 'when it ended',
+  kept DateTime64(3, 'Asia/Kolkata') COMMENT 'when it came into this table',
+  data String COMMENT 'what --data named',
+  content String COMMENT 'JSON: day -> sha256 of its rows, empty for one made before that was said',
+  first_day Date, last_day Date, days UInt32, updates UInt64 COMMENT 'rows of the data that were played',
+  sources String COMMENT 'names of the sources and strategies, by commas',
+  options String COMMENT 'JSON: what the command was asked, by field',
+  settings String COMMENT 'JSON: sources with parameters and hashes of their files, rules and limits as the core was told',
+  counts String COMMENT 'JSON: candidates, and by which reason rules and gate refused them',
+  notes String COMMENT 'what was to be said of the data, a line each',
+  layout String COMMENT 'hash of the record layout of the engine that made it',
+  account_rs Float64 COMMENT 'at the beginning',
+  trades UInt32 COMMENT 'closed ones', open UInt32 COMMENT 'positions still held at the end',
+  gross_rs Float64, charges_rs Float64, net_rs Float64,
+  total_return Float64 COMMENT 'net over account', win_rate Nullable(Float64) COMMENT 'share of trades that earned after costs',
+  profit_factor Nullable(Float64) COMMENT 'rupees won per rupee lost', average_bp Nullable(Float64) COMMENT 'net of a trade',
+  sharpe Nullable(Float64) COMMENT 'of daily returns, a year', sortino Nullable(Float64),
+  average_minutes Nullable(Float64) COMMENT 'a trade', exposure Float64 COMMENT 'share of the sessions with a position',
+  turnover Float64 COMMENT 'value bought and sold over account',
+  ambiguous UInt32 COMMENT 'trades whose last bar holds stop and target both',
+  max_drawdown Float64 COMMENT 'share of the best result', drawdown_from Nullable(Date), drawdown_to Nullable(Date)
+) ENGINE = ReplacingMergeTree(kept) ORDER BY backtest;
+
+CREATE TABLE IF NOT EXISTS {db}.backtest_days (
+  backtest String, day Date, trades UInt32 COMMENT 'closed ones', net_rs Float64 COMMENT 'after costs'
+) ENGINE = ReplacingMergeTree ORDER BY (backtest, day);
+
+CREATE TABLE IF NOT EXISTS {db}.backtest_trades (
+  backtest String, trade UInt32 COMMENT 'its row in trades.parquet, from 0', day Date, symbol LowCardinality(String),
+  source LowCardinality(String) COMMENT 'the source or strategy that proposed it',
+  candidate UInt64 COMMENT 'number for explain, within the day', side Int8 COMMENT '1 long, -1 short', quantity Int64,
+  entry_time DateTime64(9, 'Asia/Kolkata') COMMENT 'first fill',
+  exit_time Nullable(DateTime64(9, 'Asia/Kolkata')) COMMENT 'last fill, none while it is open',
+  entry_price_rs Float64 COMMENT 'mean of its fills', exit_price_rs Float64, gross_rs Float64 COMMENT 'before costs',
+  charges_rs Float64, net_rs Float64, reason LowCardinality(String) COMMENT 'of the exit',
+  strength Float64, score Nullable(Float64) COMMENT 'of the noise filter, none: not scored',
+  stop_rs Nullable(Float64) COMMENT 'in force at the exit', target_rs Nullable(Float64),
+  is_ambiguous UInt8 COMMENT 'its last bar holds stop and target both'
+) ENGINE = ReplacingMergeTree ORDER BY (backtest, trade);
+
+-- every figure of a backtest as a whole (grouped = all) and of each group of its trades
+CREATE TABLE IF NOT EXISTS {db}.backtest_figures (
+  backtest String,
+  grouped LowCardinality(String) COMMENT 'all, hour, instrument, direction, score, reason, source. bound: the good extreme first',
+  word LowCardinality(String) COMMENT 'which hour, which instrument ... Empty for all',
+  figure LowCardinality(String) COMMENT 'win_rate, average_bp, net_rs, trades ..',
+  amount Nullable(Float64) COMMENT 'none: not defined, as a win rate without trades',
+  low Nullable(Float64) COMMENT 'middle 95 % of 2,000 draws of days, none: no interval', high Nullable(Float64)
+) ENGINE = ReplacingMergeTree ORDER BY (backtest, grouped, word, figure);
+
 -- views a person reads: the symbol, the time and rupees (_rs) beside ids and paise
 CREATE VIEW IF NOT EXISTS {db}.bars_1m AS
 SELECT b.run AS run, s.symbol AS symbol, b.bar_ts AS bar_ts, b.open / 100 AS open_rs, b.high / 100 AS high_rs, b.low / 100 AS low_rs,

@@ -292,22 +292,29 @@ def test_a_run_is_filled_by_one_thread_as_long_as_it_wants_its_rows(base, monkey
 
     class Fake:
         def __init__(self, run, *_):
-            self.name, self.ending = run, threading.Event()
-            made.append(("began", run))
+            self.name, self.ending = run.path.name, threading.Event()
+            made.append(("began", self.name))
 
         def end(self) -> None:
             assert self.ending.is_set()
             made.append(("ended", self.name))
 
+    class Results(Fake):
+        """Of a backtest's folder, which has no journal."""
+
     monkeypatch.setattr("engine.store.keeper.Filling", Fake)
-    wanting: dict[str, str] = {}
+    monkeypatch.setattr("engine.store.keeper.Storing", Results)
+    runs = {name: RunDir(base / name) for name in ("a", "b")}
+    (base / "b" / "backtest.json").touch()
+    wanting: dict[str, RunDir] = {}
     keeper = Keeper(SimpleNamespace(wanting=lambda: dict(wanting)), None, Config(), False, None)
 
     async def life() -> None:
         for names in (["a"], ["a", "b"], ["a", "b"], ["b"]):
             wanting.clear()
-            wanting.update((name, name) for name in names)
+            wanting.update((name, runs[name]) for name in names)
             await keeper._look({})
 
     asyncio.run(life())
     assert made == [("began", "a"), ("began", "b"), ("ended", "a")] and list(keeper.fillings) == ["b"]
+    assert isinstance(keeper.fillings["b"], Results)

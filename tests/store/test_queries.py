@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.backtest.options import BacktestOptions
+from engine.backtest.session import backtest
 from engine.config import Config
 from engine.market.instruments import shipped
 from engine.run.virtual import run_virtual
@@ -17,11 +19,12 @@ from engine.store.process import main as store
 from engine.trail.rundir import RunDir
 from engine.watch import drift
 from engine.watch.explain import against_training, explain
+from tests.backtest.test_session import LOOSE
 from tests.conftest import ROOT
 
 EMPTY_IS_FINE = {"what the noise filter refused, and how sure it was", "how long positions lasted and why they ended",
                  "what was missing from the feed, by kind", "what changed in the universe",
-                 "where a shadow would have decided otherwise"}
+                 "where a shadow would have decided otherwise", "groups of trades that earned or lost beyond doubt"}
 
 
 def queries() -> dict[str, str]:
@@ -37,7 +40,12 @@ def stored(tmp_path_factory):
     market.minutes = 60
     run_virtual(Config(), market, "test", run, 3, None)
     store(Config(), run, once=True, drain_only=False, confined=False)
-    with client_of(Config(), run) as c:
+    with client_of(Config(), run) as c, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(run.path)
+        for latency in (0, 9000):                          # the process that serves the client takes their results too
+            done = backtest(BacktestOptions(data=run.path, run_dir=run.path / f"b{latency}", journal=False, store=True,
+                                            latency_ms=latency), Config(**LOOSE))
+            assert done["stored"], done["not_stored"]
         yield run, c
 
 
