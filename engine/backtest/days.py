@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from engine.config import Config, load
 from engine.errors import DataError
 from engine.feed.dayfile import SUFFIX, DayFile, Head, Source, of_ticks, write
 from engine.trail.checked import survey
@@ -17,15 +18,27 @@ from engine.trail.rundir import RunError
 MADE_OF, WHOLE = "made-of.json", "whole.json"
 MADE = 2
 """Rises where day files of runs are made in another way: those of before are made again."""
+DATABASE = "clickhouse"
 
 
-def days_of(data: Path, cache: Path, tell: Callable[[str], Any] = lambda _: None) -> list[Head]:
+def is_database(data: Path) -> bool:
+    """Whether the data is what ClickHouse has, `clickhouse[:RUN|:MARKET][:bars]`, and no file or folder."""
+    return str(data).partition(":")[0] == DATABASE
+
+
+def days_of(data: Path, cache: Path, tell: Callable[[str], Any] = lambda _: None,
+            span: tuple[dt.date | None, dt.date | None] = (None, None), config: Config | None = None) -> list[Head]:
     """Heads of the day files of `data` in order of their days: a day file, a folder of them, a run folder, or CSV and Parquet
-    files, of which day files are made in a folder of `cache`. A day that has ticks is played from its ticks and not from its bars.
-    DataError where there are none; `tell` hears what was understood of foreign files."""
-    if not data.exists():
+    files, of which day files are made in a folder of `cache`; of the database of `config` (`engine/backtest/clickhouse.py`) only
+    those of `span` and the session before. A day that has ticks is played from its ticks and not from its bars. DataError where
+    there are none; `tell` hears what was understood of foreign files."""
+    if is_database(data):
+        from engine.backtest import clickhouse
+
+        paths = clickhouse.paths_of(data, span, cache.parent, cache, config or load(), tell)
+    elif not data.exists():
         raise DataError(f"{data}: there is no such file or folder")
-    if (data / "journal").is_dir():
+    elif (data / "journal").is_dir():
         paths = [_of_run(data, cache)]
     elif data.suffix == SUFFIX:
         paths = [data]

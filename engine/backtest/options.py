@@ -15,7 +15,8 @@ class BacktestOptions(BaseModel):
     """A backtest, as `python -m engine backtest` and `engine.backtest` take it. OptionError where a value cannot be."""
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    data: Path = Field(Path("days"), description="day files or a folder of them, a run folder, or CSV and Parquet files")
+    data: Path = Field(Path("days"), description="day files or a folder of them, a run folder, CSV and Parquet files, or what the "
+                       "database has: clickhouse, clickhouse:RUN, clickhouse:MARKET, and :bars behind it for minutes")
     first: dt.date | None = Field(None, description="first day",
                                   json_schema_extra={"option": "--from", "metavar": "YYYY-MM-DD"})
     last: dt.date | None = Field(None, description="last day", json_schema_extra={"option": "--to", "metavar": "YYYY-MM-DD"})

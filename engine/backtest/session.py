@@ -18,7 +18,7 @@ from _ext.entrance import Core
 from _ext.trade.venue import PaperVenue
 from _ext.trail.journal import Journal
 from engine.backtest import results
-from engine.backtest.days import days_of, must_be_whole
+from engine.backtest.days import days_of, is_database, must_be_whole
 from engine.backtest.drive import MILLI, DayRun
 from engine.backtest.options import BacktestOptions
 from engine.backtest.trades import COLUMNS, END, KEPT, Trade, counts_of, mark_ambiguous, mark_open, trades_of
@@ -99,7 +99,7 @@ def backtest(options: BacktestOptions, config: Config, say: Say = lambda _: None
     the minute under way, and keeps what is done. With `store`, `stored` is the number of the results in ClickHouse, or `not_stored`
     says why there are none. EngineError where nothing can begin."""
     began = time.process_time()
-    heads = days_of(options.data, CACHE, say)
+    heads = days_of(options.data, CACHE, say, (options.first, options.last), config)
     first, last = heads[0].day, heads[-1].day
     wanted = [head for head in heads if (options.first or first) <= head.day <= (options.last or last)]
     if not wanted:
@@ -205,6 +205,8 @@ def _play(options: BacktestOptions, config: Config, folder: Path, wanted: Sequen
     if modelled:
         notes.append(f"{modelled} of {len(wanted)} days have no book: one is modelled, {options.spread_bp:g} bp or "
                      f"{options.spread_ticks} steps wide, Rs {options.level:,.0f} on each of five levels")
+    if bars < len(wanted) and is_database(options.data):
+        notes.append("books are the best quotes alone, as the table ticks has them: the gate sizes by what they show")
     if bars:
         notes.append(f"{bars} of {len(wanted)} days are bars: four points each, the extreme against a position first")
     if held := sum(trade.reason == END for trade in account.trades):

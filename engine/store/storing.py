@@ -94,7 +94,7 @@ def put(folder: Path, config: Config) -> dict[str, Any]:
     folder = folder.absolute()
     if not (folder / DOCUMENT).is_file():
         raise DataError(f"{folder} is not the folder of a backtest: it has no {DOCUMENT}")
-    if folder.parent == Path("runs").absolute():           # as a run there makes it
+    if folder.parent == Path("runs").absolute() and not config.store.url:      # as a run there makes it
         (folder.parent / DATABASE_FOLDER).mkdir(exist_ok=True, mode=0o700)
     environment = confinement.environment() | ({"ENGINE_STORE__URL": config.store.url} if config.store.url else {})
     done = subprocess.run(confinement.command("--run-dir", str(folder), "--backtest"), env=environment, capture_output=True,

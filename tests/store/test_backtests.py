@@ -1,6 +1,6 @@
 """Results of a backtest's folder as rows: the same ones known again, and a folder that is anything else refused.
 
-Here is also what `engine/store/storing.py` does where they do not.
+How they come into a database is in tests/backtest/test_clickhouse.py; here what `engine/store/storing.py` does where they do not.
 """
 import asyncio
 import time
