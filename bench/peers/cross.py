@@ -10,11 +10,12 @@ class Cross(engine.Strategy):
         is_idle: bool = False                # called, and does nothing
 
     def on_bar(self, instrument, minutes, bars):
-        close = bars.close
-        if self.parameters.is_idle or len(close) <= self.slow:
+        fast, slow = self.fast, self.slow
+        if self.parameters.is_idle or len(bars) <= slow:
             return
-        now = close[-self.fast:].mean() - close[-self.slow:].mean()
-        before = close[-self.fast - 1:-1].mean() - close[-self.slow - 1:-1].mean()
+        close = bars.close[-slow - 1:].tolist()            # of so few numbers a list has its sum sooner than numpy
+        now = sum(close[-fast:]) / fast - sum(close[1:]) / slow
+        before = sum(close[-fast - 1:-1]) / fast - sum(close[:-1]) / slow
         if now * before >= 0:
             return
         if self.position(instrument) is not None:

@@ -43,9 +43,9 @@ class Cross(Strategy):
         kept.append(bar.close.as_double())
         if len(kept) <= SLOW:
             return
-        close = np.array(kept)
-        now = close[-FAST:].mean() - close[-SLOW:].mean()
-        before = close[-FAST - 1:-1].mean() - close[-SLOW - 1:-1].mean()
+        close = list(kept)[-SLOW - 1:]
+        now = sum(close[-FAST:]) / FAST - sum(close[1:]) / SLOW
+        before = sum(close[-FAST - 1:-1]) / FAST - sum(close[:-1]) / SLOW
         if now * before >= 0:
             return
         if not self.portfolio.is_flat(name):

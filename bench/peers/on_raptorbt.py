@@ -29,9 +29,9 @@ class Cross(raptorbt.Strategy):
         kept.append(ctx.bar.close)
         if len(kept) <= SLOW or ctx.symbol.startswith("NIFTY"):
             return
-        close = np.array(kept[-SLOW - 1:])
-        now = close[-FAST:].mean() - close[-SLOW:].mean()
-        before = close[-FAST - 1:-1].mean() - close[-SLOW - 1:-1].mean()
+        close = list(kept)[-SLOW - 1:]
+        now = sum(close[-FAST:]) / FAST - sum(close[1:]) / SLOW
+        before = sum(close[-FAST - 1:-1]) / FAST - sum(close[:-1]) / SLOW
         if now * before >= 0:
             return
         self.orders += 1

@@ -6,6 +6,7 @@ newest first. A file that is refused changes nothing.
 import datetime as dt
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +92,18 @@ def active(folder: Path) -> Scorer | None:
     return _checked(folder, entry["sha256"])
 
 
+@lru_cache(maxsize=8)
+def _loaded(path: Path, *state: int) -> Scorer:
+    """The model of a file in that state: a backtest asks for the same one every day."""
+    return Scorer(path)
+
+
 def _checked(folder: Path, sha256: str) -> Scorer:
     path = folder / f"{sha256[:16]}.onnx"
     if not path.exists():
         raise ModelRefused(f"{path} is missing: put it back, or promote another")
-    scorer = Scorer(path)
+    stat = path.stat()
+    scorer = _loaded(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
     if scorer.sha256 != sha256:
         raise ModelRefused(f"{path.name} has hash {scorer.sha256[:16]}, active.json says {sha256[:16]}")
     return scorer

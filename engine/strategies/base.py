@@ -6,6 +6,7 @@ no random numbers, no files, no sets whose order matters. Then a replay makes th
 """
 import datetime as dt
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -151,12 +152,12 @@ class Ended(NamedTuple):
 class Strategy:
     """Base of all strategies. A subclass gives what is marked, and any of the `on_` methods.
 
-    `timeframes`: minutes of the bars it wants. `kinds`: of instruments whose bars it wants. `is_scored`: whether the noise filter
-    judges its candidates; the filter was measured on spikes alone. `is_strict`: whether the seed's rules (strength, volume, trend)
-    judge them too; session, opposing candidates and the book always do.
+    `timeframes`: minutes of the bars it wants; a parameter of that name takes their place. `kinds`: of instruments whose bars it
+    wants. `is_scored`: whether the noise filter judges its candidates; the filter was measured on spikes alone. `is_strict`:
+    whether the seed's rules (strength, volume, trend) judge them too; session, opposing candidates and the book always do.
     """
     Parameters: ClassVar[Any] = Parameters
-    timeframes: ClassVar[tuple[int, ...]] = (1,)
+    timeframes: tuple[int, ...] = (1,)
     kinds: ClassVar[tuple[str, ...]] = ("equity",)
     is_scored: ClassVar[bool] = False
     is_strict: ClassVar[bool] = False
@@ -164,6 +165,7 @@ class Strategy:
     def __init__(self, name: str = "", parameters: BaseModel | None = None):
         self.name = name
         self.parameters: Any = parameters if parameters is not None else type(self).Parameters()
+        self.timeframes: tuple[int, ...] = getattr(self.parameters, "timeframes", type(self).timeframes)
         if not isinstance(self.timeframes, tuple) or not self.timeframes or set(self.timeframes) - set(TIMEFRAMES):
             raise StrategyError(f"strategy {name}: a bar has {', '.join(map(str, TIMEFRAMES))} minutes, not {self.timeframes}")
         if not isinstance(self.kinds, tuple):
@@ -257,6 +259,10 @@ class Strategy:
             return Bars(self._host.bars(instrument.number, minutes))
         except KeyError:
             raise StrategyError(f"bars of {minutes} minutes are not kept: name them in `timeframes`") from None
+
+    def confirmed(self, instrument: Instrument, side: int, direction: Callable[[Bars], float]) -> bool:
+        """Whether every timeframe but the first says `side` too: `direction` of its bars has that sign. No word is no."""
+        return all(side * direction(self.bars(instrument, minutes)) > 0 for minutes in self.timeframes[1:])
 
     def book(self, instrument: Instrument) -> Book:
         """Last price and best quotes."""

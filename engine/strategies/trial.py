@@ -20,11 +20,13 @@ class Trial:
     def __init__(self, strategy: Strategy, held: Position | None = None):
         self.strategy, self.held = strategy, held
         self.wishes: list[Wish] = []
-        vars(strategy).update(candidate=self._candidate, exit=self._exit, position=lambda instrument: self.held)
+        self.shown: dict[tuple[Instrument, int], Bars] = {}
+        vars(strategy).update(candidate=self._candidate, exit=self._exit, position=lambda instrument: self.held, bars=self._bars)
         strategy.on_start()
 
     def bar(self, instrument: Instrument, bars: Bars, minutes: int = 1) -> list[Wish]:
-        """Tells of a closed bar, the last of `bars`; what the strategy asks for then."""
+        """Tells of a closed bar, the last of `bars`; what the strategy asks for then. It may look at those told before."""
+        self.shown[instrument, minutes] = bars
         return self._asked(lambda: self.strategy.on_bar(instrument, minutes, bars))
 
     def tell(self, method: str, argument: Any) -> list[Wish]:
@@ -35,6 +37,9 @@ class Trial:
         before = len(self.wishes)
         call()
         return self.wishes[before:]
+
+    def _bars(self, instrument: Instrument, minutes: int = 1) -> Bars:
+        return self.shown.get((instrument, minutes)) or bars([])
 
     def _candidate(self, instrument: Instrument, side: int, **asked: Any) -> None:
         self.wishes.append(Wish(instrument, side, asked))

@@ -20,7 +20,7 @@ from engine.backtest.options import BacktestOptions
 from engine.backtest.session import backtest
 from engine.config import Config
 from engine.strategies import loading
-from engine.strategies.base import Position, Signal, Strategy
+from engine.strategies.base import Position, Signal, Strategy, StrategyError
 from engine.strategies.shipped import moving_average_cross, spike_option, spike_reversal
 from engine.strategies.trial import Trial, bars, stock
 from engine.trail.checked import reader_of
@@ -56,6 +56,21 @@ def test_a_cross_is_traded_the_way_the_fast_mean_goes(closes, side):
     else:
         ((instrument, found, rest),) = wishes
         assert (instrument, found) == (SBIN, side) and rest["stop"] == pytest.approx(closes[-1] * (1 - 0.02 * side))
+
+
+@pytest.mark.parametrize(("longer", "side"), [((1, 2, 3), 1), ((3, 2, 1), None), ((2, 2, 2), None), ((2, 3), None)])
+def test_the_other_timeframes_must_lie_the_same_way(longer, side):
+    """Up on five minutes; on fifteen up, down, level, and too few to say."""
+    trial = Trial(made(moving_average_cross, timeframes=(5, 15), fast=2, slow=3))
+    assert trial.bar(SBIN, bars(longer), minutes=15) == []
+    assert [wish.side for wish in trial.bar(SBIN, bars([10, 9, 8, 12]), minutes=5)] == ([side] if side else [])
+
+
+def test_a_cross_of_any_two_timeframes_and_not_of_one_there_is_not():
+    assert made(moving_average_cross, timeframes=(3, 60)).timeframes == (3, 60)
+    for given, words in (({"timeframes": (5, 7)}, "a bar has 1, 2, 3"), ({"fast": 3, "slow": 3}, "give it fewer")):
+        with pytest.raises(StrategyError, match=words):
+            loading.load("mine", loading.path_of("moving_average_cross"), given)
 
 
 def test_a_cross_ends_what_is_held():
