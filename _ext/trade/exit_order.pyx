@@ -212,8 +212,9 @@ cdef class ExitOrders(Holdings):
         cdef int64_t minute
         cdef bint killed = self.gate.operator == OP_KILL
         cdef int why
-        if entry != NULL and is_live(entry.state) and (killed or held < 0 or now - entry.sent >= self.gate.limits.entry_life):
-            self._cancel(entry, WHY_STALE_ENTRY, now)
+        if entry != NULL and is_live(entry.state) and (
+                killed or held < 0 or s.sold > 0 or now - entry.sent >= self.gate.limits.entry_life):
+            self._cancel(entry, WHY_STALE_ENTRY, now)     # an exit has filled: its rest would buy what is being left
         if held <= 0:
             if o != NULL and is_live(o.state):
                 self._cancel(o, WHY_SHRINK, now)      # sold by another hand: this order would turn the position round

@@ -407,7 +407,7 @@ class Trader:
     def manage(self, s: Slot, now: int) -> None:
         """Brings the orders of a position to where they should be."""
         o, held = s.exit, s.held
-        if s.entry.is_live and now - s.entry.sent >= round(self.risk.entry_life_s * SECOND):
+        if s.entry.is_live and (s.sold or now - s.entry.sent >= round(self.risk.entry_life_s * SECOND)):
             self._cancel(s.entry, "stale entry", now)
         if held <= 0:
             if o is not None and o.is_live:

@@ -342,6 +342,22 @@ def test_policy_atr_ends_at_its_own_stop_and_leaves_when_the_spike_is_lost(make_
         assert [(i["kind"], i["why"]) for i in desk.tick(mid=mid)] == [(MODIFY, why)]
 
 
+def test_once_an_exit_has_sold_the_entrys_rest_is_taken_back(make_desk):
+    """20 of 49 bought, and the stop sells 5 of them: a second later there is an entry no more, long before its life is over."""
+    desk = make_desk(entry_life_s=60)
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 2, 20, 100_000)
+    desk.reply(stop)
+    desk.update(stop, 2)
+    assert desk.timer() == []
+    cancelled = [i for i in desk.update(stop, 2, 5, 98_000) + desk.timer() if i["kind"] == CANCEL]
+    assert [i["id"] for i in cancelled] == [entry["id"]]
+    desk.update(entry, 4, 20, 100_000)
+    desk.update(stop, 3, 20, 98_000)
+    assert desk.core.positions() == [] and desk.core.held(0) == (0, 0)
+
+
 def test_without_a_feed_positions_are_closed_on_quotes(desk):
     _entry, _stop = opened(desk)
     desk.link(0, False)
