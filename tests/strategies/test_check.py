@@ -30,10 +30,10 @@ def day(tmp_path_factory):
     return recorded_day(tmp_path_factory.mktemp("day"), minutes=40, names=4)
 
 
-def checked(tmp_path, day, body, head=HEAD, cuts=1, hashes=1):
+def checked(tmp_path, day, body, head=HEAD, cuts=1, hashes=1, seed=1):
     path = tmp_path / "mine.py"
     path.write_text(head + "\n".join(f"        {line}" for line in body.splitlines()) + "\n")
-    return check(path, {}, day, cuts=cuts, hashes=hashes)
+    return check(path, {}, day, seed=seed, cuts=cuts, hashes=hashes)
 
 
 HONEST = "if len(bars) > 3 and bars.close[-1] > bars.close[-2]:\n    self.candidate(instrument, 1, strength=0.7)"
@@ -121,15 +121,27 @@ def _generated(draw: random.Random) -> str:
     wish = draw.choice([f"self.candidate(instrument, {draw.choice((1, -1))}, strength={draw.random() * 0.9 + 0.05:.2f})",
                         "self.exit(instrument)" if draw.random() < 0.3 else "self.candidate(instrument, 1, hold=60)",
                         "self.candidate(instrument, -1, stop=bars.close[-1] * 1.004, target=bars.close[-1] * 0.99)"])
-    return f"self.state = getattr(self, 'state', {{}})\nif len(bars) > 9 and {condition}:\n    {wish}"
+    return f"if len(bars) > 9 and {condition}:\n    {wish}"
+
+
+TEN = """import engine
+class Mine(engine.Strategy):
+    def on_start(self):
+        self.states = [{} for _ in range(10)]
+    def on_bar(self, instrument, minutes, bars):
+"""
 
 
 @pytest.mark.long
 def test_generated_honest_ones_are_not_flagged(tmp_path, day):
-    draw = random.Random(7)
-    for _ in range(count(2, 8, 1000)):
-        body = _generated(draw)
-        assert checked(tmp_path, day, body)["problems"] == [], body
+    """Ten in a file, each with a state of its own: any that was flagged would have its file flagged."""
+    draw, asked = random.Random(7), 0
+    for seed in range(count(1, 2, 100)):
+        body = "\n".join(f"self.state = self.states[{k}]\n{_generated(draw)}" for k in range(10))
+        found = checked(tmp_path, day, body, head=TEN, cuts=count(1, 2, 10), hashes=count(1, 1, 2), seed=seed)
+        assert found["problems"] == [], body
+        asked += found["candidates"]
+    assert asked > 100
 
 
 # ---- the command ------------------------------------------------------------------------------------------------------------
