@@ -48,7 +48,11 @@ def days_of(data: Path, cache: Path, tell: Callable[[str], Any] = lambda _: None
             paths = sorted(_of_tables(data, cache, tell).glob(f"*{SUFFIX}"))
     best: dict[dt.date, Head] = {}
     for head in map(Head, paths):
-        if head.rows and (head.day not in best or head.kind == "ticks"):
+        known = best.get(head.day)
+        if head.rows and known is not None and known.kind == head.kind:
+            raise DataError(f"{known.path.name} and {head.path.name} both hold {head.kind} of {head.day}: keep one of them in the "
+                            "folder, or name one file")
+        if head.rows and (known is None or head.kind == "ticks"):
             best[head.day] = head
     if not best:
         raise DataError(f"{data}: there is no day with rows")

@@ -78,6 +78,9 @@ def _run(options: RunOptions, config: Config, quiet: bool, say: Say, confirm: Co
                            options.contracts)
         for note in getattr(market, "notes", ()):
             print(f"note: {note}", file=sys.stderr)
+        if not getattr(market, "has_book", True):
+            print("note: the data has no order book, and nothing is entered without one: there will be candidates and no trades; "
+                  "`python -m engine backtest --data` models a book", file=sys.stderr)
         return _on_virtual_time(options, config, folder.make(), market, say)
     return _on_the_sim(options, folder.make(), quiet)
 

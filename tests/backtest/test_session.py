@@ -197,6 +197,13 @@ def test_ticks_of_a_day_are_taken_and_not_its_bars(tmp_path):
         days_of(tmp_path / "none", tmp_path)
 
 
+def test_two_files_of_one_day_are_not_chosen_between(tmp_path):
+    path = recorded_day(tmp_path, names=1, minutes=16)
+    path.with_name("copy.day").write_bytes(path.read_bytes())
+    with pytest.raises(DataError, match=r"copy.day both hold ticks of 2026-09-01|copy.day and .*both hold ticks of 2026-09-01"):
+        days_of(tmp_path, tmp_path / "cache")
+
+
 def test_a_run_s_frames_become_a_day_file(tmp_path):
     run = engine.run(speed="max", names=5, minutes=20, store=False, run_dir=tmp_path / "run", unlisted=True)
     (head,) = days_of(tmp_path / "run", tmp_path / "cache")

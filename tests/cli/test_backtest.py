@@ -27,3 +27,10 @@ def test_a_page_and_a_document(said, days):
 def test_what_cannot_be_is_said(said, days, words, code, answer):
     found, text = said("backtest", *words)
     assert found == code and answer in text and "Traceback" not in text
+
+
+@pytest.mark.parametrize("book", [True, False])
+def test_a_run_over_data_without_a_book_says_why_nothing_trades(said, here, book):
+    recorded_day(here / "data", minutes=16, names=2, book=book)
+    code, text = said("run", "--data", "data", "--speed", "max", "--no-store", "--run-dir", "r")
+    assert code == 0 and ("`python -m engine backtest --data` models a book" in text) is not book
