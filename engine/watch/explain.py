@@ -51,7 +51,7 @@ def explain(path: Path, number: int) -> dict[str, Any] | None:
                                                                "expected", "last_close", "move", "side", "level", "quality")},
                        "source": formatter.state.source(int(c["source"])), "own": formatter.state.own(c),
                        "features": dict(zip(FEATURES, map(float, c["feature"]), strict=True)), "score": float(c["score"]),
-                       "model": c["model"].decode(), "verdict": REASONS[c["reason"]], "chain": []} | _asked(c)
+                       "model": c["model"].decode(), "verdict": REASONS[c["reason"]], "chain": []} | _asked(c, formatter)
             if out:
                 if kind == REC_VERDICT and c["updates"] > 0:
                     out["features_next"] = dict(zip(FEATURES, map(float, c["feature"]), strict=True))
@@ -77,12 +77,14 @@ def explain(path: Path, number: int) -> dict[str, Any] | None:
     return out or None
 
 
-def _asked(c: np.void) -> dict[str, Any]:
-    """What the candidate's strategy gave with it: its reason, and its own prices (rupees) and holding time (s)."""
+def _asked(c: np.void, formatter: EventFormatter) -> dict[str, Any]:
+    """What the candidate's strategy gave with it: its reason, and its own prices (rupees) and holding time (s), and the guide whose
+    prices those are."""
     prices = {name: int(c[f"own_{name}"]) / 100 for name in ("limit", "stop", "target") if c[f"own_{name}"]}
     hold = {"hold": int(c["own_hold"]) / 1e9} if c["own_hold"] else {}
+    guide = {"guide": formatter.symbol(int(c["guide"]) - 1)} if c["guide"] else {}
     note = {"note": c["note"].decode("ascii", "replace")} if c["note"] else {}
-    return note | ({"asked": prices | hold} if prices or hold else {})
+    return note | ({"asked": guide | prices | hold} if guide or prices or hold else {})
 
 
 def _tick(c: np.void, frame: tuple[int, int, bytes], key: str) -> dict[str, Any]:

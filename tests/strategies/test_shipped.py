@@ -25,6 +25,7 @@ from engine.strategies.shipped import moving_average_cross, spike_option, spike_
 from engine.strategies.trial import Trial, bars, stock
 from engine.trail.checked import reader_of
 from engine.trail.replay import replay
+from engine.watch.explain import explain
 from tests.backtest.test_session import _models
 from tests.kit.days import DAY, recorded_day
 
@@ -125,6 +126,10 @@ def traded(tmp_path_factory):
     return document, folder / "run" / str(DAY)
 
 
+def stock_name(table, inst):
+    return table[inst]["symbol"].decode()
+
+
 def rows(folder, kind, dtype):
     return [(now, np.frombuffer(payload, dtype)[0]) for found, _, now, payload in reader_of(folder) if found == kind]
 
@@ -142,6 +147,8 @@ def test_a_spike_is_followed_by_the_option_at_the_money(traded):
         assert option["under"] == stock["inst"] == c["guide"] - 1
         near = [abs(o["strike"] - stock["price"]) for o in table if o["under"] == stock["inst"] and o["right"] == option["right"]]
         assert abs(option["strike"] - stock["price"]) == min(near), "at the money"
+        told = explain(folder, int(c["id"]))["asked"]
+        assert told["guide"] == stock_name(table, stock["inst"]) and told["stop"] == c["own_stop"] / 100
         assert c["own_stop"] == pytest.approx(stock["price"] * (1 - 0.01 * stock["move"]), abs=1)
 
 
