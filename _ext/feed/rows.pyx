@@ -154,8 +154,8 @@ cdef class RowFeed:
         return t.inst != NO_INST and price > 0
 
     cdef int64_t _point(self, int64_t row, int side) noexcept nogil:
-        """Price of the bar's point: of the extremes the one against the position comes first, without one the nearer to the
-        open."""
+        """Price of the bar's point: of the extremes the one against the position comes first; without one the low does in a bar
+        that rose."""
         cdef int64_t high = self.bar[1][row], low = self.bar[2][row]
         cdef bint is_low_first
         if self.point == 0:
