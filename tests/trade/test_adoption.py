@@ -70,6 +70,15 @@ def test_adopted_entries_count_against_the_budgets(make_desk):
 
 
 @pytest.mark.parametrize("status", [4, 5])
+def test_an_exit_that_ended_unfilled_is_not_taken_for_the_stop_that_rests(make_desk, status):
+    """The book shows it last: a second one was tried beside the stop, and refused or cancelled."""
+    desk = started(make_desk, ENTRY, STOP, STOP | {"status": status}, shown={0: 40})
+    assert desk.timer() == [] and [int(o["id"]) for o in desk.core.live_orders()] == [2]
+    (modify,) = desk.tick(mid=104_100)
+    assert (modify["kind"], modify["id"], modify["quantity"]) == (MODIFY, 2, 40)
+
+
+@pytest.mark.parametrize("status", [4, 5])
 def test_a_dead_entry_makes_no_position(make_desk, status):
     desk = started(make_desk, ENTRY | {"status": status, "filled": 0})
     assert desk.core.positions() == [] and desk.core.held(0) == (0, 0) and desk.core.live_orders() == []

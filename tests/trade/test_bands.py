@@ -164,6 +164,10 @@ def test_before_the_auction_a_band_is_never_made_wider(make_desk, band, left):
     assert (desk.core.instrument(1)["lower_band"], desk.core.instrument(1)["upper_band"]) == band
     desk.timer(2)
     assert (desk.core.instrument(1)["lower_band"], desk.core.instrument(1)["upper_band"]) == left
+    desk.bands(1, 96_500, 102_500)             # what the exchange then sets, about a reference price of its own
+    desk.tick(1, mid=101_000)
+    desk.timer(2)
+    assert (desk.core.instrument(1)["lower_band"], desk.core.instrument(1)["upper_band"]) == (96_500, 102_500)
 
 
 def desk_minute(minute: float) -> int:

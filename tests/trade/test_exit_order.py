@@ -22,11 +22,12 @@ def test_an_exit_that_turns_up_beside_its_successor_is_told_once_more(desk):
     assert desk.turns() == []
 
 
-@pytest.mark.parametrize(("mid", "seconds", "told"), [
-    (99_010, 15.1, []), (99_010, 14.9, []), (99_000, 14.9, []), (99_000, 15.1, ["a second exit was needed"])])
-def test_a_second_exit_while_the_first_is_looked_for_takes_fifteen_seconds_and_one_percent(desk, mid, seconds, told):
-    """Left at 99,990 when the stop was sent: one percent against it is 98,990.1."""
-    lost_stop(desk)
+@pytest.mark.parametrize(("direction", "mid", "seconds", "told"), [
+    (1, 99_010, 15.1, []), (1, 99_010, 14.9, []), (1, 99_000, 14.9, []), (1, 99_000, 15.1, ["a second exit was needed"]),
+    (-1, 101_000, 15.1, []), (-1, 101_010, 15.1, ["a second exit was needed"]), (-1, 99_000, 15.1, [])])
+def test_a_second_exit_while_the_first_is_looked_for_takes_fifteen_seconds_and_one_percent(desk, direction, mid, seconds, told):
+    """Left at 99,990 when the stop was sent: one percent against it is 98,990.1; at 100,010 of a short one: 101,010.1."""
+    lost_stop(desk, direction)
     assert len(desk.tick(mid=mid, seconds=seconds)) == len(told) and desk.alarms() == told
 
 

@@ -148,14 +148,16 @@ def test_its_own_target_is_a_price_of_the_guide(market):
     assert out["why"] == Why.WHY_TARGET
 
 
-def test_the_guides_stop_trails(make_desk):
+@pytest.mark.parametrize(("inst", "delta", "stock", "trigger"), [
+    (CALL, 0.5, 102_000, 4480),                # the stock's stop is 1 % below 1,020 now: 1,009.80; half of the 10.20 below 49.90
+    (PUT, -0.5, 98_000, 4500)])                # 1 % above 980: 989.80; half of the 9.80 below 49.90
+def test_the_guides_stop_trails(make_desk, inst, delta, stock, trigger):
     desk = make_desk(specs=SPECS, trail=0.01)
-    desk.tick(CALL, mid=4000, delta=0.5)
+    desk.tick(inst, mid=4000, delta=delta)
     desk.tick(0, mid=100_000)
-    assert held(desk, CALL)["trigger"] == 3010
-    desk.tick(0, mid=102_000, seconds=1)
-    # the stock's stop is 1 % below 1,020 now: 1,009.80; half of the 10.20 below 49.90
-    assert moved(desk.tick(CALL, mid=5000, delta=0.5, seconds=31)) == 4480
+    assert held(desk, inst)["trigger"] == 3010
+    desk.tick(0, mid=stock, seconds=1)
+    assert moved(desk.tick(inst, mid=5000, delta=delta, seconds=31)) == trigger
 
 
 @pytest.mark.parametrize(("given", "reason"), [

@@ -4,7 +4,8 @@ import dataclasses
 import pytest
 
 from _ext.core.reasons import REASONS
-from _ext.core.records import REC_STATE, STATE, Stream
+from _ext.core.records import REC_FUNDS, REC_STATE, STATE, Stream
+from engine.trade import inputs
 from tests.trade.conftest import SECOND, SPECS
 
 MID = 100_000
@@ -38,6 +39,14 @@ def test_charges_count_in_the_result_and_open_positions_too(make_desk):
         assert reason == want
         if want != "pass":
             assert measured == pytest.approx(charges / EQUITY) and limit == pytest.approx(charges / EQUITY)
+
+
+def test_shares_of_the_account_are_of_what_the_day_began_with(desk):
+    """Rs 10 lakh then, Rs 4 lakh of it free by now: an entry is still sized by 5 % of ten."""
+    desk.core.feed(REC_FUNDS, desk.now, inputs.funds_record(40_000_000, EQUITY))
+    money = desk.core.money()
+    assert (money["available"], money["equity"]) == (40_000_000, EQUITY)
+    assert int(desk.enter()[1][0]["quantity"]) == 49
 
 
 @pytest.mark.parametrize(("net", "counts"), [(-1, True), (0, False)])

@@ -183,9 +183,9 @@ def test_repeated_and_late_updates_change_nothing(desk):
     assert len(desk.fills()) == before and live_exit_quantity(desk) == held(desk)
 
 
-def lost_stop(desk):
+def lost_stop(desk, direction=1):
     """A filled entry whose stop got no answer."""
-    _, (entry,) = desk.enter()
+    _, (entry,) = desk.enter(direction=direction)
     desk.reply(entry)
     (stop,) = desk.update(entry, 3, int(entry["quantity"]), 100_000)
     desk.reply(stop, outcome=4, code=0)

@@ -5,10 +5,11 @@
 import math
 
 import numpy as np
+import orjson
 import pytest
 
 from _ext.core.reasons import REASONS, Reason
-from _ext.core.records import GATE, REC_GATE
+from _ext.core.records import GATE, REC_GATE, REC_START
 from _ext.trade.shares import judge
 from engine.backtest.options import BacktestOptions
 from engine.backtest.session import backtest
@@ -33,6 +34,20 @@ ALL = (3, 0.10, 0.02, True)            # positions, exposure, daily loss, on
     (ALL, (0, 0, 0, 0), math.nan, Reason.SOURCE_EXPOSURE)])
 def test_each_limit_at_its_edge(limits, state, value, reason):
     assert judge(limits, state, value, EQUITY)[0] == reason
+
+
+@pytest.mark.parametrize(("direction", "mid", "reason"), [
+    (1, 99_000, "daily loss of its source"), (1, 101_000, "pass"), (-1, 101_000, "daily loss of its source"), (-1, 99_000, "pass")])
+def test_what_a_source_holds_counts_at_the_price_it_could_leave_at(desk, direction, mid, reason):
+    """49 at Rs 1,000 stand Rs 10 a share better or worse; Rs 400 of Rs 10 lakh may be lost."""
+    _, (entry,) = desk.enter(direction=direction)
+    desk.reply(entry)
+    desk.update(entry, 3, 49, 100_000)
+    settings = Config(models="", limits={"spike": {"daily_loss": 0.0004}}).record()
+    desk.core.feed(REC_START, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
+    desk.tick(mid=mid)
+    desk.tick(1)
+    assert desk.enter(1, number=2)[0] == reason
 
 
 def test_a_refusal_says_by_how_much():

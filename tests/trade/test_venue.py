@@ -121,6 +121,18 @@ def test_nothing_is_had_before_anything_was_shown_and_a_trade_at_the_limit_fills
     assert market.had(early) == (STATUS_OPEN, 0, 0)            # last price 1,000, but nobody offers at 1,000
 
 
+@pytest.mark.parametrize(("side", "price", "trigger", "limit", "had"), [
+    (SELL, 975, 985, 990, (STATUS_COMPLETE, 5, 5 * 995)), (BUY, 1_025, 1_015, 1_005, (STATUS_COMPLETE, 5, 5_000)),
+    (SELL, 975, 985, 1_000, (STATUS_OPEN, 0, 0))])
+def test_a_stop_made_a_limit_waits_for_no_trigger(tmp_path, side, price, trigger, limit, had):
+    market = Market(tmp_path, (DEEP, 1_000))
+    market.to(0)
+    stop = market.place(side, 5, price, trigger)
+    assert market.had(stop) == (STATUS_OPEN, 0, 0)
+    assert market.venue.modify(f"P{stop}".encode(), TYPE_LIMIT, 5, limit, 0, market.core.now) == ""
+    assert market.had(stop) == had
+
+
 @pytest.mark.parametrize(("side", "price", "trigger", "lasts", "had"), [
     (SELL, 975, 985, (1_000, 990), (STATUS_OPEN, 0, 0)), (SELL, 975, 985, (1_000, 985), (STATUS_COMPLETE, 5, 5 * 995)),
     (SELL, 975, 985, (1_000, 900), (STATUS_COMPLETE, 5, 5 * 995)), (BUY, 1_025, 1_015, (1_000, 1_010), (STATUS_OPEN, 0, 0)),
