@@ -8,7 +8,7 @@ from _ext.core.sink import RecordSink
 from _ext.entrance import Core
 from engine import config
 from engine.feed import TICK_DTYPE, encode
-from engine.market.instruments import Instrument, table
+from engine.market.instruments import NO_INST, Instrument, table
 from engine.market.sessions import epoch_ms
 from tests.market.conftest import DAY
 
@@ -53,6 +53,17 @@ def test_the_nearest_strike_and_of_two_the_lower():
         assert view["strike"] == strike, price
         assert {chain.specs[view[side]].strike for side in ("call", "put")} == {strike}
         assert chain.specs[view["call"]].right == "CE" and chain.specs[view["put"]].right == "PE"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_strike_with_a_call_alone_borrows_no_other_strike_s_put(order):
+    contracts = [option(100_000, "CE"), option(95_000, "CE"), option(95_000, "PE")][::order]
+    chain = Chain(*contracts)
+    for inst, iv in enumerate((0.2, 0.4, 0.6)[::order], 1):
+        chain.tick(inst, iv=iv)
+    view = chain.tick(0, 100_000, after=60_000)
+    assert (view["strike"], view["call"], view["put"]) == (100_000, 1 + contracts.index(option(100_000, "CE")), NO_INST)
+    assert view["iv"] == 0.2
 
 
 @pytest.mark.parametrize("order", [1, -1])

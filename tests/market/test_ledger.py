@@ -121,6 +121,19 @@ def test_the_longest_lag_of_an_episode_is_told_and_two_episodes_are_two():
     assert [round(float(g["measured"]), 3) for g in desk.told("late")] == [9.0, 5.5]
 
 
+# ---- damaged --------------------------------------------------------------------------------------------------------------
+def test_the_minute_of_a_frame_that_is_none_is_told_and_fetched():
+    """What it said, and of whom, nobody knows."""
+    desk = Desk()
+    desk.tick(30_000)
+    desk.core.feed(REC_FRAME, ns(65_000), b"\xff\xff\xff")
+    (found,) = desk.told("corrupt")
+    assert (found["inst"], found["begin"], found["measured"]) == (0xFFFFFFFF, ns(65_000), 3)
+    assert desk.core.has_lost
+    (lost,) = np.frombuffer(desk.core.take_lost().tobytes(), GAP)
+    assert (GAPS[lost["kind"]], lost["first_minute"], lost["last_minute"]) == ("corrupt", MINUTE_0 + 1, MINUTE_0 + 1)
+
+
 # ---- silence ---------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("silence", "count"), [(3_000, 0), (3_001, 1)])
 def test_three_seconds_of_nothing_at_all_are_a_stall(silence, count):

@@ -45,6 +45,11 @@ def test_what_belongs_to_the_candidate(sign):
     assert math.isnan(f["iv_change"]) and math.isnan(f["sector_5m_bp"])
 
 
+def test_the_volume_of_the_minute_before_is_measured_by_that_minute_s_own_share_of_the_day():
+    """A thousand shares were usual then; this minute usually has twice as many."""
+    assert of(jumped(factors={60: (1.0, 2.0)}).candidates[-1])["volume_before"] == pytest.approx(1.0)
+
+
 @BOTH
 def test_at_the_next_update_part_of_the_move_is_left(sign):
     desk = jumped(sign, signals={"confirm_share": 9.0})

@@ -4,20 +4,38 @@ misbehaves.
 `_ext/signals/strategies.pyx`, `engine/strategies/base.py`, `engine/strategies/loading.py`, `engine/strategies/stops.py`,
 `engine/strategies/watchdog.py`.
 """
+import signal
+from types import SimpleNamespace
+
 import numpy as np
 import polars as pl
 import pytest
 
 import engine
 from _ext.core.reasons import REASONS, Reason
-from _ext.core.records import CANDIDATE, INTENT, REC_CANDIDATE, REC_INTENT, REC_STRATEGY_OFF
+from _ext.core.records import (
+    CANDIDATE,
+    INTENT,
+    REC_CANDIDATE,
+    REC_FRAME,
+    REC_INTENT,
+    REC_STRATEGY_OFF,
+    REC_VERDICT,
+    WARM_BAR,
+)
+from _ext.core.sink import KeepingSink
+from _ext.entrance import Core
 from _ext.market.market import Market
-from _ext.signals.strategies import StrategyHost, StrategySource, Timeframe
+from _ext.signals.strategies import StrategyHost, StrategySource, StrategyTimeout, Timeframe
 from engine.backtest.options import BacktestOptions
 from engine.backtest.session import backtest
 from engine.config import Config
+from engine.feed import HAS_FULL, HAS_LTPC, TICK_DTYPE, encode
 from engine.feed.dayfile import DayFile
-from engine.strategies import loading, stops
+from engine.market import sessions
+from engine.market.instruments import Instrument
+from engine.run.opening import Boot, begin
+from engine.strategies import loading, stops, watchdog
 from engine.strategies.base import Strategy, StrategyError
 from engine.trail.checked import reader_of
 from engine.trail.replay import replay
@@ -124,6 +142,37 @@ def test_a_bar_without_its_last_minute_closes_with_the_next_and_old_bars_move_ou
         frame.view(5, 1)
     with pytest.raises(KeyError):
         host.bars(0, 3)
+
+
+def test_after_more_bars_than_are_kept_the_last_of_them_lie_in_order():
+    """History of 63 minutes and a day of 370: at each close the last 200 of all of them, each minute once."""
+    seen = []
+
+    class Looks(Strategy):
+        def called(self, method, argument):
+            seen.append(argument[2].copy())
+
+    spec = Instrument("NSE_EQ|A", "A", tick=5, is_cas=False)
+    core, first = Core(KeepingSink(()), 1, 64), sessions.epoch_ms(DAY) // 60_000
+    past = np.zeros(64, WARM_BAR)
+    past["minute"] = first - 1440 + 300 + np.arange(64)
+    for name in ("open", "high", "low", "close"):
+        past[name] = 100_000
+    past["volume"] = 100
+    loaded = {"mine": (Looks("mine"), loading.Source("mine", "mine.py", {"mine.py": b""}))}
+    settings = Config(models="", sources=[], source={}, strategies={"mine": {"file": "mine.py"}})
+    begin(core, settings, [spec], DAY, past, first * 60_000_000_000, Boot("t", 1, "1", loaded=loaded), 10**8)
+    row = np.zeros(1, TICK_DTYPE)
+    row["key"], row["key_len"], row["mode"], row["has"] = spec.key.encode(), len(spec.key), 1, HAS_LTPC | HAS_FULL
+    for at in range(0, 371 * 60, 5):
+        ms = first * 60_000 + 1000 * at
+        row["ltp"], row["ltt"], row["vtt"] = 100_000 + at // 60, ms, 1000 + at
+        core.feed(REC_FRAME, ms * 1_000_000, encode(row, ms))
+    times = [60 * int(minute) for minute in (*past["minute"][1:], *range(first, first + 370))]
+    closes = [1000.0] * 63 + [1000 + 0.01 * minute for minute in range(370)]
+    assert len(seen) == 370
+    for k, bars in enumerate(seen, 64):
+        assert bars[:, 0].tolist() == times[max(k - 200, 0):k] and bars[:, 4] == pytest.approx(closes[max(k - 200, 0):k])
 
 
 def _host(market, minutes, depth):
@@ -288,6 +337,35 @@ def test_a_call_is_marked_while_it_lasts(tmp_path):
     assert host.take_ended() == []
 
 
+@pytest.mark.parametrize(("is_over", "stopped"), [(True, 7), (False, 0)])
+def test_a_call_of_a_run_that_goes_on_is_no_call_that_did_not_come_back(tmp_path, is_over, stopped):
+    """A replay beside the engine: what is under way may still end well."""
+    (tmp_path / "mine.py").write_text(HEAD + "class Mine(engine.Strategy):\n    def on_bar(self, *_): pass\n")
+    core = SimpleNamespace(pipeline=SimpleNamespace(strategies={}, stopped={}))
+    setting = SimpleNamespace(file=str(tmp_path / "mine.py"), parameters={})
+    entries = loading.prepare(core, {"mine": setting}, tmp_path / "run")
+    stops.mark_in(tmp_path / "run")[:] = 1, 7
+    loading.recall(core, entries, tmp_path / "run", is_over)
+    assert core.pipeline.stopped == {"mine": stopped}
+
+
+def test_each_call_has_its_whole_time_whatever_the_one_before_it_took():
+    """Two looks at the same call end it; a look at one and at the next end neither."""
+    source = SimpleNamespace(calls=1)
+    host = SimpleNamespace(calling=source)
+    with watchdog.watched(host):
+        for _, timer, _ in watchdog.CLOCKS:
+            signal.setitimer(timer, 0)
+        look = signal.getsignal(signal.SIGALRM)
+        look(signal.SIGALRM, None)
+        source.calls = 2
+        look(signal.SIGALRM, None)
+        with pytest.raises(StrategyTimeout):
+            look(signal.SIGALRM, None)
+        host.calling = None
+        look(signal.SIGALRM, None)
+
+
 def test_what_a_stopped_call_had_asked_for_does_not_count(run):
     _, folder = run(sources=(), bad="""
 def on_bar(self, instrument, minutes, bars):
@@ -306,6 +384,33 @@ def test_a_wish_outside_a_call_is_an_error(run):
         host.wish((0, 0, None))
 
 
+def test_of_two_wishes_for_a_name_the_newer_waits_and_the_older_is_told_to_be_given_up(run):
+    _, folder = run(sources=(), mine="""
+is_scored = True
+def on_bar(self, instrument, minutes, bars):
+    for side in (1, -1):
+        self.candidate(instrument, side)
+""")
+    made, told = ([np.frombuffer(payload, CANDIDATE)[0] for _, _, payload in records(folder, kind)]
+                  for kind in (REC_CANDIDATE, REC_VERDICT))
+    assert sorted(int(v["id"]) for v in told) == [int(c["id"]) for c in made] != []
+    older = [v for v in told if v["side"] == 1 and v["decided"] == v["now"] and REASONS[v["reason"]] == "not confirmed"]
+    assert len(older) > 3                      # the others were decided at once, the book having moved along
+
+
+def test_the_average_of_a_position_is_what_was_paid_for_all_of_it():
+    """Ten at Rs 100, four of them sold; then all of them."""
+    slot = {"source": 2, "side": 1, "bought": 10, "sold": 4, "cost": 100_000,
+            "plan": {"stop": 9_800, "target": 10_400, "opened": 5_000_000_000}}
+    strategy = Strategy("mine")
+    strategy.bind(SimpleNamespace(position_of=lambda number: slot), None, 2)
+    assert strategy.position(SimpleNamespace(number=0)) == (1, 6, 100.0, 98.0, 104.0, 5.0)
+    slot["sold"] = 10
+    assert strategy.position(SimpleNamespace(number=0))[1:3] == (0, 100.0)
+    slot["source"] = 1
+    assert strategy.position(SimpleNamespace(number=0)) is None
+
+
 # ---- exits of its own -------------------------------------------------------------------------------------------------------
 def test_a_limit_is_not_exceeded_and_an_exit_takes_an_entry_back(run):
     _, folder = run(sources=(), mine="""
@@ -321,6 +426,17 @@ def on_bar(self, instrument, minutes, bars):
     intents = [np.frombuffer(payload, INTENT)[0] for _, _, payload in records(folder, REC_INTENT)]
     assert [int(intent["kind"]) for intent in intents] == [1, 3]
     assert intents[0]["price"] < 0.975 * np.frombuffer(records(folder, REC_CANDIDATE)[0][2], CANDIDATE)[0]["price"]
+
+
+def test_nobody_ends_what_another_strategy_holds(run):
+    _, alone = run(folder="alone", sources=(), mine=BUYS)
+    _, beside = run(folder="beside", sources=(), mine=BUYS,
+                    other="""
+def on_bar(self, instrument, minutes, bars):
+    self.exit(instrument)
+""")
+    made = [[(now, payload) for _, now, payload in records(folder, REC_INTENT)] for folder in (alone, beside)]
+    assert len(made[0]) > 3 and made[0] == made[1]
 
 
 # ---- files ------------------------------------------------------------------------------------------------------------------
