@@ -4,6 +4,7 @@
 """
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from _ext.core.records import (
     FILL,
     GATE,
     INTENT,
+    KIND_EQUITY,
     POSITION,
     REC_CANDIDATE,
     REC_FILL,
@@ -27,10 +29,11 @@ from _ext.core.records import (
     WHY_TARGET,
 )
 from engine.backtest import results, terminal
-from engine.backtest.trades import Trade, counts_of, mark_ambiguous, trades_of
+from engine.backtest.trades import Trade, counts_of, mark_ambiguous, mark_open, trades_of
 from engine.feed.dayfile import DayFile
 from engine.market import sessions
 from engine.market.instruments import Instrument
+from engine.sim.charges import paise_of
 from tests.kit.days import DAY, bars_day
 
 MINUTE = 60_000_000_000
@@ -146,6 +149,24 @@ def test_a_trade_is_open_until_all_of_it_is_sold_and_ends_for_the_order_s_last_r
     kept.insert(-1, (REC_INTENT, OPEN, record(INTENT, id=2, why=WHY_TARGET)))
     (found,) = trades_of(kept, "2026-09-01", ["X", "A"], ["spike", "mine"])
     assert not found.is_closed and found.reason == "target"
+
+
+@pytest.mark.parametrize(("side", "bid", "ask", "last", "price"), [
+    (1, 10_100, 10_110, 10_105, 10_100), (-1, 9_890, 9_900, 9_895, 9_900), (1, 0, 10_110, 10_105, 10_105)])
+def test_what_is_held_when_the_data_ends_is_left_at_the_price_shown_and_pays_for_that_side(side, bid, ask, last, price):
+    """Ten at Rs 100, four of them left at Rs 102 before. The sim's own table says what leaving costs: tax is on sales alone."""
+    entered = 10_000
+    plan = {"stop": entered - side * 200, "target": entered + side * 400}
+    slot = {"bought": 10, "sold": 4, "left": 6 * entered, "side": side, "inst": 0, "entry": 1, "plan": plan}
+    market = SimpleNamespace(row=lambda inst: {"bid": bid, "ask": ask, "ltp": last})
+    core = SimpleNamespace(orders=lambda: [{"candidate": 1}], positions=lambda: [slot], market=market,
+                           instrument=lambda inst: {"kind": KIND_EQUITY})
+    found = trade(0, 0, side=side, exit_time=0, exit_price=10_200.0, gross=800, charges=300)
+    mark_open([found], core, OPEN + 100 * MINUTE)
+    assert (found.gross, found.reason) == (800 + side * 6 * (price - entered), "end of data")
+    assert found.charges == 300 + paise_of("equity", side > 0, 6 * price, DAY)
+    assert found.exit_price == pytest.approx((4 * 10_200 + 6 * price) / 10) and found.exit_time == OPEN + 100 * MINUTE
+    assert (found.stop, found.target) == (plan["stop"], plan["target"])
 
 
 @pytest.mark.parametrize(("low", "high", "is_ambiguous"), [(98, 104, True), (99, 104, False), (98, 103, False), (97, 105, True)])

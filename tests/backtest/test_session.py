@@ -6,6 +6,7 @@
 import datetime as dt
 import os
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import orjson
@@ -13,6 +14,7 @@ import polars as pl
 import pytest
 
 import engine
+from engine.backtest import session
 from engine.backtest.days import days_of
 from engine.backtest.options import BacktestOptions
 from engine.backtest.session import backtest
@@ -150,6 +152,14 @@ def _symbols(days):
     return [spec.symbol for spec in days_of(days, days)[0].specs]
 
 
+def test_of_the_sessions_before_only_the_last_warms_up(tmp_path, monkeypatch):
+    heads, seen = [SimpleNamespace(day=DAY + dt.timedelta(days=k), specs=[]) for k in range(4)], []
+    monkeypatch.setattr(session, "days_of", lambda *_: heads)
+    monkeypatch.setattr(session, "_results", lambda *given: seen.extend(given[-2:]) or {"is_whole": False})
+    backtest(BacktestOptions(data=tmp_path, first=heads[2].day, run_dir=tmp_path / "run"), Config())
+    assert seen == [[heads[1]], heads[2:]]
+
+
 def test_ctrl_c_keeps_what_is_done(days, tmp_path):
     said = []
 
@@ -157,8 +167,6 @@ def test_ctrl_c_keeps_what_is_done(days, tmp_path):
         said.append(text)
 
     options = BacktestOptions(data=days, run_dir=tmp_path / "run")
-    from engine.backtest import session
-
     before, session.SAY_S = session.SAY_S, 0.0
     try:
         document = backtest(options, Config(**LOOSE), lambda text: (interrupt(text), os.kill(os.getpid(), signal.SIGINT)) if len(

@@ -52,6 +52,13 @@ def adopted(message, inst: int) -> bytes:
     return inputs.adopted_record(order, read_tag(order.tag, "spk").role, inst)
 
 
+@pytest.mark.parametrize(("fields", "is_intraday"), [
+    ({"product": "I"}, True), ({}, True), ({"product": "X"}, True),
+    *(({"product": word}, False) for word in ("D", "CNC", "MTF", "CO"))])
+def test_an_order_is_intraday_unless_it_is_said_to_be_of_another_product(fields, is_intraday):
+    assert protocol.order_of({"order_id": "1", "status": "open"} | fields).is_intraday == is_intraday
+
+
 @pytest.mark.parametrize(("status", "code", "outcome"), [
     (429, "", OUTCOME_RETRY), (400, "UDAPI10005", OUTCOME_RETRY), (423, "", OUTCOME_RETRY), (400, "UDAPI100074", OUTCOME_RETRY),
     (401, "", OUTCOME_HALT), (403, "", OUTCOME_HALT), (400, "UDAPI1154", OUTCOME_HALT), (400, "UDAPI100050", OUTCOME_HALT),

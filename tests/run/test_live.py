@@ -1,8 +1,10 @@
 """The engine process before it trades: with real money the order host must have answered, and clearly."""
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
+from _ext.core.records import OP_KILL, OP_PAUSE, OP_REDUCE, OP_RUN
 from engine.broker.base import Answer
 from engine.config import Config
 from engine.run.guards import Target
@@ -49,6 +51,17 @@ def test_an_order_host_that_refuses_us_or_says_nothing_clear_begins_no_day(probe
 def test_an_order_host_that_knows_no_such_order_is_one_that_takes_ours(probed, status, body):
     """Before the market's hours and when it is busy too: who answers so has taken the token."""
     assert probed(status, body) == ["0"]
+
+
+@pytest.mark.parametrize(("operator", "then"), [
+    (OP_RUN, OP_REDUCE), (OP_PAUSE, OP_PAUSE), (OP_REDUCE, OP_REDUCE), (OP_KILL, OP_KILL)])
+def test_a_second_engine_ends_entries_and_takes_back_no_word_of_the_operator(tmp_path, monkeypatch, operator, then):
+    monkeypatch.setenv("ENGINE_SHM", str(tmp_path))
+    process = EngineProcess(Config(), RunDir(tmp_path / "run"), Target("https://api.upstox.com", "t", "upstox", "A1"), 1, False)
+    process.status = SimpleNamespace(operator=operator)
+    process._second_engine("spk.9.1.e")
+    assert process.status.operator == then
+    assert len(process.notes) == (operator == OP_RUN)
 
 
 @pytest.mark.parametrize("given", [{"source": "sim"}, {"observe": True}])
