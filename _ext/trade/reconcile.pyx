@@ -197,6 +197,7 @@ cdef int64_t broker_fill(PositionManager t, Position* s, uint32_t inst, int64_t 
     s.left -= paid
     s.sold += part
     s.net += fill.realised
+    t.shares[s.source].result += fill.realised
     ledger.touched = ledger.presumed_at = now
     ledger.net -= s.side * part
     ledger.presumed -= s.side * part

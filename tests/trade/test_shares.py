@@ -50,6 +50,42 @@ def test_what_a_source_holds_counts_at_the_price_it_could_leave_at(desk, directi
     assert desk.enter(1, number=2)[0] == reason
 
 
+@pytest.mark.parametrize(("more", "reason"), [(-1, "daily loss of its source"), (1, "pass")])
+def test_what_a_source_s_trades_cost_counts_as_its_loss(desk, more, reason):
+    """Out at the price paid: nothing realised, and the loss is what both legs cost, a paisa more or less than may be lost."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 3, 49, 100_000)
+    desk.reply(stop)
+    desk.update(stop, 3, 49, 100_000)
+    money = desk.core.money()
+    assert money["realised"] == 0 < money["charges"]
+    settings = Config(models="", limits={"spike": {"daily_loss": (money["charges"] + more) / money["equity"]}}).record()
+    desk.core.feed(REC_START, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
+    desk.tick(1)
+    assert desk.enter(1, number=2)[0] == reason
+
+
+@pytest.mark.parametrize(("last", "reason"), [(99_000, "daily loss of its source"), (100_000, "pass")])
+def test_what_another_hand_sold_of_a_source_s_position_counts_as_its_result(desk, last, reason):
+    """All 49 at the last price, which is Rs 490 lost or nothing; Rs 400 may be."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 3, 49, 100_000)
+    desk.reply(stop)
+    desk.update(stop, 2)
+    desk.tick(mid=last)
+    for _ in range(5):
+        desk.timer(2.5)
+        desk.book(stop)
+        desk.holdings({})
+    assert desk.core.held(0) == (0, 0) and desk.core.money()["realised"] == 49 * (last - 100_000)
+    settings = Config(models="", limits={"spike": {"daily_loss": 0.0004}}).record()
+    desk.core.feed(REC_START, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
+    desk.tick(1)
+    assert desk.enter(1, number=2)[0] == reason
+
+
 def test_a_refusal_says_by_how_much():
     assert judge(ALL, (3, 0, 0, 0), 1.0, EQUITY) == (Reason.SOURCE_POSITIONS, 3.0, 3.0)
     assert judge(ALL, (0, 90_000, 0, 0), 20_000.0, EQUITY)[1:] == pytest.approx((0.11, 0.10))
