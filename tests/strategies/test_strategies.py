@@ -217,6 +217,7 @@ def on_candidate(self, signal):
 """, parameters={"mine": {"most": 2}})
     lines = said.read_text().splitlines()
     assert lines[0] == "start 5 0 2" and any(line.startswith("candidate spike") for line in lines)
+    assert not any(line.startswith("candidate mine") for line in lines)
     assert [line for line in lines if line.startswith("fill") and " True 1 " in line]
     assert [line for line in lines if line.startswith("exit")]
     mine = [trade for trade in pl.read_parquet(folder.parent / "trades.parquet").to_dicts() if trade["source"] == "mine"]

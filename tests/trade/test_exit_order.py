@@ -96,4 +96,9 @@ def test_a_position_turned_round_is_ended_once_a_read_begun_two_seconds_later_sh
     assert desk.update(stop, 3, 49, 98_000) == []
     desk.tick(seconds=seconds)
     desk.holdings({0: -49})
-    assert [(i["side"], i["quantity"]) for i in desk.tick()] == sent
+    asked = desk.tick()
+    assert [(i["side"], i["quantity"]) for i in asked] == sent
+    for back in asked:                         # sold twice at Rs 980 what had cost Rs 1,000, bought back once at Rs 970
+        desk.reply(back)
+        desk.update(back, 3, 49, 97_000)
+        assert desk.core.money()["realised"] == 49 * (98_000 - 100_000) + 49 * (98_000 - 97_000)

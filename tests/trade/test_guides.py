@@ -83,6 +83,17 @@ def test_a_future_moves_as_its_stock_does(make_desk):
     assert stop["trigger"] == 101_500, "Rs 10 above, as the stock's own stop"
 
 
+def test_a_contract_without_a_quote_has_its_stop_left_alone(make_desk):
+    """A future sold short, and nobody offers: there is no price to map the stop from."""
+    desk = make_desk(specs=SPECS)
+    desk.tick(FUTURE, mid=100_500)
+    desk.tick(0, mid=100_000)
+    stop = held(desk, FUTURE, price=100_500, side=-1, stop=101_000)
+    assert stop["trigger"] == 101_500
+    desk.tick(0, mid=99_000, seconds=31)
+    assert desk.tick(FUTURE, bid=99_500, ask=0) == []
+
+
 @pytest.mark.parametrize("delta", [0.0, 1.5, -0.5, float("nan")])
 def test_without_a_fresh_delta_the_contracts_own_rule_holds(make_desk, delta):
     """None that makes sense; 2 % below 40.10, on the grid."""

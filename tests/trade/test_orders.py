@@ -47,6 +47,7 @@ def held(desk) -> int:
 def test_a_fill_is_protected_by_a_resting_stop(desk):
     entry, stop = opened(desk)
     assert (stop["role"], stop["side"], stop["order_type"], stop["quantity"]) == (2, -1, SL, entry["quantity"])
+    assert stop["candidate"] == entry["candidate"] == 1
     assert stop["trigger"] == 98_000 and stop["price"] == 98_000 - 490            # 2 %; limit max(0.5 %, 3 spreads, 5 ticks) on
     assert desk.position()["state"] == POS_PROTECTED and live_exit_quantity(desk) == held(desk) == entry["quantity"]
 
@@ -181,6 +182,20 @@ def test_repeated_and_late_updates_change_nothing(desk):
     for status, filled in ((2, 10), (1, 0), (3, int(entry["quantity"])), (2, 0)):
         assert desk.update(entry, status, filled, 100_000) == []
     assert len(desk.fills()) == before and live_exit_quantity(desk) == held(desk)
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_cancel_that_was_taken_is_asked_for_again_after_a_read_that_shows_the_order_or_ten_seconds(desk, is_read):
+    """Its end comes by the order stream; one request a second would spend the budgets of the day."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    desk.update(entry, 2)
+    (cancel,) = desk.tick(seconds=5.1)
+    assert cancel["kind"] == CANCEL and desk.reply(cancel) == []
+    assert [i for _ in range(9) for i in desk.tick(seconds=1)] == []
+    asked = desk.book(entry) if is_read else []
+    assert [i["kind"] for i in asked] == [CANCEL] * is_read
+    assert [i["kind"] for i in desk.tick(seconds=1.1)] == [CANCEL] * (not is_read)
 
 
 def lost_stop(desk, direction=1):

@@ -1,8 +1,9 @@
 """Positions nobody asked for, and entries that could not leave: what ends the day's entries, and what does not."""
+import numpy as np
 import pytest
 
-from _ext.core.records import ROLE_EXIT
-from engine.market.instruments import Instrument
+from _ext.core.records import CANDIDATE, REC_ASK, ROLE_EXIT, WHY_TIME
+from engine.market.instruments import NO_INST, Instrument
 from tests.trade.conftest import SECOND, SPECS
 from tests.trade.test_orders import SL, held, lost_stop, opened
 
@@ -67,6 +68,79 @@ def test_what_an_exit_leaves_over_is_not_turned_round(desk):
     assert desk.turns() == [] and held(desk) == 1
     desk.update(stop, 3, 49, 98_000)
     assert desk.turns() == [] and "position turned round" not in desk.alarms() and desk.core.held(0) == (0, 0)
+
+
+def own(desk, direction, **fields):
+    """Asks for an entry with wishes of its own; the request."""
+    row = np.zeros(1, CANDIDATE)
+    row["id"], row["inst"], row["side"], row["price"] = 1, 0, direction, 100_000
+    for name, value in fields.items():
+        row[name] = value
+    desk.core.feed(REC_ASK, desk.now, row.tobytes())
+    (entry,) = desk.intents()
+    return entry
+
+
+@pytest.mark.parametrize(("direction", "limit", "price"), [
+    (1, 99_500, 99_500), (1, 101_000, 100_110), (-1, 100_500, 100_500), (-1, 99_000, 99_890), (1, 0, 100_110), (-1, 0, 99_890)])
+def test_no_more_is_paid_and_no_less_taken_than_a_candidate_s_own_limit(desk, direction, limit, price):
+    assert own(desk, direction, own_limit=limit)["price"] == price
+
+
+@pytest.mark.parametrize(("seconds", "why"), [(59.8, []), (60.0, [WHY_TIME])])
+def test_a_position_is_held_for_its_own_time(desk, seconds, why):
+    entry = own(desk, 1, own_hold=60 * SECOND)
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 3, 49, 100_000)
+    opened_at = desk.now
+    desk.reply(stop)
+    desk.update(stop, 2)
+    assert [i["why"] for i in desk.tick(seconds=(opened_at - desk.now) / SECOND + seconds)] == why
+
+
+def test_a_sale_sent_after_the_positions_had_shown_another_is_one_more(desk):
+    """20 of 49 went by another hand; the stop of before is cancelled by the exchange, and its successor sells the other 29."""
+    _, stop = opened(desk)
+    for _ in range(5):
+        desk.timer(2.5)
+        desk.book(stop)
+        asked = desk.holdings({0: 29})
+        for intent in asked:
+            desk.reply(intent)
+    assert held(desk) == 29
+    (rest,) = [i for i in desk.update(stop, 4) + desk.tick(seconds=2.5) if i["kind"] == 1]
+    assert rest["quantity"] == 29
+    desk.reply(rest)
+    assert desk.update(rest, 3, 29, 98_000) == [] and desk.core.held(0) == (0, 0) and desk.core.positions() == []
+
+
+def test_what_was_put_down_to_others_is_taken_back_when_our_order_tells_of_it(desk):
+    """The entry's answer is lost, and the book has an order of others as large: 49 are theirs until the entry's own word comes."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry, outcome=4, code=0)
+    for _ in range(6):
+        desk.timer(2.5)
+        desk.book(entry)
+        desk.holdings({0: 49}, others={0: 49})
+    assert desk.core.held(0) == (0, 49)
+    desk.update(entry, 3, 49, 100_000)
+    assert desk.core.held(0) == (49, 0)
+
+
+def test_a_row_that_names_nothing_hides_no_name_that_is_shown(desk):
+    _, stop = opened(desk)
+    for _ in range(5):
+        desk.timer(2.5)
+        desk.book(stop)
+        desk.holdings({0: 29}, unreadable={NO_INST})
+    assert held(desk) == 29
+
+
+def test_without_a_bid_a_position_is_worth_its_last_price(desk):
+    opened(desk)
+    desk.tick(bid=0, ask=0)
+    desk.timer()
+    assert desk.core.money()["open"] == 0 and desk.turns() == []
 
 
 def crowd(make_desk):

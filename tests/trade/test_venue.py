@@ -101,6 +101,13 @@ def test_an_order_takes_what_is_shown_within_its_limit_and_rests_with_the_rest(t
     assert market.venue.n_working == (had[0] == STATUS_OPEN)
 
 
+@pytest.mark.parametrize(("quantity", "status"), [(SPEC.freeze, STATUS_OPEN), (SPEC.freeze + 1, STATUS_REJECTED)])
+def test_the_freeze_quantity_itself_is_taken(tmp_path, quantity, status):
+    market = Market(tmp_path, (DEEP, 1_000))
+    market.to(0)
+    assert market.had(market.place(BUY, quantity, 900)) == (status, 0, 0)
+
+
 def test_what_an_order_took_is_gone_until_the_next_update(tmp_path):
     market = Market(tmp_path, (DEEP, 1_000), (DEEP, 1_000), (((10, 995, 100, 1_000),), 1_000))
     market.to(0)
