@@ -80,7 +80,7 @@ def explain(path: Path, number: int) -> dict[str, Any] | None:
 def _asked(c: np.void, formatter: EventFormatter) -> dict[str, Any]:
     """What the candidate's strategy gave with it: its reason, and its own prices (rupees) and holding time (s), and the guide whose
     prices those are."""
-    prices = {name: int(c[f"own_{name}"]) / 100 for name in ("limit", "stop", "target") if c[f"own_{name}"]}
+    prices: dict[str, Any] = {name: int(c[f"own_{name}"]) / 100 for name in ("limit", "stop", "target") if c[f"own_{name}"]}
     hold = {"hold": int(c["own_hold"]) / 1e9} if c["own_hold"] else {}
     guide = {"guide": formatter.symbol(int(c["guide"]) - 1)} if c["guide"] else {}
     note = {"note": c["note"].decode("ascii", "replace")} if c["note"] else {}
