@@ -14,7 +14,7 @@ from _ext.core.records cimport (
     STATE_TRADING, TYPE_LIMIT, TYPE_SL, WHY_GROW, WHY_PROTECT, WHY_REPRICE, WHY_SHRINK, WHY_STALE_ENTRY, WHY_TRAIL, WHY_TWICE,
     Candidate, GateDecision, Instrument)
 from _ext.market.state cimport Row
-from _ext.trade.exits cimport in_band, marketable, plan_exits, stop_order, trailed, why_exit
+from _ext.trade.exits cimport in_band, marketable, plan_exits, stop_order, stop_trigger, trailed, why_exit
 from _ext.trade.guides cimport Guide, delta_of, mapped_stop, plan_guide, remap, why_guided
 from _ext.trade.holdings cimport Holdings, Ledger, Position
 from _ext.trade.orders cimport Order
@@ -251,7 +251,7 @@ cdef class ExitOrders(Holdings):
         """Nothing says the position should end: its stop rests for all of it, and what was triggered gets filled."""
         cdef const Instrument* spec = &self.specs[s.inst]
         cdef int64_t price = r.bid if s.side > 0 else r.ask
-        cdef int64_t trigger, limit
+        cdef int64_t trigger
         cdef bint through
         if price > 0 and (s.best == 0 or s.side * (price - s.best) > 0):
             s.best = price
@@ -261,7 +261,7 @@ cdef class ExitOrders(Holdings):
         else:
             s.plan.stop = trailed(&s.plan, &self.gate.limits, s.best, spec.tick)
         trigger = s.plan.stop                         # where the band lets it rest; one that cannot rest anywhere is through
-        through = not stop_order(r, spec, -s.side, &trigger, &limit) or (price > 0 and s.side * (price - trigger) <= 0)
+        through = not stop_trigger(spec, -s.side, &trigger) or (price > 0 and s.side * (price - trigger) <= 0)
         if o == NULL or not is_live(o.state):         # a stop on the wrong side of the price would be rejected
             self._exit(s, r, WHY_REPRICE if through or s.rejects >= 2 else WHY_PROTECT, held, now)
             return

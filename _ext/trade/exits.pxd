@@ -23,11 +23,43 @@ cdef struct Plan:             # of one position; prices in paise, 0: none
     int64_t own_target
     int64_t own_hold          # ns
 
-cdef int64_t to_tick(int64_t price, int64_t tick, int up) noexcept nogil
+cdef inline int64_t to_tick(int64_t price, int64_t tick, int up) noexcept nogil:
+    """`price` on the grid, towards the higher (`up` > 0) or the lower step; at least one step."""
+    cdef int64_t rest
+    if tick <= 0:
+        return price
+    rest = price % tick
+    if rest:
+        price += (tick - rest) if up > 0 else -rest
+    return max(price, tick)
+
+cdef inline bint in_band(const Instrument* spec, int64_t price) noexcept nogil:
+    """Whether the exchange takes orders at `price`; an edge that is not known forbids nothing."""
+    return price >= spec.lower_band and (spec.upper_band <= 0 or price <= spec.upper_band)
+
+cdef inline int64_t lowest(const Instrument* spec) noexcept nogil:
+    return to_tick(spec.lower_band, spec.tick, 1) if spec.lower_band > 0 else max(spec.tick, <int64_t>1)
+
+cdef inline int64_t highest(const Instrument* spec) noexcept nogil:
+    return to_tick(spec.upper_band, spec.tick, -1) if spec.upper_band > 0 else <int64_t>1 << 60
+
+cdef inline bint stop_trigger(const Instrument* spec, int side, int64_t* trigger) noexcept nogil:
+    """Moves a `trigger` where no stop can rest to the nearest where one can: inside the band, with room for its limit at least one
+    step on the far side. False where the band has no room for one."""
+    cdef int64_t step = max(spec.tick, <int64_t>1)
+    cdef int64_t lower = lowest(spec), upper = highest(spec)
+    if side < 0:
+        trigger[0] = min(max(trigger[0], lower + step), upper)
+    else:
+        trigger[0] = max(min(trigger[0], upper - step), lower)
+    return upper - lower >= step
+
+cdef inline int64_t stop_of(const Limits* limits, int side, double average, int64_t tick) noexcept nogil:
+    """Trigger of the stop of a position of `side` entered at `average`."""
+    return to_tick(<int64_t>(average * (1.0 - side * limits.stop)), tick, side)
+
 cdef int64_t marketable(const Row* r, const Instrument* spec, int side, double protection) noexcept nogil
-cdef bint in_band(const Instrument* spec, int64_t price) noexcept nogil
 cdef bint stop_order(const Row* r, const Instrument* spec, int side, int64_t* trigger, int64_t* limit) noexcept nogil
-cdef int64_t stop_of(const Limits* limits, int side, double average, int64_t tick) noexcept nogil
 cdef double target_share(const Limits* limits, double atr) noexcept nogil
 cdef void plan_exits(Plan* plan, const Limits* limits, int64_t tick, double average, double atr) noexcept nogil
 cdef int64_t trailed(const Plan* plan, const Limits* limits, int64_t best, int64_t tick) noexcept nogil

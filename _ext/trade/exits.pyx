@@ -7,22 +7,6 @@ from _ext.market.state cimport Row
 from _ext.trade.limits cimport Limits
 
 
-cdef int64_t to_tick(int64_t price, int64_t tick, int up) noexcept nogil:
-    """`price` on the grid, towards the higher (`up` > 0) or the lower step; at least one step."""
-    cdef int64_t rest
-    if tick <= 0:
-        return price
-    rest = price % tick
-    if rest:
-        price += (tick - rest) if up > 0 else -rest
-    return max(price, tick)
-
-
-cdef bint in_band(const Instrument* spec, int64_t price) noexcept nogil:
-    """Whether the exchange takes orders at `price`; an edge that is not known forbids nothing."""
-    return price >= spec.lower_band and (spec.upper_band <= 0 or price <= spec.upper_band)
-
-
 cdef int64_t marketable(const Row* r, const Instrument* spec, int side, double protection) noexcept nogil:
     """Limit that trades now: the other side's best, `protection` beyond it, on the grid; 0 unknown. The band cuts the protection,
     never the trade: where the market is beyond an edge, the edge is an old one."""
@@ -41,22 +25,14 @@ cdef int64_t marketable(const Row* r, const Instrument* spec, int side, double p
 
 
 cdef bint stop_order(const Row* r, const Instrument* spec, int side, int64_t* trigger, int64_t* limit) noexcept nogil:
-    """Prices of a stop that the exchange takes: its limit max(0.5 %, 3 spreads, 5 ticks) beyond the trigger, both inside the
-    band, the limit at least one step on the far side. A `trigger` that lies outside is moved to the nearest that can rest. False
-    where the band has no room for one."""
-    cdef int64_t step = max(spec.tick, <int64_t>1)
-    cdef int64_t lower = to_tick(spec.lower_band, spec.tick, 1) if spec.lower_band > 0 else step
-    cdef int64_t upper = to_tick(spec.upper_band, spec.tick, -1) if spec.upper_band > 0 else <int64_t>1 << 60
-    cdef int64_t offset
-    if side < 0:
-        trigger[0] = min(max(trigger[0], lower + step), upper)
-    else:
-        trigger[0] = max(min(trigger[0], upper - step), lower)
-    offset = max(<int64_t>(0.005 * <double>trigger[0]), 5 * spec.tick)
+    """Prices of a stop that the exchange takes: its limit max(0.5 %, 3 spreads, 5 ticks) beyond the trigger, both inside the band.
+    False where the band has no room for one."""
+    cdef bint fits = stop_trigger(spec, side, trigger)
+    cdef int64_t offset = max(<int64_t>(0.005 * <double>trigger[0]), 5 * spec.tick)
     if r.bid > 0 and r.ask > r.bid:
         offset = max(offset, 3 * (r.ask - r.bid))
-    limit[0] = min(max(to_tick(trigger[0] + side * offset, spec.tick, side), lower), upper)
-    return side * (limit[0] - trigger[0]) >= step and lower <= trigger[0] <= upper
+    limit[0] = min(max(to_tick(trigger[0] + side * offset, spec.tick, side), lowest(spec)), highest(spec))
+    return fits
 
 
 cdef double target_share(const Limits* limits, double atr) noexcept nogil:
@@ -66,11 +42,6 @@ cdef double target_share(const Limits* limits, double atr) noexcept nogil:
     if not atr > 0.0:
         return 0.0
     return min(max(limits.atr_stop * atr, limits.atr_floor), limits.target)
-
-
-cdef int64_t stop_of(const Limits* limits, int side, double average, int64_t tick) noexcept nogil:
-    """Trigger of the stop of a position of `side` entered at `average`."""
-    return to_tick(<int64_t>(average * (1.0 - side * limits.stop)), tick, side)
 
 
 cdef void plan_exits(Plan* plan, const Limits* limits, int64_t tick, double average, double atr) noexcept nogil:

@@ -1,4 +1,5 @@
 # The risk gate: starts closed, says PASS or the first reason against. Numbers it cannot know deny.
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from _ext.core.reasons cimport Reason
 from _ext.core.records cimport GateDecision, Instrument
@@ -25,6 +26,8 @@ cdef struct Symbol:           # what the gate remembers of one name
     int64_t exposure          # paise: positions, working entries and what is not ours
     int64_t foreign           # net quantity the broker shows and no order of ours explains
 
+
+@cython.final
 cdef class Gate:
     cdef Limits limits            # engine/config/limits.py describes each
     cdef Money money
@@ -61,5 +64,4 @@ cdef class Gate:
     cdef void count_result(self, int64_t net, int64_t now) noexcept nogil
     cdef int64_t result(self) noexcept nogil
     cdef int64_t size(self, const Instrument* spec, const Row* r, int side, int64_t price) noexcept nogil
-    cdef int32_t _recent(self, const int64_t* ring, int64_t n, int64_t since) noexcept nogil
     cdef void _used(self, int64_t now, GateDecision* out) noexcept nogil

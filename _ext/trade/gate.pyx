@@ -1,5 +1,6 @@
 """Risk gate and sizing: every entry passes here, in the order of the checks below."""
-from libc.stdint cimport int32_t, int64_t, uint32_t
+cimport cython
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from _ext.core.clock cimport MS_NS, SECOND_NS, day_of
@@ -12,7 +13,7 @@ from _ext.core.reasons cimport (
 from _ext.core.records cimport KIND_EQUITY, KIND_FUTURE, KIND_OPTION, OP_RUN, RUNNING, GateDecision, Instrument
 from _ext.market.state cimport Row
 from _ext.trade.costs cimport charges
-from _ext.trade.exits cimport POLICY_ATR, in_band, stop_of, stop_order, target_share
+from _ext.trade.exits cimport POLICY_ATR, in_band, stop_of, stop_trigger, target_share
 
 cdef enum:
     UNKNOWN_SKEW = 9223372036854775807
@@ -24,6 +25,15 @@ cdef inline Reason no(GateDecision* out, Reason reason, double measured, double 
     return reason
 
 
+cdef inline int32_t recent(const int64_t* ring, uint64_t kept, int64_t n, int64_t since, int32_t known=0) noexcept nogil:
+    """How many of the last `n` times, of which `ring` has the last `kept`, are later than `since`; the last `known` are."""
+    cdef int32_t count = known
+    while count < n and <uint64_t>count < kept and ring[<uint64_t>(n - 1 - count) % kept] > since:
+        count += 1
+    return count
+
+
+@cython.final
 cdef class Gate:
     """Starts CLOSED with limits of zero: nothing passes before it is configured and opened."""
 
@@ -50,21 +60,11 @@ cdef class Gate:
         self.limits = limits
         return 0
 
-    cdef int32_t _recent(self, const int64_t* ring, int64_t n, int64_t since) noexcept nogil:
-        """How many of the last times in `ring` are later than `since`."""
-        cdef int64_t k
-        cdef int32_t count = 0
-        for k in range(n - 1, max(n - REQUESTS_KEPT, <int64_t>0) - 1, -1):
-            if ring[k % REQUESTS_KEPT] <= since:
-                break
-            count += 1
-        return count
-
     cdef void _used(self, int64_t now, GateDecision* out) noexcept nogil:
-        out.used_second = self._recent(self.requests, self.n_requests, now - SECOND_NS)
-        out.used_minute = self._recent(self.requests, self.n_requests, now - 60 * SECOND_NS)
-        out.used_half_hour = self._recent(self.requests, self.n_requests, now - 1800 * SECOND_NS)
-        out.used_hour = self._recent(self.entries, self.n_entries, now - 3600 * SECOND_NS)
+        out.used_second = recent(self.requests, REQUESTS_KEPT, self.n_requests, now - SECOND_NS)
+        out.used_minute = recent(self.requests, REQUESTS_KEPT, self.n_requests, now - 60 * SECOND_NS, out.used_second)
+        out.used_half_hour = recent(self.requests, REQUESTS_KEPT, self.n_requests, now - 1800 * SECOND_NS, out.used_minute)
+        out.used_hour = recent(self.entries, REQUESTS_KEPT, self.n_entries, now - 3600 * SECOND_NS)
         out.used_day = <int32_t>self.n_entries
 
     cdef int64_t result(self) noexcept nogil:
@@ -105,7 +105,7 @@ cdef class Gate:
                 return no(out, SHORT_OPTION, side, 1)
         if self.symbols[inst].foreign != 0:
             return no(out, FOREIGN_POSITION, <double>self.symbols[inst].foreign, 0)
-        if self.skew == UNKNOWN_SKEW or self.skew > limits.skew // MS_NS or self.skew < -(limits.skew // MS_NS):
+        if self.skew == UNKNOWN_SKEW or not -limits.skew <= self.skew * MS_NS <= limits.skew:
             return no(out, CLOCK_SKEW, <double>self.skew * 1e-3, <double>limits.skew / 1e9)
         if r.book_seen == 0 or not now - r.book_seen <= limits.stale:
             return no(out, STALE_QUOTE, (now - r.book_seen) * 1e-9, limits.stale * 1e-9)
@@ -180,8 +180,8 @@ cdef class Gate:
     cdef Reason _stop(self, const Instrument* spec, const Row* r, int side, int64_t stop, GateDecision* out) noexcept nogil:
         """Whether the stop of the best fill that may come, at the touch, can rest where it should."""
         cdef int64_t wanted = stop or stop_of(&self.limits, side, <double>(r.ask if side > 0 else r.bid), spec.tick)
-        cdef int64_t trigger = wanted, limit = 0
-        if stop_order(r, spec, -side, &trigger, &limit) and trigger == wanted:
+        cdef int64_t trigger = wanted
+        if stop_trigger(spec, -side, &trigger) and trigger == wanted:
             return PASS
         return no(out, STOP_OUTSIDE_BAND, <double>wanted, <double>(spec.lower_band if side > 0 else spec.upper_band))
 
@@ -204,12 +204,9 @@ cdef class Gate:
         cdef const Limits* limits = &self.limits
         cdef const Symbol* symbol = &self.symbols[inst]
         cdef int32_t reserve = limits.exit_reserve
-        cdef int32_t used = 0, hour = 0
-        cdef int64_t k, at
-        for k in range(max(symbol.n_entries - SYMBOL_KEPT, <int64_t>0), symbol.n_entries):
-            at = symbol.entries[k % SYMBOL_KEPT]
-            used += at > now - 60 * SECOND_NS
-            hour += at > now - 3600 * SECOND_NS
+        cdef int32_t used = recent(symbol.entries, SYMBOL_KEPT, symbol.n_entries, now - 60 * SECOND_NS)
+        cdef int32_t hour = recent(symbol.entries, SYMBOL_KEPT, symbol.n_entries, now - 3600 * SECOND_NS, used)
+        cdef int64_t at
         if symbol.n_entries > 0:
             at = now - symbol.entries[(symbol.n_entries - 1) % SYMBOL_KEPT]
             if at < limits.symbol_gap:
@@ -218,7 +215,7 @@ cdef class Gate:
             return no(out, SYMBOL_BUDGET, used, limits.symbol_per_minute)
         if hour >= limits.symbol_per_hour:
             return no(out, SYMBOL_BUDGET, hour, limits.symbol_per_hour)
-        used = self._recent(self.entries, self.n_entries, now - 60 * SECOND_NS)
+        used = recent(self.entries, REQUESTS_KEPT, self.n_entries, now - 60 * SECOND_NS)
         if used >= limits.orders_per_minute:
             return no(out, MINUTE_BUDGET, used, limits.orders_per_minute)
         if out.used_hour >= limits.orders_per_hour:
@@ -235,10 +232,11 @@ cdef class Gate:
 
     cdef bint may_exit(self, int64_t now) noexcept nogil:
         """Exits know the broker's own limits only."""
-        return (self._recent(self.requests, self.n_requests, now - SECOND_NS) < self.limits.requests_per_second
-                and self._recent(self.requests, self.n_requests, now - 60 * SECOND_NS) < self.limits.requests_per_minute
-                and self._recent(self.requests, self.n_requests, now - 1800 * SECOND_NS)
-                < self.limits.requests_per_half_hour)
+        cdef GateDecision so_far
+        self._used(now, &so_far)
+        return (so_far.used_second < self.limits.requests_per_second
+                and so_far.used_minute < self.limits.requests_per_minute
+                and so_far.used_half_hour < self.limits.requests_per_half_hour)
 
     cdef void count_request(self, int64_t now) noexcept nogil:
         self.requests[self.n_requests % REQUESTS_KEPT] = now
