@@ -288,10 +288,9 @@ cdef class Core(TickPath):
     cdef bint _has_rows_before(self, const RecordHead* head) noexcept:
         """Whether rows of the day file come before the journal's next record: those received before an input, and those that made a
         decision."""
-        cdef int64_t at
-        if self.rows is None or head.type >= FIRST_TELEMETRY:
+        cdef int64_t at = self.rows.next_ns()
+        if head.type >= FIRST_TELEMETRY:
             return False
-        at = self.rows.next_ns()
         return at <= head.now if head.type >= FIRST_DECISION else at < head.now
 
     def replay(self, Reader reader not None, Verifier verifier=None, uint64_t limit=0) -> int:
@@ -303,14 +302,15 @@ cdef class Core(TickPath):
         cdef RecordHead* head
         cdef uint64_t applied = 0
         while limit == 0 or applied < limit:
-            head = reader.peek()
+            if self.rows is not None:
+                head = reader.peek()
+                if head != NULL and self._has_rows_before(head):
+                    self._rows(self.rows.next_ns())
+                    self.trader.out_count = 0
+                    continue
+            head = reader.next()
             if head == NULL:
                 break
-            if self._has_rows_before(head):
-                self._rows(self.rows.next_ns())
-                self.trader.out_count = 0
-                continue
-            head = reader.next()
             if head.type < FIRST_DECISION:
                 if self.closed_with is not None:
                     self.closed_with = None

@@ -17,4 +17,9 @@ cdef class DigestSink(RecordSink):
     cdef readonly uint64_t records      # likewise
     cdef void count(self, int type, uint32_t check) noexcept
 
-cdef uint32_t record_check(int type, uint64_t seq, int64_t now, const void* payload, size_t n) noexcept nogil
+cdef extern from "checksum.h" nogil:
+    uint32_t checksum(const void* data, size_t n, uint64_t seed)
+
+cdef inline uint32_t record_check(int type, uint64_t seq, int64_t now, const void* payload, size_t n) noexcept nogil:
+    """Checksum of a record: of its payload, number, time and type."""
+    return checksum(payload, n, (seq * <uint64_t>0x9E3779B97F4A7C15) ^ <uint64_t>now ^ (<uint64_t>type << 48))

@@ -2,14 +2,6 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from _ext.core.records cimport FIRST_TELEMETRY
 
-cdef extern from "checksum.h" nogil:
-    uint32_t checksum(const void* data, size_t n, uint64_t seed)
-
-
-cdef uint32_t record_check(int type, uint64_t seq, int64_t now, const void* payload, size_t n) noexcept nogil:
-    """Checksum of a record: of its payload, number, time and type."""
-    return checksum(payload, n, (seq * <uint64_t>0x9E3779B97F4A7C15) ^ <uint64_t>now ^ (<uint64_t>type << 48))
-
 
 cdef class RecordSink:
     cdef uint64_t put(self, int type, int64_t now, const void* payload, size_t n) noexcept:

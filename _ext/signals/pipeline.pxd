@@ -1,4 +1,5 @@
 # The life of a candidate: proposed by a source, scored, confirmed by the next trade, judged by the source's rules.
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from _ext.core.records cimport Candidate, Instrument, ModelChange
 from _ext.core.sink cimport RecordSink
@@ -26,6 +27,8 @@ cdef struct Firing:           # times of the last candidates worth trading, of o
 cdef struct Signalled:        # ms of the last candidate worth trading of one instrument and source, up and down; 0: none
     int64_t at[2]
 
+
+@cython.final
 cdef class Pipeline:
     cdef Market market
     cdef RecordSink sink
@@ -66,7 +69,6 @@ cdef class Pipeline:
     cdef int configure(self, dict config) except -1
     cdef int add(self, uint32_t inst, bytes key) except -1
     cdef int switch(self, const ModelChange* change) except -1
-    cdef int on_tick(self, Row* r, uint32_t inst, const TickInfo* t) except -1
     cdef int confirm(self, Row* r, const TickInfo* t) except -1
     cdef int expire(self, int64_t now, bint all) except -1
     cdef double recent(self, int source, int64_t now) noexcept nogil
@@ -78,3 +80,12 @@ cdef class Pipeline:
     cdef float _score(self, Candidate* c) except? -1
     cdef void _unlink(self, Row* r, int slot) noexcept
     cdef void _close(self, Candidate* c, int64_t now) noexcept
+
+    cdef inline int on_tick(self, Row* r, uint32_t inst, const TickInfo* t) except -1:
+        """Asks every source; what passed at once waits in `passed`."""
+        cdef Event event
+        cdef int i
+        for i in range(self.n_asked):
+            if (<CandidateSource>self.source[self.asked[i]]).on_tick(inst, r, t, &event):
+                self._propose(r, inst, self.asked[i], &event, t, NULL)
+        return 0

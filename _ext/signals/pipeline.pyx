@@ -1,5 +1,6 @@
 """What becomes of a candidate: see pipeline.pxd. It is decided at the tick where the book has moved along, else at the next trade
 update (docs/market.md 0.8); pending, cool-down, opposing signal and firing count are of each source."""
+cimport cython
 from libc.math cimport NAN
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
@@ -30,6 +31,7 @@ cdef int arm_of(bytes key, double share) noexcept:
     return <double>(h % 1000) < share * 1000.0
 
 
+@cython.final
 cdef class Pipeline:
     """Candidates of all sources over `market`, for `capacity` instruments; records go to `sink`."""
 
@@ -124,15 +126,6 @@ cdef class Pipeline:
         return 0
 
     # ---- an update ------------------------------------------------------------------------------------------------------
-    cdef int on_tick(self, Row* r, uint32_t inst, const TickInfo* t) except -1:
-        """Asks every source; what passed at once waits in `passed`."""
-        cdef Event event
-        cdef int i
-        for i in range(self.n_asked):
-            if (<CandidateSource>self.source[self.asked[i]]).on_tick(inst, r, t, &event):
-                self._propose(r, inst, self.asked[i], &event, t, NULL)
-        return 0
-
     cdef int propose(self, uint32_t inst, int source, const Wish* wish, int64_t now) except -1:
         """A candidate that a strategy asks for, at the last update of the instrument."""
         cdef Row* r = &self.market.rows[inst]
