@@ -104,7 +104,8 @@ def test_the_launcher_starts_the_store_without_secrets_and_the_engine_with_them(
     launcher = Launcher(RunDir(tmp_path / "run"), "", quiet=True)
     launcher.add("store", "store", "--run-dir", str(tmp_path / "run"))
     launcher.add("engine", "engine", "--run-dir", str(tmp_path / "run"))
-    assert "ENGINE_TOKEN" not in started["engine.store"] and started["engine"] is None
+    assert "ENGINE_TOKEN" not in started["engine.store"] and started["engine"]["ENGINE_TOKEN"] == "swordfish"
+    assert started["engine"]["PYTHONHASHSEED"] == "0", "a strategy's sets have one order in every life"
 
 
 def asked(run: RunDir, sql: str):
