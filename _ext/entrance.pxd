@@ -9,6 +9,7 @@ cdef class Core(TickPath):
     cdef readonly list strategies_off    # STRATEGY_OFF records so far, as documents
     cdef readonly dict day_files         # sha256 -> RowFeed: what a DATA record may name
     cdef int64_t next_timer              # while rows are taken, ns
+    cdef uint64_t source_seq             # of a frame read from another run's journal, in that journal; 0: it is this run's
     cdef uint64_t take(self, int type, int64_t now, const void* payload, size_t n) except? 0
     cdef int dispatch(self, int type, int64_t now, const uint8_t* payload, size_t n) except -1
     cdef int _dispatch(self, int type, int64_t now, const uint8_t* payload, size_t n) except -1

@@ -41,6 +41,7 @@ cpdef enum:
     ROWS_ATTENTION = 1
     ROWS_OVER = 2
     ROWS_FULL = 3
+    ROWS_TIMER = 4
 
 
 cdef class Core(TickPath):
@@ -100,6 +101,7 @@ cdef class Core(TickPath):
             decoded = stopwatch()
         self.busy = 1
         self.now = now
+        self.pipeline.frame_seq = seq      # of the frame itself: what a candidate of it leaves comes after
         try:
             self._frame(good, n, now)
         finally:
@@ -115,6 +117,7 @@ cdef class Core(TickPath):
         self.now = now
         try:
             if type == REC_FRAME:
+                self.pipeline.frame_seq = self.source_seq or self.sink.seq
                 self._frame(self.decoder.decode(payload, n) == WIRE_OK, n, now)
             else:
                 self._dispatch(type, now, payload, n)
@@ -211,6 +214,7 @@ cdef class Core(TickPath):
         self.gate.configure(config["limits"])
         self.pipeline.configure(config)
         self.trader.take_shares(config["sources"])
+        self.trader.via = config.get("via", 0)
         self.trader.host = self.pipeline.host
         if self.pipeline.host is not None:
             for number, source in enumerate(self.pipeline.sources):
@@ -279,6 +283,35 @@ cdef class Core(TickPath):
                     self.trader.out_count or (self.venue is not None and self.venue.n_updates)
                     or (self.pipeline.host is not None and self.pipeline.host.has_ended())):
                 return ROWS_ATTENTION
+
+    def again(self, Reader reader not None, int64_t until, bint is_referred=False) -> int:
+        """Takes the frames and timers that `reader` has next, as inputs of this core, in one compiled loop; a ROWS_ number says why
+        it ended: `until` (ns) is over or a strategy or the venue has something to say, each at a timer; requests wait; the next
+        input is of another type and is the caller's to read (DUE); the journal read is over, or this core's is full.
+
+        `is_referred`: a candidate names its frame by its number in the journal that is read.
+        """
+        cdef RecordHead* head
+        cdef uint64_t taken
+        while True:
+            head = reader.peek()
+            if head == NULL:
+                return ROWS_OVER
+            if head.type >= FIRST_DECISION:
+                reader.next()
+                continue
+            if head.type != REC_FRAME and head.type != REC_TIMER:
+                return ROWS_DUE
+            self.source_seq = head.seq if is_referred else 0
+            taken = self.take(head.type, head.now, <const uint8_t*>head + sizeof(RecordHead), head.size)
+            self.source_seq = 0
+            if taken == 0:
+                return ROWS_FULL
+            reader.next()
+            if self.trader.out_count or (head.type == REC_TIMER and (
+                    until <= self.now or (self.venue is not None and self.venue.n_updates)
+                    or (self.pipeline.host is not None and self.pipeline.host.has_ended()))):
+                return ROWS_ATTENTION if head.type == REC_FRAME else ROWS_TIMER
 
     def take_ended(self) -> list:
         """(source, call, reason) of strategies that have ended since the last call; each is to come back as a STRATEGY_OFF

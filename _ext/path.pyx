@@ -23,7 +23,6 @@ cdef class TickPath(CoreViews):
         cdef TickInfo info
         if good:
             self.frames += 1
-            self.pipeline.frame_seq = self.sink.seq    # of the frame itself: what a candidate of it leaves comes after
             self.market.is_snapshot = self.decoder.head.type == INITIAL_FEED
             for i in range(self.decoder.head.n_ticks):
                 self._tick(&self.decoder.ticks[i], now, &info)
@@ -55,8 +54,6 @@ cdef class TickPath(CoreViews):
                     side = self.trader.slots[self.market.rows[inst].position - 1].side
                 if self.rows.take(&self.row, side):
                     self.pipeline.frame_seq = <uint64_t>self.rows.at
-                    if self.venue is not None:
-                        self.venue.on_row(inst, &self.row, now)
                     self._tick(&self.row, now, &info)
             if self.market.n_pending:
                 self._ledger(now)
@@ -92,6 +89,8 @@ cdef class TickPath(CoreViews):
             self.unknown += (t.has & TICK_UNKNOWN_KEY) != 0
             return 0
         self.updates += 1
+        if self.venue is not None:
+            self.venue.on_row(t.inst, t, now)
         r = &self.market.rows[t.inst]
         self.market.on_tick(r, t.inst, t, now, info)
         self.sink.digest = mix(self.sink.digest, <uint64_t>(info.ltp + 31 * info.volume + 1009 * info.flags + 65537 * r.bid)

@@ -70,6 +70,8 @@ COVERED = {
     "engine/sim/charges.py": "tests/trade/test_fills.py", "engine/sim/order.py": "tests/sim/test_exchange.py",
     "engine/run/clock.py": "tests/sim/test_pace.py", "engine/run/doctor.py": "tests/system/test_doctor.py",
     "engine/run/drill.py": "tests/system/test_kill.py",
+    "engine/broker/upstox/market.py": "tests/run/test_paper.py", "engine/run/order_line.py": "tests/system/test_live.py",
+    "engine/run/unwind.py": "tests/system/test_paper.py",
     "engine/run/opening.py": "tests/run/test_shell.py", "engine/run/rollout.py": "tests/broker/test_master.py",
     "engine/run/virtual.py": "tests/system/test_virtual.py", "engine/run/virtual_feed.py": "tests/feed/test_subscriptions.py",
     "engine/sim/columns.py": "tests/sim/test_market.py", "engine/sim/contracts.py": "tests/market/test_chain.py",

@@ -1,6 +1,6 @@
 """Sinks of records: see sink.pxd."""
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from _ext.core.records cimport FIRST_TELEMETRY
+from _ext.core.records cimport FIRST_TELEMETRY, REC_FRAME, REC_TIMER
 
 
 cdef class RecordSink:
@@ -31,6 +31,24 @@ cdef class KeepingSink(RecordSink):
         self.inner.put(type, now, payload, n)
         self.seq, self.check = self.inner.seq, self.inner.check
         return self.seq
+
+
+cdef class ReferringSink(RecordSink):
+    """Sends all records to `inner` but frames and timers: those stand in the journal of another run, which this one refers to."""
+    cdef RecordSink inner
+
+    def __cinit__(self, RecordSink inner not None):
+        self.inner = inner
+        self.seq = inner.seq
+
+    cdef uint64_t put(self, int type, int64_t now, const void* payload, size_t n) noexcept:
+        cdef uint64_t seq
+        if type == REC_FRAME or type == REC_TIMER:
+            self.check = record_check(type, 0, now, payload, n)
+            return self.seq
+        seq = self.inner.put(type, now, payload, n)
+        self.seq, self.check = self.inner.seq, self.inner.check
+        return seq
 
 
 cdef class DigestSink(RecordSink):

@@ -58,6 +58,7 @@ cdef class Orders:
     cdef Order* orders
     cdef Intent outbox[OUTBOX]
     cdef int32_t out_count
+    cdef int32_t via                     # who takes orders: 0 the broker, 1 the engine's own matching
     cdef readonly uint64_t n_orders, n_serials
     cdef readonly uint64_t illegal       # steps the table forbids
     cdef readonly uint64_t unreadable    # rows and messages of the broker that nobody could read

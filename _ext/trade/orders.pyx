@@ -100,7 +100,7 @@ cdef class Orders:
         intent.kind = <short>kind
         intent.role = o.role
         intent.side = o.side
-        intent.source = <short>o.source
+        intent.source, intent.via = <short>o.source, <short>self.via
         intent.order_type = <short>(o.order_type if is_place else o.new_type)
         intent.why = o.why if is_place else o.new_why
         intent.quantity = o.quantity if is_place else o.new_quantity

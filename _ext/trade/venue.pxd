@@ -42,6 +42,7 @@ cdef class PaperVenue:
     cdef Remaining* names                # by instrument
     cdef VenueUpdate* updates
     cdef readonly int64_t n_updates
+    cdef readonly int64_t n_fills        # of the day
     cdef readonly uint64_t seed
     cdef readonly int64_t one_way
     cdef void on_row(self, uint32_t inst, const Tick* t, int64_t now) noexcept nogil

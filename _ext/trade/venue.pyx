@@ -94,6 +94,7 @@ cdef class PaperVenue:
             part -= take
         o.filled += had
         o.value += value
+        self.n_fills += 1
         if o.filled == o.quantity:
             o.status = STATUS_COMPLETE
             self._drop(o)
@@ -228,6 +229,15 @@ cdef class PaperVenue:
         cdef int64_t k, n = self.n_updates
         self.n_updates = 0
         return [(self.updates[k].now, self.order_id_of(self.updates[k].order.id), self.updates[k].order) for k in range(n)]
+
+    def shown(self, uint32_t inst) -> tuple:
+        """(last price, best bid, its quantity, best ask, its quantity) of a name as it was last shown, paise; zeros where nothing
+        was."""
+        cdef Remaining* left = &self.names[inst]
+        cdef Level* best = &left.level[0]
+        if inst >= self.trader.market.size or left.now == 0 or left.n_levels == 0:
+            return (left.last if left.now else 0), 0, 0, 0, 0
+        return left.last, best.bid_p, best.bid_q, best.ask_p, best.ask_q
 
     def orders_now(self) -> list:
         """(order id, dict of VenueOrder) of every order of the day."""

@@ -146,10 +146,13 @@ cdef class Journal(RecordSink):
             self.problem = str(error)
             self.diverged = True
         if known == NULL:
+            self.seq = self.prefix.last        # telemetry at its end is not repeated, and keeps its numbers
             self.prefix = None
             return False
         if (known.type != type or known.now != now or known.size != n
                 or (n and memcmp(<const char*>known + sizeof(RecordHead), payload, n) != 0)):
+            if not self.diverged:
+                self.problem = f"record {known.seq:,} of type {known.type} at {known.now}: made again is type {type} at {now}"
             self.diverged = True
         self.seq = known.seq
         self.check = known.check
@@ -160,7 +163,7 @@ cdef class Journal(RecordSink):
         cdef size_t length = (sizeof(RecordHead) + n + 7) & ~<size_t>7
         if self.base == NULL:              # closed: what comes now is nobody's
             return 0
-        if self.prefix is not None and type < FIRST_TELEMETRY and self._repeats(type, now, payload, n):
+        if self.prefix is not None and (type >= FIRST_TELEMETRY or self._repeats(type, now, payload, n)):
             return self.seq
         # an input is taken only where there is room for all it may cause, so that no decision is ever without its record
         if self.used + length + (min(<uint64_t>RESERVE, self.capacity // 4) if type < FIRST_DECISION else 0) > self.capacity:

@@ -222,7 +222,7 @@ def _opened(day: DayFile, config: Config, options: BacktestOptions, account: Acc
     core = Core(sink, max(len(specs), 1), config.ring_depth)
     rows = row_feed(day)
     first = min(sessions.epoch_ms(day.day) * MILLI, rows.first_ns)      # rows follow what the core is told first
-    boot = Boot("backtest", options.seed, f"{options.seed:x}", folder=folder, loaded=loaded)
+    boot = Boot("backtest", options.seed, f"{options.seed:x}", folder=folder, loaded=loaded, is_paper=True)
     begin(core, config, specs, day.day, account.warm(specs), first, boot, account.cash)
     core.feed(REC_LINK, first, link_record(STREAM_FEED, True))
     core.day_files[rows.sha256] = rows

@@ -24,6 +24,8 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def day(json: Json = False, live: Annotated[bool, typer.Option("--live", help="REAL ORDERS")] = False,
+        paper: Annotated[bool, typer.Option("--paper", help="the engine's own matching, as without --live")] = False,
+        observe: Annotated[bool, typer.Option("--observe", help="decide, send nothing")] = False,
         forever: Annotated[bool, typer.Option("--forever", help="day after day, until stopped")] = False,
         flatten: Annotated[bool, typer.Option("--flatten", help="--live: at the end close every position")] = False,
         leave_stops: Annotated[bool, typer.Option("--leave-stops", help="--live: at the end leave them with their stops")] = False,
@@ -34,7 +36,8 @@ def day(json: Json = False, live: Annotated[bool, typer.Option("--live", help="R
     from engine.run.options import RunOptions, made
     from engine.run.session import NotReady
 
-    options = made(RunOptions, {"source": "upstox", "live": live, "flatten": flatten, "leave_stops": leave_stops})
+    options = made(RunOptions, {"source": "upstox", "live": live, "paper": paper, "observe": observe, "flatten": flatten,
+                                "leave_stops": leave_stops})
     is_over = False
     while True:
         if forever:
@@ -109,13 +112,13 @@ def _trading_day(options: "RunOptions", json: bool, is_attended: bool) -> bool:
     """One session from now to its close and the account of it, nothing where there is none today; whether a signal ended it.
     `is_attended`: a person is there to log in and to type the word; where nobody is, it was typed for every day."""
     from engine.broker.base import BrokerError
-    from engine.broker.upstox.api import Api
+    from engine.broker.upstox.market import ReadOnly
     from engine.market import calendar
     from engine.market.sessions import IST
     from engine.run.session import run
 
     async def ask(token: str, date: dt.date) -> list[dict[str, Any]] | None:
-        api = Api(token)
+        api = ReadOnly(token)
         try:
             return await api.timings(date)
         except BrokerError:

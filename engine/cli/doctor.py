@@ -25,7 +25,7 @@ def doctor(source: Annotated[Literal["sim", "upstox"], typer.Option(help="sim (a
     from engine.run.doctor import examine
 
     if source == "sim" and base is None:
-        base = str(orjson.loads(run_of(None).engine.read_bytes())["base"])
+        base = str(orjson.loads(run_of(None).engine.read_bytes()).get("base", ""))
     document = asyncio.run(examine(configuration.load(), source, base or "", sandbox))
     if json:
         show(document)

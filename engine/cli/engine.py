@@ -9,7 +9,8 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command(hidden=True)
-def engine(base: str = "", source: str = "sim", run_dir: Run = None, seed: int = 1, observe: bool = False) -> None:
+def engine(base: str = "", source: str = "sim", run_dir: Run = None, seed: int = 1, observe: bool = False,
+           paper: bool = False) -> None:
     """The engine process alone (what `run` starts)."""
     from engine.broker.upstox.client import API
     from engine.broker.upstox.login import load
@@ -17,8 +18,9 @@ def engine(base: str = "", source: str = "sim", run_dir: Run = None, seed: int =
     from engine.run.live import main as work
 
     if source == "sim":
-        target = Target(base, "demo")
+        target = Target(base, "demo", is_paper=paper)
     else:
         token = load()
-        target = Target(API, token.text, source, "upstox", token.expires.timestamp())
+        account = f"paper:{token.user or source}" if paper else source
+        target = Target(API, token.text, source, account, token.expires.timestamp(), paper)
     work(configuration.load(), RunDir.new(run_dir) if run_dir is not None else run_of(None), target, seed, observe)

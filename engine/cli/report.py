@@ -26,6 +26,9 @@ def report(run_dir: Run = None, compare: Annotated[bool, typer.Option(help="with
     document = work.summary(done) | {"problem": damage}
     if compare:
         target = target_of(folder)
+        if target.get("paper"):
+            raise Failed(f"{folder.path} trades on paper: no broker has its trades; `python -m engine parity` holds it against the "
+                         "backtester")
 
         async def ask() -> list[dict[str, Any]]:
             api = Api(token_for(target["source"]), target["base"], target["orders"])

@@ -60,7 +60,7 @@ def fence(run: RunDir, target: dict[str, Any], report: Report) -> Lock:
     end = time.monotonic() + LOCK_S
     while True:
         try:
-            lock = account_lock(f"{target['account']}@{target['base']}")
+            lock = account_lock(target.get("lock") or f"{target['account']}@{target['base']}")
             report.step("locked the account")
             return lock
         except RunError:

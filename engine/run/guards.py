@@ -35,6 +35,7 @@ class Target:
     source: str = "sim"
     account: str = "paper"
     expires: float = 0.0               # epoch seconds of the token's end; 0: never
+    is_paper: bool = False             # the engine's own matching takes the orders: there is a feed and no broker
 
     def __repr__(self) -> str:
         return f"Target({self.source}, {self.base})"
@@ -42,6 +43,11 @@ class Target:
     @property
     def is_sim(self) -> bool:
         return self.source == "sim"
+
+    @property
+    def lock(self) -> str:
+        """Of the account: one engine alone trades it."""
+        return f"{self.account}@{self.base}" if self.is_sim or not self.is_paper else self.account
 
 
 class Guards:

@@ -26,36 +26,45 @@ from _ext.core.records import (
     REC_STOP,
 )
 from _ext.entrance import Core
+from _ext.trade.venue import PaperVenue
 from _ext.trail.journal import Journal
+from _ext.trail.reader import Reader
 from _ext.trail.status import StatusBlock
 from engine.broker.base import BrokerError, Request
+from engine.broker.paper.protocol import Beside
 from engine.broker.upstox import candles, protocol
 from engine.broker.upstox.answers import clean
 from engine.broker.upstox.api import Api
 from engine.broker.upstox.client import ORDERS
 from engine.broker.upstox.feed import FeedClient
+from engine.broker.upstox.market import Market, ReadOnly
 from engine.config import Config
 from engine.feed.backfill import Backfill, Fetch
 from engine.feed.subscriptions import SubscriptionManager
 from engine.market import sessions
 from engine.run import drill, screening, vitals
 from engine.run import universe as kept
+from engine.run.again import taken_up
 from engine.run.clock import Clock
 from engine.run.guards import Guards, ModelWatch, Target
 from engine.run.opening import ENGINE_ID, Boot, begin, closing, restore
-from engine.run.shell import Read, Send, Shell
+from engine.run.order_line import OrderLine
+from engine.run.paper import Paper
+from engine.run.shell import Shell
 from engine.strategies import stops, watchdog
 from engine.trail.resources import SHARED, advice_for, in_words, is_ours
 from engine.trail.rundir import Lock, RunDir, RunError, account_lock, start_time
 
-TIMER_S, FASTEST_S, STATUS_S, WARM_S, GUARD_S = 0.05, 0.005, 0.25, 0.02, 1.0
+TIMER_S, FASTEST_S, SHORTEST_S, STATUS_S, WARM_S, GUARD_S = 0.05, 0.005, 0.001, 0.25, 0.02, 1.0
 GRAIN_S = 0.25
 """Of timers, in market time: that of a run on virtual time, so that a fast sim's day has the candidates of one."""
-POLL_S, FETCH_S, AGAIN_S = 0.05, 0.25, 0.2
+FETCH_S = 0.25
 SEGMENT, MEMORY_CAP = 16 << 20, 512 << 20
 SWITCH_S = 0.0001
 """A thread that loads a model gives the interpreter back after so long; Python's own 5 ms are a hundred ticks."""
 SLICE = 32
+QUOTES = Beside(protocol)
+"""What a run on paper speaks: orders are its own matching's, quotes the broker's."""
 ODD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 """What an answer that makes no sense may raise where it is not one of the shell's."""
 
@@ -67,19 +76,23 @@ class EngineProcess:
 
     def __init__(self, config: Config, run: RunDir, target: Target, seed: int, observe: bool = False):
         self.config, self.run_dir, self.target, self.seed, self.observe = config, run, target, seed, observe
-        self.rest = Api(target.token, target.base, target.base if target.is_sim else ORDERS)
+        self.account: Api | None = None                            # where orders go; None: nothing can be sent
+        if not observe and not target.is_paper:
+            self.account = Api(target.token, target.base, target.base if target.is_sim else ORDERS)
+        self.rest: Market = self.account or ReadOnly(target.token, target.base)
         self.rest.on_note = self._note
+        self.paper: Paper | None = None                            # where the engine's own matching takes the orders
         self.nonce = secrets.token_hex(3)
         self.stopping = asyncio.Event()
         self.tasks: set[asyncio.Task[Any]] = set()
         self.notes: list[str] = []
-        self.is_live = not target.is_sim and not observe           # real money is at stake
+        self.is_live = self.account is not None and not target.is_sim      # real money is at stake
 
     # ---- start ---------------------------------------------------------------------------------------------------------
     async def start(self) -> None:
         """Locks the account, restores or begins the day, connects. Raises RunError or BrokerError."""
         self.run_lock = Lock(self.run_dir.path / "lock", f"run folder {self.run_dir.path}")
-        self.lock = account_lock(f"{self.target.account}@{self.target.base}")
+        self.lock = account_lock(self.target.lock)
         self.status = StatusBlock(self.run_dir.status, create=True)
         self._introduce({})                                # before anything that may take long: `kill` must find us
         await self.rest.open()
@@ -94,13 +107,15 @@ class EngineProcess:
         self.core.stamped, self.core.feed_time = True, self.target.is_sim
         self.guards = Guards(self.run_dir, self.status, self.target, self.is_live, self._note, self.stopping.set, self._renew)
         self.models = ModelWatch(self.core, self.config, self._now, self._note)
-        self.shell = Shell(protocol, self.core, ENGINE_ID, self.core.config["nonces"], self._now, self.observe, not restored,
-                           self._note, self._second_engine, folder=self.run_dir.path)
+        self.shell = self.paper.shell if self.paper is not None else Shell(
+            protocol, self.core, ENGINE_ID, self.core.config["nonces"], self._now, self.observe, not restored, self._note,
+            self._second_engine, folder=self.run_dir.path)
         if self.core.pipeline.host is not None:
             watchdog.begin(self.core.pipeline.host)
             self.core.pipeline.host.mark_calls(stops.mark_in(self.run_dir.path))
         self._subscribe()
         self.vitals = vitals.Vitals(self)
+        self.line = OrderLine(self.rest, self.shell, self.act, self._spawn, self.vitals.order_took, self._note)
         sys.setswitchinterval(SWITCH_S)
         gc.collect()
         gc.freeze()
@@ -108,9 +123,9 @@ class EngineProcess:
     async def _probe(self) -> None:
         """Asks the order host to cancel an order that cannot exist: a token may be good for reads and refused for orders, and
         orders from another address than the registered one are (docs/upstox.md 4.3). RunError before anything is entered."""
-        if not self.is_live:
+        if self.account is None or not self.is_live:
             return
-        answer = await self.rest.cancel("0")
+        answer = await self.account.cancel("0")
         verdict = protocol.verdict_of(INTENT_CANCEL, answer.status, answer.body)
         if verdict.outcome in (OUTCOME_HALT, OUTCOME_AMBIGUOUS):
             raise RunError(f"the order host refuses us ({answer.status} {verdict.code}): run `python -m engine doctor`")
@@ -120,11 +135,16 @@ class EngineProcess:
             return await screening.of_sim(self.rest, self.config)
         if restored:
             return screening.of_journal(self.run_dir.reader(), self.config, self.run_dir.path)
-        return await screening.of_broker(self.rest, self.config, self._note)
+        return await screening.of_broker(self.rest, self.config, self._note, self.is_live)
 
     async def _open(self, restored: bool) -> None:
         """Begins the day's journal, or goes on with it."""
         day, capacity = self.day, max(len(self.day.specs), 1)
+        if restored and self.target.is_paper:
+            self.paper, self.gaps = taken_up([self.run_dir.memory, self.run_dir.journal], self._repeating, capacity, self.config,
+                                             self.nonce, self.run_dir.path, self._note, QUOTES)
+            self.core = self.paper.core
+            return
         if restored:
             self.core, self.gaps = restore([self.run_dir.memory, self.run_dir.journal], self._journal, capacity, self.config,
                                            self.nonce, self.run_dir.path)
@@ -132,12 +152,15 @@ class EngineProcess:
         self.gaps = []
         self.core = Core(self._journal(0), capacity, self.config.ring_depth)
         past = await screening.past(self.rest, day, self.target.is_sim, self._note)
-        total = await screening.opening_funds(self.rest, self.config, self.observe)
+        total = await screening.opening_funds(self.account, self.config)
         now = self.clock.now() or int(dt.datetime.combine(day.day, dt.time(9), sessions.IST).timestamp() * 1e9)
         begin(self.core, self.config, day.specs, day.day, past, now,
               Boot(self.target.source, self.seed, self.nonce, store_seconds=self.config.store.seconds * max(1.0, day.speed),
-                   folder=self.run_dir.path),
+                   folder=self.run_dir.path, is_paper=self.target.is_paper),
               total, day.documents)
+        if self.target.is_paper:
+            self.paper = Paper(self.core, PaperVenue(self.core.trader, self.seed), self.core.config["nonces"], self._note,
+                               self.run_dir.path, QUOTES)
         kept.announce(day.documents)
 
     def _subscribe(self) -> None:
@@ -156,17 +179,25 @@ class EngineProcess:
 
     def _introduce(self, specs: dict[str, tuple[int, int]]) -> None:
         """Writes down who this is, for `kill`: it must not need anything of a process that hangs."""
-        note = {"pid": os.getpid(), "started": start_time(os.getpid()), "base": self.rest.base, "orders": self.rest.orders,
-                "account": self.target.account, "source": self.target.source, "engine": ENGINE_ID, "live": self.is_live,
-                "specs": specs}
+        note = {"pid": os.getpid(), "started": start_time(os.getpid()), "account": self.target.account, "lock": self.target.lock,
+                "source": self.target.source, "engine": ENGINE_ID, "live": self.is_live, "observe": self.observe,
+                "paper": self.target.is_paper, "specs": specs}
+        if self.target.is_sim or not self.target.is_paper:         # a run on paper has no broker
+            note |= {"base": self.rest.base, "orders": self.rest.orders}
         temporary = self.run_dir.engine.with_suffix(".new")
         temporary.write_bytes(orjson.dumps(note))
         temporary.chmod(0o600)
         temporary.replace(self.run_dir.engine)
 
     def _journal(self, first_seq: int) -> Journal:
+        return self._made(first_seq=first_seq)
+
+    def _repeating(self, prefix: Reader) -> Journal:
+        return self._made(prefix=prefix)
+
+    def _made(self, **how: Any) -> Journal:
         try:
-            self.journal = Journal(self.run_dir.memory, SEGMENT, MEMORY_CAP, first_seq=first_seq, folders=(self.run_dir.journal,))
+            self.journal = Journal(self.run_dir.memory, SEGMENT, MEMORY_CAP, folders=(self.run_dir.journal,), **how)
             return self.journal
         except OSError as error:
             raise RunError(f"{in_words(error) if error.errno else error}: {advice_for(str(error), SHARED)}") from None
@@ -181,9 +212,10 @@ class EngineProcess:
             self._spawn(work)
         if self.target.is_sim:
             self._spawn(self._follow())
+        if self.account is not None:
+            self._spawn(self.line.follow())
         if not self.observe:
-            self._spawn(self._orders())
-            self._spawn(self._poll())
+            self._spawn(self.line.poll())
         await self.stopping.wait()
         await self.stop()
 
@@ -226,15 +258,21 @@ class EngineProcess:
         self.act()
 
     def act(self) -> None:
-        """Sends what was decided; the operator has the last word."""
+        """Sends what was decided; the operator has the last word. On paper he is heard at the timers alone: what a record decides
+        then leaves with it, here and where the day is made again."""
+        if self.paper is not None:
+            self.paper.act()
+            return
         self._operator()
         for send in self.shell.take():
-            self._spawn(self._send(send))
+            self._spawn(self.line.send(send))
 
     def _operator(self) -> None:
         """Takes over what an authorised process wrote into the status file."""
         if OP_RUN <= self.status.operator <= OP_KILL:
             self.shell.on_operator(self.status.operator)
+            if self.paper is not None:
+                self.paper.act()
 
     def _second_engine(self, tag: str) -> None:
         if self.status.operator == OP_RUN:
@@ -244,16 +282,20 @@ class EngineProcess:
     async def _timers(self) -> None:
         pause = min(TIMER_S, max(GRAIN_S / self.day.speed, FASTEST_S))
         while True:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(pause if self.paper is None else min(pause, self._due_in(self.paper)))
             self.clock.on_time(self.core.decoder.frame_head()[1] * 1_000_000)
             self._operator()
-            if self._now() > 0:
-                self.shell.on_timer()
+            if self._now() > 0 and self.shell.on_timer(self._now()) and self.paper is not None:
+                self.paper.on_timer()
             self.journal.prepare()
             if self.journal.full and self.status.operator == OP_RUN:
                 self._note(self.vitals.no_room())
                 self.status.operator = OP_REDUCE
             self.act()
+
+    def _due_in(self, paper: Paper) -> float:
+        """Wall seconds until the venue has something to do, not less than a loop can wait for."""
+        return max((paper.due - self._now()) / 1e9 / self.day.speed, SHORTEST_S)
 
     async def _look(self) -> None:
         while True:
@@ -320,49 +362,6 @@ class EngineProcess:
         for part in range(0, len(fetch.keys), SLICE):      # the loop is not held for five hundred names at once
             self.backfill.on_bars(dataclasses.replace(fetch, keys=fetch.keys[part:part + SLICE]), rows, self._now())
             await asyncio.sleep(0)
-
-    # ---- orders --------------------------------------------------------------------------------------------------------
-    async def _send(self, send: Send) -> None:
-        answer = await self.rest.call(send.request)
-        self.vitals.order_took(answer.latency_ns)
-        self.shell.on_reply(send, answer.status, answer.body, answer.latency_ns)
-        self.act()
-
-    async def _poll(self) -> None:
-        while True:
-            for read in self.shell.reads():
-                self._spawn(self._read(read))
-            await asyncio.sleep(POLL_S)
-
-    async def _read(self, read: Read) -> None:
-        """A token that is refused ends the engine: nothing is known without it."""
-        answer = await self.rest.call(read.request)
-        self.shell.on_read(read, answer.status, answer.body)
-        self.act()
-        if answer.status == 401 and read.what in ("book", "positions"):
-            raise BrokerError(401, "the token was refused: it expired at 03:30 or belongs elsewhere; log in again")
-
-    async def _orders(self) -> None:
-        """The order stream, connected again whenever it was cut."""
-        pause = AGAIN_S
-        while True:
-            try:
-                async with self.rest.order_stream() as socket:
-                    self.shell.on_stream(True)
-                    pause = AGAIN_S
-                    async for message in socket:
-                        self.shell.on_message(message.data if isinstance(message.data, (str, bytes)) else b"")
-                        self.act()
-            except BrokerError as error:
-                if error.status == 401:
-                    raise
-                self._note(f"orders: {error}")
-            except Exception as error:                     # a cut line, a refused handshake: all tried again
-                self._note(f"orders: the stream was cut ({type(error).__name__}); it is tried again")
-            self.shell.on_stream(False)
-            self.act()
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 30.0)
 
 
 def main(config: Config, run: RunDir, target: Target, seed: int, observe: bool) -> None:

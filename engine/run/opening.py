@@ -47,6 +47,7 @@ class Boot:
     store_seconds: float = 5.0     # of journal time in one batch of the store
     folder: Path | None = None     # of the run: it keeps its strategies
     loaded: dict[str, Any] | None = None       # strategies that are loaded already, by name
+    is_paper: bool = False         # the engine's own matching takes the orders
 
 
 def begin(core: Core, config: Config, specs: list[Instrument], day: dt.date, history: np.ndarray, now: int, boot: Boot,
@@ -58,7 +59,8 @@ def begin(core: Core, config: Config, specs: list[Instrument], day: dt.date, his
     for entry in loading.prepare(core, config.strategies, boot.folder, boot.loaded):
         document["sources"].append(entry | {"limits": config.share(entry["name"])})
     document |= {"source": boot.source, "seed": boot.seed, "nonce": boot.nonce, "engine": boot.engine,
-                                  "day": day.isoformat(), "store_seconds": boot.store_seconds, "store_rows": config.store.rows}
+                                  "day": day.isoformat(), "store_seconds": boot.store_seconds, "store_rows": config.store.rows,
+                                  "via": int(boot.is_paper)}
     core.feed(REC_START, now, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
     core.feed(REC_INSTRUMENTS, now, instruments.table(specs, day).tobytes())
     for known in screened or [universe.described(specs, day)]:
@@ -96,11 +98,7 @@ def restore(folders: Sequence[Path], journal_of: Callable[[int], Journal], capac
     reader = Reader(*folders)
     verifier = Verifier(reader, (REC_GAP,))
     core = Core(verifier, capacity, ring_depth_of(Reader(*folders)))
-    core.models.update(models.load_models(Path(config.models)))
-    sources = sources_of(Reader(*folders))
-    for name, call in stops.unended_in(run or folders[0], sources).items():
-        stops.note_stopped(run or folders[0], name, call)
-    loading.recall(core, sources, run or folders[0])
+    recalled(core, folders, config, run or folders[0])
     try:
         core.replay(reader, verifier)
     except ValueError as error:
@@ -118,6 +116,15 @@ def restore(folders: Sequence[Path], journal_of: Callable[[int], Journal], capac
     core.attach(journal)
     core.feed(REC_BOOT, core.now, orjson.dumps({"nonce": nonce}))
     return Restored(core, [np.frombuffer(payload, GAP)[0] for _, _, payload in verifier.kept])
+
+
+def recalled(core: Core, folders: Sequence[Path], config: Config, run: Path) -> None:
+    """Gives `core` the models and strategies that the journal in `folders` names; `run` keeps the strategies."""
+    core.models.update(models.load_models(Path(config.models)))
+    sources = sources_of(Reader(*folders))
+    for name, call in stops.unended_in(run, sources).items():
+        stops.note_stopped(run, name, call)
+    loading.recall(core, sources, run)
 
 
 def closing(core: Core) -> bytes:

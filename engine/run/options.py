@@ -82,7 +82,10 @@ class RunOptions(MarketOptions):
     minutes: int = Field(375, ge=1, le=375, description="length of a synthetic day at --speed max")
     mood: Literal["normal", "lively"] | None = Field(
         None, description="of the synthetic market: lively has moves four times as large and is the default, normal at --speed max")
+    paper: bool = Field(False, description="the engine's own matching takes the orders, on the feed's prices; with --source "
+                        "upstox the default")
     observe: bool = Field(False, description="decide, send nothing")
+    faults: Path | None = Field(None, description="TOML file of a simulated broker's faults, as `sim --faults` takes it")
     live: bool = Field(False, description="REAL ORDERS: needs a passing doctor and a typed word")
     store: bool = Field(True, description="fill ClickHouse", json_schema_extra={"option": "--store/--no-store"})
     flatten: bool = Field(False, description="--live: at the end close every position")
@@ -97,7 +100,16 @@ class RunOptions(MarketOptions):
             raise ValueError("--live trades money: it needs --source upstox")
         if self.flatten and self.leave_stops:
             raise ValueError("--flatten or --leave-stops, not both")
+        if self.faults is not None and (self.source != "sim" or self.speed is None):
+            raise ValueError("--faults are a simulated broker's: they need --source sim and a speed other than max")
+        if self.live + self.paper + self.observe > 1:
+            raise ValueError("--live, --paper or --observe, one of them")
         return self
+
+    @property
+    def is_paper(self) -> bool:
+        """Whether the engine's own matching takes the orders."""
+        return self.paper or (self.source == "upstox" and not self.live and not self.observe)
 
     @property
     def ending(self) -> str:

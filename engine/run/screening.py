@@ -16,6 +16,7 @@ from _ext.core.records import INSTRUMENT, REC_INSTRUMENTS, REC_START, WARM_BAR
 from engine.broker.base import BrokerError
 from engine.broker.upstox import answers, candles, fetch, master
 from engine.broker.upstox.api import Api
+from engine.broker.upstox.market import Market
 from engine.broker.upstox.protocol import funds_of, paise
 from engine.config import Config
 from engine.market import history, sessions, universe
@@ -42,7 +43,7 @@ class Screened:
     documents: list[dict[str, Any]] = field(default_factory=list)
 
 
-async def of_sim(rest: Api, config: Config) -> Screened:
+async def of_sim(rest: Market, config: Config) -> Screened:
     """The day, its instruments and the speed of time as the sim at the other end has them."""
     about = answers.parse(await rest.raw("/sim/instruments"), answers.LARGE)
     try:
@@ -52,8 +53,9 @@ async def of_sim(rest: Api, config: Config) -> Screened:
         raise RunError(f"{rest.base} answers, but not as this engine's sim: `python -m engine sim`") from None
 
 
-async def of_broker(rest: Api, config: Config, note: Callable[[str], Any]) -> Screened:
-    """Today's, from the broker's instrument file and quotes, within the step of the roll-out in force."""
+async def of_broker(rest: Market, config: Config, note: Callable[[str], Any], is_live: bool) -> Screened:
+    """Today's, from the broker's instrument file and quotes; where real money is at stake within the step of the roll-out in
+    force."""
     day = dt.datetime.now(sessions.IST).date()
     source, word = await master.fetch(day, again=True)
     if word:
@@ -78,7 +80,8 @@ async def of_broker(rest: Api, config: Config, note: Callable[[str], Any]) -> Sc
              for s in today.universe.specs(is_future, config.options, prices)]
     specs = [dataclasses.replace(s, lower=paise(quotes.get(s.key, {}).get("lower_circuit_limit")),
                                  upper=paise(quotes.get(s.key, {}).get("upper_circuit_limit"))) for s in specs]
-    config, specs = rollout.apply(config, specs)
+    if is_live:
+        config, specs = rollout.apply(config, specs)
     return Screened(day, specs, config, order=order, factors=factors, shares=shares,
                     documents=[*kept.noted(day), today.document(ranked)])
 
@@ -89,7 +92,7 @@ ASKED_FROM = 0.04
 """Jump from which a second witness is asked: a bonus of 1:20 takes 4.8 % off the price."""
 
 
-async def nights(rest: Api, specs: list[Instrument], quotes: dict[str, Any], changes: list[universe.Change], day: dt.date,
+async def nights(rest: Market, specs: list[Instrument], quotes: dict[str, Any], changes: list[universe.Change], day: dt.date,
                  note: Callable[[str], Any]) -> tuple[dict[str, float], dict[str, float], dict[str, str]]:
     """(factors of prices, of shares, reasons) by key, of stocks whose price jumped overnight: where no reason is known, their
     history says nothing of today."""
@@ -119,7 +122,7 @@ async def nights(rest: Api, specs: list[Instrument], quotes: dict[str, Any], cha
     return factors, shares, strange
 
 
-async def _second_witness(rest: Api, key: str, kept: np.ndarray) -> universe.Seen:
+async def _second_witness(rest: Market, key: str, kept: np.ndarray) -> universe.Seen:
     """The minutes that were kept of a name, asked for once more: the broker adjusts its candles for splits and bonuses
     (docs/upstox.md 7.18)."""
     days = [sessions.day_of(number) for number in (day_of_minutes(kept["minute"]).min(), day_of_minutes(kept["minute"]).max())]
@@ -143,7 +146,7 @@ def of_journal(records: Iterable[Any], config: Config, where: Path) -> Screened:
     raise RunError(f"{where} holds the journal of {began}: start a new run folder")
 
 
-async def past(rest: Api, screened: Screened, is_sim: bool, note: Callable[[str], Any]) -> np.ndarray:
+async def past(rest: Market, screened: Screened, is_sim: bool, note: Callable[[str], Any]) -> np.ndarray:
     """Bars to start with: the sim's, or what `history sync` has kept and, within the session, today's so far."""
     if is_sim:
         return np.frombuffer(await rest.raw("/sim/history"), WARM_BAR)
@@ -159,11 +162,6 @@ async def past(rest: Api, screened: Screened, is_sim: bool, note: Callable[[str]
     return bars
 
 
-async def opening_funds(rest: Api, config: Config, observe: bool) -> int:
-    """Paise at the day's start. Who only observes may hold a token that cannot read them: then it is paper's account."""
-    try:
-        return funds_of(await rest.funds())
-    except BrokerError:
-        if not observe:
-            raise
-        return round(config.risk.account_size * 100)
+async def opening_funds(account: Api | None, config: Config) -> int:
+    """Paise at the day's start: the account's, or, where it is none of ours, what the configuration says."""
+    return funds_of(await account.funds()) if account is not None else round(config.risk.account_size * 100)

@@ -96,7 +96,7 @@ def _on_virtual_time(options: RunOptions, config: Config, folder: RunDir, market
         if options.cpus is not None:
             os.sched_setaffinity(0, {options.cpus})
         document = run_virtual(config, market, str(options.data) if options.data else "synthetic", folder, options.seed,
-                               options.seconds, _progress(say))
+                               options.seconds, _progress(say), options.is_paper)
         lock.release()
         if child is not None and child.process is not None:
             say("filling ClickHouse ...")
@@ -134,7 +134,8 @@ def _on_the_sim(options: RunOptions, folder: RunDir, quiet: bool) -> dict[str, A
     with attended(launcher, lock, options.seconds, options.store):
         asked = {"speed": options.speed, "seed": options.seed, "names": options.names, "start": options.start,
                  "address-file": address, "state-file": folder.market, "mood": mood, "contracts": options.contracts,
-                 "attend": folder.path, "data": options.data, "day": options.day}
+                 "attend": folder.path, "data": options.data, "day": options.day,
+                 "faults": options.faults and options.faults.absolute()}
         launched = [word for name, value in asked.items() if value is not None for word in (f"--{name}", str(value))]
         if not launcher.lives("sim"):
             if folder.reader().read() is not None:
@@ -147,13 +148,18 @@ def _on_the_sim(options: RunOptions, folder: RunDir, quiet: bool) -> dict[str, A
         sim.command += ["--port", base.rsplit(":", 1)[-1]]     # should it die, it comes back where the engine looks for it
         launcher.is_observing = options.observe
         launcher.add("engine", "engine", "--run-dir", str(folder.path), "--base", base, "--seed", str(options.seed),
-                     *(["--observe"] if options.observe else []))
+                     *_taker(options))
     return launcher.summary()
+
+
+def _taker(options: RunOptions) -> list[str]:
+    """Words for the engine's process: who takes its orders."""
+    return ["--observe"] if options.observe else ["--paper"] if options.is_paper else []
 
 
 def _at_the_broker(options: RunOptions, config: Config, opened: Folder, quiet: bool,
                    confirm: Confirm | None) -> dict[str, Any]:
-    """The broker's feed. Without `live` it decides and sends nothing."""
+    """The broker's feed. Without `live` no order leaves this machine: the engine's own matching takes them, or nobody does."""
     if options.live:
         _must_be_fit(config, confirm)
     else:
@@ -161,18 +167,18 @@ def _at_the_broker(options: RunOptions, config: Config, opened: Folder, quiet: b
     folder = opened.living()
     if folder is not None:
         words = f"the engine of {folder.path} (process {about_engine(folder)['pid']}) still runs"
-        if bool(about_engine(folder).get("live")) != options.live:
+        note = about_engine(folder)
+        if (bool(note.get("live")), bool(note.get("paper"))) != (options.live, options.is_paper):
             raise NotReady(f"{words}, and is another kind of run than this: {take_over(folder.path)} as it was started, or "
                            f"`python -m engine kill --run-dir {folder.path}`")
         print(f"{words}: going on with it", file=sys.stderr)
     folder = folder or opened.make()
     lock = launcher_lock(folder)
-    words = "REAL ORDERS" if options.live else "observing: nothing is sent"
+    words = "REAL ORDERS" if options.live else "paper money" if options.is_paper else "observing: nothing is sent"
     launcher = Launcher(folder, f"spike · UPSTOX, {words} · {folder.path}", quiet, options.live, options.ending, options.cpus)
     with attended(launcher, lock, options.seconds, options.store):
-        launcher.is_observing = not options.live
-        launcher.add("engine", "engine", "--source", "upstox", "--run-dir", str(folder.path),
-                     *([] if options.live else ["--observe"]))
+        launcher.is_observing = options.observe
+        launcher.add("engine", "engine", "--source", "upstox", "--run-dir", str(folder.path), *_taker(options))
     return launcher.summary()
 
 

@@ -62,13 +62,14 @@ class Shell:
 
     `clock` gives the time of a record (ns). `observe` decides and sends nothing. `is_fresh`: the journal knows nothing of this day
     yet. `note` takes what a person would read, `on_second_engine` that orders with our mark appear which nobody here sent. `reads`:
-    what the broker says can be lost, so it is read back; False for the engine's own matching. `folder`: of the run, which keeps
-    which strategy was stopped.
+    what the broker says can be lost, so it is read back; False for the engine's own matching, whose orders and positions at the
+    start are `shown`. `folder`: of the run, which keeps which strategy was stopped.
     """
 
     def __init__(self, broker: Broker, core: Core, engine: str, nonces: Sequence[str], clock: Callable[[], int],
                  observe: bool = False, is_fresh: bool = True, note: Callable[[str], Any] = lambda text: None,
-                 on_second_engine: Callable[[str], Any] = lambda tag: None, reads: bool = True, folder: Path | None = None):
+                 on_second_engine: Callable[[str], Any] = lambda tag: None, reads: bool = True, folder: Path | None = None,
+                 shown: tuple[Sequence[Any], Sequence[Any]] = ((), ())):
         self.broker, self.core, self.engine, self.nonce, self.clock = broker, core, engine, nonces[-1], clock
         self.observe, self.reads_back, self.note = observe, reads and not observe, note
         self.keys: dict[int, str] = {i: core.instrument(i)["key"].rstrip(b"\0").decode() for i in range(core.keys.size)}
@@ -79,14 +80,14 @@ class Shell:
         self.reconciler = Reconciler(broker, core, engine, nonces, self.insts, self.input, is_fresh=is_fresh, on_note=note,
                                      on_second_engine=on_second_engine, on_unexpected_end=self.bands.soon)
         self.waiting: deque[tuple[int, bytes]] = deque()
-        self.is_barred = False                 # the operator's last word: no entry leaves, whatever was decided
+        self.is_barred = core.states()[1] != OP_RUN    # by the operator's last word: no entry leaves, whatever was decided
         self.has_stream = self.is_linked = False
         self.read_at = {"book": -1, "positions": -1}
         self.stream_at = self.funds_at = self.quotes_at = self.unread_at = 0
         self.unread = 0                        # messages of the order stream that nobody understood
         if not self.reads_back:                # nothing is sent, or nothing can be lost: there is nothing to reconcile
-            self.reconciler.on_book([], clock())
-            self.reconciler.on_positions([], clock())
+            self.reconciler.on_book(shown[0], clock())
+            self.reconciler.on_positions(shown[1], clock())
             self.on_stream(True)
             self._link()
 
@@ -101,9 +102,14 @@ class Shell:
         while self.waiting and self.core.feed(self.waiting[0][0], self.clock(), self.waiting[0][1]):
             self.waiting.popleft()
 
-    def on_timer(self) -> None:
-        """Time passes; a timer that finds no room is not kept."""
-        self.core.feed(REC_TIMER, self.clock())
+    def on_timer(self, now: int | None = None) -> bool:
+        """Time passes, by `now` (ns) or this shell's clock; a timer that finds no room is not kept, and answered by False."""
+        is_kept = bool(self.core.feed(REC_TIMER, self.clock() if now is None else now))
+        self.after_timer()
+        return is_kept
+
+    def after_timer(self) -> None:
+        """What waited for a timer that stands in the journal."""
         self._end_strategies()
         self.flush()
 
@@ -190,13 +196,13 @@ class Shell:
     # ---- reads out -----------------------------------------------------------------------------------------------------
     def reads(self) -> list[Read]:
         """What to read of the broker now; each must be answered by `on_read`."""
-        if not self.reads_back:
+        if self.observe:
             return []
         now, read_of = self.clock(), self.broker.read_of
-        out = [Read(what, read_of(what), now) for what in self.reconciler.due(now)]
+        out = [Read(what, read_of(what), now) for what in self.reconciler.due(now)] if self.reads_back else []
         if self.core.updates:                  # a sim's day begins with a look at prices: not before the feed is there
             out += [Read("bands", read_of("quotes", keys), now) for keys in self.bands.due(now)]
-        if now - self.funds_at >= FUNDS_EVERY:
+        if self.reads_back and now - self.funds_at >= FUNDS_EVERY:
             self.funds_at = now
             out.append(Read("funds", read_of("funds"), now))
         _, _, feed_up, positions = self.core.states()

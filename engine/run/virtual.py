@@ -16,6 +16,7 @@ import numpy as np
 from _ext.core.clock import SECOND
 from _ext.core.records import REC_CLOSED, REC_FRAME, REC_LINK, REC_STOP, STREAM_FEED
 from _ext.entrance import Core
+from _ext.trade.venue import PaperVenue
 from _ext.trail.journal import Journal
 from _ext.trail.segment import segment_names
 from engine.broker.base import Broker
@@ -24,6 +25,7 @@ from engine.config import Config
 from engine.market import sessions
 from engine.market.instruments import Instrument
 from engine.run.opening import ENGINE_ID, Boot, begin, closing
+from engine.run.paper import Paper, drive
 from engine.run.shell import Read, Send, Shell
 from engine.run.virtual_feed import VirtualFeed
 from engine.sim.exchange import Exchange
@@ -219,8 +221,9 @@ class Source(Protocol):
 
 
 def run_virtual(config: Config, source: Source, name: str, run: RunDir, seed: int, seconds: float | None,
-                progress: Callable[[Core, int], None] | None = None) -> dict[str, Any]:
-    """Runs the whole of `source` on virtual time, or `seconds` of wall time of it; the report.
+                progress: Callable[[Core, int], None] | None = None, is_paper: bool = False) -> dict[str, Any]:
+    """Runs the whole of `source` on virtual time, or `seconds` of wall time of it; the report. `is_paper`: the engine's own
+    matching takes the orders, as on a live feed, and not the simulated exchange.
 
     A run folder that holds a journal of the same run, killed half-way, is repeated and gone on with. The caller holds the
     folder's lock. Raises RunError when it holds another run's journal.
@@ -234,9 +237,7 @@ def run_virtual(config: Config, source: Source, name: str, run: RunDir, seed: in
     first = sessions.epoch_ms(source.day) * 1_000_000
     funds = round(config.risk.account_size * 100)
     begin(core, config, source.specs, source.day, source.history(), first,
-          Boot(name, seed, f"{seed:x}", store_seconds=BATCH_S, folder=run.path), funds)
-    core.feed(REC_LINK, first, link_record(STREAM_FEED, True))
-    exchange = Exchange(source.specs, funds)
+          Boot(name, seed, f"{seed:x}", store_seconds=BATCH_S, folder=run.path, is_paper=is_paper), funds)
     began = time.perf_counter()
 
     def each(now: int) -> bool:
@@ -245,26 +246,43 @@ def run_virtual(config: Config, source: Source, name: str, run: RunDir, seed: in
             progress(core, now)
         return not journal.diverged and (seconds is None or time.perf_counter() - began < seconds)
 
-    virtual = VirtualRun(core, source.frames(), exchange, ENGINE_ID, f"{seed:x}", each, folder=run.path)
+    go, shell, trades = (_on_paper if is_paper else _at_the_exchange)(core, source, run, seed, each)
     with watched(core.pipeline.host), ended_if_hung(core.pipeline.host, run.path) as alive:
-        virtual.run()
+        go()
     took = time.perf_counter() - began
     if journal.diverged:
         raise RunError(f"{run.path} holds the journal of another run: use a new folder, or the same source and seed")
     problem = f"{journal.problem}: {advice_for(journal.problem or '', ROOM)}" if journal.full else None
     journal.append(REC_CLOSED, core.now, closing(core))
     journal.close()
-    return report(core, exchange, name, source, seed, took) | {"run_dir": str(run.path), "problem": problem,
-                                                               "troubles": virtual.shell.stopped}
+    return report(core, trades(), name, source, seed, took) | {"run_dir": str(run.path), "problem": problem,
+                                                               "troubles": shell.stopped}
 
 
-def report(core: Core, exchange: Exchange, name: str, source: Source, seed: int, took: float) -> dict[str, Any]:
+Drive = tuple[Callable[[], None], Shell, Callable[[], int]]
+"""What runs the day, its shell, and how many trades there were."""
+
+
+def _at_the_exchange(core: Core, source: Source, run: RunDir, seed: int, each: Callable[[int], bool]) -> Drive:
+    core.feed(REC_LINK, core.now, link_record(STREAM_FEED, True))
+    exchange = Exchange(source.specs, core.money()["available"])
+    virtual = VirtualRun(core, source.frames(), exchange, ENGINE_ID, f"{seed:x}", each, folder=run.path)
+    return virtual.run, virtual.shell, lambda: len(exchange.trades)
+
+
+def _on_paper(core: Core, source: Source, run: RunDir, seed: int, each: Callable[[int], bool]) -> Drive:
+    paper = Paper(core, PaperVenue(core.trader, seed), [f"{seed:x}"], folder=run.path)
+    core.feed(REC_LINK, core.now, link_record(STREAM_FEED, True))
+    return (lambda: drive(paper, source.frames(), each)), paper.shell, lambda: paper.venue.n_fills
+
+
+def report(core: Core, trades: int, name: str, source: Source, seed: int, took: float) -> dict[str, Any]:
     """What a run did, for `--json` and the closing summary; money in rupees."""
     counts, money = core.counts(), core.money()
     return {
         "source": name, "day": source.day.isoformat(), "seed": seed, "instruments": len(source.specs),
         "market_time": dt.datetime.fromtimestamp(core.now / 1e9, sessions.IST).strftime("%H:%M:%S"),
-        **counts, "trades": len(exchange.trades), "open_positions": len(core.positions()),
+        **counts, "trades": trades, "open_positions": len(core.positions()),
         "realised": money["realised"] / 100, "charges": money["charges"] / 100, "open": money["open"] / 100,
         "net": (money["realised"] + money["open"] - money["charges"]) / 100,
         "clock_skew_ms": core.market.clock_skew_ms(), "digest": f"{core.digest:016x}", "seconds": round(took, 2),

@@ -52,7 +52,7 @@ def morning(monkeypatch):
         told.runs.append((options.seconds, options.live, options.ending))
         return told.document
 
-    monkeypatch.setattr("engine.broker.upstox.api.Api", Broker)
+    monkeypatch.setattr("engine.broker.upstox.market.ReadOnly", Broker)
     monkeypatch.setattr(command, "dt", SimpleNamespace(datetime=AtTen, date=dt.date, time=dt.time))
     monkeypatch.setattr(command.logins, "load", lambda: SimpleNamespace(text="t"))
     monkeypatch.setattr("engine.run.session.run", run)

@@ -27,7 +27,8 @@ def probed(tmp_path, monkeypatch):
 
         target = Target("https://api.upstox.com", "t", source, "A1")
         process = EngineProcess(Config(), RunDir(tmp_path / "run"), target, 1, observe)
-        process.rest = Host()
+        if process.account is not None:
+            process.account = Host()
         asyncio.run(process._probe())
         return asked
 

@@ -121,10 +121,11 @@ def test_a_restart_goes_on_with_the_names_of_its_own_day(tmp_path):
 
 
 def test_funds_that_cannot_be_read_are_papers_for_who_only_observes():
+    """And for who trades on paper: neither has an account, and none is asked for."""
     async def funds():
         raise BrokerError(403, "this token may not")
-    rest = SimpleNamespace(funds=funds)
+    account = SimpleNamespace(funds=funds)
     config = Config(models="", risk=Risk(account_size=250_000.5))
-    assert asyncio.run(screening.opening_funds(rest, config, True)) == 25_000_050
+    assert asyncio.run(screening.opening_funds(None, config)) == 25_000_050
     with pytest.raises(BrokerError):
-        asyncio.run(screening.opening_funds(rest, config, False))
+        asyncio.run(screening.opening_funds(account, config))

@@ -1,6 +1,7 @@
 """A run of several processes in (accelerated) real time: killed here and there, it goes on, loses nothing and doubles nothing.
 
-The engine is `engine/run/live.py`, begun by `engine/cli/engine.py`; its lines come by `engine/cli/logs.py`.
+The engine is `engine/run/live.py`, begun by `engine/cli/engine.py`; its orders go by `engine/run/order_line.py`, its lines come by
+`engine/cli/logs.py`.
 """
 import asyncio
 import os

@@ -210,15 +210,18 @@ def test_what_is_written_while_a_reader_looks_for_the_next_segment_is_read_first
 
 @pytest.mark.parametrize(("before", "after"), [([b"one"], []), ([], [b"another"]), ([b"one"], [b"another", b"third"])])
 def test_what_telemetry_says_is_not_repeated_nor_compared(tmp_path, before, after):
-    """Times differ from run to run: those of the first are passed over, those of the second are written as they come."""
+    """Times differ from run to run: those of the first stand, also at its end, and the second's count from where it goes on. No
+    number is given twice."""
     first = Journal(tmp_path, capacity=4096)
-    for kind, payload in [(REC_FRAME, b"a"), *((REC_TIMING, said) for said in before), (REC_FRAME, b"b")]:
+    for kind, payload in [(REC_FRAME, b"a"), *((REC_TIMING, said) for said in before), (REC_FRAME, b"b"), (REC_TIMING, b"end")]:
         first.append(kind, 7, payload)
     second = Journal(tmp_path, capacity=4096, prefix=Reader(tmp_path))
     for kind, payload in [(REC_FRAME, b"a"), *((REC_TIMING, said) for said in after), (REC_FRAME, b"b")]:
         assert second.append(kind, 7, payload)
+    assert second.append(REC_FRAME, 8, b"c") == len(before) + 4 and second.append(REC_TIMING, 8, b"new")
     assert not second.diverged
-    assert [r[3] for r in Reader(tmp_path) if r[0] == REC_TIMING] == before + after
+    reader = Reader(tmp_path)
+    assert [r[3] for r in reader if r[0] == REC_TIMING] == [*before, b"end", b"new"] and (reader.missing, reader.corrupt) == (0, 0)
 
 
 def test_what_was_handed_out_stays_until_the_segment_after_the_next(tmp_path):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from _ext.core.records import OUTCOME_DONE, OUTCOME_REFUSED, REQUESTS
-from engine.broker.base import OrderRow, PositionRow, QuoteRow, Request, Verdict
+from engine.broker.base import Broker, OrderRow, PositionRow, QuoteRow, Request, Verdict
 
 
 class Reply(NamedTuple):
@@ -59,3 +59,22 @@ def exit_all() -> Request:
 
 def message_of(text: Any) -> Any | None:
     return text
+
+
+class Beside:
+    """The venue's language with the quotes of another broker, whose feed is what is traded on."""
+
+    def __init__(self, market: Broker):
+        self.market = market
+        self.quote_of = market.quote_of
+
+    request_of, verdict_of = staticmethod(request_of), staticmethod(verdict_of)
+    order_of, position_of, message_of = staticmethod(order_of), staticmethod(position_of), staticmethod(message_of)
+    funds_of, exit_all = staticmethod(funds_of), staticmethod(exit_all)
+
+    def read_of(self, what: str, keys: Iterable[str] = ()) -> Request:
+        """Quotes are asked of the market's broker, all else of the venue."""
+        return self.market.read_of(what, keys) if what == "quotes" else read_of(what, keys)
+
+    def rows_of(self, what: str, body: Any) -> list[Any]:
+        return self.market.rows_of(what, body) if what == "quotes" else rows_of(what, body)

@@ -1,27 +1,23 @@
 """The broker's calls by name (docs/upstox.md 3): reads give their data or raise BrokerError, orders give a typed Answer."""
 import datetime as dt
-from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import quote
 
 from engine.broker.base import Answer, BrokerError, Request, Unreadable
 from engine.broker.upstox import answers
-from engine.broker.upstox.client import RestClient
+from engine.broker.upstox.market import Market
 
 PAGE, PAGES = 100, 1000
 
 
-class Api(RestClient):
-    """RestClient with every endpoint the engine and its tools use. Money in rupees, as the broker has it."""
+class Api(Market):
+    """Every endpoint the engine and its tools use: what the market says, and the account with its orders. Money in rupees, as the
+    broker has it."""
 
     async def _post(self, path: str, body: Any, params: dict[str, str] | None = None) -> Any:
         answer = await self.call(Request("POST", path, body, params))
         if answer.status not in (200, 207):
             raise BrokerError(answer.status, f"{path} answered {answer.status}: {answers.said(answer.body)}")
         return answers.data_of(answer.body, path)
-
-    async def _record(self, path: str, params: dict[str, str] | None = None) -> dict[str, Any]:
-        return answers.record(await self.data(path, params), path)
 
     # orders: an Answer, since what a lost one means is protocol.outcome_of's to say
     async def place(self, body: dict[str, Any]) -> Answer:
@@ -106,46 +102,3 @@ class Api(RestClient):
 
     async def switch_segment(self, segment: str, action: str = "DISABLE") -> Answer:
         return await self.call(Request("POST", "/v2/user/kill-switch", [{"segment": segment, "action": action}]))
-
-    # market
-    async def _by_key(self, path: str, params: dict[str, str], take: Callable[[Any], Any]) -> dict[str, Any]:
-        """Instrument key -> row of an answer that is a map of rows; what `take` refuses is left out, and `on_note` is told."""
-        values = list((await self._record(path, params)).values())
-        rows, odd = answers.readable(values, take)
-        if odd:
-            self.on_note(f"{odd} of {len(values)} rows of {path} were not understood and are left out")
-        return {row["instrument_token"]: row for row in rows}
-
-    async def quotes(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """At most 500 keys a call; instrument key -> quote."""
-        wanted, out = list(keys), {}
-        for part in range(0, len(wanted), 500):
-            out.update(await self._by_key("/v3/market-quote/quotes", {"instrument_key": ",".join(wanted[part:part + 500])},
-                                          answers.quote))
-        return out
-
-    async def last_minutes(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """The last completed minute of up to 500 keys: instrument key -> {open, high, low, close, volume, ts}."""
-        found = await self._by_key("/v3/market-quote/ohlc", {"instrument_key": ",".join(keys), "interval": "I1"}, answers.minute)
-        return {key: row["prev_ohlc"] for key, row in found.items() if row["prev_ohlc"]}
-
-    async def _candles(self, path: str) -> list[list[Any]]:
-        return answers.rows((await self._record(path)).get("candles"), "the candles")
-
-    async def today(self, key: str) -> list[list[Any]]:
-        """One-minute candles of today, newest first: [time, open, high, low, close, volume, oi]."""
-        return await self._candles(f"/v3/historical-candle/intraday/{quote(key, safe='')}/minutes/1")
-
-    async def candles(self, key: str, first: dt.date, last: dt.date) -> list[list[Any]]:
-        """One-minute candles from `first` to `last`, both inclusive, at most a month, newest first; today is not among them."""
-        return await self._candles(f"/v3/historical-candle/{quote(key, safe='')}/minutes/1/{last}/{first}")
-
-    async def market_status(self, exchange: str = "NSE") -> str:
-        return answers.text((await self._record(f"/v2/market/status/{quote(exchange)}")).get("status"), "the market's status", 64)
-
-    async def holidays(self) -> list[dict[str, Any]]:
-        return await self.rows("/v2/market/holidays")
-
-    async def timings(self, day: dt.date) -> list[dict[str, Any]]:
-        """Sessions of a day: {exchange, start_time, end_time} in ms; empty when all is closed."""
-        return [answers.hours(row) for row in await self.rows(f"/v2/market/timings/{day.isoformat()}")]

@@ -3,7 +3,7 @@
 The token goes to *.upstox.com over TLS, or as `demo` to a loopback sim, and nowhere else; no redirect is followed.
 """
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,12 +24,18 @@ RAW = 64 << 20
 """Bytes of the sim's own routes."""
 
 
-def session(timeout: aiohttp.ClientTimeout = TIMEOUT, connector: aiohttp.BaseConnector | None = None) -> aiohttp.ClientSession:
+Guard = Callable[[Any, Any, aiohttp.TraceRequestStartParams], Awaitable[None]]
+"""Sees every request of a session before it is sent, and may raise."""
+
+
+def session(timeout: aiohttp.ClientTimeout = TIMEOUT, connector: aiohttp.BaseConnector | None = None,
+            guards: Sequence[Guard] = ()) -> aiohttp.ClientSession:
     """A client session whose answers go through `answers`: it keeps no cookies, follows no redirect and
     unpacks nothing by itself."""
     headers = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": USER_AGENT}
     trace = aiohttp.TraceConfig()
     trace.on_request_redirect.append(_stay)
+    trace.on_request_start.extend(guards)
     return aiohttp.ClientSession(timeout=timeout, connector=connector, headers=headers, auto_decompress=False,
                                  cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[trace])
 
@@ -41,6 +47,8 @@ async def _stay(*_: Any) -> None:
 
 class RestClient:
     """Speaks to `base` (orders to `orders`) with `token`. Raises ValueError for a host the token may not go to."""
+
+    guards: tuple[Guard, ...] = ()
 
     def __init__(self, token: str, base: str = API, orders: str = ORDERS):
         for url in (base, orders):
@@ -61,7 +69,7 @@ class RestClient:
         return f"RestClient({self.base})"
 
     async def open(self) -> None:
-        self._session = session(connector=aiohttp.TCPConnector(keepalive_timeout=75, limit=32))
+        self._session = session(connector=aiohttp.TCPConnector(keepalive_timeout=75, limit=32), guards=self.guards)
 
     def renew(self, token: str) -> None:
         """Goes on with another token: the last one died at 03:30."""

@@ -13,7 +13,7 @@ import numpy as np
 from _ext.core.records import WARM_BAR
 from engine.broker.base import BrokerError
 from engine.broker.upstox import candles
-from engine.broker.upstox.api import Api
+from engine.broker.upstox.market import Market
 from engine.market import history
 
 BUDGET = ((1.0, 20), (60.0, 300), (1800.0, 1500))
@@ -45,7 +45,7 @@ class Pace:
             await asyncio.sleep(max(waits))
 
 
-async def months(api: Api, keys: Sequence[str], day: dt.date, count: int, tell: Callable[[int, int, str], Any],
+async def months(api: Market, keys: Sequence[str], day: dt.date, count: int, tell: Callable[[int, int, str], Any],
                  pace: Pace | None = None) -> dict[str, Any]:
     """Fetches what is missing of `count` months before `day` for `keys`, newest month first so that a start is possible soon.
 
@@ -72,7 +72,7 @@ async def months(api: Api, keys: Sequence[str], day: dt.date, count: int, tell: 
     return {"calls": len(todo), "rows": rows, "failed": failed, "kept": sum(1 for _ in history.folder().glob("*/*.parquet"))}
 
 
-async def _one(api: Api, key: str, first: dt.date, last: dt.date, pace: Pace) -> tuple[str, int]:
+async def _one(api: Market, key: str, first: dt.date, last: dt.date, pace: Pace) -> tuple[str, int]:
     """Fetches one month of one name: (what went wrong, bars). An answer with less than is kept is none."""
     problem = ""
     for pause in (*PAUSES, None):
@@ -94,7 +94,7 @@ async def _one(api: Api, key: str, first: dt.date, last: dt.date, pace: Pace) ->
     return problem, 0
 
 
-async def today(api: Api, keys: Mapping[str, int], now: dt.datetime, pace: Pace | None = None) -> np.ndarray:
+async def today(api: Market, keys: Mapping[str, int], now: dt.datetime, pace: Pace | None = None) -> np.ndarray:
     """Minutes of today that are over, for an engine that starts within the session; names that fail are left out."""
     pace, parts = pace or Pace(), []
     limit = int(now.timestamp()) // 60
