@@ -19,6 +19,7 @@ from _ext.core.records cimport (
     STATE_OPERATOR, STREAM_FEED, Adopted, Band, BookRead, Candidate, Funds, Holding, Instrument, Link, ModelChange,
     OperatorChange, OrderUpdate, Quote, Reply, WarmBar)
 from _ext.core.sink cimport DigestSink, RecordSink
+from _ext.feed.rows cimport NEVER
 from _ext.feed.wire cimport WIRE_OK, Decoder
 from _ext.market.market cimport Market
 from _ext.market.state cimport Row
@@ -34,7 +35,6 @@ from _ext.trail.verifier cimport Verifier
 
 cdef enum:
     BARS_SILENCE_MS = 600000  # candles: ten minutes without one of a name are a gap
-cdef int64_t NEVER = 9223372036854775807
 
 cpdef enum:
     ROWS_DUE = 0

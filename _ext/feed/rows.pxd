@@ -1,5 +1,7 @@
 # Rows of a day file as updates, without the wire: a Tick is filled from mapped columns by the instrument's number.
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
+from _ext.core.clock cimport MS_NS
 from _ext.core.keys cimport KeyTable
 from _ext.core.records cimport Instrument
 from _ext.core.tick cimport Tick
@@ -8,6 +10,14 @@ cdef enum:
     MAX_COLUMNS = 64
     POINTS = 4                # of a bar: open, extreme, extreme, close
 
+cdef extern from *:
+    """
+    #define NEVER INT64_MAX
+    static const int64_t WHEN[4] = {1000, 20000, 40000, 59000};
+    """
+    const int64_t NEVER       # no update comes any more
+    const int64_t WHEN[4]     # ms after the start of a bar at which its points are
+
 cdef struct Column:           # one of the file, and where its value goes in a Tick
     const char* data
     int32_t width             # values a row has
@@ -15,6 +25,8 @@ cdef struct Column:           # one of the file, and where its value goes in a T
     int32_t step              # bytes between two of them in a Tick
     int32_t at                # offset in a Tick
 
+
+@cython.final
 cdef class RowFeed:
     cdef readonly str sha256             # of the file, as it stands in the DATA record
     cdef readonly int64_t size           # rows
@@ -40,8 +52,17 @@ cdef class RowFeed:
     cdef int64_t group_end               # of the bars of one minute
     cdef int32_t point                   # of these bars
     cdef int bind(self, KeyTable keys, const Instrument* specs, dict told) except -1
-    cdef int64_t next_ns(self) noexcept nogil
-    cdef uint32_t next_inst(self) noexcept nogil
+
+    cdef inline int64_t next_ns(self) noexcept nogil:
+        """Receipt time of the next update; NEVER after the last."""
+        if self.at >= self.size:
+            return NEVER
+        return (self.time[self.at] + (WHEN[self.point] if self.is_bars else 0)) * MS_NS
+
+    cdef inline uint32_t next_inst(self) noexcept nogil:
+        """The core's instrument of the next update, NO_INST where it has none."""
+        return self.number[self.inst[self.at]]
+
     cdef bint take(self, Tick* t, int side) noexcept nogil
     cdef void _fill(self, int64_t row, Tick* t) noexcept nogil
     cdef int64_t _point(self, int64_t row, int side) noexcept nogil

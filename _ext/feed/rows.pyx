@@ -4,6 +4,7 @@ extremes, and close with the volume.
 Where no book was recorded one is modelled: a spread of `spread_ticks` price steps or `spread_bp` of price, whichever is more, about
 the last price, and `level_value` paise on each of five levels, a step apart. docs/backtest.md says where the numbers are from.
 """
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -15,10 +16,8 @@ from _ext.core.keys cimport KeyTable
 from _ext.core.records cimport KIND_INDEX, Instrument
 from _ext.core.tick cimport DEPTH, HAS_DEPTH, HAS_FULL, HAS_LTPC, NO_INST, Tick
 
-cdef int64_t NEVER = 9223372036854775807
-cdef int64_t[4] WHEN = [1000, 20000, 40000, 59000]     # ms after the start of a bar at which its points are
 
-
+@cython.final
 cdef class RowFeed:
     """`time` (int64 ms, in order), `inst` (uint32: which of `keys`) and `columns` ((array, offset in a Tick, step) or, of bars,
     five int64 arrays: open, high, low, close, volume) of a day. ValueError for arrays of other types or lengths."""
@@ -111,18 +110,6 @@ cdef class RowFeed:
                 self.has_book[k] = book is not None and specs[self.number[k]].kind != KIND_INDEX
         return 0
 
-    cdef int64_t next_ns(self) noexcept nogil:
-        """Receipt time of the next update; NEVER after the last."""
-        if self.at >= self.size:
-            return NEVER
-        if self.is_bars:
-            return (self.time[self.at] + WHEN[self.point]) * MS_NS
-        return self.time[self.at] * MS_NS
-
-    cdef uint32_t next_inst(self) noexcept nogil:
-        """The core's instrument of the next update, NO_INST where it has none."""
-        return self.number[self.inst[self.at]]
-
     cdef bint take(self, Tick* t, int side) noexcept nogil:
         """Fills `t` with the next update, `side` being that of the position held in its instrument (0: none). False for a row that
         says nothing the core could use."""
@@ -177,6 +164,8 @@ cdef class RowFeed:
             c = &self.columns[k]
             if c.width == 1 and c.size == 8:
                 (<int64_t*>(into + c.at))[0] = (<const int64_t*>c.data)[row]
+            elif c.width == 1 and c.size == 4:
+                (<uint32_t*>(into + c.at))[0] = (<const uint32_t*>c.data)[row]
             elif c.width == 1 and c.size == 2:
                 (<uint16_t*>(into + c.at))[0] = (<const uint16_t*>c.data)[row]
             else:
@@ -194,21 +183,22 @@ cdef class RowFeed:
         if self.has_book[i]:
             self._model(i, t)
 
+    @cython.cdivision(True)         # a step and a bid are at least 1, and a bid below it becomes one step, however it was rounded
     cdef void _model(self, uint32_t i, Tick* t) noexcept nogil:
-        cdef int64_t step = max(self.tick[i], <int64_t>1), spread, bid
+        cdef int64_t step = max(self.tick[i], <int64_t>1), spread, bid, shown
         cdef int k
         if t.ltp <= 0:
             return
         spread = <int64_t>(self.spread_share * <double>t.ltp) // step * step
         spread = max(spread, max(self.spread_ticks, <int64_t>1) * step)
         bid = max((t.ltp - spread // 2) // step * step, step)
+        shown = max(self.level_value // bid, <int64_t>1)
         t.has |= HAS_DEPTH
         t.n_levels = DEPTH
         for k in range(DEPTH):
             t.level[k].bid_p = max(bid - k * step, <int64_t>0)
             t.level[k].ask_p = bid + spread + k * step
-            t.level[k].bid_q = max(self.level_value // max(bid, <int64_t>1), <int64_t>1)
-            t.level[k].ask_q = t.level[k].bid_q
+            t.level[k].bid_q = t.level[k].ask_q = shown
 
     @property
     def first_ns(self):

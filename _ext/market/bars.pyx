@@ -7,7 +7,7 @@ from libc.math cimport fmax, fmin, log
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from _ext.core.clock cimport MINUTE_MS, SESSION_MINUTES, day_of_minute, session_minute
+from _ext.core.clock cimport SESSION_MINUTES, day_of_minute, session_minute
 from _ext.core.records cimport GAP_FILLED, WarmBar
 from _ext.core.tick cimport NO_INST
 from _ext.market.board cimport SCRATCH, Board
@@ -16,8 +16,7 @@ from _ext.market.indicators cimport Indicators, enter_bar
 from _ext.market.rolling cimport begin_minute, push_bar
 from _ext.market.silence cimport gap_limit
 from _ext.market.state cimport (
-    BAR_CLOSED, BAR_DIRTY, BAR_FILLED, BAR_HISTORY, BAR_STILL, BARS_KEPT, CLOSE_GRACE_MS, NONE_LOST, SAVE_EVERY, Bar, Row, Saved,
-    Window)
+    BAR_CLOSED, BAR_DIRTY, BAR_FILLED, BAR_HISTORY, BAR_STILL, BARS_KEPT, NONE_LOST, SAVE_EVERY, Bar, Row, Saved, Window)
 
 cdef bint bar_of(const WarmBar* bar, Bar* out) noexcept nogil:
     """A candle as a bar whose high and low hold its open and close; False when its prices are none. Base and flags are the
@@ -165,7 +164,8 @@ cdef class Bars(Board):
             return
         inst = bars[0].inst
         r = &self.rows[inst]
-        self._close_if_over(r, inst, now)
+        if is_over(r, self.exchange_ms(now)):
+            self._close_bar(r, inst)
         for i in range(count):
             session = session_minute(bars[i].minute)
             if (bars[i].inst != inst or taken == SCRATCH or session < 0 or session >= r.close_minute or bars[i].minute <= before
@@ -221,10 +221,6 @@ cdef class Bars(Board):
         r.gap_limit_ms = max(gap_limit(r.gaps), self.gap_floor_ms)
         r.trade_gap_limit_ms = max(gap_limit(r.trade_gaps), self.gap_floor_ms)
         self.closed += 1
-
-    cdef void _close_if_over(self, Row* r, uint32_t inst, int64_t now) noexcept nogil:
-        if r.minute != 0 and not r.bar_flags & BAR_CLOSED and (r.minute + 1) * MINUTE_MS + CLOSE_GRACE_MS < self.exchange_ms(now):
-            self._close_bar(r, inst)
 
     cdef void _open_bar(self, Row* r, uint32_t inst, int64_t minute, int64_t price) noexcept nogil:
         """Begins `minute` at `price`; minutes of the day without a trade since the last bar count as still ones."""

@@ -9,6 +9,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t
 from _ext.core.clock cimport MINUTE_MS, MS_NS, day_of, day_of_minute, session_minute
 from _ext.core.records cimport GAP_PAUSE, GAP_STALL, KIND_OPTION
 from _ext.core.tick cimport HAS_FIRST, HAS_FULL, HAS_LTPC, NO_INST, Tick
+from _ext.market.bars cimport is_over
 from _ext.market.book cimport update_book
 from _ext.market.chain cimport Chain
 from _ext.market.gaps cimport Gaps
@@ -213,12 +214,12 @@ cdef class Market(Gaps):
     cdef void on_timer(self, int64_t now) noexcept nogil:
         """Closes minutes that ended, 64 names a call; the others close at their next tick."""
         cdef uint32_t _i
-        cdef Row* r
+        cdef int64_t clock = self.exchange_ms(now)
         if self.late_begin != 0 and now - self.late_last > LATE_END_MS * MS_NS:
             self._late(0, now)
         if self.size == 0 or self.min_lag_ms == NO_LAG:
             return
         for _i in range(min(<uint32_t>SWEEP, self.size)):
-            r = &self.rows[self.sweep]
-            self._close_if_over(r, self.sweep, now)
+            if is_over(&self.rows[self.sweep], clock):
+                self._close_bar(&self.rows[self.sweep], self.sweep)
             self.sweep = self.sweep + 1 if self.sweep + 1 < self.size else 0

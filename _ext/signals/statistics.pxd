@@ -1,4 +1,5 @@
 # Statistics of the forming minute against closed bars (docs/market.md 1.3): what every candidate carries, whatever its source.
+cimport cython
 from libc.math cimport log
 from _ext.market.state cimport Row
 
@@ -10,6 +11,8 @@ cdef struct Statistics:
     double roc                # log return over 20 bars
     double volume_ratio       # forming volume (one update adds at most one expected bar) / expected full bar
 
+
+@cython.cdivision(True)       # of doubles, and the last close of a warm window is above 0
 cdef inline void measure(const Row* r, double price, Statistics* s) noexcept nogil:
     """Statistics of the forming minute at `price` paise; the windows must be warm."""
     cdef double raw = log(price / r.last_close)

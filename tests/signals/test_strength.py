@@ -285,6 +285,20 @@ def test_a_level_is_reached_at_its_very_strength():
         assert [int(r["level"]) for r in desk.candidates] == levels
 
 
+@pytest.mark.parametrize("price", [100_051, 100_060, 100_080, 100_120, 100_300])
+@pytest.mark.parametrize("volume", [1, 100, 600])
+def test_the_bound_loses_no_strength_however_weak(price, volume):
+    """`emit` set to the strength itself: what is estimated before it is never less."""
+    probe = Quiet(detector=ALL)
+    probe.tick(BASE)
+    probe.tick(price, volume)
+    exact = float(last(probe)["strength"])
+    desk = Quiet(detector={"emit": exact, "trade": exact})
+    desk.tick(BASE)
+    desk.tick(price, volume)
+    assert [float(row["strength"]) for row in desk.candidates if row["move"] == 1] == [exact]
+
+
 def test_a_candidate_carries_what_it_was_made_of():
     desk = rising()
     desk.tick(100_400, 500, lag=0.25, bid=100_380, ask=100_430)

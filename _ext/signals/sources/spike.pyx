@@ -3,6 +3,7 @@
 strength = 0.25 c(z20/sigma) + 0.10 c(z50/sigma) + 0.35 c(ratio/volume) + 0.30 c(rz/jump),  c(x) = 1 - 2^-x, with the statistics of
 `signals/statistics.pxd`. It follows the move.
 """
+cimport cython
 from libc.math cimport exp2, fabs
 from libc.stdint cimport int16_t, int64_t, uint32_t
 from libc.stdlib cimport calloc, free
@@ -16,8 +17,16 @@ cdef struct Quiet:            # of one instrument: ms of exchange time until whi
     int64_t until[2][2]
 
 
+ctypedef double (*Share)(double x) noexcept nogil
+
+
 cdef inline double c(double x) noexcept nogil:
     return 1.0 - exp2(-x) if x > 0.0 else 0.0
+
+
+cdef inline double at_most(double x) noexcept nogil:
+    """No less than c(x), which is below x ln 2 and below 1, for a fifth of its time."""
+    return 1.0 if 0.7 * x > 1.0 else 0.7 * x if x > 0.0 else 0.0
 
 
 cdef class Source(CandidateSource):
@@ -56,7 +65,8 @@ cdef class Source(CandidateSource):
         self.emit, self.trade = emit, trade
         self.cooldown_ms, self.max_lag_ms = round(cooldown_s * 1000), round(max_lag_s * 1000)
 
-    cdef double _strength(self, const Row* r, const Statistics* s, double sign) noexcept nogil:
+    @cython.cdivision(True)         # of doubles, and what counts 1 is at least 1e-6
+    cdef inline double _strength(self, const Row* r, const Statistics* s, double sign, Share c) noexcept nogil:
         """A component against z20's sign is 0."""
         cdef double momentum = c(sign * s.rz / self.jump), strength
         # a rare flag that may raise the momentum component; options move 2 % hundreds of times a day (docs/market.md 1.2, 0.4)
@@ -78,7 +88,9 @@ cdef class Source(CandidateSource):
             return False
         measure(r, <double>t.ltp, &s)
         sign = 1.0 if s.z20 >= 0.0 else -1.0
-        strength = self._strength(r, &s, sign)
+        if self._strength(r, &s, sign, at_most) < self.emit:       # nearly every update
+            return False
+        strength = self._strength(r, &s, sign, c)
         if strength < self.emit:
             return False
         level = 1 if strength >= self.trade else 0
