@@ -49,11 +49,12 @@ cdef class Journal(RecordSink):
     Blocks are reserved when a segment is made, so a full disk or memory shows as `full` and never as SIGBUS. `prefix`
     makes the journal repeat what an earlier, killed run of the same inputs wrote: each record is compared instead of
     written until the earlier ones are used up. `folders` are where else segments of this journal lie: an epoch is never used
-    twice. Raises OSError when the first segment cannot be made.
+    twice. `touched`: the first segment's pages are touched before the first record. Raises OSError when the first segment cannot
+    be made.
     """
 
     def __cinit__(self, folder, uint64_t capacity=16 << 20, uint64_t memory_cap=512 << 20, Reader prefix=None,
-                  uint64_t first_seq=0, folders=()):
+                  uint64_t first_seq=0, folders=(), bint touched=True):
         self.folder = Path(folder)
         self.magic, self.layout = MAGIC, LAYOUT_BYTES
         for made in (self.folder.parent, self.folder):
@@ -64,7 +65,7 @@ cdef class Journal(RecordSink):
         self.memory_cap = memory_cap
         self.prefix = prefix
         self.seq = first_seq
-        if self._map(0, &self.base, MAP_POPULATE) != 0:        # the first segment's pages are touched before the first tick
+        if self._map(0, &self.base, MAP_POPULATE if touched else 0) != 0:
             raise OSError(self.problem)
         self._begin()
         self.used = sizeof(SegmentHead)

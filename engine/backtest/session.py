@@ -256,7 +256,7 @@ def _day(day: DayFile, config: Config, options: BacktestOptions, account: Accoun
          progress: Progress, is_over: Callable[[], bool]) -> None:
     """One day; what came of it goes into the account."""
     try:
-        journal = Journal(run.journal, SEGMENT, 1 << 50) if run is not None else None
+        journal = Journal(run.journal, SEGMENT, 1 << 50, touched=False) if run is not None else None
     except OSError as error:
         raise RunError(f"{error}: {advice_for(str(error), ROOM)}") from None
     sink = KeepingSink(KEPT, journal)

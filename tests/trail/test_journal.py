@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -27,6 +28,26 @@ def test_reads_back_what_was_written_across_segments(tmp_path_factory, payloads)
     assert [(r[1], r[2], r[3]) for r in Reader(folder)] == [(i + 1, i, p) for i, p in enumerate(payloads)]
     journal.close()
     assert len(list(Reader(folder))) == len(payloads)
+
+
+def resident(folder) -> int:
+    """KiB of the folder's segments that are in this process's memory."""
+    total, at = 0, ""
+    for row in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in row.split(" ")[0]:
+            at = row
+        elif row.startswith("Rss:") and str(folder) in at:
+            total += int(row.split()[1])
+    return total
+
+
+def test_the_first_segment_is_touched_before_the_first_record_unless_nobody_waits(tmp_path):
+    ready, later = Journal(tmp_path / "a", capacity=1 << 20), Journal(tmp_path / "b", capacity=1 << 20, touched=False)
+    assert resident(tmp_path / "a") == 1024 and resident(tmp_path / "b") < 256
+    for journal in (ready, later):
+        for i in range(3000):
+            journal.append(REC_FRAME, i, bytes(100))
+    assert list(Reader(tmp_path / "a")) == list(Reader(tmp_path / "b"))
 
 
 def test_a_reader_follows_a_live_journal_without_loss(tmp_path):
