@@ -5,6 +5,7 @@ Days are what is drawn, not trades: trades of one day share its market. An inter
 import datetime as dt
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def summary(trades: Sequence[Trade], days: Sequence[str], equity: int) -> dict[s
         "exposure": _exposure(closed, len(days)), "turnover": columns.total("value") / (equity / 100),
         "ambiguous": sum(trade.is_ambiguous for trade in closed)}
     out |= drawdown(closed, equity)
-    out["interval"] = intervals(columns, equity)
+    out["interval"] = intervals(columns) | intervals_of_account(columns, equity)
     return out
 
 
@@ -116,24 +117,37 @@ def _exposure(trades: Sequence[Trade], days: int) -> float:
     return held / (days * 375 * 60e9) if days else 0.0
 
 
-def intervals(columns: Columns, equity: int) -> dict[str, list[float] | None]:
-    """The middle 95 % of each figure over days drawn with replacement."""
+@lru_cache(maxsize=1)
+def _picks(days: int) -> np.ndarray:
+    """Which days each draw has: the same for every group."""
+    return np.random.default_rng(SEED).integers(0, days, (DRAWS, days))
+
+
+def intervals(columns: Columns) -> dict[str, list[float] | None]:
+    """The middle 95 % of each figure and of the net result over days drawn with replacement."""
     if columns.days < 2 or not len(columns.day):
-        return {name: None for name in (*FIGURES, "net", "total_return", "sharpe")}
-    draw = np.random.default_rng(SEED)
-    picks = draw.integers(0, columns.days, (DRAWS, columns.days))
-    daily = columns.daily("net")
+        return {name: None for name in (*FIGURES, "net")}
+    picks = _picks(columns.days)
     wins = np.bincount(columns.day, columns.net > 0, columns.days)
     count = np.bincount(columns.day, minlength=columns.days).astype(float)
     won = np.bincount(columns.day, np.maximum(columns.net, 0), columns.days)
     lost = np.bincount(columns.day, np.maximum(-columns.net, 0), columns.days)
     share = np.bincount(columns.day, columns.net / columns.entry, columns.days)
+    trades = count[picks].sum(1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        drawn = {"win_rate": wins[picks].sum(1) / count[picks].sum(1), "profit_factor": won[picks].sum(1) / lost[picks].sum(1),
-                 "average_bp": share[picks].sum(1) / count[picks].sum(1) * 1e4, "net": daily[picks].sum(1) / 100,
-                 "total_return": daily[picks].sum(1) / equity,
-                 "sharpe": daily[picks].mean(1) / daily[picks].std(1, ddof=1) * math.sqrt(YEAR)}
+        drawn = {"win_rate": wins[picks].sum(1) / trades, "profit_factor": won[picks].sum(1) / lost[picks].sum(1),
+                 "average_bp": share[picks].sum(1) / trades * 1e4, "net": columns.daily("net")[picks].sum(1) / 100}
     return {name: _middle(values) for name, values in drawn.items()}
+
+
+def intervals_of_account(columns: Columns, equity: int) -> dict[str, list[float] | None]:
+    """Likewise, of what the whole account earned."""
+    if columns.days < 2 or not len(columns.day):
+        return {"total_return": None, "sharpe": None}
+    daily = columns.daily("net")[_picks(columns.days)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sharpe = daily.mean(1) / daily.std(1, ddof=1) * math.sqrt(YEAR)
+    return {"total_return": _middle(daily.sum(1) / equity), "sharpe": _middle(sharpe)}
 
 
 def _middle(values: np.ndarray) -> list[float] | None:
@@ -163,7 +177,7 @@ GROUPS: Mapping[str, Callable[[Trade], str]] = {
     "score": _score, "reason": lambda trade: trade.reason, "source": lambda trade: trade.source}
 
 
-def groups(trades: Sequence[Trade], days: Sequence[str], equity: int) -> dict[str, dict[str, Any]]:
+def groups(trades: Sequence[Trade], days: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Trades, win rate, mean and net of each hour of entry, instrument, direction, score, reason of the exit, and source, with
     intervals."""
     out: dict[str, dict[str, Any]] = {}
@@ -176,7 +190,5 @@ def groups(trades: Sequence[Trade], days: Sequence[str], equity: int) -> dict[st
         for word, part in sorted(parts.items()):
             columns = Columns(part, days)
             figures = {figure: of_figure(columns, columns.by_day) for figure, of_figure in FIGURES.items()}
-            interval = intervals(columns, equity)
-            out[name][word] = {"trades": len(part), "net": columns.total("net"), **figures,
-                               "interval": {figure: interval[figure] for figure in (*FIGURES, "net")}}
+            out[name][word] = {"trades": len(part), "net": columns.total("net"), **figures, "interval": intervals(columns)}
     return out

@@ -182,7 +182,7 @@ def _over_days(options: BacktestOptions, config: Config, say: Say, folder: Path,
             "last": account.days[-1] if account.days else None, "rows": account.rows, "account": cash / 100,
             "result": results.summary(account.trades, account.days, cash),
             "daily": results.by_day(account.trades, account.days), "stopped": account.stopped,
-            "groups": results.groups(account.trades, account.days, cash), "counts": account.counts, "notes": notes,
+            "groups": results.groups(account.trades, account.days), "counts": account.counts, "notes": notes,
             "options": options.model_dump(mode="json"), "settings": account.settings, "layout": LAYOUT,
             "content": {head.day.isoformat(): head.content for head in wanted},
             "is_whole": len(account.days) == len(wanted) and not is_over() and account.problem is None, "problem": account.problem}

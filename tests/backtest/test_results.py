@@ -105,7 +105,7 @@ def test_an_interval_holds_the_figure_and_shrinks_with_days():
 def test_trades_are_grouped_by_what_they_were():
     trades = [trade(0, 10), trade(0, -10, 60, side=-1, symbol="B", score=float("nan"), reason="stop", source="other"),
               trade(1, 10, score=0.999, exit_time=0)]
-    found = results.groups(trades, DAYS, EQUITY)
+    found = results.groups(trades, DAYS)
     assert {name: {word: row["trades"] for word, row in rows.items()} for name, rows in found.items()} == {
         "hour": {"09:00": 1, "10:00": 1}, "instrument": {"A": 1, "B": 1}, "direction": {"long": 1, "short": 1},
         "score": {"from 0.95": 1, "not scored": 1}, "reason": {"stop": 1, "time": 1}, "source": {"other": 1, "spike": 1}}
@@ -187,7 +187,7 @@ def test_the_page_says_what_the_document_holds():
     trades = [trade(0, 3_000), trade(1, -4_000, reason="stop", is_ambiguous=True)]
     document = {"data": "days", "first": DAYS[0], "last": DAYS[1], "rows": 1_234, "seconds": 1.5, "notes": ["a book is modelled"],
                 "is_whole": False, "problem": None, "result": results.summary(trades, DAYS[:2], EQUITY),
-                "groups": results.groups(trades, DAYS[:2], EQUITY), "optimistic": {"net": 50.0, "trades": 2},
+                "groups": results.groups(trades, DAYS[:2]), "optimistic": {"net": 50.0, "trades": 2},
                 "stopped": ["2026-09-01: strategy mine is off"],
                 "counts": {"candidates": 9, "rules": {"pass": 4, "low volume": 5}, "gate": {"pass": 2, "too many positions": 2}}}
     page = terminal.page(document)
