@@ -2,8 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from _ext.core.keys cimport KeyTable
 from _ext.core.records cimport Candidate, Gap, Instrument
-from _ext.core.sink cimport DigestSink
-from _ext.feed.frame cimport FrameSink
+from _ext.core.sink cimport DigestSink, FrameSink
 from _ext.feed.wire cimport Decoder
 from _ext.market.market cimport Market
 from _ext.signals.pipeline cimport Pipeline

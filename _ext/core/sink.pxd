@@ -1,5 +1,6 @@
 # Where the core puts what it takes in and decides. The base takes and forgets; a journal, a verifier or a list stand behind it.
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+# And where a socket puts its frames: the core.
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef inline uint64_t mix(uint64_t h, uint64_t x) noexcept nogil:
     """One step of a digest."""
@@ -16,6 +17,10 @@ cdef class DigestSink(RecordSink):
     cdef readonly uint64_t digest       # of every record but telemetry, in order
     cdef readonly uint64_t records      # likewise
     cdef void count(self, int type, uint32_t check) noexcept
+
+cdef class FrameSink:
+    cdef public bint attention          # something waits for Python: requests to send
+    cdef int on_frame(self, const uint8_t* frame, size_t n, int64_t now) except -1
 
 cdef extern from "checksum.h" nogil:
     uint32_t checksum(const void* data, size_t n, uint64_t seed)

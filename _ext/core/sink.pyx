@@ -1,5 +1,5 @@
 """Sinks of records: see sink.pxd."""
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from _ext.core.records cimport FIRST_TELEMETRY, REC_FRAME, REC_TIMER
 
 
@@ -74,3 +74,10 @@ cdef class DigestSink(RecordSink):
         """Goes on with another sink: after a restart's replay, from its Verifier to the new Journal."""
         self.inner = inner
         self.seq = inner.seq
+
+
+cdef class FrameSink:
+    """What takes frames. The base takes and forgets."""
+
+    cdef int on_frame(self, const uint8_t* frame, size_t n, int64_t now) except -1:
+        return 0

@@ -1,15 +1,12 @@
 # The socket's side of the path: frames borrowed from picows' receive buffer, handed over before the callback returns.
 from libc.stdint cimport int64_t, uint8_t, uint64_t
+from _ext.core.sink cimport FrameSink
 from picows.picows cimport WSFrame, WSListener, WSTransport
 
 cdef enum:
     LATENCY_BUCKETS = 256     # 8 an octave from 16 ns
     FRAME_MAX = 16 << 20      # bytes of a reassembled message
     TEXT_MAX = 1024           # bytes of a text message that are handed on
-
-cdef class FrameSink:         # what takes frames; the core
-    cdef public bint attention  # something waits for Python: requests to send
-    cdef int on_frame(self, const uint8_t* frame, size_t n, int64_t now) except -1
 
 cdef class FrameListener(WSListener):
     cdef readonly FrameSink sink

@@ -33,11 +33,6 @@ cdef inline int bucket_of(int64_t ns) noexcept nogil:
     return min(octave * 8 + <int>((ns >> (octave + 1)) & 7), LATENCY_BUCKETS - 1)
 
 
-cdef class FrameSink:
-    cdef int on_frame(self, const uint8_t* frame, size_t n, int64_t now) except -1:
-        return 0
-
-
 cdef class FrameListener(WSListener):
     """Hands each binary message to `sink` with the wall clock at receipt (ns).
 

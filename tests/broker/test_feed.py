@@ -6,7 +6,8 @@ import pytest
 from aiohttp import WSMsgType, web
 from picows import WSError, ws_connect
 
-from _ext.feed.frame import FrameListener, FrameSink
+from _ext.core.sink import FrameSink
+from _ext.feed.frame import FrameListener
 from engine.broker.base import BrokerError
 from engine.broker.upstox.client import RestClient
 from engine.broker.upstox.feed import FeedClient
