@@ -7,10 +7,13 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-SHARED = ("closing", "operator", "options", "typed")
+from engine.cli.importing import imports
+
+SHARED = ("closing", "importing", "operator", "options", "typed")
 """Modules that are no command."""
-AT_ONCE = frozenset({"pause", "resume", "flatten", "kill", "status"})
-"""They must act at once: the threads of numpy's algebra take a tenth of a second to start, and none of these needs them."""
+AT_ONCE = frozenset({"pause", "resume", "flatten", "kill", "status", "backtest"})
+"""They must act at once, or are measured: the threads of numpy's algebra take a tenth of a second to start, and none of these needs
+them."""
 NAMES = sorted(found.name for found in pkgutil.iter_modules(__path__) if found.name not in SHARED)
 
 
@@ -25,7 +28,8 @@ class Commands(TyperGroup):
             return None
         if cmd_name in AT_ONCE:
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        command = typer.main.get_command(import_module(f"engine.cli.{cmd_name}").app)
+        with imports():
+            command = typer.main.get_command(import_module(f"engine.cli.{cmd_name}").app)
         command.name = cmd_name
         return command
 

@@ -5,6 +5,7 @@ import typer
 
 from engine import config as configuration
 from engine.backtest.options import BacktestOptions
+from engine.cli.importing import imports
 from engine.cli.options import Failed, Json, show
 from engine.cli.typed import options_of
 
@@ -16,8 +17,9 @@ app = typer.Typer(add_completion=False)
 def backtest(options: BacktestOptions, json: Json = False) -> None:
     """Trade recorded days on paper: gate, filter, exits and costs of the day are those of a live run, orders are matched with the
     recorded book. What came of it, with intervals; each day's journal for replay and explain."""
-    from engine.backtest.session import backtest as work
-    from engine.backtest.terminal import page
+    with imports():
+        from engine.backtest.session import backtest as work
+        from engine.backtest.terminal import page
 
     document = work(options, configuration.load(), lambda text: print(text, file=sys.stderr, flush=True))
     if json:
