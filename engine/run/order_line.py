@@ -28,10 +28,10 @@ class OrderLine:
         """Reads that are due, for ever."""
         while True:
             for read in self.shell.reads():
-                self.spawn(self._read(read))
+                self.spawn(self.read(read))
             await asyncio.sleep(POLL_S)
 
-    async def _read(self, read: Read) -> None:
+    async def read(self, read: Read) -> None:
         """A token that is refused ends the engine: nothing is known without it."""
         answer = await self.rest.call(read.request)
         self.shell.on_read(read, answer.status, answer.body)

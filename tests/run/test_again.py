@@ -12,7 +12,7 @@ from _ext.core.records import (
     INTENT,
     INTENT_PLACE,
     OP_KILL,
-    OPERATOR_CHANGE,
+    OP_RUN,
     REC_BOOT,
     REC_CLOSED,
     REC_DATA,
@@ -24,6 +24,7 @@ from _ext.core.records import (
     REC_ORDER_UPDATE,
     REC_REPLY,
     REC_TIMER,
+    RUNNING,
 )
 from _ext.core.sink import KeepingSink
 from _ext.entrance import Core
@@ -135,24 +136,25 @@ def test_cut_anywhere_it_goes_on_with_every_order_and_position(run, tmp_path):
         for inst, net in held.items():
             working = sum((o["quantity"] - o["filled"]) * o["side"] for _, o in orders if o["inst"] == inst and o["status"] == 2)
             assert working == -net, f"cut after {at}: {net} held, exits for {working}"
-        assert core.unclear == 0 and core.ghosts == 0 and core.states()[0] == 1, "nothing is in doubt, and entries may go on"
+        assert core.unclear == 0 and core.ghosts == 0 and not core.differs, "nothing is in doubt"
+        assert core.states()[0] == RUNNING
 
 
 def test_a_day_with_a_restart_in_it_is_the_same_made_again(run, tmp_path):
-    """And a word of the operator's after it: all is closed."""
-    at = cuts(run)[12]
+    """And words of the operator's after it: all is closed, then it goes on."""
+    at = cuts(run)[6]
     folder = cut(run, tmp_path / "journal", at)
     journal = []
     paper, _ = taken_up([folder], lambda prefix: journal.append(Journal(tmp_path / "on", prefix=prefix)) or journal[0],
                         capacity_of(run.path), Config(), "f00", run.path)
-    frames = [r for r in itertools.islice(run.reader(), at, at + 4000) if r[0] in (REC_FRAME, REC_TIMER)]
-    change = np.zeros(1, OPERATOR_CHANGE)
-    change["state"] = OP_KILL
+    paper.shell.on_feed(True)
+    frames = [r for r in itertools.islice(run.reader(), at, None) if r[0] in (REC_FRAME, REC_TIMER)]
     for place, (kind, _, now, payload) in enumerate(frames):
-        if place == 2000:
-            paper.core.feed(REC_OPERATOR, paper.core.now, change.tobytes())
-            paper.shell.is_barred = True
+        if place in (2000, 6000):
+            paper.shell.on_operator(OP_KILL if place == 2000 else OP_RUN)
             paper.act()
+        if place == 6000:
+            assert not len(paper.core.positions())
         if kind == REC_TIMER:
             paper.shell.on_timer(now)
             paper.on_timer()
@@ -164,8 +166,9 @@ def test_a_day_with_a_restart_in_it_is_the_same_made_again(run, tmp_path):
     core = Core(second, capacity_of(run.path), 256)
     recalled(core, [folder], Config(), run.path)
     Again(core, Reader(folder, tmp_path / "on"), venue_of_start).run()
-    assert not second.diverged and core.digest == paper.core.digest and not len(core.positions())
-    assert any(r[0] == REC_BOOT for r in Reader(tmp_path / "on"))
+    assert not second.diverged and core.digest == paper.core.digest
+    kinds = [r[0] for r in Reader(tmp_path / "on")]
+    assert REC_BOOT in kinds and REC_FILL in kinds[len(kinds) - kinds[::-1].index(REC_OPERATOR):], "entries went on"
 
 
 def test_a_journal_that_says_something_else_is_not_gone_on_with(run, tmp_path):

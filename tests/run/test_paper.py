@@ -38,7 +38,7 @@ def test_every_order_is_taken_by_the_engines_own_matching_and_says_so(day):
     assert report["trades"] > 10 and start["via"] == 1
     assert len(intents) >= 20 and all(intent["via"] == 1 for intent in intents)
     assert {(int(r["intent"]), int(r["kind"])) for r in replies} == {(int(i["id"]), int(i["kind"])) for i in intents}
-    assert all(20e6 < r["latency"] < 2e9 for r in replies), "each took as long as there and back take"
+    assert all(250e6 < r["latency"] < 2e9 for r in replies), "there at one timer, back at a later one"
     assert all(r["order_id"].startswith(b"P") for r in replies)
 
 

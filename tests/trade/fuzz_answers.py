@@ -38,6 +38,7 @@ from engine.feed.backfill import Fetch
 from engine.market import calendar
 from engine.run.doctor import Doctor
 from engine.run.live import EngineProcess
+from engine.run.order_line import OrderLine
 from engine.run.shell import Read, Shell
 from engine.trade import inputs
 from tests.trade.conftest import SPECS, Desk
@@ -233,6 +234,7 @@ class Bare(EngineProcess):
         self.seconds: list[str] = []
         self.shell = Shell(protocol, desk.core, "spk", ["n"], self._now, is_fresh=False, note=self._note,
                            on_second_engine=self.seconds.append)
+        self.line = OrderLine(rest, self.shell, self.act, lambda work: None, lambda took: None, self._note)
         self.backfill = self
         self.bars = 0
         rest.on_note = self._note
@@ -261,7 +263,7 @@ class Bare(EngineProcess):
 
 
 async def read(bare: Bare, what: str) -> None:
-    await bare._read(Read(what, protocol.read_of("quotes" if what == "bands" else what, [KEY]), bare.desk.now))
+    await bare.line.read(Read(what, protocol.read_of("quotes" if what == "bands" else what, [KEY]), bare.desk.now))
 
 
 def typed(answer: Any, kind: int) -> None:
