@@ -4,6 +4,7 @@ It is born as the stop and modified from then on, so the live exit quantity neve
 nobody can find while the price runs away: a second is sent, and should both turn up the later one is cancelled at once (recorded as
 SECOND_EXIT).
 """
+cimport cython
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from libc.string cimport memset
 
@@ -31,7 +32,7 @@ cdef inline int64_t patience(const Position* s) noexcept nogil:
 
 
 cdef class ExitOrders(Holdings):
-    """Holdings with their exits."""
+    """Holdings with their exits. A final method is called by this class alone, and direct."""
 
     cdef void guide(self, Guide* guide, const Candidate* c, uint32_t inst) noexcept:
         """What a candidate says of its guide: nothing where that is not the contract's underlying."""
@@ -81,10 +82,11 @@ cdef class ExitOrders(Holdings):
     cdef bint _may_exit(self, Position* s, int64_t held, int64_t price, int64_t now) noexcept:
         """Whether the broker's budgets allow an exit now; recorded either way it goes out."""
         cdef GateDecision decision
-        cdef bint may = self.gate.may_exit(now)
+        cdef bint may
+        memset(&decision, 0, sizeof(decision))
+        may = self.gate.may_exit(now, &decision)
         if not may and now - self.denied < SECOND_NS:
             return False
-        memset(&decision, 0, sizeof(decision))
         if not may:                                   # told once a second, tried at every chance
             self.denied = now
             decision.reason = BROKER_BUDGET
@@ -93,7 +95,6 @@ cdef class ExitOrders(Holdings):
         decision.is_exit = 1
         decision.quantity = held
         decision.price = price
-        self.gate._used(now, &decision)
         self.trail.put(REC_GATE, now, &decision, sizeof(decision))
         return may
 
@@ -177,6 +178,7 @@ cdef class ExitOrders(Holdings):
             return held
         return min(held, max(s.side * (ledger.net + ledger.unseen), <int64_t>0))
 
+    @cython.final
     cdef bint _second(self, Position* s, Row* r, const Order* o, int64_t now) noexcept:
         """Whether the exit that cannot be found must not be waited for: 15 s without a trace and 1 % against us."""
         cdef int64_t price = r.bid if s.side > 0 else r.ask
@@ -184,6 +186,7 @@ cdef class ExitOrders(Holdings):
                 and now - o.sent >= self.gate.limits.settle_exit and price > 0 and o.mark > 0
                 and <double>(s.side * (o.mark - price)) >= self.gate.limits.resend_move * <double>o.mark)
 
+    @cython.final
     cdef Order* _one_exit(self, Position* s, int64_t now) noexcept:
         """The exit order that counts. Where two are there, it is the earlier one, and the later is cancelled at once."""
         cdef Order* o = &self.orders[s.exit - 1] if s.exit else NULL
@@ -247,6 +250,7 @@ cdef class ExitOrders(Holdings):
         elif now - o.changed >= patience(s):          # on its way out: kept marketable
             self._exit(s, r, WHY_REPRICE, held, now)
 
+    @cython.final
     cdef void _protect(self, Position* s, Row* r, Order* o, int64_t held, int64_t now) noexcept:
         """Nothing says the position should end: its stop rests for all of it, and what was triggered gets filled."""
         cdef const Instrument* spec = &self.specs[s.inst]

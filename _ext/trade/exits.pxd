@@ -47,7 +47,11 @@ cdef inline bint stop_trigger(const Instrument* spec, int side, int64_t* trigger
     """Moves a `trigger` where no stop can rest to the nearest where one can: inside the band, with room for its limit at least one
     step on the far side. False where the band has no room for one."""
     cdef int64_t step = max(spec.tick, <int64_t>1)
-    cdef int64_t lower = lowest(spec), upper = highest(spec)
+    cdef int64_t lower, upper
+    if max(spec.lower_band, <int64_t>0) + 2 * step <= trigger[0] and (
+            spec.upper_band <= 0 or trigger[0] <= spec.upper_band - 2 * step):
+        return True                                   # two steps from either edge: wherever the grid lies in the band
+    lower, upper = lowest(spec), highest(spec)
     if side < 0:
         trigger[0] = min(max(trigger[0], lower + step), upper)
     else:

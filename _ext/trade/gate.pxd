@@ -58,7 +58,7 @@ cdef class Gate:
     cdef Reason _costs(self, const Instrument* spec, const Row* r, int side, int64_t quantity, int64_t price,
                        GateDecision* out, int64_t now) noexcept nogil
     cdef Reason _budgets(self, uint32_t inst, int64_t now, GateDecision* out) noexcept nogil
-    cdef bint may_exit(self, int64_t now) noexcept nogil
+    cdef bint may_exit(self, int64_t now, GateDecision* out) noexcept nogil
     cdef void count_request(self, int64_t now) noexcept nogil
     cdef void count_entry(self, uint32_t inst, int64_t now) noexcept nogil
     cdef void count_result(self, int64_t net, int64_t now) noexcept nogil

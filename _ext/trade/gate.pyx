@@ -230,13 +230,12 @@ cdef class Gate:
             return no(out, BROKER_BUDGET, out.used_half_hour, limits.requests_per_half_hour - 100 * reserve)
         return PASS
 
-    cdef bint may_exit(self, int64_t now) noexcept nogil:
-        """Exits know the broker's own limits only."""
-        cdef GateDecision so_far
-        self._used(now, &so_far)
-        return (so_far.used_second < self.limits.requests_per_second
-                and so_far.used_minute < self.limits.requests_per_minute
-                and so_far.used_half_hour < self.limits.requests_per_half_hour)
+    cdef bint may_exit(self, int64_t now, GateDecision* out) noexcept nogil:
+        """Exits know the broker's own limits only; `out` takes what is used of them."""
+        self._used(now, out)
+        return (out.used_second < self.limits.requests_per_second
+                and out.used_minute < self.limits.requests_per_minute
+                and out.used_half_hour < self.limits.requests_per_half_hour)
 
     cdef void count_request(self, int64_t now) noexcept nogil:
         self.requests[self.n_requests % REQUESTS_KEPT] = now

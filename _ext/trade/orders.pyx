@@ -16,7 +16,7 @@ from _ext.core.reasons cimport BROKER_HALT, FILL_PRESUMED, FILL_UNPRICED, ILLEGA
 from _ext.core.records cimport (
     INTENT_CANCEL, INTENT_MODIFY, INTENT_PLACE, OUTCOME_AMBIGUOUS, OUTCOME_DONE, OUTCOME_HALT, OUTCOME_RETRY, REC_INTENT,
     REC_STATE, REDUCING, ROLE_ENTRY, ROLE_EXIT, STATE_ALARM, STATE_TRADING, STATUS_CANCELLED, STATUS_COMPLETE, STATUS_OPEN,
-    STATUS_REJECTED, STATUS_UNREADABLE, BookRead, Intent, OrderUpdate, Reply, StateChange)
+    STATUS_REJECTED, STATUS_UNREADABLE, BookRead, GateDecision, Intent, OrderUpdate, Reply, StateChange)
 from _ext.trade.gate cimport Gate
 from _ext.trade.states cimport (
     ANSWERED_DONE, ANSWERED_NOTHING, ANSWERED_REFUSED, ILLEGAL, NOT_FOUND, ORDER_ACCEPTED, ORDER_DEAD, ORDER_FILLED, ORDER_SENT,
@@ -123,7 +123,8 @@ cdef class Orders:
 
     cdef bint _cancel(self, Order* o, int why, int64_t now) noexcept:
         """Asks for the end of a live order, if that may be asked for now."""
-        if not self._ready(o, now) or not self.gate.may_exit(now):
+        cdef GateDecision used
+        if not self._ready(o, now) or not self.gate.may_exit(now, &used):
             return False
         o.new_type, o.new_why, o.new_quantity, o.new_price, o.new_trigger = o.order_type, why, o.quantity, o.price, o.trigger
         if not self._emit(o, INTENT_CANCEL, now):
