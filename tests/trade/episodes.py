@@ -1,5 +1,6 @@
 """Episodes: a few minutes of a made-up market with a broker that fails in every way, an engine that may crash, and the promises
-checked after every event. Everything follows from the seed: `python -m tests.trade.episodes --seed N` repeats one.
+checked after every event. Everything follows from the seed: `python -m tests.trade.episodes --seed N` repeats one. Every fourth
+seed plays a second episode, whose contracts have a guide (`guided.py`); `--guided` plays that of each seed, and no other.
 
 Promises (docs/architecture.md): one order per intent; live exit quantity within the position; no position without a resting stop
 for longer than its settling time; the broker's limits kept; both sides agree at the end.
@@ -61,6 +62,9 @@ class Report:
     crashes: int = 0
     second_exits: int = 0
     longest_unprotected: float = 0.0     # seconds, without a fault in the name
+    guided: int = 0                      # positions in a contract that its underlying guided
+    mapped: int = 0                      # moves of their stops
+    ended: int = 0                       # of them by the guide's price
     problem: str = ""
 
 
@@ -110,8 +114,8 @@ class WatchedLine(Network):
     def drops(self) -> bool:
         gone = super().drops()
         if gone:
-            for spec in NAMES:
-                self.note(spec.key)
+            for key in self.exchange.specs:
+                self.note(key)
         return gone
 
     def _veto(self, order: Order) -> str:
@@ -183,7 +187,7 @@ class Checker:
         twice = [tag for tag, count in tags.items() if count > 1]
         if twice:
             raise Violation(f"sent more than once: {twice}")
-        for i, spec in enumerate(NAMES):
+        for i, spec in enumerate(self.exchange.specs.values()):
             ours, foreign = run.core.held(i)
             net = self.exchange.net(spec.key)
             if ours + foreign != net:
@@ -212,6 +216,7 @@ class Checker:
 
 class Episode:
     """One seed: draws the market, the faults, the limits, the moments of entry and of the crashes."""
+    names, prices = NAMES, PRICES
 
     def __init__(self, seed: int, folder: Path, rates: Rates | None = None):
         self.draw = random.Random(seed)
@@ -242,9 +247,9 @@ class Episode:
 
     def begin(self) -> Core:
         self.now = (epoch_ms(DAY, 30)) * 1_000_000
-        core = Core(self.journal(0), len(NAMES), 64, 64)
+        core = Core(self.journal(0), len(self.names), 64, 64)
         core.feed(REC_START, self.now, orjson.dumps(self.settings.record() | {"nonce": "n0", "engine": "spk"}))
-        core.feed(REC_INSTRUMENTS, self.now, table(NAMES, DAY).tobytes())
+        core.feed(REC_INSTRUMENTS, self.now, table(self.names, DAY).tobytes())
         row = np.zeros(1, FUNDS)
         row["available"] = row["at_day_start"] = CASH
         core.feed(REC_FUNDS, self.now, row.tobytes())
@@ -254,12 +259,11 @@ class Episode:
     def run(self) -> Report:
         """Raises Violation."""
         core = self.begin()
-        exchange = Exchange(NAMES, CASH)
+        exchange = self.exchange_of()
         line = self.line_for(exchange)
         self.checker = Checker(exchange, line, self.report)
         self.line = line
-        self.virtual = VirtualRun(core, self.frames(), exchange, "spk", "n0", line=line,
-                                  watch=lambda now: self.checker(self.virtual, now))
+        self.virtual = self.driven(core, exchange)
         self.virtual.run()
         self.checker.end(self.virtual, self.now)
         self.report.entries = sum(o.tag is not None and o.tag.endswith("e") for o in exchange.orders.values())
@@ -267,16 +271,25 @@ class Episode:
         self.report.faults, self.report.second_exits = line.count, self.virtual.core.counts()["second_exits"]
         return self.report
 
+    def exchange_of(self) -> Exchange:
+        return Exchange(self.names, CASH)
+
     def line_for(self, exchange: Exchange) -> WatchedLine:
         return WatchedLine(exchange, self.rates)
 
+    def driven(self, core: Core, exchange: Exchange) -> VirtualRun:
+        return VirtualRun(core, self.frames(), exchange, "spk", "n0", line=self.line, watch=self.watch)
+
+    def watch(self, now: int) -> None:
+        self.checker(self.virtual, now)
+
     def frames(self) -> Iterator[tuple[int, np.ndarray, bytes]]:
-        draw, prices, vtt = self.draw, list(PRICES), [1000, 1000, 1000]
+        draw, prices, vtt, n = self.draw, list(self.prices), [1000] * len(self.names), len(self.names)
         at = self.now / 1e9
         begin, crashes = at, list(self.crash_at)
         for step in range(10_000):
             at += draw.uniform(0.1, 0.6)
-            i = draw.randrange(3) if step > 2 else step
+            i = draw.randrange(n) if step >= n else step
             if at - begin > ACTIVE_S:
                 self.line.quiet()
             if at - begin > ACTIVE_S + SETTLE_S and (self.is_quiet() or at - begin > ACTIVE_S + SETTLE_S + 20):
@@ -284,9 +297,7 @@ class Episode:
             if crashes and at - begin > crashes[0]:
                 crashes.pop(0)
                 self.crash(round(at * 1e9))
-            move = draw.gauss(0, self.wild) if draw.random() > 0.01 else draw.choice((-1, 1)) * draw.uniform(0.003, 0.03)
-            tick = NAMES[i].tick
-            prices[i] = max(tick * 100, round(prices[i] * (1 + move) / tick) * tick)
+            prices[i] = self.next_price(i, prices, round(at * 1e9))
             vtt[i] += 10
             is_outside = not self.is_inside(i, prices[i])
             if at - begin < ACTIVE_S and (draw.random() < self.band_moves or is_outside):
@@ -294,22 +305,28 @@ class Episode:
             elif at - begin > ACTIVE_S and self.virtual.exchange.moved:
                 self.virtual.exchange.moved.clear()
             if 3 < at - begin < ACTIVE_S and draw.random() < 0.08:
-                self.enter(draw.randrange(3), draw.choice((-1, 1)), round(at * 1e9))
+                self.enter(draw.randrange(n), draw.choice((-1, 1)), round(at * 1e9))
             self.now = round(at * 1000) * 1_000_000
             rows = self.row(i, prices[i], vtt[i])
             yield self.now // 1_000_000, rows, encode(rows, self.now // 1_000_000)
 
+    def next_price(self, i: int, prices: list[int], now: int) -> int:
+        """What the name trades at next."""
+        draw, tick = self.draw, self.names[i].tick
+        move = draw.gauss(0, self.wild) if draw.random() > 0.01 else draw.choice((-1, 1)) * draw.uniform(0.003, 0.03)
+        return max(tick * 100, round(prices[i] * (1 + move) / tick) * tick)
+
     def is_inside(self, i: int, price: int) -> bool:
         """Whether a trade at `price` can be: where it is not, the exchange has moved the band of the name, as it does of a stock
         with derivatives."""
-        lower, upper = self.virtual.exchange.moved.get(NAMES[i].key, (price, price))
+        lower, upper = self.virtual.exchange.moved.get(self.names[i].key, (price, price))
         return lower <= price <= upper
 
     def slide(self, i: int, price: int, now: int) -> None:
         """The exchange sets the name's band anew: two to ten per cent to either side of the price."""
         lower, upper = (round(price * (1 + side * self.draw.uniform(0.02, 0.1)) / 10) * 10 for side in (-1, 1))
-        self.virtual.exchange.slide(NAMES[i].key, lower, upper, now)
-        self.line.note(NAMES[i].key)
+        self.virtual.exchange.slide(self.names[i].key, lower, upper, now)
+        self.line.note(self.names[i].key)
 
     def is_quiet(self) -> bool:
         """Whether no request or answer is under way: the moment to compare both sides."""
@@ -317,7 +334,7 @@ class Episode:
 
     def row(self, i: int, price: int, vtt: int) -> np.ndarray:
         row = np.zeros(1, TICK_DTYPE)
-        key, tick = NAMES[i].key.encode(), NAMES[i].tick
+        key, tick = self.names[i].key.encode(), self.names[i].tick
         row["key"], row["key_len"], row["mode"], row["has"], row["n_levels"] = key, len(key), 1, 1 | 2 | 64, 2
         row["ltp"], row["ltt"], row["vtt"] = price, self.now // 1_000_000, vtt
         for level in range(2):
@@ -339,23 +356,25 @@ class Episode:
         self.report.crashes += 1
         self.lives += 1
         nonces = [f"n{k}" for k in range(self.lives + 1)]
-        core = restore([self.folder], self.journal, len(NAMES), self.settings, nonces[-1]).core
-        for spec in NAMES:
+        core = restore([self.folder], self.journal, len(self.names), self.settings, nonces[-1]).core
+        for spec in self.names:
             self.line.last[spec.key] = now
         self.virtual.take_over(core, nonces, is_fresh=False)
         self.virtual.now = now
         core.feed(REC_LINK, now, link_record(STREAM_FEED, True))
 
 
-def play(seed: int) -> Report:
+def play(seed: int, is_guided: bool = False) -> Report:
     """One episode; what broke is in `problem`."""
+    from tests.trade.guided import GuidedEpisode  # whose class is made from one here
+
     folder = Path(tempfile.mkdtemp(prefix="episode-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
-    episode = Episode(seed, folder)
+    episode = (GuidedEpisode if is_guided else Episode)(seed, folder)
     try:
         return episode.run()
     except Violation as violation:
         at = (episode.now - epoch_ms(DAY, 30) * 1_000_000) / 1e9
-        episode.report.problem = f"seed {seed}, {at:.1f} s: {violation}"
+        episode.report.problem = f"seed {seed}{', guided' if is_guided else ''}, {at:.1f} s: {violation}"
         return episode.report
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -363,9 +382,12 @@ def play(seed: int) -> Report:
             gc.collect()
 
 
-def play_all(first: int, count: int, workers: int) -> tuple[list[Report], list[str]]:
+def play_all(first: int, count: int, workers: int, is_guided: bool = False) -> tuple[list[Report], list[str]]:
+    """The episodes of `count` seeds; those with guides of every fourth, or of each and no other."""
+    seeds = range(first, first + count)
+    wanted = [(seed, True) for seed in seeds if is_guided or seed % 4 == 0] + [(seed, False) for seed in seeds if not is_guided]
     with ProcessPoolExecutor(workers) as pool:
-        reports = list(pool.map(play, range(first, first + count), chunksize=50))
+        reports = list(pool.map(play, *zip(*wanted, strict=True), chunksize=50))
     return reports, [r.problem for r in reports if r.problem]
 
 
@@ -374,19 +396,24 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="first seed")
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--guided", action="store_true", help="contracts with a guide alone")
     options = parser.parse_args()
     began = time.perf_counter()
-    reports, problems = play_all(options.seed, options.count, options.workers)
+    reports, problems = play_all(options.seed, options.count, options.workers, options.guided)
     took = time.perf_counter() - began
     for problem in problems[:20]:
         print(problem)
     print(f"{len(reports):,} episodes from seed {options.seed} in {took:.0f} s: {sum(r.entries for r in reports):,} entries, "
           f"{sum(r.exits for r in reports):,} exits, {sum(r.faults for r in reports):,} faults, "
           f"{sum(r.crashes for r in reports):,} crashes, {sum(r.second_exits for r in reports):,} stops sent a second time, "
+          f"{sum(r.guided for r in reports):,} positions with a guide, their stops moved {sum(r.mapped for r in reports):,} times, "
+          f"{sum(r.ended for r in reports):,} ended by it, "
           f"unprotected without a fault at most {max(r.longest_unprotected for r in reports):.2f} s; "
           f"{len(problems)} broken promises")
     return 1 if problems else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from tests.trade.episodes import main as run  # of the module that `guided` knows
+
+    sys.exit(run())

@@ -14,8 +14,8 @@ from engine.run.virtual import TIMEOUT_NS, VirtualRun
 from engine.sim.faults import Delivery, Rates
 from engine.trade.outgoing import Outgoing
 from tests.kit.counts import count
-from tests.trade import episodes
-from tests.trade.episodes import Episode, Violation, WatchedLine, play_all
+from tests.trade import episodes, guided
+from tests.trade.episodes import Episode, Violation, WatchedLine, play, play_all
 
 COUNT = int(os.environ.get("EPISODES") or count(100, 300, 5000))
 """Fewer under the sanitizers, where each takes twenty times as long."""
@@ -28,10 +28,13 @@ def test_episodes_keep_every_promise():
     assert sum(r.entries for r in reports) > 5 * COUNT and sum(r.faults for r in reports) > 10 * COUNT
     assert sum(r.crashes for r in reports) > COUNT // 2 and sum(r.second_exits for r in reports) > COUNT // 10
     assert max(r.longest_unprotected for r in reports) < 3
+    assert sum(r.guided for r in reports) > COUNT // 3 and sum(r.mapped for r in reports) > COUNT // 6
+    assert sum(r.ended for r in reports) > COUNT // 4
 
 
 def test_a_seed_repeats_itself():
     first, again = (play_all(7, 3, 1)[0] for _ in range(2))
+    assert len(first) == 4 and [r.seed for r in first] == [8, 7, 8, 9]
     assert first == again
 
 
@@ -66,6 +69,15 @@ def test_the_checker_finds_mistakes(monkeypatch, tmp_path, module, mistake):
             found += 1
         shutil.rmtree(folder)
     assert found >= 3
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("AGAIN_NS", 40_000_000_000), ("FRESH_NS", 5_000_000_000), ("LEAST", 60),
+    ("ACT_NS", 0), ("to_tick", lambda price, tick, up: price)])
+def test_the_checker_of_guides_finds_mistakes(monkeypatch, name, value):
+    """A checker with another rule than the engine's is an engine with another than the checker's."""
+    monkeypatch.setattr(guided, name, value)
+    assert any(play(seed, is_guided=True).problem for seed in range(1, 20))
 
 
 # ---- a crash at every state ---------------------------------------------------------------------------------------------
