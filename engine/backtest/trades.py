@@ -8,15 +8,19 @@ import numpy as np
 from _ext.core.records import (
     FILL,
     INTENT,
+    INTENT_CANCEL,
+    ORDER_UPDATE,
     PAYLOADS,
     POSITION,
     REC_CANDIDATE,
     REC_FILL,
     REC_GATE,
     REC_INTENT,
+    REC_ORDER_UPDATE,
     REC_POSITION,
     REC_VERDICT,
     ROLE_ENTRY,
+    TYPE_SL,
     WHY_GROW,
     WHY_PROTECT,
     WHY_REPRICE,
@@ -30,7 +34,7 @@ from engine.feed.dayfile import DayFile
 
 SAME = frozenset((WHY_REPRICE, WHY_GROW, WHY_SHRINK, WHY_TRAIL))
 """An exit that is modified for one of these is still there for what it was sent for."""
-KEPT = (REC_CANDIDATE, REC_VERDICT, REC_GATE, REC_INTENT, REC_FILL, REC_POSITION)
+KEPT = (REC_CANDIDATE, REC_VERDICT, REC_GATE, REC_INTENT, REC_FILL, REC_POSITION, REC_ORDER_UPDATE)
 """Records a day's trades and counts are made from."""
 STOP, END = "stop", "end of data"
 """Reasons of trades whose resting stop was filled, and that were still held when the data ended."""
@@ -75,16 +79,22 @@ def trades_of(kept: Kept, day: str, symbols: Sequence[str], sources: Sequence[st
     """The day's trades in order of entry. `symbols` and `sources` by their numbers in the records."""
     found: dict[tuple[int, int], Trade] = {}
     facts = _facts(kept)
-    why: dict[int, int] = {}                                   # order -> why it is what it is now
+    why: dict[int, int] = {}                                   # order -> why it was last asked to be what it is
+    stops: dict[int, bool] = {}                                # order -> the venue has it as a stop
     bought: dict[tuple[int, int], list[int]] = {}              # quantity and value of entry and exit
     plan: dict[int, tuple[int, int]] = {}
     for kind, now, payload in kept:
         if kind == REC_INTENT:
             row = np.frombuffer(payload, INTENT)[0]
+            if row["kind"] == INTENT_CANCEL:
+                continue
             if int(row["why"]) not in SAME:
                 why[int(row["id"])] = int(row["why"])
             else:
                 why.setdefault(int(row["id"]), WHY_PROTECT)    # a stop that was reached before it could rest
+        elif kind == REC_ORDER_UPDATE:
+            u = np.frombuffer(payload, ORDER_UPDATE)[0]
+            stops[int(u["intent"])] = u["order_type"] == TYPE_SL
         elif kind == REC_POSITION:
             p = np.frombuffer(payload, POSITION)[0]
             if p["quantity"]:
@@ -97,7 +107,8 @@ def trades_of(kept: Kept, day: str, symbols: Sequence[str], sources: Sequence[st
                 found[at] = Trade(day, symbols[inst], sources[source] if source < len(sources) else "", at[0], int(f["side"]), 0,
                                   now, 0, 0.0, 0.0, 0, 0, "", strength, score, 0, 0)
                 bought[at] = [0, 0, 0, 0]
-            _take(found[at], bought[at], f, now, why)
+            order = int(f["intent"])                           # what was asked of it may still be under way
+            _take(found[at], bought[at], f, now, WHY_PROTECT if stops.get(order) else why.get(order, WHY_PROTECT))
             if f["role"] != ROLE_ENTRY:
                 found[at].stop, found[at].target = plan.get(inst, (0, 0))
     return list(found.values())
@@ -120,8 +131,8 @@ def rows_of(kept: Kept, wanted: int) -> np.ndarray:
     return np.frombuffer(b"".join(payload for kind, _, payload in kept if kind == wanted), PAYLOADS[wanted])
 
 
-def _take(trade: Trade, money: list[int], fill: np.void, now: int, why: dict[int, int]) -> None:
-    """One fill of a position."""
+def _take(trade: Trade, money: list[int], fill: np.void, now: int, why: int) -> None:
+    """One fill of a position; `why` its order was there."""
     place = 0 if fill["role"] == ROLE_ENTRY else 2
     money[place] += int(fill["quantity"])
     money[place + 1] += int(fill["quantity"]) * int(fill["price"])
@@ -132,8 +143,7 @@ def _take(trade: Trade, money: list[int], fill: np.void, now: int, why: dict[int
         trade.entry_price = money[1] / max(money[0], 1)
         return
     trade.exit_price = money[3] / max(money[2], 1)
-    reason = why.get(int(fill["intent"]), WHY_PROTECT)
-    trade.reason = STOP if reason == WHY_PROTECT else WHYS[reason]
+    trade.reason = STOP if why == WHY_PROTECT else WHYS[why]
     if money[2] >= money[0]:
         trade.exit_time = now
 

@@ -14,6 +14,7 @@ from _ext.core.records import (
     GAP,
     INSTRUMENT,
     INTENT,
+    INTENT_CANCEL,
     ORDER_UPDATE,
     POSITION,
     REC_FEED_NOTE,
@@ -35,6 +36,7 @@ from _ext.core.records import (
     STATE,
     STATE_ALARM,
     STATE_TRADING,
+    TYPE_SL,
     WHYS,
 )
 from _ext.signals.source import names, statistics_of
@@ -55,6 +57,8 @@ class Order:
     value: int = 0
     charges: int = 0
     why: str = ""
+    rested: str = ""                  # why it was a stop, or a stop where it is
+    is_stop: bool = False             # when it was last filled
 
 
 @dataclass
@@ -127,11 +131,12 @@ class RunState:
 
     @property
     def exits(self) -> dict[str, int]:
-        """Reason -> filled exit orders."""
+        """Reason -> filled exit orders: why each was what it was when it filled, not what was still under way."""
         out: dict[str, int] = {}
         for order in self.orders.values():
             if order.role == ROLE_EXIT and order.filled:
-                out[order.why] = out.get(order.why, 0) + 1
+                why = order.rested if order.is_stop and order.rested else order.why
+                out[why] = out.get(why, 0) + 1
         return out
 
     # ---- records -------------------------------------------------------------------------------------------------------
@@ -152,7 +157,9 @@ class RunState:
     def _intent(self, payload: bytes) -> None:
         i = _row(payload, INTENT)
         order = self.orders.setdefault(int(i["id"]), Order(int(i["candidate"]), int(i["inst"]), int(i["side"]), int(i["role"])))
-        order.why = WHYS[i["why"]]
+        if i["kind"] != INTENT_CANCEL:
+            order.why = WHYS[i["why"]]
+            order.rested = order.why if i["order_type"] == TYPE_SL else order.rested
 
     def _reply(self, payload: bytes) -> None:
         r = _row(payload, REPLY)
@@ -166,6 +173,7 @@ class RunState:
         if order is not None:
             order.order_id = u["order_id"].decode() or order.order_id
             order.value = max(order.value, int(u["value"]))
+            order.is_stop = u["order_type"] == TYPE_SL if u["filled"] else order.is_stop
 
     def _fill(self, payload: bytes) -> None:
         f = _row(payload, FILL)

@@ -14,19 +14,26 @@ from _ext.core.records import (
     FILL,
     GATE,
     INTENT,
+    INTENT_CANCEL,
+    INTENT_MODIFY,
     KIND_EQUITY,
+    ORDER_UPDATE,
     POSITION,
     REC_CANDIDATE,
     REC_FILL,
     REC_GATE,
     REC_INTENT,
+    REC_ORDER_UPDATE,
     REC_POSITION,
     REC_VERDICT,
     ROLE_ENTRY,
     ROLE_EXIT,
+    TYPE_LIMIT,
+    TYPE_SL,
     WHY_ENTRY,
     WHY_PROTECT,
     WHY_TARGET,
+    WHY_TIME,
 )
 from engine.backtest import results, terminal
 from engine.backtest.trades import Trade, counts_of, mark_ambiguous, mark_open, trades_of
@@ -149,6 +156,18 @@ def test_a_trade_is_open_until_all_of_it_is_sold_and_ends_for_the_order_s_last_r
     kept.insert(-1, (REC_INTENT, OPEN, record(INTENT, id=2, why=WHY_TARGET)))
     (found,) = trades_of(kept, "2026-09-01", ["X", "A"], ["spike", "mine"])
     assert not found.is_closed and found.reason == "target"
+
+
+@pytest.mark.parametrize(("kind", "order_type", "reason"), [
+    (INTENT_MODIFY, TYPE_SL, "stop"), (INTENT_MODIFY, TYPE_LIMIT, "time"), (INTENT_MODIFY, 0, "time"),
+    (INTENT_CANCEL, TYPE_SL, "stop"), (INTENT_CANCEL, 0, "stop")])
+def test_a_stop_that_is_filled_while_another_end_is_asked_for_is_what_ended_it(kind, order_type, reason):
+    """The modify had not arrived where the venue says that the order was a stop."""
+    kept = fills((1, ROLE_ENTRY, 5, 100, 2, 0), (5, ROLE_EXIT, 5, 98, 2, -10))
+    kept[-1:-1] = [(REC_INTENT, OPEN, record(INTENT, id=2, kind=kind, why=WHY_TIME)),
+                   (REC_ORDER_UPDATE, OPEN, record(ORDER_UPDATE, intent=2, order_type=order_type, filled=5))]
+    (found,) = trades_of(kept, "2026-09-01", ["X", "A"], ["spike", "mine"])
+    assert found.is_closed and found.reason == reason
 
 
 @pytest.mark.parametrize(("side", "bid", "ask", "last", "price"), [

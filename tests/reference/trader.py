@@ -42,6 +42,7 @@ class Order:
     filled: int = 0
     value: int = 0
     charged: int = 0
+    was_stop: bool = False            # when it was last filled
     new: tuple = ()                   # is_stop, quantity, price, trigger, asked for by a modify
 
 
@@ -287,7 +288,7 @@ class Trader:
         o.is_known = True
         if told.filled > o.filled:
             quantity, worth = told.filled - o.filled, told.value - o.value
-            o.filled, o.value = told.filled, told.value
+            o.filled, o.value, o.was_stop = told.filled, told.value, told.is_stop
             self._filled(o, quantity, worth, now)
         if o.busy == "place":
             o.busy = ""
@@ -349,7 +350,7 @@ class Trader:
         t.is_mixed = t.is_mixed or t.bought_at == now
         t.sold += quantity
         t.got += quantity * (worth // quantity)
-        t.reason = "stop" if o.why == PROTECT else o.why
+        t.reason = "stop" if o.why == PROTECT or o.was_stop else o.why
         if t.sold >= t.bought:
             t.exit_time = now
 

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 
 from _ext.core.reasons import REASONS
-from _ext.core.records import ORDER_UPDATE, REC_ORDER_UPDATE, REC_STATE, REDUCING, RUNNING, STATE, STATE_TRADING
+from _ext.core.records import (
+    INTENT_MODIFY,
+    ORDER_UPDATE,
+    REC_ORDER_UPDATE,
+    REC_STATE,
+    REDUCING,
+    RUNNING,
+    STATE,
+    STATE_TRADING,
+    TYPE_LIMIT,
+    TYPE_SL,
+)
 from _ext.trade.costs import charges_of
 from _ext.trail.reader import Reader
 from engine.watch.day_report import compare, summary
@@ -55,6 +66,19 @@ def test_what_agrees_is_no_difference(bought):
     assert (order.filled, order.value, order.order_id, order.side) == (49, 4_900_000, f"B{entry['id']}", 1)
     assert order.charges == charges_of(0, 1, 49, 4_900_000, desk.now)
     assert differences(day, [("B1", 20, 1000.0), ("B1", 29, 1000.0), ("others", 7, 3.0)]) == []
+
+
+@pytest.mark.parametrize(("order_type", "why"), [(TYPE_SL, "protect"), (TYPE_LIMIT, "target"), (0, "target")])
+def test_an_exit_counts_for_what_filled_it_not_for_what_was_under_way(bought, order_type, why):
+    """The stop is to become the target's limit; where the broker says that it was filled as a stop, the stop ended the position."""
+    desk, _, stop = bought
+    (asked,) = desk.tick(mid=104_100, seconds=2)
+    assert (asked["kind"], asked["order_type"]) == (INTENT_MODIFY, TYPE_LIMIT)
+    row = np.zeros(1, ORDER_UPDATE)
+    row["intent"], row["status"], row["filled"], row["value"], row["quantity"] = stop["id"], 3, 49, 49 * 98_000, 49
+    row["order_id"], row["order_type"] = f"B{stop['id']}".encode(), order_type
+    desk.core.feed(REC_ORDER_UPDATE, desk.now + 1, row.tobytes())
+    assert summary(day_of(desk))["exits"] == {why: 1}
 
 
 def test_an_older_word_that_comes_late_makes_no_difference(bought):
