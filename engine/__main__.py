@@ -3,7 +3,7 @@ import contextlib
 import os
 import sys
 
-CALLERS = frozenset({"run", "day", "backtest", "replay", "strategy"})
+CALLERS = frozenset({"run", "day", "backtest", "kill", "parity", "paper", "replay", "strategy", "whatif"})
 """Commands that call strategies."""
 
 

@@ -8,7 +8,6 @@ from engine.config import Config, load
 from engine.run.options import RunOptions, made
 from engine.run.session import Confirm
 from engine.run.session import run as session
-from engine.trail import replay as replaying
 from engine.trail.rundir import RunDir, RunError
 from engine.watch import explain as explaining
 
@@ -41,7 +40,9 @@ def backtest(options: BacktestOptions | None = None, *, config: Config | None = 
 def replay(folder: Path | str | None = None, *, config: Config | None = None) -> dict[str, Any]:
     """Recomputes every decision of a run from its inputs: `identical`, what differs first, and how fast it went. By default the
     latest run."""
-    return replaying.replay(_path(folder), Path((config or load()).models))
+    from engine.backtest.remade import replayed
+
+    return replayed(_path(folder), config or load())
 
 
 def explain(number: int, folder: Path | str | None = None) -> dict[str, Any]:

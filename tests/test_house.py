@@ -71,7 +71,10 @@ COVERED = {
     "engine/run/clock.py": "tests/sim/test_pace.py", "engine/run/doctor.py": "tests/system/test_doctor.py",
     "engine/run/drill.py": "tests/system/test_kill.py",
     "engine/broker/upstox/market.py": "tests/run/test_paper.py", "engine/run/order_line.py": "tests/system/test_live.py",
-    "engine/run/unwind.py": "tests/system/test_paper.py",
+    "engine/run/unwind.py": "tests/system/test_paper.py", "engine/config/changes.py": "tests/test_changes.py",
+    **{module: "tests/backtest/test_whatif.py" for module in (
+        "engine/backtest/remade.py", "engine/backtest/differences.py", "engine/cli/whatif.py")},
+    "engine/broker/paper/latency.py": "tests/backtest/test_parity.py", "engine/cli/parity.py": "tests/backtest/test_parity.py",
     "engine/run/opening.py": "tests/run/test_shell.py", "engine/run/rollout.py": "tests/broker/test_master.py",
     "engine/run/virtual.py": "tests/system/test_virtual.py", "engine/run/virtual_feed.py": "tests/feed/test_subscriptions.py",
     "engine/sim/columns.py": "tests/sim/test_market.py", "engine/sim/contracts.py": "tests/market/test_chain.py",

@@ -8,6 +8,7 @@ from _ext.trade.positions cimport PositionManager
 cdef enum:
     VENUE_ORDERS = 8192       # of a day, as the core's table
     VENUE_UPDATES = 4096      # between two looks
+    QUANTILES = 101           # of measured latencies: 0, 1, ... 100 per cent
 
 cdef struct VenueOrder:
     uint64_t id               # the core's
@@ -45,6 +46,7 @@ cdef class PaperVenue:
     cdef readonly int64_t n_fills        # of the day
     cdef readonly uint64_t seed
     cdef readonly int64_t one_way
+    cdef int64_t quantiles[QUANTILES]    # of a request there and back, ns, measured; the last is 0: none were
     cdef void on_row(self, uint32_t inst, const Tick* t, int64_t now) noexcept nogil
     cdef void _match(self, VenueOrder* o, int64_t now) noexcept nogil
     cdef void _tell(self, const VenueOrder* o, int64_t now) noexcept nogil
@@ -54,3 +56,4 @@ cdef class PaperVenue:
     cdef bint _is_fit(self, const Instrument* spec, const VenueOrder* o) noexcept
     cdef VenueOrder* _order(self, bytes order_id) except? NULL
     cdef int64_t _draw(self, uint64_t order, uint64_t h)
+    cdef double _quantile(self, double share) noexcept nogil

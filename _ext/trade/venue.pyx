@@ -21,6 +21,7 @@ cdef double MEDIAN_NS = 17500000.0     # of one way: the broker's round trip is 
 cdef double SPREAD = 0.45              # sd of its logarithm
 cdef double PER_SIGMA = 0.25           # of it more for each one-minute sd that the minute has moved
 cdef double MOST_SIGMA = 12.0
+cdef int64_t MOST_NS = 60000000000     # a request that takes longer has none
 
 
 cdef inline double uniform(uint64_t h) noexcept nogil:
@@ -29,11 +30,19 @@ cdef inline double uniform(uint64_t h) noexcept nogil:
 
 
 cdef class PaperVenue:
-    """Takes orders of `trader`. `one_way`: ns that every way takes, 0: it is drawn."""
+    """Takes orders of `trader`. `one_way`: ns that every way takes, 0: it is drawn; from `latencies` (101 quantiles of requests
+    there and back, ns) where they were measured. ValueError for latencies that are none."""
 
-    def __cinit__(self, PositionManager trader not None, uint64_t seed=0, int64_t one_way=0):
+    def __cinit__(self, PositionManager trader not None, uint64_t seed=0, int64_t one_way=0, latencies=()):
         cdef size_t n = max(trader.market.capacity, <uint32_t>1)
+        cdef int64_t before = 1
         self.trader, self.seed, self.one_way = trader, seed, one_way
+        if len(latencies) not in (0, QUANTILES):
+            raise ValueError(f"{len(latencies)} quantiles of latencies, {QUANTILES} are wanted")
+        for k, quantile in enumerate(latencies):
+            if not before <= quantile <= MOST_NS:
+                raise ValueError(f"quantile {k} of the latencies is {quantile} ns")
+            self.quantiles[k] = before = quantile
         self.orders = <VenueOrder*>calloc(VENUE_ORDERS, sizeof(VenueOrder))
         self.working = <int64_t*>calloc(VENUE_ORDERS, sizeof(int64_t))
         self.names = <Remaining*>calloc(n, sizeof(Remaining))
@@ -251,7 +260,8 @@ cdef class PaperVenue:
         return self._draw(order, mix(h, 1)), self._draw(order, mix(h, 2))
 
     cdef int64_t _draw(self, uint64_t order, uint64_t h):
-        """Log-normal, in whole ms: the feed's own grain."""
+        """Measured or log-normal, in whole ms: the feed's own grain."""
+        cdef double drawn
         cdef double normal = sqrt(-2.0 * log(uniform(mix(h, 3)))) * cos(6.283185307179586 * uniform(mix(h, 4)))
         cdef double stretch = 1.0
         cdef Row* r
@@ -261,4 +271,14 @@ cdef class PaperVenue:
             r = &self.trader.market.rows[self.trader.orders[order - 1].inst]
             if r.s1m > 0.0 and r.low > 0:
                 stretch += PER_SIGMA * fmin(log(<double>r.high / <double>r.low) / r.s1m, MOST_SIGMA)
-        return max(<int64_t>(MEDIAN_NS * stretch * exp(SPREAD * normal)) // MS_NS, <int64_t>1) * MS_NS
+        if self.quantiles[QUANTILES - 1] > 0:
+            drawn = stretch * self._quantile(uniform(mix(h, 3)))
+        else:
+            drawn = MEDIAN_NS * stretch * exp(SPREAD * normal)
+        return max(<int64_t>drawn // MS_NS, <int64_t>1) * MS_NS
+
+    cdef double _quantile(self, double share) noexcept nogil:
+        """Half of a measured request: one way, ns."""
+        cdef double at = share * (QUANTILES - 1)
+        cdef int k = min(<int>at, QUANTILES - 2)
+        return 0.5 * (self.quantiles[k] + (at - k) * (self.quantiles[k + 1] - self.quantiles[k]))

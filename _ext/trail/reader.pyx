@@ -155,6 +155,19 @@ cdef class Reader:
         while self.next() != NULL:
             pass
 
+    def pick(self, wanted) -> list:
+        """(type, now ns, payload) of the records of the types `wanted` up to the end of what is written."""
+        cdef RecordHead* head
+        cdef uint64_t kinds[4]
+        kinds[:] = [sum(1 << (t & 63) for t in set(wanted) if t >> 6 == part) for part in range(4)]
+        found = []
+        while True:
+            head = self.next()
+            if head == NULL:
+                return found
+            if (kinds[(head.type >> 6) & 3] >> (head.type & 63)) & 1:
+                found.append((head.type, head.now, (<char*>head + sizeof(RecordHead))[:head.size]))
+
     @property
     def position(self):
         """(segment name, byte) of the cursor."""

@@ -15,19 +15,21 @@ from _ext.core.reasons import REASONS
 from _ext.core.records import LAYOUT, REC_CLOSED, REC_DATA, REC_LINK, REC_STRATEGY_OFF, STREAM_FEED, WARM_BAR
 from _ext.core.sink import KeepingSink
 from _ext.entrance import Core
-from _ext.trade.venue import PaperVenue
 from _ext.trail.journal import Journal
 from engine.backtest import results
 from engine.backtest.days import days_of, is_database, must_be_whole
 from engine.backtest.drive import MILLI, DayRun
 from engine.backtest.options import BacktestOptions
+from engine.backtest.remade import ByConfig, paper_run, remake, start_of
 from engine.backtest.trades import COLUMNS, END, KEPT, Trade, counts_of, mark_ambiguous, mark_open, trades_of
+from engine.broker.paper.latency import kept_latencies, latency_notes
 from engine.config import Config
 from engine.errors import DataError, EngineError
 from engine.feed.dayfile import DayFile, Head
 from engine.feed.rows import data_record, has_book, row_feed
 from engine.market import sessions
 from engine.market.instruments import Instrument
+from engine.run.again import venue_of_start
 from engine.run.opening import Boot, begin, closing
 from engine.strategies import loading
 from engine.strategies.watchdog import ended_if_hung, watched
@@ -99,6 +101,10 @@ def backtest(options: BacktestOptions, config: Config, say: Say = lambda _: None
     the minute under way, and keeps what is done. With `store`, `stored` is the number of the results in ClickHouse, or `not_stored`
     says why there are none. EngineError where nothing can begin."""
     began = time.process_time()
+    run = paper_run(options.data)
+    if run is not None:
+        folder = _folder(options)
+        return _kept(_of_inputs(options, config, folder, run), options, config, folder, began)
     heads = days_of(options.data, CACHE, say, (options.first, options.last), config)
     first, last = heads[0].day, heads[-1].day
     wanted = [head for head in heads if (options.first or first) <= head.day <= (options.last or last)]
@@ -115,6 +121,11 @@ def backtest(options: BacktestOptions, config: Config, say: Say = lambda _: None
     except BaseException:
         _forget(folder)
         raise
+    return _kept(document, options, config, folder, began)
+
+
+def _kept(document: dict[str, Any], options: BacktestOptions, config: Config, folder: Path, began: float) -> dict[str, Any]:
+    """Writes the results into their folder, and where it was asked into ClickHouse; the document with where they are."""
     document |= {"run_dir": str(folder), "seconds": round(time.process_time() - began, 2),
                  "at": dt.datetime.now(sessions.IST).isoformat(timespec="milliseconds")}
     (folder / "backtest.json").write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY))
@@ -178,14 +189,38 @@ def _over_days(options: BacktestOptions, config: Config, say: Say, folder: Path,
         notes = _play(options, config, folder, wanted, is_favourable, account, progress, is_over)
     if not is_favourable:
         _write_trades(folder / "trades.parquet", account.trades)
+    is_whole = len(account.days) == len(wanted) and not is_over() and account.problem is None
+    return _document(options, account, cash, notes, {head.day.isoformat(): head.content for head in wanted}, is_whole)
+
+
+def _document(options: BacktestOptions, account: Account, cash: int, notes: list[str], content: dict[str, str],
+              is_whole: bool) -> dict[str, Any]:
+    """All figures of the days that were played."""
     return {"data": str(options.data), "first": account.days[0] if account.days else None,
             "last": account.days[-1] if account.days else None, "rows": account.rows, "account": cash / 100,
             "result": results.summary(account.trades, account.days, cash),
             "daily": results.by_day(account.trades, account.days), "stopped": account.stopped,
             "groups": results.groups(account.trades, account.days), "counts": account.counts, "notes": notes,
             "options": options.model_dump(mode="json"), "settings": account.settings, "layout": LAYOUT,
-            "content": {head.day.isoformat(): head.content for head in wanted},
-            "is_whole": len(account.days) == len(wanted) and not is_over() and account.problem is None, "problem": account.problem}
+            "content": content, "is_whole": is_whole, "problem": account.problem}
+
+
+def _of_inputs(options: BacktestOptions, config: Config, folder: Path, run: RunDir) -> dict[str, Any]:
+    """The day of a run on paper, from its own inputs: frames, timers and the operator's words as they came."""
+    cash = round(config.risk.account_size * 100)
+    account, into = Account(cash), RunDir.new(folder / start_of(run)["day"]) if options.journal else None
+    one_way = options.latency_ms * MILLI // 2
+    with interrupted() as is_over:
+        made = remake(ByConfig(run, config, into.path if into is not None else None), into, lambda now: not is_over(),
+                      lambda core: venue_of_start(core, one_way))
+        is_whole = not is_over() and made.problem is None
+    account.trades, account.days, account.rows, account.problem = made.trades, [made.day], made.core.updates, made.problem
+    account.stopped = [f"{made.day}: {text}" for text in made.stopped]
+    account.settings = {name: made.core.config[name] for name in ("sources", "signals", "limits")}
+    account.count(counts_of(made.kept, REASONS))
+    _write_trades(folder / "trades.parquet", account.trades)
+    notes = [f"the day of {run.path} from its own inputs, its seed and its hours: what the venue answered is made again"]
+    return _document(options, account, cash, notes, {made.day: made.refers["start"]}, is_whole)
 
 
 def _play(options: BacktestOptions, config: Config, folder: Path, wanted: Sequence[Head], is_favourable: bool, account: Account,
@@ -201,7 +236,7 @@ def _play(options: BacktestOptions, config: Config, folder: Path, wanted: Sequen
         _day(day, config, options, account, run, is_favourable, progress, is_over)
         modelled += not has_book(day)
         bars += day.kind == "bars"
-    notes = []
+    notes = [] if options.latency_ms else latency_notes()
     if modelled:
         notes.append(f"{modelled} of {len(wanted)} days have no book: one is modelled, {options.spread_bp:g} bp or "
                      f"{options.spread_ticks} steps wide, Rs {options.level:,.0f} on each of five levels")
@@ -216,13 +251,14 @@ def _play(options: BacktestOptions, config: Config, folder: Path, wanted: Sequen
 
 
 def _opened(day: DayFile, config: Config, options: BacktestOptions, account: Account, sink: KeepingSink,
-            folder: Path | None = None, is_favourable: bool = False, loaded: dict[str, Any] | None = None) -> Core:
+            folder: Path | None = None, is_favourable: bool = False, loaded: dict[str, Any] | None = None,
+            latencies: list[int] | None = None) -> Core:
     """A core that knows all that a live one knows before the first tick, and whose rows are those of `day`."""
     specs = _chosen(day.specs, options.names)
     core = Core(sink, max(len(specs), 1), config.ring_depth)
     rows = row_feed(day)
     first = min(sessions.epoch_ms(day.day) * MILLI, rows.first_ns)      # rows follow what the core is told first
-    boot = Boot("backtest", options.seed, f"{options.seed:x}", folder=folder, loaded=loaded, is_paper=True)
+    boot = Boot("backtest", options.seed, f"{options.seed:x}", folder=folder, loaded=loaded, is_paper=True, latencies=latencies)
     begin(core, config, specs, day.day, account.warm(specs), first, boot, account.cash)
     core.feed(REC_LINK, first, link_record(STREAM_FEED, True))
     core.day_files[rows.sha256] = rows
@@ -245,7 +281,7 @@ def _warm_up(day: DayFile, config: Config, options: BacktestOptions, account: Ac
     """Plays the session before the first, for its last minutes alone."""
     alone = config.model_copy(update={"sources": ["spike"], "source": {}, "strategies": {}})
     core = _opened(day, alone, options, account, KeepingSink(()))
-    venue = PaperVenue(core.trader, options.seed)
+    venue = venue_of_start(core)
     run = DayRun(core, venue, "0")
     run.shell.is_barred = True
     run.run()
@@ -261,8 +297,8 @@ def _day(day: DayFile, config: Config, options: BacktestOptions, account: Accoun
         raise RunError(f"{error}: {advice_for(str(error), ROOM)}") from None
     sink = KeepingSink(KEPT, journal)
     folder = run.path if run is not None else None
-    core = _opened(day, config, options, account, sink, folder, is_favourable)
-    venue = PaperVenue(core.trader, options.seed, options.latency_ms * MILLI // 2)
+    core = _opened(day, config, options, account, sink, folder, is_favourable, latencies=kept_latencies())
+    venue = venue_of_start(core, options.latency_ms * MILLI // 2)
 
     def each(now: int) -> bool:
         alive()
@@ -298,7 +334,7 @@ def played(day: DayFile, config: Config, options: BacktestOptions, account: Acco
     and (source, call, reason) of strategies that were stopped."""
     sink = KeepingSink((*wanted, REC_STRATEGY_OFF))
     core = _opened(day, config, options, account, sink, loaded=loaded)
-    venue = PaperVenue(core.trader, options.seed, options.latency_ms * MILLI // 2)
+    venue = venue_of_start(core, options.latency_ms * MILLI // 2)
     with watched(core.pipeline.host):
         DayRun(core, venue, f"{options.seed:x}").run()
     told = [orjson.loads(payload) for kind, _, payload in sink.kept if kind == REC_STRATEGY_OFF]

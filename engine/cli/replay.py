@@ -14,12 +14,12 @@ app = typer.Typer(add_completion=False)
 def replay(journal: Annotated[Path | None, typer.Argument(help="run folder or journal folder; by default the latest run")] = None,
            run_dir: Run = None, json: Json = False) -> None:
     """Recompute every decision of a journal from its inputs and compare."""
-    from engine.trail.replay import replay as work
+    from engine.backtest.remade import replayed
 
     settings = configuration.load()
     if journal is not None and run_dir is not None:
         raise typer.BadParameter("a folder and --run-dir: give one of them")
-    document = work(journal if journal is not None else run_of(run_dir).path, Path(settings.models))
+    document = replayed(journal if journal is not None else run_of(run_dir).path, settings)
     if json:
         show(document)
     else:

@@ -54,12 +54,15 @@ LOOK = 4096
 class Again:
     """Feeds `core` with the inputs that `reader` has. `replaced(kind, payload)` gives another payload for a record before the first
     tick, or None to leave it out; `venue_of` makes the venue once the core knows the day. `is_referred`: frames stay in the journal
-    that is read, and candidates name them by their numbers there. `broker` reads quotes from then on."""
+    that is read, and candidates name them by their numbers there. `broker` reads quotes from then on; `begun` is called once
+    the core knows all that comes before the first tick."""
 
     def __init__(self, core: Core, reader: Reader, venue_of: Callable[[Core], PaperVenue],
                  replaced: Callable[[int, bytes], bytes | None] = lambda kind, payload: payload, is_referred: bool = False,
                  note: Callable[[str], Any] = lambda text: None, folder: Path | None = None,
-                 each: Callable[[int], bool] = lambda now: True, broker: Broker = protocol):
+                 each: Callable[[int], bool] = lambda now: True, broker: Broker = protocol,
+                 begun: Callable[[Core], Any] = lambda core: None):
+        self.begun = begun
         self.core, self.reader, self.venue_of, self.replaced = core, reader, venue_of, replaced
         self.is_referred, self.note, self.folder, self.each, self.broker = is_referred, note, folder, each, broker
         self.paper: Paper | None = None
@@ -112,6 +115,7 @@ class Again:
             return
         self.core.feed(kind, now, other)
         if kind == REC_FUNDS:
+            self.begun(self.core)
             self.paper = Paper(self.core, self.venue_of(self.core), self.core.config["nonces"], self.note, self.folder, self.broker)
 
     def _is_off(self, payload: bytes) -> bool:
@@ -152,6 +156,6 @@ def taken_up(folders: Sequence[Path], journal_of: Callable[[Reader], Journal], c
     return paper, gaps
 
 
-def venue_of_start(core: Core) -> PaperVenue:
-    """The venue a day began with, by its START record."""
-    return PaperVenue(core.trader, core.config["seed"])
+def venue_of_start(core: Core, one_way: int = 0) -> PaperVenue:
+    """The venue a day begins with, by its START record; `one_way`: ns that every way takes, 0: drawn."""
+    return PaperVenue(core.trader, core.config["seed"], one_way, core.config.get("latencies", ()))

@@ -26,11 +26,11 @@ from _ext.core.records import (
     REC_STOP,
 )
 from _ext.entrance import Core
-from _ext.trade.venue import PaperVenue
 from _ext.trail.journal import Journal
 from _ext.trail.reader import Reader
 from _ext.trail.status import StatusBlock
 from engine.broker.base import BrokerError, Request
+from engine.broker.paper.latency import kept_latencies
 from engine.broker.paper.protocol import Beside
 from engine.broker.upstox import candles, protocol
 from engine.broker.upstox.answers import clean
@@ -44,7 +44,7 @@ from engine.feed.subscriptions import SubscriptionManager
 from engine.market import sessions
 from engine.run import drill, screening, vitals
 from engine.run import universe as kept
-from engine.run.again import taken_up
+from engine.run.again import taken_up, venue_of_start
 from engine.run.clock import Clock
 from engine.run.guards import Guards, ModelWatch, Target
 from engine.run.opening import ENGINE_ID, Boot, begin, closing, restore
@@ -156,10 +156,11 @@ class EngineProcess:
         now = self.clock.now() or int(dt.datetime.combine(day.day, dt.time(9), sessions.IST).timestamp() * 1e9)
         begin(self.core, self.config, day.specs, day.day, past, now,
               Boot(self.target.source, self.seed, self.nonce, store_seconds=self.config.store.seconds * max(1.0, day.speed),
-                   folder=self.run_dir.path, is_paper=self.target.is_paper),
+                   folder=self.run_dir.path, is_paper=self.target.is_paper,
+                   latencies=kept_latencies() if self.target.is_paper else None),
               total, day.documents)
         if self.target.is_paper:
-            self.paper = Paper(self.core, PaperVenue(self.core.trader, self.seed), self.core.config["nonces"], self._note,
+            self.paper = Paper(self.core, venue_of_start(self.core), self.core.config["nonces"], self._note,
                                self.run_dir.path, QUOTES)
         kept.announce(day.documents)
 

@@ -48,6 +48,7 @@ class Boot:
     folder: Path | None = None     # of the run: it keeps its strategies
     loaded: dict[str, Any] | None = None       # strategies that are loaded already, by name
     is_paper: bool = False         # the engine's own matching takes the orders
+    latencies: list[int] | None = None         # of its requests, measured: see PaperVenue
 
 
 def begin(core: Core, config: Config, specs: list[Instrument], day: dt.date, history: np.ndarray, now: int, boot: Boot,
@@ -60,7 +61,7 @@ def begin(core: Core, config: Config, specs: list[Instrument], day: dt.date, his
         document["sources"].append(entry | {"limits": config.share(entry["name"])})
     document |= {"source": boot.source, "seed": boot.seed, "nonce": boot.nonce, "engine": boot.engine,
                                   "day": day.isoformat(), "store_seconds": boot.store_seconds, "store_rows": config.store.rows,
-                                  "via": int(boot.is_paper)}
+                                  "via": int(boot.is_paper)} | ({"latencies": boot.latencies} if boot.latencies else {})
     core.feed(REC_START, now, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
     core.feed(REC_INSTRUMENTS, now, instruments.table(specs, day).tobytes())
     for known in screened or [universe.described(specs, day)]:

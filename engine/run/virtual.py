@@ -16,14 +16,15 @@ import numpy as np
 from _ext.core.clock import SECOND
 from _ext.core.records import REC_CLOSED, REC_FRAME, REC_LINK, REC_STOP, STREAM_FEED
 from _ext.entrance import Core
-from _ext.trade.venue import PaperVenue
 from _ext.trail.journal import Journal
 from _ext.trail.segment import segment_names
 from engine.broker.base import Broker
+from engine.broker.paper.latency import kept_latencies
 from engine.broker.upstox import protocol
 from engine.config import Config
 from engine.market import sessions
 from engine.market.instruments import Instrument
+from engine.run.again import venue_of_start
 from engine.run.opening import ENGINE_ID, Boot, begin, closing
 from engine.run.paper import Paper, drive
 from engine.run.shell import Read, Send, Shell
@@ -237,7 +238,8 @@ def run_virtual(config: Config, source: Source, name: str, run: RunDir, seed: in
     first = sessions.epoch_ms(source.day) * 1_000_000
     funds = round(config.risk.account_size * 100)
     begin(core, config, source.specs, source.day, source.history(), first,
-          Boot(name, seed, f"{seed:x}", store_seconds=BATCH_S, folder=run.path, is_paper=is_paper), funds)
+          Boot(name, seed, f"{seed:x}", store_seconds=BATCH_S, folder=run.path, is_paper=is_paper,
+               latencies=kept_latencies() if is_paper else None), funds)
     began = time.perf_counter()
 
     def each(now: int) -> bool:
@@ -271,7 +273,7 @@ def _at_the_exchange(core: Core, source: Source, run: RunDir, seed: int, each: C
 
 
 def _on_paper(core: Core, source: Source, run: RunDir, seed: int, each: Callable[[int], bool]) -> Drive:
-    paper = Paper(core, PaperVenue(core.trader, seed), [f"{seed:x}"], folder=run.path)
+    paper = Paper(core, venue_of_start(core), [f"{seed:x}"], folder=run.path)
     core.feed(REC_LINK, core.now, link_record(STREAM_FEED, True))
     return (lambda: drive(paper, source.frames(), each)), paper.shell, lambda: paper.venue.n_fills
 

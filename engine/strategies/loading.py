@@ -143,15 +143,16 @@ def prepare(core: "Core", settings: Mapping[str, Any], folder: Path | None,
         strategy, source = (loaded or {}).get(name) or load(name, path_of(setting.file), setting.parameters)
         core.pipeline.strategies[name] = strategy
         if folder is not None:
-            _keep(folder / KEPT / name, source)
+            keep(folder, source)
         entries.append({"name": name, "file": source.file, "sha256": source.sha256,
                         "parameters": strategy.parameters.model_dump(mode="json")})
     return entries
 
 
-def _keep(folder: Path, source: Source) -> None:
+def keep(run: Path, source: Source) -> None:
+    """Keeps a strategy's text in a run's folder."""
     for path, text in source.texts.items():
-        into = folder / path
+        into = run / KEPT / source.name / path
         into.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         into.write_bytes(text)
 

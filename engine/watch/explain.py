@@ -18,6 +18,7 @@ from _ext.core.records import (
     REC_INTENT,
     REC_ORDER_UPDATE,
     REC_REPLY,
+    REC_START,
     REC_TIMING,
     REC_VERDICT,
 )
@@ -32,13 +33,15 @@ from engine.watch.state import RunState
 
 def explain(path: Path, number: int) -> dict[str, Any] | None:
     """Everything journaled about candidate `number`; None when there is none of it."""
-    formatter, frame = EventFormatter(), (0, 0, b"")
+    formatter, frame, place = EventFormatter(), (0, 0, b""), "row"
     out: dict[str, Any] = {}
     orders: set[int] = set()
     said: dict[int, str] = {}
     for kind, seq, now, payload in reader_of(path):
         if kind == REC_FRAME:
             frame = (seq, now, payload)
+        elif kind == REC_START and b'"inputs"' in payload:           # its frames stand in the run it was made from
+            place = "sequence"
         event = formatter.event(kind, seq, now, payload)
         if kind in (REC_CANDIDATE, REC_VERDICT):
             c = np.frombuffer(payload, CANDIDATE)[0]
@@ -46,7 +49,7 @@ def explain(path: Path, number: int) -> dict[str, Any] | None:
                 continue
             if kind == REC_CANDIDATE:
                 out = {"candidate": number, "symbol": formatter.symbol(int(c["inst"])), "time": clock(now),
-                       "tick": _tick(c, frame, formatter.state.key(int(c["inst"]))),
+                       "tick": _tick(c, frame, formatter.state.key(int(c["inst"])), place),
                        "statistics": {n: plain(c)[n] for n in ("strength", "z20", "z50", "rz", "volume_ratio", "u", "s1m",
                                                                "expected", "last_close", "move", "side", "level", "quality")},
                        "source": formatter.state.source(int(c["source"])), "own": formatter.state.own(c),
@@ -87,10 +90,11 @@ def _asked(c: np.void, formatter: EventFormatter) -> dict[str, Any]:
     return note | ({"asked": guide | prices | hold} if guide or prices or hold else {})
 
 
-def _tick(c: np.void, frame: tuple[int, int, bytes], key: str) -> dict[str, Any]:
-    """The update a candidate was made by: of its frame, or of a run over a day file what the candidate itself holds."""
+def _tick(c: np.void, frame: tuple[int, int, bytes], key: str, place: str) -> dict[str, Any]:
+    """The update a candidate was made by: of its frame, or, where the frame is elsewhere, what the candidate itself holds, and its
+    `place` there."""
     if not frame[2]:
-        return {"row": int(c["tick_seq"]), "ltp": int(c["price"]), "ltt": int(c["ltt"]), "bidP": int(c["bid"]),
+        return {place: int(c["tick_seq"]), "ltp": int(c["price"]), "ltt": int(c["ltt"]), "bidP": int(c["bid"]),
                 "askP": int(c["ask"])}
     rows = decode(frame[2])
     mine = rows[rows["key"] == key.encode()]

@@ -1,0 +1,236 @@
+"""What if: a run's day made again with something changed. The account of each difference is that of `explain` in both runs.
+
+The days are made by `engine/backtest/remade.py` and held side by side by `engine/backtest/differences.py`; the command is
+`engine/cli/whatif.py`.
+"""
+import hashlib
+import shutil
+
+import orjson
+import pytest
+
+from _ext.core.records import PAYLOADS, REC_FRAME, REC_TIMER
+from engine.backtest.differences import Account, Decision, account_of, by_rule, differences
+from engine.backtest.remade import Beginning, paper_run, refers, remake, replayed, start_of
+from engine.backtest.whatif import whatif
+from engine.cli.whatif import page
+from engine.config import Config, ConfigurationError
+from engine.errors import DataError
+from engine.strategies.base import StrategyError
+from engine.trail.checked import reader_of
+from engine.trail.rundir import RunDir, RunError
+from engine.watch.explain import explain
+
+STRATEGY = '''"""Sells what has risen for two minutes."""
+from pydantic import Field
+
+import engine
+
+
+class Fade(engine.Strategy):
+    class Parameters(engine.Parameters):
+        least: float = Field(0.003, gt=0, lt=1, description="share of price")
+
+    def on_bar(self, instrument, minutes, bars):
+        if len(bars) > 2 and bars.close[-1] / bars.close[-3] - 1 > self.parameters.least:
+            self.candidate(instrument, -1, move=1, strength=0.9, reason="fade")
+'''
+
+
+def everything_in(folder) -> dict[str, str]:
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_without_a_change_nothing_is_different_and_the_run_stays_as_it_was(paper_day, tmp_path):
+    before = everything_in(paper_day.path)
+    document = whatif(paper_day, [], [], Config(), tmp_path / "w")
+    assert document["differences"] == [] and document["rules"] == [] and document["net"] == 0.0
+    assert document["as_run"]["is_same"] and document["before"]["trades"] == document["as_run"]["trades"] > 5
+    assert everything_in(paper_day.path) == before
+    assert "no decision is different" in page(document) and "the same day as was run" in page(document)[1]
+
+
+def test_of_a_run_at_a_broker_both_accounts_are_modelled_and_said_to_be(exchange_day, tmp_path):
+    document = whatif(exchange_day, [], [], Config(), tmp_path / "w")
+    assert document["differences"] == [] and not document["as_run"]["is_same"] and document["as_run"]["trades"] > 5
+    assert "modelled" in page(document)[1]
+
+
+@pytest.mark.parametrize("settings", [
+    ["risk.stop=0.005"], ["detector.volume=4", "risk.max_positions=1"], ["signals.noise=0.005"], ["limits.spike.is_on=false"],
+    ["risk.account_size=200000", "session.first_minute=30"]])
+def test_every_difference_is_what_explain_says_in_both_runs(paper_day, tmp_path, settings):
+    document = whatif(paper_day, settings, [], Config(), tmp_path / "w")
+    rows = document["differences"]
+    assert rows and document["after"]["net"] != document["before"]["net"]
+    moved = sorted(rows, key=lambda row: -abs(row["net"]))[:6]
+    for row in [*moved, *rows[:3], *rows[-3:]]:
+        for word in ("before", "after"):
+            if row[word] is None:
+                continue
+            told = explain(tmp_path / "w" / word, row[word]["candidate"])
+            assert told["symbol"] == row["symbol"] and told["source"] == row["source"]
+            assert row[word]["rule"] in (told["verdict"], "watched")
+            gate = next((line for line in told["chain"] if "gate:" in line), None)
+            assert (gate is None) == (row[word]["gate"] is None)
+            if gate is not None:
+                assert f"gate: {row[word]['gate']}" in gate
+            fills = [line for line in told["chain"] if "FILL" in line]
+            assert bool(fills) == (row[word]["net"] is not None)
+    total = sum(row["net"] for row in rows)
+    assert total == pytest.approx(document["after"]["net"] - document["before"]["net"], abs=0.02)
+    assert sum(rule["decisions"] for rule in document["rules"]) == len(rows)
+
+
+def test_what_was_made_refers_to_frames_and_is_replayed_from_them(paper_day, tmp_path):
+    whatif(paper_day, ["risk.stop=0.01"], [], Config(), tmp_path / "w")
+    for word in ("before", "after"):
+        made = tmp_path / "w" / word
+        kinds = {record[0] for record in reader_of(made)}
+        assert not kinds & {REC_FRAME, REC_TIMER} and refers(made) and not refers(paper_day.path)
+        done = replayed(made, Config())
+        assert done["identical"] and done["updates"] == done["updates"] > 10_000, done
+        tick = explain(made, 3)["tick"]
+        record = next(r for r in paper_day.reader() if r[1] == tick["sequence"])
+        assert record[0] == REC_FRAME, "the number is that of the frame in the run"
+    with pytest.raises(DataError, match="name that run"):
+        start_of(RunDir.existing(tmp_path / "w" / "after"))
+
+
+def test_a_run_whose_inputs_are_gone_or_others_is_not_replayed(paper_day, exchange_day, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(paper_day.path, copy)
+    whatif(RunDir.existing(copy), [], [], Config(), tmp_path / "w")
+    shutil.rmtree(copy)
+    with pytest.raises(RunError, match="no such run folder"):
+        replayed(tmp_path / "w" / "after", Config())
+    shutil.copytree(exchange_day.path, copy)
+    with pytest.raises(RunError, match="put that one back"):
+        replayed(tmp_path / "w" / "after", Config())
+
+
+def test_a_changed_journal_of_what_was_made_is_not_identical(paper_day, tmp_path):
+    from _ext.core.records import REC_FILL, REC_GATE
+    from _ext.trail.journal import Journal
+    whatif(paper_day, [], [], Config(), tmp_path / "w")
+    made = RunDir.existing(tmp_path / "w" / "after")
+    records = list(made.reader())
+    shutil.rmtree(made.journal)
+    journal = Journal(made.journal)
+    for kind, _, now, payload in records:
+        changed = kind == REC_GATE and not any(r[0] == REC_FILL for r in records[:1])
+        journal.append(kind, now + 1 if changed else now, payload)
+    journal.close()
+    assert not replayed(made.path, Config())["identical"] and PAYLOADS[REC_GATE] is not None
+
+
+# ---- strategies --------------------------------------------------------------------------------------------------------
+def test_a_strategy_more_is_a_source_more_and_leaves_the_others_candidates_alone(paper_day, tmp_path):
+    file = tmp_path / "fade.py"
+    file.write_text(STRATEGY)
+    document = whatif(paper_day, ["source.fade.least=0.01"], [file], Config(), tmp_path / "w")
+    new = [row for row in document["differences"] if row["source"] == "fade"]
+    assert new and all(row["before"] is None for row in new)
+    old = [row for row in document["differences"] if row["source"] == "spike"]
+    assert all(row["before"] is not None and row["after"] is not None for row in old)
+    few = len(new)
+    more = whatif(paper_day, ["source.fade.least=0.002"], [file], Config(), tmp_path / "w2")
+    assert len([row for row in more["differences"] if row["source"] == "fade"]) > few
+    assert replayed(tmp_path / "w2" / "after", Config())["identical"]
+
+
+def test_a_strategy_that_raises_is_off_and_said(paper_day, tmp_path):
+    file = tmp_path / "fade.py"
+    file.write_text(STRATEGY.replace("self.candidate(", "raise ValueError("))
+    document = whatif(paper_day, [], [file], Config(), tmp_path / "w")
+    assert "fade is off since its call" in document["stopped"][0]
+
+
+@pytest.mark.parametrize(("settings", "word"), [
+    (["risk.stop"], "write it as"), (["=1"], "write it as"), (["risk.stopp=1"], "no such setting"), (["risk.stop=2"], "less than"),
+    (["risk.stop=abc"], "valid number"), (["x.y=1"], "no such setting"), (["signals.min_score=1"], "no such setting"),
+    (["source.other.volume=1"], "no source other"), (["detector.volum=1"], "volum"), (["detector.volume=-1"], "volume"),
+    (["detector.volume=true"], "a number"), (["limits.spike.positions=99"], "less than"), (["risk=1"], "no such setting"),
+    (["store.url=x"], "no such setting"), (["risk.a.b=1"], "no such setting")])
+def test_what_cannot_be_set_is_named(paper_day, tmp_path, settings, word):
+    with pytest.raises(ConfigurationError, match=word):
+        whatif(paper_day, settings, [], Config(), tmp_path / "w")
+    assert not (tmp_path / "w").exists(), "what is refused leaves no folder"
+
+
+def test_what_is_no_strategy_or_no_empty_folder_is_refused(paper_day, tmp_path):
+    with pytest.raises(StrategyError, match="no such strategy file"):
+        whatif(paper_day, [], [tmp_path / "none.py"], Config(), tmp_path / "w")
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "x").touch()
+    with pytest.raises(RunError, match="not empty"):
+        whatif(paper_day, [], [], Config(), tmp_path / "w")
+
+
+def test_a_candidate_at_another_tick_of_its_minute_is_the_same_one():
+    """Two a minute apart and more are not; each has one like it at most."""
+    at = 10**18
+    before = Account({("A", "spike", at, 1): Decision(1, "noise"), ("A", "spike", at + 5 * 10**9, 1): Decision(2, "noise")})
+    after = Account({("A", "spike", at + 10**9, 1): Decision(7, "noise"), ("A", "spike", at + 90 * 10**9, 1): Decision(8, "weak"),
+                     ("A", "spike", at, -1): Decision(9, "noise")})
+    rows = differences(before, after)
+    assert [(row["before"] and row["before"]["candidate"], row["after"] and row["after"]["candidate"]) for row in rows] == [
+        (None, 9), (2, None), (None, 8)]
+    assert {rule["rule"]: rule["decisions"] for rule in by_rule(rows)} == {
+        "a candidate only before": 1, "a candidate only after": 2}
+
+
+def test_another_quantity_or_limit_is_another_decision():
+    key = ("A", "spike", 10**18, 1)
+    for field in ("quantity", "price"):
+        rows = differences(Account({key: Decision(1, "pass", "pass", quantity=5, price=100)}),
+                           Account({key: Decision(1, "pass", "pass", **{"quantity": 5, "price": 100, field: 7})}))
+        assert [row["rule"] for row in rows] == ["another quantity or price"]
+
+
+def test_the_gates_word_is_that_of_the_entry_and_not_of_the_exit(paper_day, tmp_path):
+    made = remake(Beginning(paper_day, Config(), None), None)
+    account = account_of(made.kept, made.symbols, ["spike"], made.trades)
+    traded = [decision for decision in account.decisions.values() if decision.trade is not None]
+    assert len(traded) == len(made.trades) > 5
+    for decision in traded:
+        assert decision.gate == "pass" and decision.quantity >= decision.trade.quantity > 0
+        assert abs(decision.price / decision.trade.entry_price - 1) < 0.005
+
+
+# ---- a paper run as the data of a backtest -------------------------------------------------------------------------------
+def test_a_backtest_of_a_paper_run_has_its_trades(paper_day, tmp_path, monkeypatch):
+    """Time, price, quantity and reason, from the run's own inputs."""
+    import polars as pl
+
+    from engine.backtest.options import BacktestOptions
+    from engine.backtest.remade import symbols_of
+    from engine.backtest.session import backtest
+    from engine.backtest.trades import KEPT, trades_of
+    monkeypatch.chdir(tmp_path)
+    document = backtest(BacktestOptions(data=paper_day.path, run_dir=tmp_path / "b"), Config())
+    theirs = trades_of(paper_day.reader().pick(KEPT), "2026-09-01", symbols_of(paper_day), ["spike"])
+    ours = pl.read_parquet(tmp_path / "b" / "trades.parquet")
+    closed = [trade for trade in theirs if trade.is_closed]
+    assert document["result"]["trades"] == len(theirs) > 5 and len(closed) > 5
+    for trade, row in zip(theirs, ours.iter_rows(named=True), strict=True):
+        assert (trade.symbol, trade.side, trade.quantity, trade.candidate) == tuple(row[n] for n in ("symbol", "side", "quantity",
+                                                                                                  "candidate"))
+        assert round(trade.entry_price / 100, 6) == round(row["entry_price"], 6)
+        assert trade.entry_time == row["entry_time"].timestamp() * 1e9 or abs(
+            trade.entry_time - row["entry_time"].timestamp() * 1e9) < 1e4
+        if trade.is_closed:
+            assert (trade.reason, trade.net) == (row["reason"], round((row["gross"] - row["charges"]) * 100))
+    assert "own inputs" in document["notes"][0] and document["is_whole"]
+    assert replayed(tmp_path / "b" / document["first"], Config())["identical"]
+    other = backtest(BacktestOptions(data=paper_day.path, run_dir=tmp_path / "b2", journal=False),
+                     Config(risk={"max_positions": 1}))
+    assert other["result"]["trades"] != document["result"]["trades"], "the settings in force are those of the configuration"
+
+
+def test_only_a_run_on_paper_is_taken_so(paper_day, exchange_day, tmp_path):
+    assert paper_run(paper_day.path) is not None and paper_run(exchange_day.path) is None and paper_run(tmp_path) is None
+    (tmp_path / "x" / "journal").mkdir(parents=True)
+    assert paper_run(tmp_path / "x") is None
+    assert orjson.loads(next(r[3] for r in paper_day.reader()))["via"] == 1
