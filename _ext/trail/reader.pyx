@@ -3,7 +3,7 @@ import mmap
 import os
 from pathlib import Path
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from _ext.core.sink cimport record_check
 from _ext.trail.segment cimport RecordHead, SegmentHead
 from _ext.trail.segment import COMPRESSED, foreign, segment_names
@@ -167,6 +167,24 @@ cdef class Reader:
                 return found
             if (kinds[(head.type >> 6) & 3] >> (head.type & 63)) & 1:
                 found.append((head.type, head.now, (<char*>head + sizeof(RecordHead))[:head.size]))
+
+    def quiet(self, int64_t limit, int64_t since=0) -> list:
+        """(ns, ns) of two records that follow each other and lie further apart than `limit`, of those not before `since`: when
+        nobody wrote. The first and the last record's times lead and end it, each twice."""
+        cdef RecordHead* head
+        cdef int64_t last = 0
+        found = []
+        while True:
+            head = self.next()
+            if head == NULL:
+                return [*found, (last, last)] if last else []
+            if head.now < since:
+                continue
+            if last == 0:
+                found.append((head.now, head.now))
+            elif head.now - last > limit:
+                found.append((last, head.now))
+            last = head.now
 
     @property
     def position(self):

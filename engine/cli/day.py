@@ -91,6 +91,16 @@ def _refresh() -> None:
           + (f"; not traded until acknowledged: {', '.join(blocked)}" if blocked else ""), flush=True)
 
 
+def rollout_of_today() -> None:
+    """Judges the days that are over and says where going live stands."""
+    from engine.backtest.steps import judge
+    from engine.run.rollout import load, save
+
+    state = judge(load(), Path("runs").glob("*"), configuration.load())
+    save(state)
+    print(f"roll-out: {state.words}")
+
+
 def _token(may_ask: bool) -> logins.Token:
     """Today's token: there, asked for, or waited for."""
     told = False
@@ -147,4 +157,6 @@ def _trading_day(options: "RunOptions", json: bool, is_attended: bool) -> bool:
     if document.get("problem"):
         raise Failed(document["problem"])
     report(Path(document["run_dir"]))
+    if not options.observe:
+        rollout_of_today()
     return bool(document.get("told_to_stop"))

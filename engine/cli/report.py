@@ -14,6 +14,7 @@ app = typer.Typer(add_completion=False)
 def report(run_dir: Run = None, compare: Annotated[bool, typer.Option(help="with the broker's trades and charges")] = False,
             json: Json = False) -> None:
     """The day's report: entries, exits by reason, costs, alarms; --compare holds fills and charges against the broker's."""
+    from engine.backtest.steps import note_evening
     from engine.broker.upstox.api import Api
     from engine.run.fence import target_of
     from engine.watch import day_report as work
@@ -38,6 +39,7 @@ def report(run_dir: Run = None, compare: Annotated[bool, typer.Option(help="with
                 await api.close()
 
         document["differences"] = asyncio.run(ask())
+        note_evening(folder, len(document["differences"]))
     if json:
         show(document)
     else:

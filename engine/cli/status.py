@@ -11,7 +11,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def status(run_dir: Run = None, json: Json = False) -> None:
     """Vital signs of a run, and all that is wrong with it."""
-    from engine.trail.signs import is_running, summary, troubles, vital_signs
+    from engine.trail.signs import about_engine, is_running, summary, troubles, vital_signs
 
     folder = run_of(run_dir)
     signs, is_alive = vital_signs(folder), is_running(folder)
@@ -19,6 +19,10 @@ def status(run_dir: Run = None, json: Json = False) -> None:
     if not is_alive and (damage := _damage(folder)) and damage not in wrong:
         wrong.append(damage)
     document = summary(folder, *signs, wrong) | {"running": is_alive}
+    if about_engine(folder).get("source") == "upstox":
+        from engine.run.rollout import load
+
+        document["rollout"] = load().words
     if json:
         show(document)
     else:

@@ -84,7 +84,6 @@ class Comparison(Section):
 
 
 class Rollout(Section):
-    step: int = setting(1, "count", "of going live; engine/run/rollout.py has the steps and the rule", ge=1, le=4)
     symbols: list[str] = setting([], "symbols", "names in the order they are taken in; empty: all, by symbol")
 
 

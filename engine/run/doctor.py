@@ -18,6 +18,7 @@ from engine.broker.upstox.doctor import SANDBOX, Checks
 from engine.config import Config
 from engine.market.sessions import IST
 from engine.market.universe import SUSPENDED
+from engine.run import rollout
 from engine.run.universe import take
 from engine.signals.models import active, trained
 from engine.store import landlock
@@ -89,8 +90,8 @@ class Doctor:
     async def run(self) -> None:
         """Every check; one that cannot be made is a failed one."""
         for name, check in (("configuration", self._limits), ("disk", self._disk), ("shared memory", self._memory),
-                            ("model", self._model), ("token", self._token), ("confinement", self._confinement),
-                            ("cores", self._cores)):
+                            ("model", self._model), ("roll-out", self._rollout), ("token", self._token),
+                            ("confinement", self._confinement), ("cores", self._cores)):
             self._try(name, check)
         if self.api is None:
             self.note("broker", FAIL, "not asked: there is no token")
@@ -204,6 +205,11 @@ class Doctor:
         self.note("drift", WARN if said else OK, f"{found['candidates']} candidates of the latest run's market: " + (
             "; ".join(said) + ": `python -m engine model drift`" if said else "as in training" if found["enough"]
             else f"too few to say, {drift.FEWEST} are needed"))
+
+    def _rollout(self) -> None:
+        """Where going live stands, by the days judged so far."""
+        if self.source == "upstox":
+            self.note("roll-out", OK, rollout.load().words)
 
     def _token(self) -> None:
         if self.source == "sim":

@@ -50,6 +50,7 @@ from engine.run.guards import Guards, ModelWatch, Target
 from engine.run.opening import ENGINE_ID, Boot, begin, closing, restore
 from engine.run.order_line import OrderLine
 from engine.run.paper import Paper
+from engine.run.rollout import step_of_live
 from engine.run.shell import Shell
 from engine.strategies import stops, watchdog
 from engine.trail.resources import SHARED, advice_for, in_words, is_ours
@@ -156,7 +157,7 @@ class EngineProcess:
         now = self.clock.now() or int(dt.datetime.combine(day.day, dt.time(9), sessions.IST).timestamp() * 1e9)
         begin(self.core, self.config, day.specs, day.day, past, now,
               Boot(self.target.source, self.seed, self.nonce, store_seconds=self.config.store.seconds * max(1.0, day.speed),
-                   folder=self.run_dir.path, is_paper=self.target.is_paper,
+                   folder=self.run_dir.path, is_paper=self.target.is_paper, step=step_of_live() if self.is_live else 0,
                    latencies=kept_latencies() if self.target.is_paper else None),
               total, day.documents)
         if self.target.is_paper:

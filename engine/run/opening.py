@@ -48,6 +48,7 @@ class Boot:
     folder: Path | None = None     # of the run: it keeps its strategies
     loaded: dict[str, Any] | None = None       # strategies that are loaded already, by name
     is_paper: bool = False         # the engine's own matching takes the orders
+    step: int = 0                  # of the roll-out, with real money
     latencies: list[int] | None = None         # of its requests, measured: see PaperVenue
 
 
@@ -59,9 +60,9 @@ def begin(core: Core, config: Config, specs: list[Instrument], day: dt.date, his
     document = config.record() | {"ring_depth": config.ring_depth}
     for entry in loading.prepare(core, config.strategies, boot.folder, boot.loaded):
         document["sources"].append(entry | {"limits": config.share(entry["name"])})
-    document |= {"source": boot.source, "seed": boot.seed, "nonce": boot.nonce, "engine": boot.engine,
-                                  "day": day.isoformat(), "store_seconds": boot.store_seconds, "store_rows": config.store.rows,
-                                  "via": int(boot.is_paper)} | ({"latencies": boot.latencies} if boot.latencies else {})
+    document |= {"source": boot.source, "seed": boot.seed, "nonce": boot.nonce, "engine": boot.engine, "day": day.isoformat(),
+                 "store_seconds": boot.store_seconds, "store_rows": config.store.rows, "via": int(boot.is_paper)}
+    document |= {name: value for name, value in (("latencies", boot.latencies), ("step", boot.step)) if value}
     core.feed(REC_START, now, orjson.dumps(document, option=orjson.OPT_SORT_KEYS))
     core.feed(REC_INSTRUMENTS, now, instruments.table(specs, day).tobytes())
     for known in screened or [universe.described(specs, day)]:

@@ -81,7 +81,7 @@ async def of_broker(rest: Market, config: Config, note: Callable[[str], Any], is
     specs = [dataclasses.replace(s, lower=paise(quotes.get(s.key, {}).get("lower_circuit_limit")),
                                  upper=paise(quotes.get(s.key, {}).get("upper_circuit_limit"))) for s in specs]
     if is_live:
-        config, specs = rollout.apply(config, specs)
+        config, specs = rollout.apply(config, specs, rollout.step_of_live())
     return Screened(day, specs, config, order=order, factors=factors, shares=shares,
                     documents=[*kept.noted(day), today.document(ranked)])
 

@@ -17,7 +17,7 @@ from engine.market.sessions import IST
 from engine.run.doctor import examine
 from engine.run.launcher import Launcher, launcher_lock, wait_for
 from engine.run.options import RunOptions
-from engine.run.rollout import STEPS
+from engine.run.rollout import STEPS, step_of_live
 from engine.sim.markets import market_of
 from engine.trail.resources import in_words
 from engine.trail.rundir import Lock, RunDir, RunError, mark_latest, new_run
@@ -184,9 +184,9 @@ def _at_the_broker(options: RunOptions, config: Config, opened: Folder, quiet: b
 
 def _must_be_fit(config: Config, confirm: Confirm | None) -> None:
     """NotReady where real money may not be risked: doctor found something, or nobody agreed."""
+    number = step_of_live()
+    words = f"step {number} of going live: {STEPS[number - 1].words}"
     document = asyncio.run(examine(config, "upstox"))
-    step = STEPS[config.rollout.step - 1]
-    words = f"step {config.rollout.step} of going live: {step.symbols} name(s), {step.notional:.1%} of the account each"
     agreed = confirm is not None and confirm(document, words)
     if not document["well"]:
         raise NotReady("doctor found what must be mended first (`python -m engine doctor`); no order was sent")

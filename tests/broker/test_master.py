@@ -246,8 +246,8 @@ def test_ban_list_of_the_day_only(tmp_path):
 def test_going_live_begins_with_one_name_and_half_a_per_cent():
     from engine.market.instruments import shipped
 
-    config, specs = rollout.apply(Config(rollout=Rollout(symbols=["RELIANCE", "TCS"])), list(shipped()))
+    config, specs = rollout.apply(Config(rollout=Rollout(symbols=["RELIANCE", "TCS"])), list(shipped()), 1)
     assert [s.symbol for s in specs if s.tradable] == ["RELIANCE"]
     assert config.risk.notional == 0.005 and config.risk.max_positions == 1
-    config, specs = rollout.apply(Config(rollout=Rollout(step=4)), list(shipped()))
+    config, specs = rollout.apply(Config(), list(shipped()), 4)
     assert sum(s.tradable for s in specs) == 208 and config.risk.notional == 0.05 and config.risk.max_positions == 3

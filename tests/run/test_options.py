@@ -146,7 +146,12 @@ def test_the_cores_of_a_running_engine_are_told(tmp_path):
     (True, True, None), (True, False, "not confirmed; no order was sent"), (True, None, "not confirmed; no order was sent"),
     (False, True, "doctor found what must be mended"), (False, False, "doctor found what must be mended")])
 def test_real_orders_need_a_sound_machine_and_somebody_who_agrees(monkeypatch, tmp_path, well, agrees, words):
-    from engine.run import session
+    from engine.run import rollout, session
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with pytest.raises(rollout.RolloutError, match="real money begins after 5 good days of paper"):
+        engine.run(source="upstox", live=True, config=Config(), confirm=lambda document, about: True)
+    rollout.save(rollout.State(1))
 
     async def examine(config, source):
         return {"well": well, "checks": []}
