@@ -131,7 +131,8 @@ class GuidedEpisode(Episode):
         return row
 
     def seen(self, rows: np.ndarray, now: int) -> None:
-        """What the engine knows from here on."""
+        """What the engine knows from here on, by the engine's clock: a candidate may have put it ahead of this frame."""
+        now = max(now, self.virtual.core.now)
         i = next(i for i, spec in enumerate(NAMES) if spec.key.encode() == rows["key"][0])
         self.quotes[i], self.last[i] = int(rows["ltp"][0]), rows
         if i == 0:

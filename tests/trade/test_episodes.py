@@ -3,6 +3,7 @@ import itertools
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -177,3 +178,13 @@ def test_a_crash_at_every_state_of_order_and_broker(tmp_path, role, fate, state)
         report = crash.run()
         assert report.crashes == 1, (moment, fall)
         assert report.entries == (0 if (role, fate) == ("e", "never arrives") else 1)
+
+
+def test_the_checker_of_guides_goes_by_the_engines_clock(tmp_path):
+    """A stock's best price came with the frame after a fill, and was taken for one before it: the trailed stop seemed wrong."""
+    episode: Any = guided.GuidedEpisode(1, tmp_path)
+    episode.now = 3_000_000
+    episode.virtual = SimpleNamespace(core=SimpleNamespace(now=4_000_000))
+    for i in range(2):
+        episode.seen(episode.row(0, 140_000 + i, 1000), 3_000_000 + 2_000_000 * i)
+    assert episode.stock == [(4_000_000, 140_000), (5_000_000, 140_001)]
