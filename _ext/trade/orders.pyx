@@ -275,9 +275,13 @@ cdef class Orders:
         return update.quantity if 0 < update.quantity <= o.most else o.quantity
 
     cdef bint _is_price(self, const Order* o, int64_t filled, int64_t value) noexcept:
-        """Whether `value` can be what `filled` of the order cost: within a factor of two of what the order says."""
-        cdef double expected = <double>filled * <double>self._reference(o)
-        return value > 0 and (expected <= 0.0 or 0.5 * expected <= <double>value <= 2.0 * expected)
+        """Whether `value` can be what `filled` of the order cost: within a factor of two of what the order says, or of what it was
+        last asked to say, since a fill is told sooner than the answer."""
+        cdef double lowest = <double>self._reference(o)
+        cdef double highest = max(lowest, <double>o.new_price)
+        if o.new_price > 0:
+            lowest = min(lowest, <double>o.new_price)
+        return value > 0 and (lowest <= 0.0 or 0.5 * lowest * filled <= value <= 2.0 * highest * filled)
 
     cdef void _fill_to(self, Order* o, int64_t filled, int64_t value, int64_t now) noexcept:
         """`filled` of the order is filled by now, for `value` paise in all; without a price that can be, by what the order says."""

@@ -159,6 +159,23 @@ def test_its_own_target_is_a_price_of_the_guide(market):
     assert out["why"] == Why.WHY_TARGET
 
 
+@pytest.mark.parametrize("is_lost", [False, True])
+@pytest.mark.parametrize(("stock", "option"), [(104_000, 6500), (97_000, 1300)])
+def test_a_fill_before_the_answer_counts_at_its_price(market, stock, option, is_lost):
+    """The option is worth more than twice its stop's limit, or less than half: so far a stock's exit never is from its stop."""
+    stop = held(market, CALL)
+    market.tick(0, mid=stock)
+    (out,) = market.tick(CALL, mid=option, delta=0.5)
+    assert (out["kind"], out["order_type"], out["id"]) == (INTENT_MODIFY, TYPE_LIMIT, stop["id"])
+    if is_lost:
+        market.reply(out, outcome=4, code=0)
+    market.update(out, 3, filled=int(out["quantity"]), price=option - 10)
+    assert market.fills()[-1]["price"] == option - 10 and market.alarms() == []
+    assert market.core.money()["realised"] == int(out["quantity"]) * (option - 10 - 4010)
+    market.reply(out)
+    assert market.core.positions() == []
+
+
 @pytest.mark.parametrize(("inst", "delta", "stock", "trigger"), [
     (CALL, 0.5, 102_000, 4480),                # the stock's stop is 1 % below 1,020 now: 1,009.80; half of the 10.20 below 49.90
     (PUT, -0.5, 98_000, 4500)])                # 1 % above 980: 989.80; half of the 9.80 below 49.90
