@@ -1,5 +1,5 @@
 """What the engine offers to Python, as the command line does it. EngineError says in a line what cannot be done."""
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,25 @@ def replay(folder: Path | str | None = None, *, config: Config | None = None) ->
     from engine.backtest.remade import replayed
 
     return replayed(_path(folder), config or load())
+
+
+def whatif(folder: Path | str | None = None, settings: Sequence[str] = (), strategies: Sequence[Path | str] = (), *,
+           run_dir: Path | str | None = None, config: Config | None = None) -> dict[str, Any]:
+    """Makes the day of a run again as it was and with `settings` (such as "risk.stop=0.01") and `strategies` (files), as `python -m
+    engine whatif --json` prints it: both accounts, and every decision that differs. By default of the latest run, into a new
+    folder."""
+    from engine.backtest.whatif import whatif as work
+
+    return work(RunDir.existing(_path(folder)), settings, [Path(file) for file in strategies], config or load(),
+                Path(run_dir) if run_dir is not None else None)
+
+
+def parity(folder: Path | str | None = None, *, config: Config | None = None) -> dict[str, Any]:
+    """Holds a recorded day against the same day made again by the backtester's matching, trade by trade; `alarms` says what has
+    drifted. By default the latest run."""
+    from engine.backtest.parity import parity as work
+
+    return work(RunDir.existing(_path(folder)), config or load())
 
 
 def explain(number: int, folder: Path | str | None = None) -> dict[str, Any]:

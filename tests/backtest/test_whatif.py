@@ -125,6 +125,14 @@ def test_a_changed_journal_of_what_was_made_is_not_identical(paper_day, tmp_path
     assert not replayed(made.path, Config())["identical"] and PAYLOADS[REC_GATE] is not None
 
 
+def test_from_python_it_is_the_same(paper_day, tmp_path):
+    import engine
+
+    document = engine.whatif(paper_day.path, ["risk.stop=0.005"], run_dir=tmp_path / "w", config=Config())
+    assert document["differences"] == whatif(paper_day, ["risk.stop=0.005"], [], Config(), tmp_path / "w2")["differences"]
+    assert engine.parity(paper_day.path, config=Config())["is_same"]
+
+
 # ---- strategies --------------------------------------------------------------------------------------------------------
 def test_a_strategy_more_is_a_source_more_and_leaves_the_others_candidates_alone(paper_day, tmp_path):
     file = tmp_path / "fade.py"
