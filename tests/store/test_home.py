@@ -103,7 +103,8 @@ def test_one_process_fills_the_rows_of_every_run_and_another_takes_its_place(bas
     until(lambda: Home(first.home).port(), "the database of the home")
     waiting = store(second)
     until(lambda: read_note(second.store).get("stored"), "the rows of the second run")
-    assert read_note(first.store)["stored"] == updates and read_note(second.store)["url"] == read_note(first.store)["url"]
+    until(lambda: read_note(first.store).get("stored") == updates, "all rows of the first run")
+    assert read_note(second.store)["url"] == read_note(first.store)["url"]
     assert int(Home(first.home).lock.read_text()) == keeper.pid
     keeper.send_signal(signal.SIGKILL)
     keeper.communicate()
