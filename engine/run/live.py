@@ -93,6 +93,7 @@ class EngineProcess:
     async def start(self) -> None:
         """Locks the account, restores or begins the day, connects. Raises RunError or BrokerError."""
         self.run_lock = Lock(self.run_dir.path / "lock", f"run folder {self.run_dir.path}")
+        screening.must_be_same(self.run_dir.reader().read(), self.run_dir.path, self.target.is_paper, self.is_live)
         self.lock = account_lock(self.target.lock)
         self.status = StatusBlock(self.run_dir.status, create=True)
         self._introduce({})                                # before anything that may take long: `kill` must find us

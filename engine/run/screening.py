@@ -146,6 +146,21 @@ def of_journal(records: Iterable[Any], config: Config, where: Path) -> Screened:
     raise RunError(f"{where} holds the journal of {began}: start a new run folder")
 
 
+def must_be_same(first: tuple[int, int, int, bytes] | None, where: Path, is_paper: bool, is_live: bool) -> None:
+    """RunError where the journal whose `first` record this is was begun with other money: what began on paper has neither the
+    account's funds nor the limits of the roll-out, and its positions are no broker's."""
+    if first is None or first[0] != REC_START:
+        return
+    start = orjson.loads(first[3])
+    was, now = (_MONEY[paper, live] for paper, live in (
+        (bool(start.get("via")), bool(start.get("step"))), (is_paper, is_live)))
+    if was != now:
+        raise RunError(f"{where} holds the journal of a run {was}, and this one is {now}: start a new run folder")
+
+
+_MONEY = {(True, False): "on paper", (False, True): "with real money", (False, False): "without either"}
+
+
 async def past(rest: Market, screened: Screened, is_sim: bool, note: Callable[[str], Any]) -> np.ndarray:
     """Bars to start with: the sim's, or what `history sync` has kept and, within the session, today's so far."""
     if is_sim:

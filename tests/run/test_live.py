@@ -2,9 +2,11 @@
 import asyncio
 from types import SimpleNamespace
 
+import orjson
 import pytest
 
-from _ext.core.records import OP_KILL, OP_PAUSE, OP_REDUCE, OP_RUN
+from _ext.core.records import OP_KILL, OP_PAUSE, OP_REDUCE, OP_RUN, REC_START
+from _ext.trail.journal import Journal
 from engine.broker.base import Answer
 from engine.config import Config
 from engine.run.guards import Target
@@ -68,3 +70,32 @@ def test_a_second_engine_ends_entries_and_takes_back_no_word_of_the_operator(tmp
 @pytest.mark.parametrize("given", [{"source": "sim"}, {"observe": True}])
 def test_who_sends_no_real_order_asks_no_order_host(probed, given):
     assert probed(0, **given) == []
+
+
+@pytest.mark.parametrize(("begun", "wanted", "word"), [
+    ({"via": 1}, (False, False), "of a run on paper, and this one is with real money"),
+    ({"via": 0}, (False, False), "of a run without either, and this one is with real money"),
+    ({"via": 0, "step": 1}, (True, False), "of a run with real money, and this one is on paper"),
+    ({"via": 0, "step": 1}, (False, True), "of a run with real money, and this one is without either"),
+    ({"via": 1}, (True, False), ""), ({"via": 0, "step": 1}, (False, False), ""), ({"via": 0}, (False, True), "")])
+def test_a_run_is_gone_on_with_by_its_own_kind_alone(tmp_path, monkeypatch, begun, wanted, word):
+    """Real money over the journal of a paper run would have neither the limits of the roll-out nor the account's funds. Nothing is
+    asked of anybody, and the note for `kill` stays as it was."""
+    monkeypatch.setenv("ENGINE_SHM", str(tmp_path))
+    run = RunDir(tmp_path / "run")
+    journal = Journal(run.journal)
+    journal.append(REC_START, 1, orjson.dumps(begun))
+    journal.close()
+    is_paper, observe = wanted
+    process = EngineProcess(Config(), run, Target("https://api.upstox.com", "t", "upstox", "A1", is_paper=is_paper), 1, observe)
+
+    async def opened() -> None:
+        raise LookupError("went on")
+
+    process.rest.open = opened
+    with pytest.raises(RunError if word else LookupError, match=word or "went on"):
+        asyncio.run(process.start())
+    assert run.engine.exists() == (not word)
+    process.run_lock.release()
+    if not word:
+        process.lock.release()
