@@ -28,6 +28,7 @@ from _ext.core.records import (
     REC_MODEL,
     REC_REPLY,
     REC_START,
+    REC_STRATEGY_OFF,
 )
 from _ext.core.sink import KeepingSink, RecordSink, ReferringSink
 from _ext.entrance import Core
@@ -38,7 +39,7 @@ from engine.backtest.trades import KEPT, Kept, Trade, mark_open, trades_of
 from engine.config import Config
 from engine.errors import DataError
 from engine.market.instruments import of_table
-from engine.run.again import Again, venue_of_start
+from engine.run.again import Again, Told, venue_of_start
 from engine.run.opening import closing
 from engine.signals import models
 from engine.strategies import loading, stops
@@ -77,12 +78,21 @@ class Beginning:
         self.source, self.config, self.into = source, config, into
         self.start = start_of(source)
         self.refers = {"run": str(source.path.resolve()), "start": self.start.pop("sha256")}
+        self.texts = _texts(self.start)
 
     def prepare(self, core: Core) -> None:
         """Before the first record: models and strategies, which the run that is made keeps too."""
         self._recall(core, self.source)
         if self.into is not None and (self.source.path / stops.KEPT).is_dir():
-            shutil.copytree(self.source.path / stops.KEPT, self.into / stops.KEPT, dirs_exist_ok=True)
+            shutil.copytree(self.source.path / stops.KEPT, self.into / stops.KEPT, dirs_exist_ok=True,
+                            ignore=shutil.ignore_patterns(stops.STOPPED, stops.UNDER_WAY))
+            self._keep_stops(core, self.into)
+
+    def _keep_stops(self, core: Core, into: Path) -> None:
+        """Notes in the run that is made at which call each strategy is to be stopped."""
+        for name, call in core.pipeline.stopped.items():
+            if call:
+                stops.note_stopped(into, name, call)
 
     def _recall(self, core: Core, run: RunDir) -> None:
         core.models.update(models.load_models(Path(self.config.models)))
@@ -92,11 +102,20 @@ class Beginning:
         """The START record."""
         return self.start
 
-    def record(self, kind: int, payload: bytes) -> bytes | None:
-        """What stands for a record of the beginning; None: nothing does."""
-        if kind != REC_START:
-            return payload
-        return orjson.dumps(self.told() | {"via": 1, "inputs": self.refers}, option=orjson.OPT_SORT_KEYS)
+    def record(self, kind: int, payload: bytes) -> Told:
+        """What stands for a record of the beginning, a change of models, or the end of a strategy: that of one whose text or
+        parameters are others now says nothing of it."""
+        if kind == REC_STRATEGY_OFF:
+            name = orjson.loads(payload)["name"]
+            return ((kind, payload),) if self.texts.get(name) == _texts(self.told()).get(name) else ()
+        if kind == REC_START:
+            payload = orjson.dumps(self.told() | {"via": 1, "inputs": self.refers}, option=orjson.OPT_SORT_KEYS)
+        return ((kind, payload),)
+
+
+def _texts(start: dict[str, Any]) -> dict[str, tuple[str, Any]]:
+    """Strategy -> its text and parameters, of a START record."""
+    return {entry["name"]: (entry["sha256"], entry["parameters"]) for entry in start["sources"] if "sha256" in entry}
 
 
 class Recorded(Beginning):
@@ -104,18 +123,30 @@ class Recorded(Beginning):
 
     def __init__(self, made: RunDir, config: Config):
         self.made = made
-        told = {kind: payload for kind, _, payload in reader_of(made.path).pick((REC_START, REC_FUNDS, REC_MODEL))}
-        refers = orjson.loads(told[REC_START])["inputs"]
+        told = [(kind, payload) for kind, _, payload in reader_of(made.path).pick((REC_START, REC_FUNDS, REC_MODEL))]
+        kinds = [kind for kind, _ in told]
+        if kinds[:1] != [REC_START] or REC_FUNDS not in kinds:
+            raise RunError(f"the journal of {made.path} was cut before its day began")
+        refers = orjson.loads(told[0][1])["inputs"]
         super().__init__(RunDir.existing(Path(refers["run"])), config, None)
         if self.refers != refers:
             raise RunError(f"{self.source.path} is not the run whose inputs {made.path} was made from: put that one back")
-        self.first = told
+        begun = kinds.index(REC_FUNDS) + 1
+        self.first, self.later = told[:begun], told[begun:]
+        self.start = orjson.loads(self.first[0][1])
 
     def prepare(self, core: Core) -> None:
         self._recall(core, self.made)
 
-    def record(self, kind: int, payload: bytes) -> bytes | None:
-        return self.first.get(kind, payload)
+    def record(self, kind: int, payload: bytes) -> Told:
+        if kind == REC_START:
+            return self.first[:1]
+        if kind == REC_FUNDS:                              # models are the last before it
+            told, self.first = self.first[1:], []
+            return told
+        if kind == REC_MODEL:
+            return [self.later.pop(0)] if not self.first and self.later else ()
+        return super().record(kind, payload)
 
 
 class Changed(Beginning):
@@ -131,20 +162,24 @@ class Changed(Beginning):
         super().prepare(core)
         for name, (strategy, text) in self.strategies.items():
             core.pipeline.strategies[name] = strategy
-            core.pipeline.stopped.pop(name, None)
             if self.into is not None:
                 loading.keep(self.into, text)
+
+    def _keep_stops(self, core: Core, into: Path) -> None:
+        for name in self.strategies:
+            core.pipeline.stopped.pop(name, None)
+        super()._keep_stops(core, into)
 
     def told(self) -> dict[str, Any]:
         return self.start
 
-    def record(self, kind: int, payload: bytes) -> bytes | None:
+    def record(self, kind: int, payload: bytes) -> Told:
         if kind == REC_MODEL and self.is_other_filter:
             row = np.frombuffer(payload, MODEL_CHANGE).copy()
             row["threshold"] = self.start["signals"]["min_score"]
-            return row.tobytes()
+            return ((kind, row.tobytes()),)
         if kind == REC_FUNDS and "account_size" in self.start:
-            return funds_record(round(self.start["account_size"] * 100), round(self.start["account_size"] * 100))
+            return ((kind, funds_record(round(self.start["account_size"] * 100), round(self.start["account_size"] * 100))),)
         return super().record(kind, payload)
 
 
@@ -166,12 +201,12 @@ class ByConfig(Beginning):
         document["sources"] += [entry | {"limits": self.config.share(entry["name"])} for entry in self.entries]
         return document if self.seed is None else document | {"seed": self.seed}
 
-    def record(self, kind: int, payload: bytes) -> bytes | None:
-        if kind == REC_MODEL:
-            return self.changes.pop(0)[1] if self.changes else None
+    def record(self, kind: int, payload: bytes) -> Told:
+        if kind == REC_MODEL:                              # the configuration's own, however many the run had
+            return ()
         if kind == REC_FUNDS:
             cash = round(self.config.risk.account_size * 100)
-            return funds_record(cash, cash)
+            return [*((REC_MODEL, change) for _, change in self.changes), (REC_FUNDS, funds_record(cash, cash))]
         return super().record(kind, payload)
 
 
@@ -207,7 +242,7 @@ def remake(beginning: Beginning, into: RunDir | None, each: Callable[[int], bool
         with contextlib.ExitStack() as stack:
             paper = Again(core, reader, venue_of, beginning.record, True, folder=into.path if into is not None else None, each=each,
                           begun=lambda core: stack.enter_context(watched(core.pipeline.host))).run()
-    except ValueError as error:
+    except (ValueError, LookupError) as error:
         raise RunError(f"the journal of {source.path} cannot be made again ({error})") from None
     if paper is None:
         raise DataError(f"the journal of {source.path} was cut before its day began")
@@ -250,7 +285,7 @@ def symbols_of(run: RunDir) -> list[str]:
 def refers(path: Path) -> bool:
     """Whether a run refers to the inputs of another."""
     record = next((record for record in reader_of(path) if record[0] in (REC_START, REC_FRAME)), None)
-    return record is not None and record[0] == REC_START and b'"inputs"' in record[3]
+    return record is not None and record[0] == REC_START and "inputs" in orjson.loads(record[3])
 
 
 def replayed(path: Path, config: Config) -> dict[str, Any]:

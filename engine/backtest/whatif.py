@@ -58,6 +58,8 @@ def _asked(run: RunDir, settings: Sequence[str], files: Sequence[Path]) -> tuple
     paths = {}
     for path in files:
         name = path.stem
+        if any(entry["name"] == name and "sha256" not in entry for entry in start["sources"]):
+            raise StrategyError(f"{path}: {name} is a source of the engine's own; give the file another name")
         paths[name] = loading.path_of(str(path))
         if all(entry["name"] != name for entry in start["sources"]):
             share = {"positions": 64, "exposure": 5.0, "daily_loss": 1.0, "is_on": True}

@@ -47,18 +47,20 @@ from engine.trail.rundir import RunError
 
 MADE = frozenset((REC_REPLY, REC_ORDER_UPDATE, REC_BOOK, REC_HOLDINGS, REC_ADOPTED))
 """What a broker or the venue said of orders."""
+Told = Sequence[tuple[int, bytes]]
+"""Records that a core is told: type and payload."""
 LOOK = 4096
 """Attentions between two calls of `each`."""
 
 
 class Again:
-    """Feeds `core` with the inputs that `reader` has. `replaced(kind, payload)` gives another payload for a record before the first
-    tick, or None to leave it out; `venue_of` makes the venue once the core knows the day. `is_referred`: frames stay in the journal
-    that is read, and candidates name them by their numbers there. `broker` reads quotes from then on; `begun` is called once
-    the core knows all that comes before the first tick."""
+    """Feeds `core` with the inputs that `reader` has. `replaced(kind, payload)` gives the records that stand for one before the
+    first tick, for a change of models or for a strategy's end; `venue_of` makes the venue once the core knows the day.
+    `is_referred`: frames stay in the journal that is read, and candidates name them by their numbers there. `broker` reads quotes
+    from then on; `begun` is called once the core knows all that comes before the first tick."""
 
     def __init__(self, core: Core, reader: Reader, venue_of: Callable[[Core], PaperVenue],
-                 replaced: Callable[[int, bytes], bytes | None] = lambda kind, payload: payload, is_referred: bool = False,
+                 replaced: Callable[[int, bytes], Told] = lambda kind, payload: ((kind, payload),), is_referred: bool = False,
                  note: Callable[[str], Any] = lambda text: None, folder: Path | None = None,
                  each: Callable[[int], bool] = lambda now: True, broker: Broker = protocol,
                  begun: Callable[[Core], Any] = lambda core: None):
@@ -100,7 +102,8 @@ class Again:
             return
         if kind == REC_STRATEGY_OFF and self._is_off(payload):
             return
-        self.core.feed(kind, now, payload)
+        for one in self.replaced(kind, payload) if kind in (REC_MODEL, REC_STRATEGY_OFF) else ((kind, payload),):
+            self.core.feed(one[0], now, one[1])
         if kind == REC_BOOT:
             self.paper.begin_life(self.core.config["nonces"])
         elif kind == REC_OPERATOR:
@@ -110,10 +113,8 @@ class Again:
 
     def _beginning(self, kind: int, now: int, payload: bytes) -> None:
         """What a core is told before its first tick; the funds are the last of it."""
-        other = self.replaced(kind, payload)
-        if other is None:
-            return
-        self.core.feed(kind, now, other)
+        for told, other in self.replaced(kind, payload):
+            self.core.feed(told, now, other)
         if kind == REC_FUNDS:
             self.begun(self.core)
             self.paper = Paper(self.core, self.venue_of(self.core), self.core.config["nonces"], self.note, self.folder, self.broker)
@@ -140,7 +141,7 @@ def taken_up(folders: Sequence[Path], journal_of: Callable[[Reader], Journal], c
     recalled(core, folders, config, run)
     try:
         paper = Again(core, reader, venue_of_start, note=note, folder=run, broker=broker).run()
-    except ValueError as error:
+    except (ValueError, LookupError) as error:
         raise RunError(f"the journal in {folders[0]} cannot be gone on with ({error})") from None
     if reader.corrupt or reader.missing or paper is None:
         why = reader.problem or "it was cut before the day began"

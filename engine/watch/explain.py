@@ -40,7 +40,7 @@ def explain(path: Path, number: int) -> dict[str, Any] | None:
     for kind, seq, now, payload in reader_of(path):
         if kind == REC_FRAME:
             frame = (seq, now, payload)
-        elif kind == REC_START and b'"inputs"' in payload:           # its frames stand in the run it was made from
+        elif kind == REC_START and "inputs" in json.loads(payload):     # its frames stand in the run it was made from
             place = "sequence"
         event = formatter.event(kind, seq, now, payload)
         if kind in (REC_CANDIDATE, REC_VERDICT):

@@ -6,16 +6,29 @@ The days are made by `engine/backtest/remade.py` and held side by side by `engin
 import hashlib
 import shutil
 
+import numpy as np
 import orjson
 import pytest
 
-from _ext.core.records import PAYLOADS, REC_FRAME, REC_TIMER
+from _ext.core.records import (
+    MODEL_ACTIVE,
+    MODEL_CHANGE,
+    MODEL_SHADOW,
+    PAYLOADS,
+    REC_FRAME,
+    REC_MODEL,
+    REC_STRATEGY_OFF,
+    REC_TIMER,
+)
+from _ext.trail.journal import Journal
 from engine.backtest.differences import Account, Decision, account_of, by_rule, differences
-from engine.backtest.remade import Beginning, paper_run, refers, remake, replayed, start_of
+from engine.backtest.remade import Beginning, Recorded, paper_run, refers, remake, replayed, start_of
 from engine.backtest.whatif import whatif
 from engine.cli.whatif import page
 from engine.config import Config, ConfigurationError
 from engine.errors import DataError
+from engine.run.virtual import run_virtual
+from engine.sim.markets import market_of
 from engine.strategies.base import StrategyError
 from engine.trail.checked import reader_of
 from engine.trail.rundir import RunDir, RunError
@@ -112,7 +125,6 @@ def test_a_run_whose_inputs_are_gone_or_others_is_not_replayed(paper_day, exchan
 
 def test_a_changed_journal_of_what_was_made_is_not_identical(paper_day, tmp_path):
     from _ext.core.records import REC_FILL, REC_GATE
-    from _ext.trail.journal import Journal
     whatif(paper_day, [], [], Config(), tmp_path / "w")
     made = RunDir.existing(tmp_path / "w" / "after")
     records = list(made.reader())
@@ -153,6 +165,41 @@ def test_a_strategy_that_raises_is_off_and_said(paper_day, tmp_path):
     file.write_text(STRATEGY.replace("self.candidate(", "raise ValueError("))
     document = whatif(paper_day, [], [file], Config(), tmp_path / "w")
     assert "fade is off since its call" in document["stopped"][0]
+
+
+def run_with(folder, text: str, **config) -> RunDir:
+    """Half an hour of twenty names on paper with a strategy."""
+    folder.mkdir()
+    (folder / "fade.py").write_text(text)
+    run = RunDir.new(folder / "run")
+    run_virtual(Config(strategies={"fade": {"file": str(folder / "fade.py")}}, **config),
+                market_of(None, 3, None, 20, 30, "lively", -1), "synthetic", run, 3, None, is_paper=True)
+    return run
+
+
+def test_a_strategy_that_is_mended_goes_on_where_the_run_had_stopped_it(tmp_path):
+    """Neither the run's record of its end nor the call it was stopped at is of the new text."""
+    run = run_with(tmp_path / "r", STRATEGY.replace("self.candidate(", "raise ValueError("))
+    assert REC_STRATEGY_OFF in {record[0] for record in run.reader()}
+    file = tmp_path / "fade.py"
+    file.write_text(STRATEGY)
+    document = whatif(run, [], [file], Config(), tmp_path / "w")
+    assert document["stopped"] == [] and sum(row["source"] == "fade" for row in document["differences"]) > 10
+    assert document["as_run"]["is_same"], "as it was it is stopped"
+    for word in ("before", "after"):
+        assert replayed(tmp_path / "w" / word, Config())["identical"], word
+
+
+def test_a_parameter_named_inputs_refers_to_no_run(tmp_path):
+    run = run_with(tmp_path / "r", STRATEGY.replace("least", "inputs"))
+    assert not refers(run.path) and replayed(run.path, Config())["identical"]
+
+
+def test_a_file_named_as_a_source_of_ours_is_refused_and_not_passed_over(paper_day, tmp_path):
+    file = tmp_path / "spike.py"
+    file.write_text(STRATEGY)
+    with pytest.raises(StrategyError, match="give the file another name"):
+        whatif(paper_day, [], [file], Config(), tmp_path / "w")
 
 
 @pytest.mark.parametrize(("settings", "word"), [
@@ -235,6 +282,42 @@ def test_a_backtest_of_a_paper_run_has_its_trades(paper_day, tmp_path, monkeypat
     other = backtest(BacktestOptions(data=paper_day.path, run_dir=tmp_path / "b2", journal=False),
                      Config(risk={"max_positions": 1}))
     assert other["result"]["trades"] != document["result"]["trades"], "the settings in force are those of the configuration"
+
+
+def test_it_is_judged_by_the_models_in_force_whatever_the_run_had(tmp_path, monkeypatch):
+    """A run without a filter, and one with a filter made again where its model is gone."""
+    from engine.backtest.options import BacktestOptions
+    from engine.backtest.session import backtest
+    monkeypatch.chdir(tmp_path)
+    run = run_with(tmp_path / "r", STRATEGY, models=str(tmp_path))
+    document = backtest(BacktestOptions(data=run.path, run_dir=tmp_path / "b"), Config())
+    made = tmp_path / "b" / document["first"]
+    assert [record[0] for record in reader_of(made)].count(REC_MODEL) == 1 and replayed(made, Config())["identical"]
+    with pytest.raises(RunError, match="put its file back"):
+        remake(Recorded(RunDir.existing(made), Config(models=str(tmp_path))), None)
+    none = backtest(BacktestOptions(data=run.path, run_dir=tmp_path / "b2"), Config(models=str(tmp_path)))
+    assert REC_MODEL not in {record[0] for record in reader_of(tmp_path / "b2" / none["first"])}
+
+
+def test_a_model_given_its_role_as_the_day_ran_is_so_with_the_changed_threshold(paper_day, tmp_path):
+    """Two changes of models before the first tick and one after it."""
+    records, journal = list(paper_day.reader()), Journal(tmp_path / "r" / "journal")
+    change = next(r[3] for r in records if r[0] == REC_MODEL)
+    shadow = np.frombuffer(change, MODEL_CHANGE).copy()
+    shadow["role"] = MODEL_SHADOW
+    for place, (kind, _, now, payload) in enumerate(records):
+        journal.append(kind, now, payload)
+        if kind == REC_MODEL:
+            journal.append(kind, now, shadow.tobytes())
+        if place == len(records) // 2:
+            journal.append(REC_MODEL, now, change)
+    journal.close()
+    whatif(RunDir.existing(tmp_path / "r"), ["signals.noise=0.3"], [], Config(), tmp_path / "w")
+    after = [np.frombuffer(r[3], MODEL_CHANGE)[0] for r in reader_of(tmp_path / "w" / "after") if r[0] == REC_MODEL]
+    assert [int(row["role"]) for row in after] == [MODEL_ACTIVE, MODEL_SHADOW, MODEL_ACTIVE]
+    assert {round(float(row["threshold"]), 6) for row in after} == {0.7}
+    for word in ("before", "after"):
+        assert replayed(tmp_path / "w" / word, Config())["identical"], word
 
 
 def test_only_a_run_on_paper_is_taken_so(paper_day, exchange_day, tmp_path):
