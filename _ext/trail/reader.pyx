@@ -168,9 +168,9 @@ cdef class Reader:
             if (kinds[(head.type >> 6) & 3] >> (head.type & 63)) & 1:
                 found.append((head.type, head.now, (<char*>head + sizeof(RecordHead))[:head.size]))
 
-    def quiet(self, int64_t limit, int64_t since=0) -> list:
-        """(ns, ns) of two records that follow each other and lie further apart than `limit`, of those not before `since`: when
-        nobody wrote. The first and the last record's times lead and end it, each twice."""
+    def quiet(self, int64_t limit, int64_t since=0, int type=-1) -> list:
+        """(ns, ns) of two records that follow each other and lie further apart than `limit`, of those of `type` (-1: all) not
+        before `since`: when nobody wrote. The first and the last record's times lead and end it, each twice."""
         cdef RecordHead* head
         cdef int64_t last = 0
         found = []
@@ -178,7 +178,7 @@ cdef class Reader:
             head = self.next()
             if head == NULL:
                 return [*found, (last, last)] if last else []
-            if head.now < since:
+            if head.now < since or (type >= 0 and head.type != type):
                 continue
             if last == 0:
                 found.append((head.now, head.now))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from _ext.core.records import GAP, GAP_LINK, GAP_STALL, INSTRUMENT, REC_GAP, REC_INSTRUMENTS
+from _ext.core.records import GAP, GAP_LINK, GAP_STALL, INSTRUMENT, REC_FRAME, REC_GAP, REC_INSTRUMENTS
 from engine.market import sessions
 from engine.market.instruments import NO_INST
 from engine.trail.checked import reader_of
@@ -12,7 +12,7 @@ from engine.trail.rundir import RunDir
 
 Span = tuple[int, int]
 SILENT_NS = 5_000_000_000
-"""An engine that lives writes a timer each 50 ms."""
+"""A feed of many names speaks several times a second, and an engine that lives writes down what it says."""
 MINUTE_NS = 60_000_000_000
 LONGEST = 375
 """Minutes after 09:15: 15:30."""
@@ -27,12 +27,13 @@ def session_of(runs: Sequence[RunDir], day: str) -> Span:
 
 
 def uptime(runs: Sequence[RunDir], day: str) -> float:
-    """Share of the session of `day` in which one of its runs was there: from its first record to its last, less the times it wrote
-    nothing for five seconds, had no feed, or the feed said nothing for all names."""
+    """Share of the session of `day` in which one of its runs was there: from its first frame to its last, less the times it wrote
+    none for five seconds, had no feed, or the feed said nothing for all names. Timers say nothing of that: a feed that never came,
+    or was lost for the rest of the day, has no row in the gap ledger."""
     begin, end = session_of(runs, day)
     up: list[Span] = []
     for run in runs:
-        quiet = reader_of(run.path).quiet(SILENT_NS, begin)
+        quiet = reader_of(run.path).quiet(SILENT_NS, begin, REC_FRAME)
         if not quiet:
             continue
         down = [*quiet[1:-1], *_without_feed(run)]

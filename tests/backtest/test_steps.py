@@ -16,6 +16,7 @@ from _ext.core.records import (
     GAP_SILENCE,
     GAP_STALL,
     REC_FILL,
+    REC_FRAME,
     REC_GAP,
     REC_START,
     REC_STATE,
@@ -167,13 +168,16 @@ def test_the_command_judges_says_and_never_goes_on_without_a_word(whole, tmp_pat
 
 
 # ---- uptime ------------------------------------------------------------------------------------------------------------
-def run_of(folder, spans, gaps=()) -> RunDir:
-    """A run with a timer a second in each of its spans, and rows of the gap ledger."""
+def run_of(folder, spans, gaps=(), feed=None) -> RunDir:
+    """A run with a timer a second in each of its spans, a frame a second there or in `feed`, and rows of the gap ledger."""
     run = RunDir.new(folder)
     journal = Journal(run.journal)
+    ticks = [(at(since), at(until)) for since, until in (spans if feed is None else feed)]
     for since, until in spans:
         for now in range(at(since), at(until) + 1, 10**9):
             journal.append(REC_TIMER, now, b"")
+            if any(first <= now <= last for first, last in ticks):
+                journal.append(REC_FRAME, now, b"x")
     for kind, inst, since, until in gaps:
         row = np.zeros(1, GAP)
         row["kind"], row["inst"], row["begin"], row["end"] = kind, inst, at(since), at(until)
@@ -194,6 +198,16 @@ def run_of(folder, spans, gaps=()) -> RunDir:
     ([("07:00:00", "08:00:00")], [], 0)])
 def test_up_is_writing_with_a_feed_that_speaks(tmp_path, spans, gaps, minutes):
     assert uptime([run_of(tmp_path / "run", spans, gaps)], DAY) == pytest.approx(minutes / 375, abs=1e-4)
+
+
+@pytest.mark.parametrize(("feed", "minutes"), [
+    ([], 0), ([("09:15:00", "13:15:00")], 240), ([("11:15:00", "15:30:00")], 255), ([("09:15:00", "10:15:00"),
+                                                                                  ("10:45:00", "15:30:00")], 345)])
+def test_an_engine_without_a_feed_is_not_up(tmp_path, feed, minutes):
+    """A token that was refused all day, a feed that was lost at noon or came late: timers go on, and the gap ledger has no row of a
+    link that did not come back."""
+    run = run_of(tmp_path / "run", [("09:00:00", "15:40:00")], feed=feed)
+    assert uptime([run], DAY) == pytest.approx(minutes / 375, abs=1e-4)
 
 
 def test_two_runs_of_a_day_add_up_and_do_not_count_twice(tmp_path):
