@@ -156,7 +156,9 @@ def _trading_day(options: "RunOptions", json: bool, is_attended: bool) -> bool:
     closing_words(document)
     if document.get("problem"):
         raise Failed(document["problem"])
-    report(Path(document["run_dir"]))
-    if not options.observe:
-        rollout_of_today()
+    try:
+        report(Path(document["run_dir"]), compare=is_live)     # a day with real money is judged by it
+    finally:
+        if not options.observe:
+            rollout_of_today()
     return bool(document.get("told_to_stop"))

@@ -30,7 +30,7 @@ def nse(opens: dt.time, closes: dt.time) -> list[dict]:
 def morning(monkeypatch):
     """The broker's hours of the day and what a run ends with; `runs`: (seconds, live, ending) of each."""
     told = SimpleNamespace(hours=nse(dt.time(9, 15), dt.time(15, 30)), document={"run_dir": "r"}, runs=[], evenings=[], confirms=[],
-                           fails=None)
+                           fails=None, compared=[], judged=[], differs=False)
 
     class Broker:
         def __init__(self, token):
@@ -57,7 +57,14 @@ def morning(monkeypatch):
     monkeypatch.setattr(command.logins, "load", lambda: SimpleNamespace(text="t"))
     monkeypatch.setattr("engine.run.session.run", run)
     monkeypatch.setattr(command, "closing_words", lambda document: None)
-    monkeypatch.setattr(command, "report", lambda folder: told.evenings.append(str(folder)))
+    def account(folder, compare=False):
+        told.evenings.append(str(folder))
+        told.compared.append(compare)
+        if told.differs:
+            raise Failed("2 differences from the broker")
+
+    monkeypatch.setattr(command, "report", account)
+    monkeypatch.setattr(command, "rollout_of_today", lambda: told.judged.append(list(told.compared)))
     return told
 
 
@@ -65,6 +72,16 @@ def test_a_regular_day_runs_until_after_the_close_and_has_its_account(said, morn
     """Until 15:40, five hours and forty minutes from ten."""
     assert said("day", "--live", "--flatten") == (0, "")
     assert morning.runs == [(20_400, True, "flatten")] and morning.evenings == ["r"]
+
+
+def test_a_day_with_real_money_is_held_against_the_brokers_before_it_is_judged(said, morning):
+    """One that was not is a bad day, which would go a step back every evening; differences are judged too."""
+    assert said("day", "--live", "--flatten") == (0, "") and morning.judged == [[True]]
+    assert said("day") == (0, "") and morning.judged[1:] == [[True, False]], "on paper no broker has its trades"
+    assert said("day", "--observe") == (0, "") and len(morning.judged) == 2
+    morning.differs = True
+    code, text = said("day", "--live", "--flatten")
+    assert code == 1 and "2 differences" in text and len(morning.judged) == 3
 
 
 def test_without_the_brokers_hours_the_shipped_calendar_counts_and_is_named(said, morning):
