@@ -11,7 +11,7 @@ from engine.backtest.remade import start_of
 from engine.backtest.uptime import uptime
 from engine.config import Config
 from engine.errors import EngineError
-from engine.run.rollout import Judged, State
+from engine.run.rollout import KEPT, Judged, State
 from engine.trail.checked import damage_of, reader_of
 from engine.trail.rundir import RunDir, is_held
 from engine.watch.state import RunState
@@ -77,18 +77,21 @@ def step_of(run: RunDir) -> int | None:
     return 0 if start.get("via") == 1 else int(start["step"]) if start.get("step") else None
 
 
-def judge(state: State, folders: Iterable[Path], config: Config, say: Callable[[str], Any] = lambda _: None) -> State:
-    """The state after every run among `folders` that is over and was not judged, in order of their days."""
+def judge(state: State, folders: Iterable[Path], config: Config, say: Callable[[str], Any] = lambda _: None) -> list[Judged]:
+    """The days of every run among `folders` that is over and was not judged, in order; `rollout.add` keeps them. Days before those
+    that are remembered are over and done with."""
     known = {day.run for day in state.days}
+    oldest = state.days[0].day if len(state.days) >= KEPT else ""
     waiting = []
     for folder in folders:
         if folder.is_symlink() or not (folder / "journal").is_dir() or str(folder.resolve()) in known:
             continue
         run = RunDir(folder)
         step = None if is_held(run.lock) else step_of(run)
-        if step is not None:
+        if step is not None and str(start_of(run)["day"]) >= oldest:
             waiting.append((str(start_of(run)["day"]), step, run))
+    days = []
     for day, step, run in sorted(waiting, key=lambda entry: (entry[0], str(entry[2].path))):
         say(f"{run.path}: {day}")
-        state = state.judged(judged(run, config, step))
-    return state
+        days.append(judged(run, config, step))
+    return days

@@ -94,10 +94,9 @@ def _refresh() -> None:
 def rollout_of_today() -> None:
     """Judges the days that are over and says where going live stands."""
     from engine.backtest.steps import judge
-    from engine.run.rollout import load, save
+    from engine.run.rollout import add, load
 
-    state = judge(load(), Path("runs").glob("*"), configuration.load())
-    save(state)
+    state = add(judge(load(), Path("runs").glob("*"), configuration.load()))
     print(f"roll-out: {state.words}")
 
 

@@ -18,10 +18,9 @@ def rollout(context: typer.Context, json: Json = False) -> None:
     if context.invoked_subcommand is not None:
         return
     from engine.backtest.steps import judge
-    from engine.run.rollout import document, load, save
+    from engine.run.rollout import add, document, load
 
-    state = judge(load(), RUNS.glob("*"), configuration.load(), lambda text: print(text, file=sys.stderr, flush=True))
-    save(state)
+    state = add(judge(load(), RUNS.glob("*"), configuration.load(), lambda text: print(text, file=sys.stderr, flush=True)))
     if json:
         show(document(state))
         return
@@ -35,11 +34,14 @@ def advance() -> None:
     """Take the next step, where its rule holds; asks for a typed word."""
     from engine.run.rollout import STEPS, load, save
 
-    state = load().advanced()
+    was = load()
+    state = was.advanced()
     word = f"STEP {state.step}"
     said = f"From the next live run on: {STEPS[state.step - 1].words}, with real money. Type {word} to go on"
     if not sys.stdin.isatty() or typer.prompt(said) != word:
         raise Failed("not confirmed; the step stays as it was")
+    if load() != was:
+        raise Failed("a day was judged or a step taken meanwhile; the step stays as that left it")
     save(state)
     print(state.words)
 

@@ -20,9 +20,12 @@ def status(run_dir: Run = None, json: Json = False) -> None:
         wrong.append(damage)
     document = summary(folder, *signs, wrong) | {"running": is_alive}
     if about_engine(folder).get("source") == "upstox":
-        from engine.run.rollout import load
+        from engine.run.rollout import RolloutError, load
 
-        document["rollout"] = load().words
+        try:
+            document["rollout"] = load().words
+        except RolloutError as error:                      # the run's vital signs are wanted all the more
+            document["rollout"] = str(error)
     if json:
         show(document)
     else:

@@ -6,6 +6,7 @@ person take the next one, by a typed word; one day that fails with real money go
 import dataclasses
 import itertools
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,6 +130,17 @@ def save(state: State) -> None:
     temporary.write_bytes(orjson.dumps(dataclasses.asdict(state)))
     temporary.chmod(0o600)
     temporary.replace(target)
+
+
+def add(days: Iterable[Judged]) -> State:
+    """Keeps days that were judged in the state as it is by now: judging takes minutes, and a step taken or gone back meanwhile
+    stands."""
+    state = load()
+    for day in days:
+        if all(known.run != day.run for known in state.days):
+            state = state.judged(day)
+    save(state)
+    return state
 
 
 def apply(config: "Config", specs: "list[Instrument]", number: int) -> "tuple[Config, list[Instrument]]":

@@ -3,6 +3,7 @@
 `engine/backtest/uptime.py` measures that; `engine/cli/rollout.py` is the command.
 """
 import datetime as dt
+from types import SimpleNamespace
 
 import numpy as np
 import orjson
@@ -30,11 +31,13 @@ from _ext.trail.journal import Journal
 from engine.backtest.steps import EVENING, judge, judged, step_of
 from engine.backtest.uptime import uptime
 from engine.cli import app
+from engine.cli.options import Failed
+from engine.cli.rollout import advance
 from engine.config import Config
 from engine.market.instruments import NO_INST
 from engine.market.sessions import IST
 from engine.run import rollout
-from engine.run.rollout import Judged, State
+from engine.run.rollout import KEPT, Judged, State
 from engine.run.virtual import run_virtual
 from engine.sim.markets import market_of
 from engine.trail.rundir import RunDir
@@ -136,7 +139,7 @@ def test_what_is_no_day_of_the_roll_out_is_not_judged(whole, paper_day, exchange
     observed = copied(whole, tmp_path / "observed", via=0)
     assert [step_of(run) for run in (paper_day, exchange_day, observed)] == [None] * 3, "a sim, a sim, and who only observed"
     (tmp_path / "empty" / "journal").mkdir(parents=True)
-    assert judge(State(), [paper_day.path, observed.path, tmp_path / "empty", tmp_path / "none"], Config()) == State()
+    assert judge(State(), [paper_day.path, observed.path, tmp_path / "empty", tmp_path / "none"], Config()) == []
 
 
 def test_days_are_judged_once_and_only_when_they_are_over(whole, tmp_path):
@@ -145,12 +148,34 @@ def test_days_are_judged_once_and_only_when_they_are_over(whole, tmp_path):
     (tmp_path / "runs").mkdir()
     run = copied(whole, tmp_path / "runs" / "a")
     lock = Lock(run.lock, "x")
-    assert judge(State(), [run.path], Config()) == State()
+    assert judge(State(), [run.path], Config()) == []
     lock.release()
     said = []
-    done = judge(State(), [run.path], Config(), said.append)
+    done = rollout.add(judge(State(), [run.path], Config(), said.append))
     assert done.good == 1 and len(said) == 1
-    assert judge(done, [run.path], Config(), said.append) == done and len(said) == 1
+    assert judge(done, [run.path], Config(), said.append) == [] and len(said) == 1
+    full = State(1, tuple(Judged("2027-01-01", 1, f"r{number}") for number in range(KEPT)))
+    assert judge(full, [run.path], Config()) == [], "a day that was forgotten is not judged once more"
+
+
+def test_a_step_gone_back_while_days_are_judged_stands(tmp_path, monkeypatch):
+    """Judging takes minutes; a person has gone back meanwhile. And a word typed long after it was asked for says nothing."""
+    rollout.save(State(2))
+    found = [Judged(DAY, 2, "r", "bad")]
+    rollout.save(rollout.load().back())
+    assert rollout.add(found) == State(1, (found[0],)) == rollout.load()
+    assert rollout.add(found).step == 1, "the same day twice is one"
+    rollout.save(State(1, tuple(Judged(f"2026-09-0{k}", 1, f"r{k}") for k in range(1, 6))))
+
+    def typed(_):
+        rollout.add([Judged("2026-09-08", 1, "r8", "bad")])
+        return "STEP 2"
+
+    monkeypatch.setattr("engine.cli.rollout.sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("engine.cli.rollout.typer.prompt", typed)
+    with pytest.raises(Failed, match="meanwhile"):
+        advance()
+    assert rollout.load().step == 0
 
 
 def test_the_command_judges_says_and_never_goes_on_without_a_word(whole, tmp_path):
@@ -215,3 +240,12 @@ def test_two_runs_of_a_day_add_up_and_do_not_count_twice(tmp_path):
     second = run_of(tmp_path / "b", [("11:00:00", "15:30:00")], [(GAP_LINK, NO_INST, "11:00:00", "11:20:00")])
     assert uptime([first, second], DAY) == pytest.approx(370 / 375, abs=1e-4)
     assert uptime([], DAY) == 0.0
+
+
+def test_a_damaged_state_of_the_roll_out_hides_no_vital_signs(whole, tmp_path):
+    run = copied(whole, tmp_path / "run")
+    run.engine.write_bytes(orjson.dumps({"pid": 1, "started": 1, "source": "upstox"}))
+    rollout.save(State(1))
+    rollout.path().write_bytes(b"{")
+    told = CliRunner().invoke(app, ["status", "--run-dir", str(run.path), "--json"])
+    assert "cannot be read" in told.output and orjson.loads(told.stdout)["running"] is False
