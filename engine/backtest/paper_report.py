@@ -14,7 +14,7 @@ from engine.backtest.remade import paper_run, start_of, symbols_of
 from engine.backtest.trades import KEPT, Trade, trades_of
 from engine.backtest.uptime import uptime
 from engine.config import Config
-from engine.errors import DataError
+from engine.errors import DataError, EngineError
 from engine.trail.checked import reader_of
 from engine.trail.rundir import RunDir
 
@@ -74,7 +74,12 @@ def report(runs: Sequence[RunDir], config: Config, say: Callable[[str], Any] = l
     for run in runs:
         day = str(start_of(run)["day"])
         say(f"{run.path}: {day}")
-        take(days.setdefault(day, Day(day)), run, config)
+        made = days.setdefault(day, Day(day))
+        try:
+            take(made, run, config)
+        except EngineError as error:                       # one that was cut before its day began, or whose model is gone
+            made.is_same = False
+            made.problems.append(str(error))
     for made in days.values():
         made.uptime = uptime(made.runs, made.day)
     ordered = [days[name] for name in sorted(days)]
@@ -100,7 +105,8 @@ def take(day: Day, run: RunDir, config: Config) -> None:
     day.problems += [*beside["alarms"], *([beside["problem"]] if beside["problem"] else [])]
     for kind, _, payload in records:
         if kind == REC_REPLY:
-            day.answered.append(int(np.frombuffer(payload, REPLY)[0]["latency"]))
+            if (latency := int(np.frombuffer(payload, REPLY)[0]["latency"])) > 0:      # 0: it never left
+                day.answered.append(latency)
         elif kind == REC_TIMING:
             day.decided.append(int(np.frombuffer(payload, TIMING)[0]["decided"]))
     worth, asked = set[int](), set[int]()

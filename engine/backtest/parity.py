@@ -19,6 +19,7 @@ from engine.backtest.remade import Beginning, remake, symbols_of
 from engine.backtest.trades import END, KEPT, Kept, Trade, mark_open, rows_of, trades_of
 from engine.broker.paper.latency import LEAST, keep, quantiles_of
 from engine.config import Config
+from engine.errors import DataError
 from engine.trail.checked import reader_of
 from engine.trail.rundir import RunDir
 
@@ -32,17 +33,20 @@ FEWEST = 5
 def parity(run: RunDir, config: Config, keep_latencies: bool = False) -> dict[str, Any]:
     """The day of `run` beside the same day made again; `alarms` says what has drifted. `keep_latencies`: those of this day become
     what the matching draws from. EngineError where the day cannot be made again or has too few answers."""
-    made = remake(Beginning(run, config, None), None)
+    beginning = Beginning(run, config, None)
+    is_paper = beginning.start.get("via") == 1
+    if keep_latencies and is_paper:
+        raise DataError(f"{run.path} traded on paper: its delays are the model's own, and say nothing of a broker's")
+    made = remake(beginning, None)
     records = reader_of(run.path).pick((*KEPT, REC_REPLY))
     kept = [record for record in records if record[0] != REC_REPLY]
     trades = trades_of(kept, made.day, symbols_of(run), made.core.pipeline.names)
-    is_paper = any(intent["via"] for intent in rows_of(kept, REC_INTENT)) or not len(rows_of(kept, REC_INTENT))
     is_same = [record[1:] for record in kept] == [record[1:] for record in made.kept]
     if is_same:
         mark_open(trades, made.core, made.core.now)
     rows = _pairs(trades, made.trades, _asked(kept), _asked(made.kept))
-    latencies = [int(reply["latency"]) for reply in rows_of(records, REC_REPLY)]
-    drawn = [int(reply["latency"]) for reply in rows_of(made.replies, REC_REPLY)]
+    latencies = [int(reply["latency"]) for reply in rows_of(records, REC_REPLY) if reply["latency"] > 0]    # 0: it never left
+    drawn = [int(reply["latency"]) for reply in rows_of(made.replies, REC_REPLY) if reply["latency"] > 0]
     figures = _figures(rows, latencies, drawn)
     document = {"run": str(run.path), "day": made.day, "is_paper": is_paper, "is_same": is_same, "trades": rows, **figures,
                 "alarms": _alarms(figures, is_paper, is_same), "problem": made.problem, "latencies_kept": None}

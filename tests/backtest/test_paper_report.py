@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from _ext.core.records import FILL, REC_FILL, ROLE_ENTRY
+from _ext.trail.journal import Journal
 from engine.backtest.paper_report import TARGETS, Day, criteria, paper_runs, report
 from engine.cli import app
 from engine.cli.paper import page
@@ -112,3 +113,15 @@ def test_what_was_not_measured_is_open():
     empty = [Day("2026-09-01")]
     assert [said(name, empty)["passed"] for name in ("detection", "order", "noise filter")] == [None] * 3
     assert said("uptime", empty)["interval"] is None, "one day has no interval"
+
+
+def test_a_run_that_cannot_be_made_again_does_not_hide_the_others(week, tmp_path):
+    """One that ended before its day began."""
+    made, journal = RunDir.new(tmp_path / "cut"), Journal(tmp_path / "cut" / "journal")
+    for kind, _, now, payload in week[1].reader():
+        journal.append(kind, now, payload)
+        break
+    journal.close()
+    document = report([week[0], made], Config())
+    assert [day["is_same"] for day in document["days"]] == [True, False] and "cut" in document["problem"]
+    assert document["days"][0]["net"] == report(week[:1], Config())["days"][0]["net"]

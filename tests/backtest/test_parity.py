@@ -175,3 +175,20 @@ def test_what_they_are_stands_in_the_notes_of_a_backtest(tmp_path):
     latency.keep([20_000_000] * 100 + [90_000_000], "runs/x", 55)
     assert latency.latency_notes() == [
         f"delays are drawn from those measured live ({latency.path()}): median 20 ms, 99 % within 20 ms"]
+
+
+def test_delays_of_paper_are_not_kept_and_what_never_left_took_no_time(paper_day, exchange_day, tmp_path):
+    """They were drawn, and rounded up to a timer: kept, they would grow with every day that is kept."""
+    with pytest.raises(DataError, match="the model's own"):
+        parity(paper_day, Config(), keep_latencies=True)
+    assert not latency.path().exists() or latency.kept_latencies()
+
+    def change(kind, payload):
+        if kind != REC_REPLY:
+            return payload
+        row = np.frombuffer(payload, REPLY).copy()
+        row["latency"] = 0
+        return row.tobytes()
+
+    document = parity(with_records(exchange_day, tmp_path / "none", change), Config())
+    assert document["latency_ms"]["run"] is None and not document["is_paper"]
