@@ -48,9 +48,9 @@ cdef class Journal(RecordSink):
 
     Blocks are reserved when a segment is made, so a full disk or memory shows as `full` and never as SIGBUS. `prefix`
     makes the journal repeat what an earlier, killed run of the same inputs wrote: each record is compared instead of
-    written until the earlier ones are used up. `folders` are where else segments of this journal lie: an epoch is never used
-    twice. `touched`: the first segment's pages are touched before the first record. Raises OSError when the first segment cannot
-    be made.
+    written until the earlier ones are used up; from the first that differs on nothing is taken. `folders` are where else
+    segments of this journal lie: an epoch is never used twice. `touched`: the first segment's pages are touched before the first
+    record. Raises OSError when the first segment cannot be made.
     """
 
     def __cinit__(self, folder, uint64_t capacity=16 << 20, uint64_t memory_cap=512 << 20, Reader prefix=None,
@@ -162,7 +162,7 @@ cdef class Journal(RecordSink):
     cdef uint64_t put(self, int type, int64_t now, const void* payload, size_t n) noexcept:
         cdef RecordHead* head
         cdef size_t length = (sizeof(RecordHead) + n + 7) & ~<size_t>7
-        if self.base == NULL:              # closed: what comes now is nobody's
+        if self.base == NULL or self.diverged:     # closed: what comes now is nobody's; or of another run than this folder's
             return 0
         if self.prefix is not None and (type >= FIRST_TELEMETRY or self._repeats(type, now, payload, n)):
             return self.seq

@@ -189,6 +189,25 @@ def test_a_journal_that_says_something_else_is_not_gone_on_with(run, tmp_path):
         taken_up([early], lambda prefix: Journal(tmp_path / "on2", prefix=prefix), 50, Config(), "f", run.path)
 
 
+def test_a_journal_that_is_refused_stays_as_it_is(run, tmp_path):
+    """One decision of it is missing, so that the day made again has more records than it: none of them is written behind it, where
+    they would be read as inputs once more, and again, until the disk is full."""
+    journal, missed = Journal(tmp_path / "j"), False
+    for kind, _, now, payload in run.reader():
+        if kind == REC_INTENT and not missed:
+            missed = True
+            continue
+        journal.append(kind, now, payload)
+    journal.close()
+    last = [record[1] for record in Reader(tmp_path / "j")][-1]
+    made = []
+    with pytest.raises(RunError, match="another build or configuration"):
+        taken_up([tmp_path / "j"], lambda prefix: made.append(Journal(tmp_path / "j", prefix=prefix)) or made[0],
+                 capacity_of(run.path), Config(), "f", run.path)
+    made[0].close()
+    assert [record[1] for record in Reader(tmp_path / "j")][-1] == last
+
+
 def test_the_journal_of_a_backtest_has_no_inputs_to_make_it_again_from(run, tmp_path):
     """Its rows stand in a day file; the backtest can be run again."""
     journal = Journal(tmp_path / "j")
