@@ -1,5 +1,6 @@
 """Whether a day at a step of the roll-out was a good one, from what the engine itself has reported of it."""
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import orjson
 from _ext.core.reasons import REASONS, Reason
 from engine.backtest.parity import parity
 from engine.backtest.remade import start_of
-from engine.backtest.uptime import uptime
+from engine.backtest.uptime import session_of, uptime
 from engine.config import Config
 from engine.errors import EngineError
 from engine.run.rollout import KEPT, Judged, State
@@ -31,13 +32,13 @@ def note_evening(run: RunDir, differences: int) -> None:
     (run.path / EVENING).write_bytes(orjson.dumps({"differences": differences}))
 
 
-def judged(run: RunDir, config: Config, step: int) -> Judged:
-    """The day of a run that is over, at the step it was run at."""
+def judged(run: RunDir, config: Config, step: int, beside: Sequence[RunDir] = ()) -> Judged:
+    """The day of a run that is over, at the step it was run at; `beside`: others of that day and step."""
     day = str(start_of(run)["day"])
-    return Judged(day, step, str(run.path.resolve()), "; ".join(_faults(run, day, config, step)))
+    return Judged(day, step, str(run.path.resolve()), "; ".join(_faults(run, day, config, step, beside)))
 
 
-def _faults(run: RunDir, day: str, config: Config, step: int) -> list[str]:
+def _faults(run: RunDir, day: str, config: Config, step: int, beside: Sequence[RunDir]) -> list[str]:
     """What a good day does not have."""
     reader = reader_of(run.path)
     state, found = RunState.after(reader), list[str]()
@@ -47,15 +48,15 @@ def _faults(run: RunDir, day: str, config: Config, step: int) -> list[str]:
         found.append(f"entries were stopped: {', '.join(others)}")
     if alarms := [alarm for alarm in state.alarms if alarm in NEVER]:
         found.append(f"alarm: {', '.join(alarms)}")
-    if (up := uptime([run], day)) < UPTIME:
+    if (up := uptime([run, *beside], day)) < UPTIME:
         found.append(f"up for {up:.1%} of the session, {UPTIME:.1%} are wanted")
     if step > 0:
         return found + _evening(run)
     try:
-        beside = parity(run, config)
+        held_against = parity(run, config)
     except EngineError as error:
         return [*found, f"it cannot be made again: {error}"]
-    return [*found, *beside["alarms"]]
+    return [*found, *held_against["alarms"]]
 
 
 def _evening(run: RunDir) -> list[str]:
@@ -78,8 +79,8 @@ def step_of(run: RunDir) -> int | None:
 
 
 def judge(state: State, folders: Iterable[Path], config: Config, say: Callable[[str], Any] = lambda _: None) -> list[Judged]:
-    """The days of every run among `folders` that is over and was not judged, in order; `rollout.add` keeps them. Days before those
-    that are remembered are over and done with."""
+    """The days of every run among `folders` whose session is over and that was not judged, in order; `rollout.add` keeps them. Runs
+    of one day are up together. Days before those that are remembered are over and done with."""
     known = {day.run for day in state.days}
     oldest = state.days[0].day if len(state.days) >= KEPT else ""
     waiting = []
@@ -88,10 +89,11 @@ def judge(state: State, folders: Iterable[Path], config: Config, say: Callable[[
             continue
         run = RunDir(folder)
         step = None if is_held(run.lock) else step_of(run)
-        if step is not None and str(start_of(run)["day"]) >= oldest:
-            waiting.append((str(start_of(run)["day"]), step, run))
+        day = str(start_of(run)["day"]) if step is not None else ""
+        if step is not None and day >= oldest and time.time_ns() >= session_of([run], day)[1]:
+            waiting.append((day, step, run))
     days = []
     for day, step, run in sorted(waiting, key=lambda entry: (entry[0], str(entry[2].path))):
         say(f"{run.path}: {day}")
-        days.append(judged(run, config, step))
+        days.append(judged(run, config, step, [other for one, at, other in waiting if (one, at) == (day, step) and other != run]))
     return days

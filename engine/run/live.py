@@ -291,6 +291,8 @@ class EngineProcess:
             if self._now() > 0 and self.shell.on_timer(self._now()) and self.paper is not None:
                 self.paper.on_timer()
             self.journal.prepare()
+            if self.paper is not None and self.shell.waiting:          # made again, the day would have had it where it belongs
+                raise RunError(f"{self.vitals.no_room()}; what the venue said could not be journaled, so the run ends here")
             if self.journal.full and self.status.operator == OP_RUN:
                 self._note(self.vitals.no_room())
                 self.status.operator = OP_REDUCE

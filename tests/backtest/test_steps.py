@@ -178,6 +178,23 @@ def test_a_step_gone_back_while_days_are_judged_stands(tmp_path, monkeypatch):
     assert rollout.load().step == 0
 
 
+def test_two_runs_of_a_day_are_up_together(whole, tmp_path):
+    """A morning and the rest of the day in another folder: neither was up for long, the day was."""
+    morning = copied(whole, tmp_path / "runs" / "a", until=at("12:00:00"))
+    other = copied(whole, tmp_path / "runs" / "b")
+    days = judge(State(), [morning.path, other.path], Config())
+    assert [day.why for day in days] == ["", ""]
+
+
+def test_a_day_whose_session_goes_on_is_not_judged(whole, tmp_path, monkeypatch):
+    from engine.backtest import steps
+
+    run = copied(whole, tmp_path / "runs" / "a")
+    for clock, count in (("15:14:59", 0), ("15:15:00", 1)):
+        monkeypatch.setattr(steps.time, "time_ns", lambda clock=clock: at(clock))
+        assert len(judge(State(), [run.path], Config())) == count
+
+
 def test_the_command_judges_says_and_never_goes_on_without_a_word(whole, tmp_path):
     (tmp_path / "runs").mkdir()
     copied(whole, tmp_path / "runs" / "a")
