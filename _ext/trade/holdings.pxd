@@ -77,6 +77,7 @@ cdef class Holdings(Orders):
     cdef int64_t minute_of(self, int64_t now) noexcept
     cdef Position* claim(self, uint32_t inst, int side) noexcept
     cdef Position* owner(self, Order* o) noexcept
+    cdef int64_t _value(self, Position* s, int64_t price) noexcept
     cdef void revalue(self) noexcept
     cdef void _report(self, Position* s, int64_t now) noexcept
     cdef void _free(self, Position* s, int64_t now) noexcept

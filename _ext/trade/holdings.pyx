@@ -67,13 +67,20 @@ cdef class Holdings(Orders):
         cdef Position* s = &self.slots[o.slot]
         return s if s.used and s.generation == o.generation else NULL
 
+    cdef int64_t _value(self, Position* s, int64_t price) noexcept:
+        """What is held at `price`, with what its working entry may add at its limit."""
+        cdef Order* entry = &self.orders[s.entry - 1] if s.entry else NULL
+        cdef int64_t value = max(s.bought - s.sold, <int64_t>0) * price
+        if entry != NULL and entry.role == ROLE_ENTRY and is_live(entry.state):
+            value += (entry.quantity - entry.filled) * entry.price
+        return value
+
     cdef void revalue(self) noexcept:
         """Open profit at the side one can leave on, and exposure with working entries at their limit."""
         cdef int i
         cdef uint32_t inst
         cdef Position* s
         cdef Row* r
-        cdef Order* entry
         cdef Gate gate = self.gate
         cdef int64_t held, price, value
         gate.money.open = gate.money.exposure = 0
@@ -86,16 +93,13 @@ cdef class Holdings(Orders):
                 continue
             inst = s.inst
             r = &self.market.rows[inst]
-            entry = &self.orders[s.entry - 1] if s.entry else NULL
             held = s.bought - s.sold
             price = r.bid if s.side > 0 else r.ask
             if price <= 0:
                 price = r.ltp
             if held > 0:
                 gate.money.open += s.side * (held * price - s.left)
-            value = max(held, <int64_t>0) * price
-            if entry != NULL and entry.role == ROLE_ENTRY and is_live(entry.state):
-                value += (entry.quantity - entry.filled) * entry.price
+            value = self._value(s, price)
             gate.money.exposure += value
             gate.symbols[inst].exposure += value
             if 0 <= self.specs[inst].sector < MAX_SECTORS:
@@ -124,7 +128,7 @@ cdef class Holdings(Orders):
             r = &self.market.rows[s.inst]
             price = (r.bid if s.side > 0 else r.ask) or r.ltp
             held = s.bought - s.sold
-            exposure += self.orders[s.entry - 1].quantity * price if held == 0 and s.entry else held * price
+            exposure += self._value(s, price)
             if held > 0:
                 result += s.side * (held * price - s.left)
         return check_share(&self.shares[source], positions, exposure, result, value, <double>self.gate.money.equity, out)

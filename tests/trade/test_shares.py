@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from _ext.core.reasons import REASONS, Reason
-from _ext.core.records import GATE, REC_GATE, REC_START
+from _ext.core.records import CANDIDATE, GATE, REC_ASK, REC_GATE, REC_START
 from _ext.trade.shares import judge
 from engine.backtest.options import BacktestOptions
 from engine.backtest.session import backtest
@@ -46,6 +46,20 @@ def test_what_a_source_holds_counts_at_the_price_it_could_leave_at(desk, directi
     settings = Config(models="", limits={"spike": {"daily_loss": 0.0004}}).record()
     desk.core.feed(REC_START, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
     desk.tick(mid=mid)
+    desk.tick(1)
+    assert desk.enter(1, number=2)[0] == reason
+
+
+@pytest.mark.parametrize(("direction", "bid", "ask", "reason"), [
+    (1, 99_000, 100_000, "daily loss of its source"), (1, 100_000, 101_000, "pass"),
+    (-1, 100_000, 101_000, "daily loss of its source"), (-1, 99_000, 100_000, "pass")])
+def test_the_price_a_source_could_leave_at_is_that_of_the_other_side(desk, direction, bid, ask, reason):
+    _, (entry,) = desk.enter(direction=direction)
+    desk.reply(entry)
+    desk.update(entry, 3, 49, 100_000)
+    settings = Config(models="", limits={"spike": {"daily_loss": 0.0004}}).record()
+    desk.core.feed(REC_START, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
+    desk.tick(bid=bid, ask=ask)
     desk.tick(1)
     assert desk.enter(1, number=2)[0] == reason
 
@@ -124,3 +138,33 @@ def test_a_strategy_s_own_reasons_have_words():
 def test_a_limit_of_a_source_nobody_named_is_refused():
     with pytest.raises(ValueError, match="limits a source that is not named"):
         Config(limits={"spkie": {"positions": 1}})
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize(("status", "filled", "reason"), [
+    (2, 0, "exposure of its source"), (2, 20, "exposure of its source"), (4, 20, "pass"), (3, 49, "exposure of its source")])
+def test_what_an_entry_of_a_source_may_still_add_counts_as_its_exposure(desk, direction, status, filled, reason):
+    """Two entries are 9.8 % of the account, of which 8 % may be the source's; with 20 of the first 49 alone they are 6.9 %."""
+    _, (entry,) = desk.enter(direction=direction)
+    desk.reply(entry)
+    desk.update(entry, status, filled, 100_000)
+    settings = Config(models="", limits={"spike": {"exposure": 0.08}}).record()
+    desk.core.feed(REC_START, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
+    desk.tick(1)
+    assert desk.enter(1, number=2)[0] == reason
+
+
+@pytest.mark.parametrize(("source", "reason"), [(0, "too many positions of its source"), (1, "pass")])
+def test_what_another_source_holds_is_not_counted_against_it(desk, source, reason):
+    """Each may have one position, and the first has it."""
+    _, (entry,) = desk.enter()
+    desk.reply(entry)
+    desk.update(entry, 3, 49, 100_000)
+    settings = Config(models="", sources=["spike", "opening_range"], limits={name: {"positions": 1} for name in
+                                                                               ("spike", "opening_range")}).record()
+    desk.core.feed(REC_START, desk.now, orjson.dumps(settings | {"nonce": "n", "engine": "spk"}))
+    desk.tick(1)
+    row = np.zeros(1, CANDIDATE)
+    row["price"], row["last_close"], row["id"], row["inst"], row["side"], row["source"] = 100_000, 100_000, 2, 1, 1, source
+    desk.core.feed(REC_ASK, desk.now, row.tobytes())
+    assert REASONS[desk.records(REC_GATE, GATE)[-1]["reason"]] == reason
