@@ -11,7 +11,8 @@ from _ext.core.sink import KeepingSink
 from _ext.entrance import Core
 from _ext.trade.venue import PaperVenue
 from _ext.trail.journal import Journal
-from engine.backtest.parity import DRIFT, _alarms, parity
+from engine.backtest.parity import DRIFT, _alarms, _figures, _pairs, parity
+from engine.backtest.trades import END, Trade
 from engine.broker.paper import latency
 from engine.cli.parity import page
 from engine.config import Config
@@ -109,7 +110,37 @@ def test_trades_of_one_account_alone_and_latencies_alarm():
     slow = _alarms(FIGURES | {"latency_ms": {"run": told(60), "made": told(35)}}, False, False)
     assert slow == ["requests take 60 ms, the model draws 35: `--keep` makes this day's the model's"]
     assert _alarms(FIGURES | {"latency_ms": {"run": told(50), "made": told(35)}}, False, False) == []
-    assert _alarms(FIGURES | {"latency_ms": {"run": told(60, 19), "made": told(35)}}, False, False) == []
+    for run, made in ((19, 40), (40, 19)):
+        assert _alarms(FIGURES | {"latency_ms": {"run": told(60, run), "made": told(35, made)}}, False, False) == []
+
+
+def bought(**fields) -> Trade:
+    """Ten bought at Rs 100 and sold at Rs 102."""
+    return Trade(**{"day": "2026-09-01", "symbol": "A", "source": "spike", "candidate": 1, "side": 1, "quantity": 10,
+                    "entry_time": 10**18, "exit_time": 10**18 + 10**9, "entry_price": 10_000.0, "exit_price": 10_200.0,
+                    "gross": 2_000, "charges": 200,
+                    "reason": "target", "strength": 0.7, "score": 0.9, "stop": 9_800, "target": 10_400} | fields)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_fill_that_is_worse_than_the_model_s_counts_as_such_on_either_side(side):
+    """Bought or sold 10 bp worse, and left 20 bp worse."""
+    ours = bought(side=side, entry_price=10_000.0 * (1 + side * 0.001), exit_price=10_200.0 * (1 - side * 0.002))
+    (row,) = _pairs([ours], [bought(side=side)], {1: (5, 10, 10_010)}, {1: (5, 10, 10_010)})
+    assert (row["entry_bp"], row["exit_bp"]) == (pytest.approx(10), pytest.approx(20))
+
+
+def test_what_was_still_held_when_the_data_ended_says_nothing_of_exits():
+    (row,) = _pairs([bought(reason="time")], [bought(reason=END, exit_price=9_000.0)], {1: (5, 10, 10_010)}, {1: (5, 10, 10_010)})
+    assert (row["exit_bp"], row["exit_delay_s"], row["net"]) == (None, None, 0.0) and row["entry_bp"] == 0
+
+
+def test_what_nobody_filled_stands_in_neither_account_alone():
+    """One both filled, one that the run alone filled, one that both asked for in vain."""
+    asked = {number: (5, 10, 10_010) for number in (1, 2, 3)}
+    rows = _pairs([bought(), bought(candidate=2)], [bought()], asked, asked)
+    found = _figures(rows, [], [])
+    assert (len(rows), found["matched"], found["alone"], found["unmatched"]) == (3, 1, 1, pytest.approx(1 / 3))
 
 
 # ---- latencies ---------------------------------------------------------------------------------------------------------
@@ -162,6 +193,7 @@ def test_too_few_answers_say_nothing():
 @pytest.mark.parametrize("content", [
     b"", b"{", b"[]", b'{"quantiles_ns": [1, 2]}', b'{"quantiles_ns": "x"}', b'{"quantiles_ns": [null]}',
     orjson.dumps({"quantiles_ns": [0] * 101}), orjson.dumps({"quantiles_ns": [2] + [1] * 100}),
+    orjson.dumps({"quantiles_ns": [1, 3] + [2] * 99}),
     orjson.dumps({"quantiles_ns": [10**12] * 101})])
 def test_a_damaged_file_of_latencies_is_named(content):
     assert latency.kept_latencies() == [] and latency.latency_notes() == []

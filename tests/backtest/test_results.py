@@ -77,6 +77,16 @@ def test_the_figures_are_those_of_the_book():
     assert found["turnover"] == pytest.approx(4 * 2 * 1_000 / 100_000)
 
 
+def test_a_drawdown_goes_by_when_trades_ended_and_from_the_last_best():
+    """The loss of 60 was entered before the gain of 100 and ended after it; a best is met twice before the largest loss."""
+    late = trade(0, -6_000, entry=5, minutes=60)
+    found = results.drawdown([late, trade(0, 10_000, entry=10, minutes=5)], EQUITY)
+    assert found["max_drawdown"] == pytest.approx(6_000 / 10_010_000)
+    twice = [trade(0, 1_000), trade(1, -500), trade(2, 500), trade(3, -800)]
+    found = results.drawdown(twice, EQUITY)
+    assert (found["drawdown_from"], found["drawdown_to"]) == (DAYS[2], DAYS[3])
+
+
 def test_a_position_that_overlaps_another_counts_its_time_once():
     found = results.summary([trade(0, 1), trade(0, 1, 15, 10), trade(0, 1, 16, 2)], DAYS[:1], EQUITY)
     assert found["exposure"] == pytest.approx(15 / 375)
@@ -151,6 +161,12 @@ def test_fills_of_a_candidate_are_one_trade():
     assert (found.strength, found.score, found.stop, found.target) == (0.8, pytest.approx(0.97), 98, 104)
 
 
+def test_a_short_trade_has_its_stop_and_target_too():
+    (found,) = trades_of(fills((1, ROLE_ENTRY, 5, 100, 2, 0), (5, ROLE_EXIT, 5, 97, 2, 15), side=-1), "2026-09-01", ["X", "A"],
+                         ["spike", "mine"])
+    assert (found.side, found.stop, found.target, found.gross) == (-1, 98, 104, 15)
+
+
 def test_a_trade_is_open_until_all_of_it_is_sold_and_ends_for_the_order_s_last_reason():
     kept = fills((1, ROLE_ENTRY, 5, 100, 2, 0), (5, ROLE_EXIT, 4, 103, 2, 10))
     kept.insert(-1, (REC_INTENT, OPEN, record(INTENT, id=2, why=WHY_TARGET)))
@@ -181,7 +197,9 @@ def test_what_is_held_when_the_data_ends_is_left_at_the_price_shown_and_pays_for
     core = SimpleNamespace(orders=lambda: [{"candidate": 1}], positions=lambda: [slot], market=market,
                            instrument=lambda inst: {"kind": KIND_EQUITY})
     found = trade(0, 0, side=side, exit_time=0, exit_price=10_200.0, gross=800, charges=300)
-    mark_open([found], core, OPEN + 100 * MINUTE)
+    over = trade(0, 0)                          # of the same candidate, and ended
+    mark_open([over, found], core, OPEN + 100 * MINUTE)
+    assert over == trade(0, 0)
     assert (found.gross, found.reason) == (800 + side * 6 * (price - entered), "end of data")
     assert found.charges == 300 + paise_of("equity", side > 0, 6 * price, DAY)
     assert found.exit_price == pytest.approx((4 * 10_200 + 6 * price) / 10) and found.exit_time == OPEN + 100 * MINUTE

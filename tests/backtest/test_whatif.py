@@ -23,6 +23,10 @@ from _ext.core.records import (
 from _ext.trail.journal import Journal
 from engine.backtest.differences import Account, Decision, account_of, by_rule, differences
 from engine.backtest.remade import Beginning, Recorded, paper_run, refers, remake, replayed, start_of
+from _ext.core.records import CLOSING, MODEL_CHANGE, PAYLOADS, REC_CLOSED, REC_FRAME, REC_TIMER
+from _ext.trail.journal import Journal
+from engine.backtest.differences import Account, Decision, account_of, by_rule, differences
+from engine.backtest.remade import Beginning, ByConfig, paper_run, refers, remake, replayed, start_of
 from engine.backtest.whatif import whatif
 from engine.cli.whatif import page
 from engine.config import Config, ConfigurationError
@@ -143,6 +147,27 @@ def test_from_python_it_is_the_same(paper_day, tmp_path):
     document = engine.whatif(paper_day.path, ["risk.stop=0.005"], run_dir=tmp_path / "w", config=Config())
     assert document["differences"] == whatif(paper_day, ["risk.stop=0.005"], [], Config(), tmp_path / "w2")["differences"]
     assert engine.parity(paper_day.path, config=Config())["is_same"]
+def test_a_run_made_again_arrives_at_the_digest_its_writer_noted(paper_day, tmp_path):
+    whatif(paper_day, [], [], Config(), tmp_path / "w")
+    made = RunDir.existing(tmp_path / "w" / "after")
+    records = list(made.reader())
+    assert records[-1][0] == REC_CLOSED
+    shutil.rmtree(made.journal)
+    journal = Journal(made.journal)
+    for kind, _, now, payload in records[:-1]:
+        journal.append(kind, now, payload)
+    row = np.frombuffer(records[-1][3], CLOSING).copy()
+    row["digest"] ^= 1
+    journal.append(REC_CLOSED, records[-1][2], row.tobytes())
+    journal.close()
+    found = replayed(made.path, Config())
+    assert not found["identical"] and found["mismatched"] == 0 and found["digest"] != found["expected"]
+
+
+def test_the_filter_of_a_configuration_lets_through_what_its_noise_says(paper_day):
+    """A fifth of noise is a score of 0.8."""
+    ((_, payload),) = ByConfig(paper_day, Config(signals={"noise": 0.2}), None).changes
+    assert np.frombuffer(payload, MODEL_CHANGE)[0]["threshold"] == pytest.approx(0.8)
 
 
 # ---- strategies --------------------------------------------------------------------------------------------------------

@@ -194,6 +194,8 @@ def test_its_levels_are_a_step_apart(tmp_path):
     assert venue.place(1, 0, 1, TYPE_LIMIT, 2 * shown + 1, 600_000, 0, core.now) == ""
     ((_, order),) = venue.orders_now()
     assert order["value"] == shown * 500_070 + shown * 500_080 + 500_090
+    assert venue.place(2, 0, -1, TYPE_LIMIT, 2 * shown + 1, 400_000, 0, core.now) == ""
+    assert dict(venue.orders_now())["P2"]["value"] == shown * 499_920 + shown * 499_910 + 499_900
 
 
 def test_an_index_and_a_recorded_book_are_not_modelled(tmp_path):
@@ -222,6 +224,18 @@ def test_a_bar_is_four_points_with_its_volume_at_the_close(tmp_path):
     assert [tuple(map(int, (b["open"], b["high"], b["low"], b["close"], b["volume"]))) for b in kept] == [
         (1_000, 1_050, 990, 1_040, 500)]
     assert core.market.row(0)["high"] == 1_045 and core.market.row(0)["last_close"] == 1_040.0
+
+
+def test_rows_that_are_taken_again_begin_with_no_volume(tmp_path):
+    day = DayFile(bars_day(tmp_path, [(0, 1_000, 1_050, 990, 1_040, 500)], [Instrument("NSE_EQ|A", "A")]))
+    rows = row_feed(day)
+    for _ in range(2):
+        core, _, _ = opened(day)
+        core.day_files[rows.sha256] = rows
+        core.feed(REC_DATA, core.now, data_record(day))
+        while core.run_rows(FAR, QUARTER) == ROWS_ATTENTION:
+            pass
+        assert core.market.row(0)["peak"] == 500
 
 
 def test_bars_are_no_stall_and_a_missing_one_is_no_gap(tmp_path):

@@ -131,6 +131,30 @@ def test_a_backfill_of_one_gap_says_nothing_of_another_that_is_still_there():
         assert left > 10**6 if is_whole else left == (kept > 12).sum(), left
 
 
+def test_a_backfill_says_nothing_of_a_gap_long_before_it_either():
+    """Minutes 10 to 12 stay lost, and the state the second begins anew from is one of after them."""
+    whole, desk = Desk(60), Desk(60)
+    whole.play(0, 5400)
+    desk.play(0, 5400, lambda s: 600 <= s < 760 or 4800 <= s < 4900)
+    desk.core.feed(REC_BACKFILL, (OPEN_MS + 5_400_000) * 1_000_000, whole.bars(79, 81).tobytes())
+    kept = desk.core.market.kept_bars(0)["minute"] - MINUTE
+    assert ("filled", 79, 81) in desk.rows() and desk.core.market.row(0)["gap_bars"] == kept[-1] - 12
+
+
+@pytest.mark.parametrize(("candle", "extremes"), [
+    ((100_000, 100_000, 100_000, 99_900), (100_000, 99_900)), ((100_000, 100_000, 100_000, 100_100), (100_100, 100_000)),
+    ((100_000, 100_200, 0, 99_900), (100_200, 99_900)), ((100_000, 100_200, 99_800, 100_100), (100_200, 99_800))])
+def test_the_extremes_of_a_candle_hold_its_open_and_close(candle, extremes):
+    desk = Desk()
+    row = np.zeros(1, WARM_BAR)
+    row["minute"], row["volume"] = MINUTE, 900
+    for name, value in zip(("open", "high", "low", "close"), candle, strict=True):
+        row[name] = value
+    desk.core.feed(REC_BARS, OPEN_MS * 1_000_000, row.tobytes())
+    (bar,) = desk.core.market.kept_bars(0)
+    assert (bar["high"], bar["low"]) == extremes
+
+
 def test_what_was_filled_before_the_first_live_update_stays():
     whole, desk = Desk(60), Desk(60)
     whole.play(0, 3000)

@@ -13,6 +13,7 @@ from _ext.core.records import (
     INTENT_PLACE,
     OP_KILL,
     OP_RUN,
+    POSITION,
     REC_BOOT,
     REC_CLOSED,
     REC_DATA,
@@ -22,6 +23,7 @@ from _ext.core.records import (
     REC_INTENT,
     REC_OPERATOR,
     REC_ORDER_UPDATE,
+    REC_POSITION,
     REC_REPLY,
     REC_TIMER,
     RUNNING,
@@ -32,12 +34,14 @@ from _ext.trail.journal import Journal
 from _ext.trail.reader import Reader
 from engine.config import Config
 from engine.errors import DataError
+from engine.run import unwind
 from engine.run.again import MADE, Again, taken_up, venue_of_start
+from engine.run.fence import Report
 from engine.run.opening import recalled
 from engine.run.virtual import run_virtual
 from engine.sim.markets import market_of
 from engine.trail.checked import capacity_of, ring_depth_of
-from engine.trail.rundir import RunDir, RunError
+from engine.trail.rundir import Lock, RunDir, RunError
 from tests.conftest import recording
 
 
@@ -121,6 +125,7 @@ def test_cut_anywhere_it_goes_on_with_every_order_and_position(run, tmp_path):
             return journals[0]
 
         paper, _ = taken_up([folder], journal_of, capacity_of(run.path), Config(), "f00", run.path)
+        assert not paper.venue.n_updates, "the book that was read says it"
         for _ in range(40):
             paper.shell.on_timer(paper.core.now + 50_000_000)
             paper.on_timer()
@@ -216,3 +221,46 @@ def test_the_journal_of_a_backtest_has_no_inputs_to_make_it_again_from(run, tmp_
     journal.append(REC_DATA, 1, b"{}")
     with pytest.raises(DataError, match="run `python -m engine backtest` again"):
         again(run, Reader(tmp_path / "j"), KeepingSink(()))
+
+
+# ---- ended from outside ------------------------------------------------------------------------------------------------
+def ended(run: RunDir, path: Path) -> tuple[RunDir, dict[int, int]]:
+    """The run cut where most is held long and short, as a folder of its own; what is held, by instrument."""
+    held: dict[int, int] = {}
+    places = []
+    for at, (kind, _, _, payload) in enumerate(run.reader()):
+        if kind == REC_POSITION:
+            row = np.frombuffer(payload, POSITION)[0]
+            held[int(row["inst"])] = int(row["quantity"])
+            now = {inst: net for inst, net in held.items() if net}
+            places.append((min(sum(net > 0 for net in now.values()), sum(net < 0 for net in now.values())), at + 1, now))
+    _, at, now = max(places, key=lambda place: place[:2])
+    folder = RunDir.new(path)
+    cut(run, folder.journal, at)
+    return folder, now
+
+
+def test_the_book_of_an_engine_that_was_ended_is_closed_at_the_prices_last_shown(run, tmp_path, monkeypatch):
+    """Long and short; its account is free again, and its journal is one that is whole."""
+    monkeypatch.setenv("ENGINE_SHM", str(tmp_path))
+    folder, held = ended(run, tmp_path / "run")
+    assert min(held.values()) < 0 < max(held.values())
+    document = unwind.unwind(Lock(folder.lock, "a"), folder, Config(), Report())
+    assert (document["flat"], document["left"]) == (True, {})
+    assert document["steps"][0]["outcome"] == f"{len(held)} positions"
+    Lock(folder.lock, "a").release()
+    sides = [int(np.frombuffer(r[3], FILL)[0]["side"]) for r in Reader(folder.memory) if r[0] == REC_FILL]
+    assert {1, -1} <= set(sides)
+    journal = Journal(tmp_path / "again", prefix=Reader(folder.memory, folder.journal))
+    core = Core(journal, capacity_of(run.path), 256)
+    recalled(core, [folder.memory, folder.journal], Config(), folder.path)
+    Again(core, Reader(folder.memory, folder.journal), venue_of_start).run()
+    assert not journal.diverged and core.digest == digest_of(RunDir(folder.path))
+
+
+def test_what_could_not_be_closed_is_told_with_its_side(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("ENGINE_SHM", str(tmp_path))
+    monkeypatch.setattr(unwind, "STEPS", 0)
+    folder, held = ended(run, tmp_path / "run")
+    document = unwind.unwind(Lock(folder.lock, "a"), folder, Config(), Report())
+    assert not document["flat"] and sorted(document["left"].values()) == sorted(held.values())

@@ -6,17 +6,22 @@ import orjson
 import pytest
 from aiohttp import web
 
-from _ext.core.records import INTENT, POSITION, REC_INTENT, REC_POSITION, REC_REPLY, REC_START, REPLY
+from _ext.core.records import INTENT, INTENT_MODIFY, POSITION, REC_INTENT, REC_POSITION, REC_REPLY, REC_START, REPLY
+from _ext.trade.states import STATES
+from _ext.trade.venue import PaperVenue
 from engine.broker.base import BrokerError, Request
 from engine.broker.paper.protocol import Beside
 from engine.broker.upstox import protocol
 from engine.broker.upstox.api import Api
 from engine.broker.upstox.market import ReadOnly
 from engine.config import Config
+from engine.market.instruments import Instrument
 from engine.run.options import OptionError, RunOptions, made
+from engine.run.paper import MESSAGE, MESSAGE_NS, Paper
 from engine.run.virtual import run_virtual
 from engine.sim.markets import market_of
 from engine.trail.rundir import RunDir
+from tests.trade.conftest import Desk
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +165,73 @@ def test_the_live_feed_is_paper_unless_something_else_is_said(given, is_paper):
 def test_what_contradicts_itself_is_refused(given):
     with pytest.raises(OptionError, match=r"one of them|simulated broker's"):
         made(RunOptions, given)
+
+
+# ---- more at once than the broker takes --------------------------------------------------------------------------------
+NAMES = ("RELIANCE", "TCS", "SBIN", "SUNPHARMA", "LT", "INFY", "ICICIBANK", "HDFCBANK", "AXISBANK")
+
+
+def test_a_request_that_waits_for_room_leaves_without_another_to_wake_it(tmp_path):
+    """Nine entries in one second, of which the broker's window has room for eight: the ninth waits, and goes or is told."""
+    desk = Desk(tmp_path, [Instrument(f"NSE_EQ|{name}", name, tick=10) for name in NAMES], notional=0.01, max_positions=20,
+                requests_per_second=10, exit_reserve=1)
+    paper = Paper(desk.core, PaperVenue(desk.core.trader), ["n"])
+    for number, _ in enumerate(NAMES):
+        desk.ask(number, number=number + 1)
+    paper.act()
+    assert len(paper.shell.outgoing) == 1
+    for _ in range(6):
+        paper.shell.on_timer(desk.core.now + 250_000_000)
+        paper.on_timer()
+    assert not paper.shell.outgoing and paper.due > desk.core.now
+    assert [order["state"] for order in desk.core.orders()].count(STATES.index("sent")) == 0
+
+
+def test_what_the_venue_says_arrives_so_long_after_it_happened(tmp_path):
+    """Also where the last record is older than what happened."""
+    desk = Desk(tmp_path)
+    paper = Paper(desk.core, PaperVenue(desk.core.trader), ["n"])
+    desk.ask()
+    paper.act()
+    paper.at = arrived = paper.due
+    assert arrived > desk.core.now
+    paper.event()
+    assert [due for due, kind, _, _ in paper.events if kind == MESSAGE] == [arrived + MESSAGE_NS]
+
+
+class Asked:
+    """A venue that writes down for which requests it was asked how long they take."""
+
+    def __init__(self, venue):
+        self.venue, self.heard = venue, []
+
+    def __getattr__(self, name):
+        return getattr(self.venue, name)
+
+    def latency(self, *request):
+        self.heard.append(request)
+        return self.venue.latency(*request)
+
+
+def test_each_attempt_at_an_order_takes_a_time_of_its_own(tmp_path):
+    """An exit of which one share is bought at a time is moved after the falling price."""
+    desk = Desk(tmp_path)
+    paper = Paper(desk.core, PaperVenue(desk.core.trader, 7), ["n"])
+    paper.venue = Asked(paper.venue)
+    desk.intents = lambda: paper.act() or []
+
+    def wait():
+        for _ in range(6):
+            paper.shell.on_timer(desk.core.now + 250_000_000)
+            paper.on_timer()
+        desk.now = desk.core.now
+
+    desk.tick()
+    desk.ask()
+    paper.act()
+    wait()
+    for mid in (97_000, 96_000, 95_000, 94_000):
+        desk.tick(mid=mid, bid_q=1)
+        wait()
+    exits = [attempt for order, kind, attempt in paper.venue.heard if order == 2 and kind == INTENT_MODIFY]
+    assert len(exits) >= 3 and exits == list(range(len(exits)))

@@ -285,6 +285,15 @@ def test_the_operator_has_the_last_word_on_entries_and_none_on_exits(tmp_path):
     assert stop.intent["role"] == ROLE_EXIT and stop.request.body["transaction_type"] == "SELL"
 
 
+def test_a_shell_that_begins_after_the_operators_word_keeps_to_it(tmp_path):
+    """What the core had decided before it is still there to be taken."""
+    table = Table(tmp_path)
+    table.ask()
+    table.desk.operator(OP_PAUSE)
+    shell = Shell(protocol, table.desk.core, "spk", ["n", "m"], lambda: table.desk.now, is_fresh=False)
+    assert shell.take() == [] and table.inputs(REC_REPLY, REPLY)[-1]["error"] == b"OPERATOR"
+
+
 def test_who_observes_sends_nothing_and_reads_nothing(tmp_path):
     table = Table(tmp_path, observe=True)
     shell = table.shell

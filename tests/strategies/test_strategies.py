@@ -22,6 +22,7 @@ from _ext.core.records import (
     REC_STRATEGY_OFF,
     REC_VERDICT,
     WARM_BAR,
+    Why,
 )
 from _ext.core.sink import KeepingSink
 from _ext.entrance import Core
@@ -425,7 +426,7 @@ def on_bar(self, instrument, minutes, bars):
         self.exit(self.where, "no more")
 """)
     intents = [np.frombuffer(payload, INTENT)[0] for _, _, payload in records(folder, REC_INTENT)]
-    assert [int(intent["kind"]) for intent in intents] == [1, 3]
+    assert [(int(intent["kind"]), int(intent["why"])) for intent in intents] == [(1, Why.WHY_ENTRY), (3, Why.WHY_STRATEGY)]
     assert intents[0]["price"] < 0.975 * np.frombuffer(records(folder, REC_CANDIDATE)[0][2], CANDIDATE)[0]["price"]
 
 

@@ -110,7 +110,7 @@ class Desk:
         self.core.feed(REC_OPERATOR, self.now, row.tobytes())
 
     def tick(self, inst: int = 0, mid: int | None = None, seconds: float = 0.2, bid: int | None = None, ask: int | None = None,
-             trade_ago: float = 0, delta: float | None = None, is_trade: bool = True):
+             trade_ago: float = 0, delta: float | None = None, is_trade: bool = True, bid_q: int = 1000, ask_q: int = 1000):
         """An update of the book and the last price, `seconds` later; the trade is `trade_ago` seconds old on receipt. `delta`: of
         an option, with the feed's Greeks; without `is_trade` the book alone has changed."""
         self.now += round(seconds * SECOND)
@@ -124,7 +124,7 @@ class Desk:
         row["ltp"], row["ltt"], row["vtt"] = self.mid[inst], *self.trades[inst]
         row["levels"]["bidP"][:, 0] = self.mid[inst] - 10 if bid is None else bid
         row["levels"]["askP"][:, 0] = self.mid[inst] + 10 if ask is None else ask
-        row["levels"]["bidQ"][:, 0] = row["levels"]["askQ"][:, 0] = 1000
+        row["levels"]["bidQ"][:, 0], row["levels"]["askQ"][:, 0] = bid_q, ask_q
         if delta is not None:
             row["has"] |= HAS_FULL | HAS_GREEKS
             row["iv"], row["delta"] = 0.3, delta

@@ -51,6 +51,14 @@ def test_where_nobody_knows_the_range_of_a_name_the_outer_limits_stand(make_desk
         "stop": stop, "target": target, "soft": 0}
 
 
+def test_an_adopted_entry_may_fill_as_far_as_it_was_asked_for(make_desk):
+    desk = started(make_desk, ENTRY | {"status": 2, "filled": 0}, entry_life_s=60)
+    row = np.zeros(1, ORDER_UPDATE)
+    row["status"], row["filled"], row["value"], row["quantity"], row["order_id"] = 2, 10, 10 * 100_000, 40, b"A0"
+    desk.core.feed(REC_ORDER_UPDATE, desk.now, row.tobytes())
+    assert desk.turns() == [] and desk.core.held(0) == (10, 0)
+
+
 def test_a_round_trip_before_the_position_is_over(make_desk):
     done = STOP | {"status": 3, "filled": 40, "trigger": 0}
     desk = started(make_desk, ENTRY, done, ENTRY | {"quantity": 30, "filled": 30}, STOP | {"quantity": 30}, shown={0: 30})

@@ -170,6 +170,14 @@ def test_before_the_auction_a_band_is_never_made_wider(make_desk, band, left):
     assert (desk.core.instrument(1)["lower_band"], desk.core.instrument(1)["upper_band"]) == (96_500, 102_500)
 
 
+@pytest.mark.parametrize(("is_cas", "band"), [(True, (97_250, 102_750)), (False, (0, 0))])
+def test_the_range_to_come_is_that_of_futures_whose_stock_is_in_the_auction(make_desk, is_cas, band):
+    desk = make_desk(specs=[dataclasses.replace(FUTURE[0], is_cas=is_cas), *FUTURE[1:]], minute=358)
+    desk.tick(1)
+    desk.timer(61)
+    assert (desk.core.instrument(1)["lower_band"], desk.core.instrument(1)["upper_band"]) == band
+
+
 def desk_minute(minute: float) -> int:
     from engine.market.sessions import epoch_ms
     return epoch_ms(DAY, minute) * 1_000_000

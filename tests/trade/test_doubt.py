@@ -317,8 +317,19 @@ def test_a_presumption_is_taken_back_once_and_what_was_told_stays(make_desk):
     for _ in range(2):
         desk.tick(seconds=2.5)
         work.on_book([told(entry, status="open", filled_quantity=10, pending_quantity=39)], desk.now)
-        assert desk.core.orders()[0]["filled"] == 20
+        order = desk.core.orders()[0]
+        assert (order["filled"], order["value"]) == (20, 20 * entry["price"])
     assert desk.core.held(0) == (49, 0)                                 # what is held stays held
+
+
+@pytest.mark.parametrize(("later", "filled"), [(-1, 49), (0, 49), (1, 20)])
+def test_a_read_begun_before_the_presumption_takes_nothing_back(make_desk, later, filled):
+    """It shows the twenty of then; one begun a nanosecond later shows that there are no more."""
+    desk, entry, work = presumed(make_desk)
+    began = int(desk.core.orders()[0]["presumed_at"]) + later
+    desk.tick(seconds=2.5)
+    work.on_book([told(entry, status="open", filled_quantity=20, pending_quantity=29)], began)
+    assert desk.core.orders()[0]["filled"] == filled
 
 
 def test_a_presumption_is_taken_back_as_far_as_the_book_says_and_no_further(make_desk):

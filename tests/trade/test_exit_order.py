@@ -86,6 +86,24 @@ def test_the_exit_that_works_counts_while_the_earlier_one_is_not_found(desk):
     assert [(i["kind"], i["id"], i["order_type"]) for i in desk.tick(mid=104_100)] == [(MODIFY, again["id"], LIMIT)]
 
 
+def test_an_exit_that_turns_up_when_its_successor_was_refused_is_the_one(desk):
+    """Nothing is there twice: told once, when the successor was sent."""
+    _, stop = lost_stop(desk)
+    (again,) = desk.missed(24)[:1]
+    desk.reply(again, outcome=2, code=400)
+    assert desk.update(stop, 2) == []
+    assert desk.alarms() == ["a second exit was needed"] and desk.core.counts()["second_exits"] == 1
+    assert [(i["kind"], i["id"]) for i in desk.tick(mid=104_100)] == [(MODIFY, stop["id"])]
+
+
+def test_an_exit_that_has_filled_in_part_is_changed_for_all_it_is_to_fill(desk):
+    """20 of 49 are sold when the target is reached: the order of 49 stays one of 49."""
+    _, stop = opened(desk)
+    desk.update(stop, 2, 20, 98_000)
+    (modify,) = desk.tick(mid=104_100)
+    assert (modify["kind"], modify["quantity"]) == (MODIFY, 49)
+
+
 @pytest.mark.parametrize(("seconds", "sent"), [(2.0, []), (2.1, [(1, 49)])])
 def test_a_position_turned_round_is_ended_once_a_read_begun_two_seconds_later_shows_it(desk, seconds, sent):
     """A read that was under way may show the one sale and not the other."""

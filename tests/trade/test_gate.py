@@ -334,6 +334,17 @@ def test_losing_streak(make_desk):
     assert verdict(desk, inst=4) == "pass"
 
 
+def test_an_entry_that_nobody_filled_ends_no_streak(make_desk):
+    desk = make_desk(losing_streak=2, symbol_gap_s=0)
+    for number in range(2):
+        _, stop = open_position(desk, number)
+        close_position(desk, stop, 99_000)
+        if number == 0:
+            desk.tick(4)
+            finish(desk, desk.enter(4)[1])
+    assert verdict(desk, inst=3) == "losing streak"
+
+
 @pytest.mark.parametrize(("more", "reason"), [(-1, "losing streak"), (0, "pass"), (1, "pass")])
 def test_a_trade_that_comes_out_even_is_no_loss(make_desk, more, reason):
     """To the paisa, after charges: what the exit must bring is found by trying."""

@@ -125,6 +125,35 @@ def test_the_stop_follows_every_half_minute_and_by_two_steps_at_least(market):
     assert moved(market.tick(CALL, mid=4100, delta=0.5, seconds=2)) == 3090
 
 
+@pytest.mark.parametrize(("stock", "trigger"), [(98_020, 3985), (98_010, None)])
+def test_a_stop_is_moved_up_to_the_price_and_not_onto_it(make_desk, stock, trigger):
+    """The stock is two steps or one above its stop, of which the option has 6 or 3 paise below its 39.90, on steps of 5."""
+    desk = make_desk(specs=SPECS)
+    desk.tick(CALL, mid=4000, delta=0.3)
+    desk.tick(0, mid=100_000)
+    assert held(desk, CALL)["trigger"] == 3410
+    desk.tick(0, mid=stock)
+    assert moved(desk.tick(CALL, mid=4000, delta=0.3, seconds=31)) == trigger
+    assert desk.tick(CALL, mid=4000, delta=0.3, seconds=1.2) == []      # a stop at the price would leave by now
+
+
+@pytest.mark.parametrize(("inst", "stock", "why"), [
+    (CALL, 99_700, Why.WHY_SOFT_STOP), (CALL, 99_710, None), (PUT, 100_290, Why.WHY_SOFT_STOP), (PUT, 100_280, None)])
+def test_the_policy_s_own_stop_is_a_price_of_the_guide(make_desk, inst, stock, why):
+    """A stock that hardly moves has it at the smallest distance, 0.3 %, on the step nearer to the price; at the exchange the
+    account's 2 % rest."""
+    desk = make_desk(specs=SPECS, policy="atr", minute=8, cost_share=1)
+    for second in range(0, 23 * 60, 5):
+        desk.tick(0, mid=100_000 + 20 * (second % 3), seconds=2.5)
+        desk.tick(inst, mid=4000 + 5 * (second % 3), seconds=2.5, delta=0.5 if inst == CALL else -0.5)
+    desk.tick(inst, mid=4000, delta=0.5 if inst == CALL else -0.5)
+    desk.tick(0, mid=100_000)
+    assert held(desk, inst)["trigger"] == 3010
+    desk.tick(0, mid=stock)
+    found = desk.tick(inst, mid=4000, delta=0.5 if inst == CALL else -0.5)
+    assert [int(i["why"]) for i in found] == ([] if why is None else [int(why)])
+
+
 def test_the_stop_is_never_loosened(market):
     held(market, CALL)
     assert moved(market.tick(CALL, mid=3900, delta=0.5, seconds=31)) is None

@@ -383,6 +383,19 @@ def test_without_a_feed_positions_are_closed_on_quotes(desk):
     assert desk.enter(1)[0] == "feed down"
 
 
+def test_after_a_restart_a_feed_that_does_not_come_is_waited_for_from_there_on(desk):
+    """Not from the crash: a minute of silence begins with the first timer."""
+    _, stop = opened(desk)
+    desk.now += 300 * SECOND
+    desk.core.feed(REC_BOOT, desk.now, orjson.dumps({"nonce": "m"}))
+    desk.book(stop)
+    desk.holdings({0: int(stop["quantity"])})
+    desk.quotes(0, 99_500)
+    assert desk.timer(1) == [] and desk.timer(59.9) == []
+    desk.link(0, False)                                                   # told once more: still the same silence
+    assert [(i["kind"], i["why"]) for i in desk.timer(0.2)] == [(MODIFY, 13)]
+
+
 def test_a_lost_journal_is_rebuilt_from_the_book(make_desk):
     """Orders of an earlier life of this engine: the position, its stop and its fills are taken over."""
     desk = make_desk(ready=False)
@@ -597,6 +610,19 @@ def test_a_position_leaves_at_its_own_stop_and_not_a_tick_before(make_desk, abov
     assert [i["why"] for i in desk.tick(bid=99_700 + above, ask=99_730)] == why
 
 
+@pytest.mark.parametrize(("direction", "price", "soft"), [(1, 100_030, 99_730), (-1, 99_970, 100_260)])
+def test_a_position_s_own_stop_is_the_step_nearer_to_its_price(make_desk, direction, price, soft):
+    """Policy atr: three tenths of a percent below 1000.30 are 997.29 and a bit, above 999.70 they are 1002.69."""
+    desk = make_desk(policy="atr", minute=8, cost_share=1, atr_stop=0.01)
+    for second in range(0, 23 * 60, 5):
+        desk.tick(0, mid=100_000 + 20 * (second % 3), seconds=5)
+    desk.tick(0, mid=100_000)
+    _, (entry,) = desk.enter(0, direction)
+    desk.reply(entry)
+    desk.update(entry, 3, int(entry["quantity"]), price)
+    assert desk.core.positions()[0]["plan"]["soft"] == soft
+
+
 @pytest.mark.parametrize(("bid", "trigger"), [(101_345, []), (101_346, [100_332])])
 def test_the_trailing_stop_is_moved_by_a_quarter_of_its_distance_and_not_by_less(make_desk, bid, trigger):
     """In steps of a paisa: 1 % below 1010.90 is 1000.79; a quarter of a percent of 1013.46 is 2.53, which 1003.32 is beyond it."""
@@ -606,3 +632,15 @@ def test_the_trailing_stop_is_moved_by_a_quarter_of_its_distance_and_not_by_less
     assert first["trigger"] == 100_079
     desk.reply(first)
     assert [i["trigger"] for i in desk.tick(bid=bid, ask=bid + 20)] == trigger
+
+
+def test_an_answer_about_an_exit_that_has_ended_does_not_hold_up_the_next(desk):
+    """The target is reached, the exchange cancels the stop, and the answer to the modify comes 0.9 s later: the next goes a second
+    after the end, not after the answer."""
+    _, stop = opened(desk)
+    (modify,) = desk.tick(mid=104_100)
+    assert desk.update(stop, 4) == []
+    desk.now += round(0.9 * SECOND)
+    desk.reply(modify, outcome=2, code=400)
+    (again,) = desk.tick(seconds=0.1)
+    assert (again["kind"], again["role"], again["quantity"]) == (1, ROLE_EXIT, 49) and again["id"] != stop["id"]

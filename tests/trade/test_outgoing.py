@@ -62,3 +62,15 @@ def test_an_entry_older_than_a_second_is_for_another_market():
         queue.push(intent(1, ENTRY), 0)
         going, over = queue.take(after)
         assert (len(going), len(over)) == (left, not left)
+
+
+def test_whoever_gives_way_leaves_the_others_in_their_order():
+    """Entries, cancels and exits by turns, then sixty exits: all 42 entries give way, and 18 cancels, the youngest first."""
+    queue = Outgoing()
+    for number in range(ROOM):
+        queue.push(intent(number, (EXIT, CANCEL, ENTRY)[number % 3]), 0)
+    for number in range(1000, 1060):
+        queue.push(intent(number, EXIT), 0)
+    going, over = leaving(queue)
+    exits = [*range(0, ROOM, 3), *range(1000, 1060)]
+    assert going == exits + list(range(1, ROOM, 3))[:ROOM - len(exits)] and len(over) == 60

@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 
-from _ext.core.records import CANDIDATE, REC_ASK, ROLE_EXIT, WHY_TIME
+from _ext.core.reasons import REASONS
+from _ext.core.records import CANDIDATE, GATE, REC_ASK, REC_GATE, ROLE_EXIT, WHY_TIME
 from engine.market.instruments import NO_INST, Instrument
 from tests.trade.conftest import SECOND, SPECS
 from tests.trade.test_orders import SL, held, lost_stop, opened
@@ -50,6 +51,18 @@ def test_a_second_sale_beyond_the_position_turns_it_round(desk):
     assert desk.core.held(0) == (-49, 0)
 
 
+def test_a_sale_in_part_beyond_the_position_turns_it_round_at_its_own_price(desk):
+    """The exit that was not found sold too, when 20 of 49 were left: 29 short at Rs 980 each."""
+    _, stop = lost_stop(desk)
+    (again,) = desk.tick(mid=98_950, seconds=15.1)
+    desk.reply(again)
+    desk.update(again, 2, 29, 98_500)
+    desk.update(stop, 3, 49, 98_000)
+    row = desk.position()
+    assert (row["quantity"], row["average"]) == (-29, 98_000) and desk.core.held(0) == (-29, 0)
+    assert desk.core.money()["realised"] == 29 * (98_500 - 100_000) + 20 * (98_000 - 100_000)
+
+
 def test_a_sale_of_a_position_that_has_ended_turns_it_round(desk):
     """The stop was looked for in vain, its successor sold, and the position's slot is free; then the first one turns up, filled."""
     _, stop = lost_stop(desk)
@@ -82,13 +95,28 @@ def own(desk, direction, **fields):
 
 
 @pytest.mark.parametrize(("direction", "limit", "price"), [
-    (1, 99_500, 99_500), (1, 101_000, 100_110), (-1, 100_500, 100_500), (-1, 99_000, 99_890), (1, 0, 100_110), (-1, 0, 99_890)])
+    (1, 99_500, 99_500), (1, 101_000, 100_110), (-1, 100_500, 100_500), (-1, 99_000, 99_890), (1, 0, 100_110), (-1, 0, 99_890),
+    (1, 99_505, 99_500), (-1, 100_495, 100_500)])
 def test_no_more_is_paid_and_no_less_taken_than_a_candidate_s_own_limit(desk, direction, limit, price):
     assert own(desk, direction, own_limit=limit)["price"] == price
 
 
+@pytest.mark.parametrize(("direction", "stop", "reason"), [
+    (1, 100_000, "pass"), (1, 100_010, "its own stop is reached already"), (-1, 100_000, "pass"),
+    (-1, 99_990, "its own stop is reached already")])
+def test_its_own_stop_is_reached_where_the_touch_it_would_fill_at_is(desk, direction, stop, reason):
+    """Bought at 1000.10, sold at 999.90."""
+    row = np.zeros(1, CANDIDATE)
+    row["id"], row["side"], row["price"], row["own_stop"] = 1, direction, 100_000, stop
+    desk.core.feed(REC_ASK, desk.now, row.tobytes())
+    assert REASONS[desk.records(REC_GATE, GATE)[-1]["reason"]] == reason
+
+
+@pytest.mark.parametrize("account", [0, 3600])
 @pytest.mark.parametrize(("seconds", "why"), [(59.8, []), (60.0, [WHY_TIME])])
-def test_a_position_is_held_for_its_own_time(desk, seconds, why):
+def test_a_position_is_held_for_its_own_time(make_desk, account, seconds, why):
+    """Whether the account ends positions by time or not."""
+    desk = make_desk(hold_s=account)
     entry = own(desk, 1, own_hold=60 * SECOND)
     desk.reply(entry)
     (stop,) = desk.update(entry, 3, 49, 100_000)
@@ -96,6 +124,17 @@ def test_a_position_is_held_for_its_own_time(desk, seconds, why):
     desk.reply(stop)
     desk.update(stop, 2)
     assert [i["why"] for i in desk.tick(seconds=(opened_at - desk.now) / SECOND + seconds)] == why
+
+
+@pytest.mark.parametrize(("direction", "wish", "rests", "ends"), [
+    (1, (99_000, 103_000), 99_000, 103_000), (-1, (101_000, 97_000), 101_000, 97_000),     # nearer than the account's
+    (1, (97_000, 105_000), 98_000, 104_000), (-1, (103_000, 95_000), 102_000, 96_000),     # further: the account's hold
+    (1, (99_005, 103_005), 99_010, 103_000), (-1, (100_995, 96_995), 100_990, 97_000)])    # off the grid: the step nearer
+def test_a_candidate_s_own_stop_and_target_count_where_they_are_nearer_than_the_account_s(desk, direction, wish, rests, ends):
+    entry = own(desk, direction, own_stop=wish[0], own_target=wish[1])
+    desk.reply(entry)
+    (stop,) = desk.update(entry, 3, 49, 100_000)
+    assert (stop["trigger"], desk.position()["stop"], desk.position()["target"]) == (rests, rests, ends)
 
 
 def test_a_sale_sent_after_the_positions_had_shown_another_is_one_more(desk):
@@ -193,6 +232,23 @@ def test_a_late_sale_is_netted_against_what_is_held_of_the_name_now(desk, late, 
     assert desk.turns() == [("REDUCING", "filled after it was given up")] and desk.core.held(0) == (left, 0)
     assert [(s["side"], s["bought"] - s["sold"]) for s in desk.core.positions()] == [(1, left)]
     assert [(o["id"], o["kind"], o["quantity"]) for o in sent] == [(second["id"], 2 if left else 3, left or 49)]
+
+
+def test_a_late_sale_of_more_than_is_held_now_ends_it_at_its_own_price(desk):
+    """20 of the new entry's 49 are there when the old stop turns out to have sold 49: 29 are short, nobody asked for them."""
+    _, stop = lost_stop(desk)
+    (again,) = desk.missed(24)[:1]
+    desk.reply(again)
+    desk.update(again, 3, 49, 98_000)
+    desk.tick(seconds=31)
+    _, (entry,) = desk.enter(number=2)
+    desk.reply(entry)
+    (second,) = desk.update(entry, 2, 20, 100_000)
+    desk.reply(second)
+    desk.update(second, 2)
+    desk.update(stop, 3, 49, 98_500)
+    assert desk.core.held(0) == (-29, 0) and (desk.position()["quantity"], desk.position()["average"]) == (-29, 98_500)
+    assert desk.core.money()["realised"] == 49 * (98_000 - 100_000) + 20 * (98_500 - 100_000)
 
 
 def test_what_was_filled_unseen_is_not_sold_again(desk):

@@ -11,7 +11,7 @@ from engine.trade import inputs
 from engine.trade.outgoing import ENTRY_LIFE, ROOM, Outgoing
 from engine.trade.reconcile import Reconciler
 from tests.trade.conftest import SECOND, SPECS
-from tests.trade.test_orders import CANCEL, MODIFY, SL, held, live_exit_quantity, opened
+from tests.trade.test_orders import CANCEL, MODIFY, SL, held, live_exit_quantity, lost_stop, opened
 
 KEYS = {spec.key: i for i, spec in enumerate(SPECS)}
 ABSENT = 7
@@ -467,3 +467,39 @@ def test_an_order_of_this_life_is_ours_by_its_tag_though_the_journal_did_not_hol
     desk.reply(entry, outcome=4, code=0)
     work.on_book([row("spk.n.1.e", "complete", filled_quantity=49, average_price=1000.0)], desk.now)
     assert held(desk) == 49 and seconds == [] and work.others == {}
+
+
+def test_of_two_orders_that_may_have_filled_unseen_it_is_the_younger(desk):
+    """Two stops without an answer, and the positions are flat."""
+    _, stop = lost_stop(desk)
+    (again,) = desk.tick(mid=98_950, seconds=15.1)
+    desk.reply(again, outcome=4, code=0)
+    for _ in range(5):
+        desk.tick(seconds=2.5)
+        desk.book()
+        desk.holdings({})
+    assert {int(o["id"]): int(o["presumed"]) for o in desk.core.orders() if o["role"] == ROLE_EXIT} == {
+        int(stop["id"]): 0, int(again["id"]): 49}
+
+
+def test_what_others_orders_explain_is_not_presumed_of_ours(make_desk):
+    """40 are there, others bought 20 of them: 20 are of the entry whose answer was lost."""
+    desk = make_desk(entry_life_s=60)
+    _, (entry,) = desk.enter()
+    desk.reply(entry, outcome=4, code=0)
+    for _ in range(6):
+        desk.tick(seconds=2.5)
+        desk.book()
+        desk.holdings({0: 40}, others={0: 20})
+    assert desk.core.orders()[0]["presumed"] == 20 and desk.core.held(0) == (20, 20)
+
+
+def test_the_end_of_an_order_of_ours_that_nobody_asked_for_is_told_of_its_name(desk):
+    """Refused or cancelled by the exchange: its band may have moved."""
+    _, stop = opened(desk)
+    for status, told in (("open", []), ("cancelled", [0]), ("rejected", [0])):
+        ended = []
+        work = Reconciler(protocol, desk.core, "spk", ["n"], KEYS, lambda kind, record: True, is_fresh=False,
+                          on_unexpected_end=ended.append)
+        work.on_message(row(f"spk.n.{stop['id']}.x", status, transaction_type="SELL"))
+        assert ended == told

@@ -230,6 +230,14 @@ def test_the_size_is_five_percent_of_the_funds(make_desk, side):
         desk.tick(seconds=61)
 
 
+@BOTH
+def test_no_more_is_asked_for_than_is_shown_on_the_side_it_is_taken_from(make_desk, side):
+    desk = make_desk()
+    desk.tick(bid_q=30, ask_q=20)
+    _, (entry,) = desk.enter(0, side)
+    assert entry["quantity"] == (20 if side > 0 else 30)
+
+
 def test_the_gates_record_says_what_was_asked_and_used(make_desk):
     desk = make_desk(symbol_gap_s=0)
     desk.enter(0)

@@ -201,6 +201,15 @@ def test_an_order_is_changed_and_ended_while_it_works_and_not_after(tmp_path):
     assert venue.take_updates() == []
 
 
+def test_an_order_that_was_ended_gets_nothing_of_what_is_shown_later(tmp_path):
+    market = Market(tmp_path, (DEEP, 1_000), (((10, 985, 7, 990),), 990))
+    market.to(0)
+    number = market.place(BUY, 5, 990)
+    assert market.venue.cancel(b"P1", market.core.now) == "" and market.venue.n_working == 0
+    market.to(1)
+    assert market.had(number) == (STATUS_CANCELLED, 0, 0)
+
+
 def test_two_orders_of_one_name_share_the_book_in_each_update(tmp_path):
     market = Market(tmp_path, (((10, 995, 7, 1_010),), 1_000), (DEEP, 1_000))
     market.to(0)

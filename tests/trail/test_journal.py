@@ -72,6 +72,14 @@ def closed_journal(folder):
     return path, path.read_bytes()
 
 
+def test_a_closed_segment_has_room_for_the_length_a_reader_looks_for(tmp_path):
+    journal = Journal(tmp_path, 1 << 16)
+    journal.append(REC_FRAME, 1, b"\xff" * 24)
+    journal.close()
+    (segment,) = tmp_path.iterdir()
+    assert segment.read_bytes()[-16:] == b"\xff" * 8 + bytes(8)
+
+
 def test_each_flipped_byte_is_found(tmp_path):
     path, good = closed_journal(tmp_path)
     for at in range(64, len(good) - 8):

@@ -67,6 +67,17 @@ def test_an_untouched_journal_is_identical(journal):
     assert work.capacity_of(journal) == 5
 
 
+def test_telemetry_between_decisions_is_passed_over(journal, tmp_path):
+    """One record of it after every other."""
+    told = Journal(tmp_path / "told")
+    for kind, _, now, payload in Reader(journal):
+        told.append(kind, now, payload)
+        told.append(FIRST_TELEMETRY, now, b"12345678")
+    told.close()
+    done, plain = work.replay(tmp_path / "told", journal), work.replay(journal, journal)
+    assert done["identical"] and done["matched"] == plain["matched"] > 0
+
+
 def test_a_flipped_byte_is_not_identical(journal):
     changed(journal, b"NSE_EQ|RELIANCE", b"NSE_EQ|RELIANCF")
     done = work.replay(journal, journal)
