@@ -112,7 +112,7 @@ def test_alarms_and_stops_are_told_from_losses(whole, tmp_path, what, reason, wo
 def test_real_money_is_held_against_the_broker(whole, tmp_path):
     run = copied(whole, tmp_path / "live", via=0, step=1)
     assert step_of(run) == 1 and "were not held against" in judged(run, Config(), 1).why
-    for content, word in ((b'{"differences": 0}', ""), (b'{"differences": 3}', "3 differences"), (b"x", "were not held against")):
+    for content, word in ((b'{"differences": 0}', ""), (b'{"differences": 1}', "1 differences"), (b"x", "were not held against")):
         (run.path / EVENING).write_bytes(content)
         assert word in judged(run, Config(), 1).why and bool(judged(run, Config(), 1).why) is bool(word)
 
