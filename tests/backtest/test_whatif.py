@@ -11,10 +11,12 @@ import orjson
 import pytest
 
 from _ext.core.records import (
+    CLOSING,
     MODEL_ACTIVE,
     MODEL_CHANGE,
     MODEL_SHADOW,
     PAYLOADS,
+    REC_CLOSED,
     REC_FRAME,
     REC_MODEL,
     REC_STRATEGY_OFF,
@@ -22,11 +24,7 @@ from _ext.core.records import (
 )
 from _ext.trail.journal import Journal
 from engine.backtest.differences import Account, Decision, account_of, by_rule, differences
-from engine.backtest.remade import Beginning, Recorded, paper_run, refers, remake, replayed, start_of
-from _ext.core.records import CLOSING, MODEL_CHANGE, PAYLOADS, REC_CLOSED, REC_FRAME, REC_TIMER
-from _ext.trail.journal import Journal
-from engine.backtest.differences import Account, Decision, account_of, by_rule, differences
-from engine.backtest.remade import Beginning, ByConfig, paper_run, refers, remake, replayed, start_of
+from engine.backtest.remade import Beginning, ByConfig, Recorded, paper_run, refers, remake, replayed, start_of
 from engine.backtest.whatif import whatif
 from engine.cli.whatif import page
 from engine.config import Config, ConfigurationError
@@ -147,6 +145,8 @@ def test_from_python_it_is_the_same(paper_day, tmp_path):
     document = engine.whatif(paper_day.path, ["risk.stop=0.005"], run_dir=tmp_path / "w", config=Config())
     assert document["differences"] == whatif(paper_day, ["risk.stop=0.005"], [], Config(), tmp_path / "w2")["differences"]
     assert engine.parity(paper_day.path, config=Config())["is_same"]
+
+
 def test_a_run_made_again_arrives_at_the_digest_its_writer_noted(paper_day, tmp_path):
     whatif(paper_day, [], [], Config(), tmp_path / "w")
     made = RunDir.existing(tmp_path / "w" / "after")
