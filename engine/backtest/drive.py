@@ -10,9 +10,8 @@ from _ext.core.clock import SECOND
 from _ext.core.records import REC_STOP
 from _ext.entrance import ROWS_ATTENTION, ROWS_FULL, ROWS_OVER, Core
 from _ext.trade.venue import PaperVenue
-from engine.run.paper import Paper
+from engine.run.paper import TIMER_NS, Paper
 
-TIMER_NS = SECOND // 4
 MILLI = 1_000_000
 LOOK_NS = 60 * SECOND
 

@@ -41,7 +41,7 @@ def parity(run: RunDir, config: Config, keep_latencies: bool = False) -> dict[st
     records = reader_of(run.path).pick((*KEPT, REC_REPLY))
     kept = [record for record in records if record[0] != REC_REPLY]
     trades = trades_of(kept, made.day, symbols_of(run), made.core.pipeline.names)
-    is_same = [record[1:] for record in kept] == [record[1:] for record in made.kept]
+    is_same = made.has_decided(kept)
     if is_same:
         mark_open(trades, made.core, made.core.now)
     rows = _pairs(trades, made.trades, _asked(kept), _asked(made.kept))

@@ -186,9 +186,9 @@ class Changed(Beginning):
 class ByConfig(Beginning):
     """The settings of a configuration, as they would be in force on that day."""
 
-    def __init__(self, source: RunDir, config: Config, into: Path | None, seed: int | None = None):
+    def __init__(self, source: RunDir, config: Config, into: Path | None):
         super().__init__(source, config, into)
-        self.seed, self.entries = seed, list[dict[str, Any]]()
+        self.entries: list[dict[str, Any]] = []
         self.changes = models.records(Path(config.models), 1 - config.signals.noise)
 
     def prepare(self, core: Core) -> None:
@@ -199,7 +199,7 @@ class ByConfig(Beginning):
     def told(self) -> dict[str, Any]:
         document = self.start | self.config.record() | {"ring_depth": self.config.ring_depth}
         document["sources"] += [entry | {"limits": self.config.share(entry["name"])} for entry in self.entries]
-        return document if self.seed is None else document | {"seed": self.seed}
+        return document
 
     def record(self, kind: int, payload: bytes) -> Told:
         if kind == REC_MODEL:                              # the configuration's own, however many the run had
@@ -222,6 +222,10 @@ class Remade:
     stopped: list[str]
     problem: str | None
     refers: dict[str, Any]             # whose inputs
+
+    def has_decided(self, kept: Kept) -> bool:
+        """Whether these are its decisions, each at its time."""
+        return [record[1:] for record in self.kept] == [record[1:] for record in kept]
 
 
 def remake(beginning: Beginning, into: RunDir | None, each: Callable[[int], bool] = lambda now: True,

@@ -9,7 +9,7 @@ import orjson
 from _ext.core.reasons import REASONS, Reason
 from engine.backtest.parity import parity
 from engine.backtest.remade import start_of
-from engine.backtest.uptime import session_of, uptime
+from engine.backtest.uptime import WANTED, session_of, uptime
 from engine.config import Config
 from engine.errors import EngineError
 from engine.run.rollout import KEPT, Judged, State
@@ -18,7 +18,6 @@ from engine.trail.rundir import RunDir, is_held
 from engine.watch.state import RunState
 
 EVENING = "evening.json"
-UPTIME = 0.995
 LOSSES = frozenset(REASONS[reason] for reason in (Reason.DAILY_LOSS, Reason.DRAWDOWN))
 """Limits of risk: a day they end is a bad day for the account and a good one for the engine."""
 NEVER = frozenset(REASONS[reason] for reason in (
@@ -48,8 +47,8 @@ def _faults(run: RunDir, day: str, config: Config, step: int, beside: Sequence[R
         found.append(f"entries were stopped: {', '.join(others)}")
     if alarms := [alarm for alarm in state.alarms if alarm in NEVER]:
         found.append(f"alarm: {', '.join(alarms)}")
-    if (up := uptime([run, *beside], day)) < UPTIME:
-        found.append(f"up for {up:.1%} of the session, {UPTIME:.1%} are wanted")
+    if (up := uptime([run, *beside], day)) < WANTED:
+        found.append(f"up for {up:.1%} of the session, {WANTED:.1%} are wanted")
     if step > 0:
         return found + _evening(run)
     try:

@@ -14,6 +14,8 @@ Span = tuple[int, int]
 SILENT_NS = 5_000_000_000
 """A feed of many names speaks several times a second, and an engine that lives writes down what it says."""
 MINUTE_NS = 60_000_000_000
+WANTED = 0.995
+"""Share of a session, of a good day and of paper days on the whole."""
 LONGEST = 375
 """Minutes after 09:15: 15:30."""
 

@@ -13,10 +13,9 @@ import orjson
 
 from engine.backtest.differences import account_of, by_rule, differences
 from engine.backtest.remade import Beginning, Changed, Remade, remake, start_of, symbols_of
-from engine.backtest.trades import KEPT, trades_of
-from engine.config import Config
+from engine.backtest.trades import END, KEPT, trades_of
+from engine.config import Config, Share
 from engine.config.changes import changed
-from engine.run.again import venue_of_start
 from engine.strategies import loading, stops
 from engine.strategies.base import StrategyError
 from engine.trail.checked import reader_of
@@ -39,7 +38,7 @@ def whatif(run: RunDir, settings: Sequence[str], files: Sequence[Path], config: 
     was = remake(Beginning(run, config, before.path), before)
     say(f"{run.path}: its day with the change")
     after = RunDir.new(folder / "after")
-    now = remake(Changed(run, config, after.path, start, strategies), after, venue_of=venue_of_start)
+    now = remake(Changed(run, config, after.path, start, strategies), after)
     rows = differences(*(account_of(made.kept, made.symbols, made.core.pipeline.names, made.trades) for made in (was, now)))
     document = {
         "run": str(run.path), "run_dir": str(folder), "changes": [*settings, *(f"strategy {path}" for path in files)],
@@ -62,8 +61,7 @@ def _asked(run: RunDir, settings: Sequence[str], files: Sequence[Path]) -> tuple
             raise StrategyError(f"{path}: {name} is a source of the engine's own; give the file another name")
         paths[name] = loading.path_of(str(path))
         if all(entry["name"] != name for entry in start["sources"]):
-            share = {"positions": 64, "exposure": 5.0, "daily_loss": 1.0, "is_on": True}
-            start["sources"].append({"name": name, "file": "", "sha256": "", "parameters": {}, "limits": share})
+            start["sources"].append({"name": name, "file": "", "sha256": "", "parameters": {}, "limits": Share().model_dump()})
     start = changed(start, settings)
     strategies = {}
     for entry in start["sources"]:
@@ -87,7 +85,7 @@ def _figures(made: Remade, folder: RunDir) -> dict[str, Any]:
     """What an account of the day comes to, rupees."""
     counts = made.core.counts()
     return {"run_dir": str(folder.path), "candidates": counts["candidates"], "signals": counts["signals"],
-            "trades": len(made.trades), "open": sum(trade.reason == "end of data" for trade in made.trades),
+            "trades": len(made.trades), "open": sum(trade.reason == END for trade in made.trades),
             "wins": sum(trade.net > 0 for trade in made.trades), "charges": sum(trade.charges for trade in made.trades) / 100,
             "net": round(_net(made), 2)}
 
@@ -95,7 +93,7 @@ def _figures(made: Remade, folder: RunDir) -> dict[str, Any]:
 def _as_run(run: RunDir, was: Remade) -> dict[str, Any]:
     """Whether the day made again is the day that was run, and what that came to; another venue fills otherwise."""
     records = reader_of(run.path).pick(KEPT)
-    if [record[1:] for record in records] == [record[1:] for record in was.kept]:
+    if was.has_decided(records):
         return {"is_same": True, "trades": len(was.trades), "net": round(_net(was), 2)}
     trades = trades_of(records, was.day, symbols_of(run), was.core.pipeline.names)
     return {"is_same": False, "trades": len(trades), "net": round(sum(trade.net for trade in trades) / 100, 2)}

@@ -2,7 +2,7 @@
 import contextlib
 import datetime as dt
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +31,16 @@ class Failed(EngineError):
 
 def show(document: Any) -> None:
     sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode() + "\n")
+
+
+def tell(document: dict[str, Any], page: Callable[[dict[str, Any]], list[str]], json: bool) -> None:
+    """The document, or its page of lines; a `problem` of it fails the command."""
+    if json:
+        show(document)
+    else:
+        print("\n".join(page(document)))
+    if document["problem"]:
+        raise Failed(document["problem"])
 
 
 def run_of(path: Path | None) -> RunDir:

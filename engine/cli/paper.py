@@ -7,7 +7,7 @@ import typer
 
 from engine import config as configuration
 from engine.backtest.trades import END
-from engine.cli.options import Failed, Json, show
+from engine.cli.options import Json, tell
 
 app = typer.Typer(no_args_is_help=True)
 RUNS = Path("runs")
@@ -29,12 +29,7 @@ def report(runs: Annotated[list[Path] | None, typer.Argument(help="run folders; 
 
     found = paper_runs(runs or RUNS.glob("*"), is_any=bool(runs))
     document = work(found, configuration.load(), lambda text: print(text, file=sys.stderr, flush=True))
-    if json:
-        show(document)
-    else:
-        print("\n".join(page(document)))
-    if document["problem"]:
-        raise Failed(document["problem"])
+    tell(document, page, json)
 
 
 def _reason(word: str) -> str:

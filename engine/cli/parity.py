@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from engine import config as configuration
-from engine.cli.options import Failed, Json, run_of, show
+from engine.cli.options import Failed, Json, run_of, tell
 
 app = typer.Typer(add_completion=False)
 
@@ -20,12 +20,7 @@ def parity(run: Annotated[Path | None, typer.Argument(help="run folder; by defau
     from engine.backtest.parity import parity as work
 
     document = work(run_of(run), configuration.load(), keep)
-    if json:
-        show(document)
-    else:
-        print("\n".join(page(document)))
-    if document["problem"]:
-        raise Failed(document["problem"])
+    tell(document, page, json)
     if document["alarms"]:
         raise Failed(document["alarms"][0])
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from engine import config as configuration
-from engine.cli.options import Failed, Json, run_of, show
+from engine.cli.options import Failed, Json, run_of, tell
 
 app = typer.Typer(add_completion=False)
 MOST = 12
@@ -28,12 +28,7 @@ def whatif(run: Annotated[Path | None, typer.Argument(help="run folder; by defau
 
     document = work(run_of(run), settings or [], strategy or [], configuration.load(), into,
                     lambda text: print(text, file=sys.stderr, flush=True))
-    if json:
-        show(document)
-    else:
-        print("\n".join(page(document)))
-    if document["problem"]:
-        raise Failed(document["problem"])
+    tell(document, page, json)
     if document["stopped"]:
         raise Failed(document["stopped"][0])
 

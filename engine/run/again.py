@@ -40,7 +40,7 @@ from engine.broker.base import Broker
 from engine.broker.paper import protocol
 from engine.config import Config
 from engine.errors import DataError
-from engine.run.opening import recalled
+from engine.run.opening import cut_short, recalled
 from engine.run.paper import Paper
 from engine.trail.checked import ring_depth_of
 from engine.trail.rundir import RunError
@@ -144,9 +144,7 @@ def taken_up(folders: Sequence[Path], journal_of: Callable[[Reader], Journal], c
     except (ValueError, LookupError) as error:
         raise RunError(f"the journal in {folders[0]} cannot be gone on with ({error})") from None
     if reader.corrupt or reader.missing or paper is None:
-        why = reader.problem or "it was cut before the day began"
-        raise RunError(f"the journal in {folders[0]} cannot be gone on with ({why}): start a new run folder; this one stays "
-                       "as it is")
+        raise cut_short(reader)
     if journal.diverged:
         raise RunError(f"the journal in {folders[0]} was written by another build or configuration: start a new run folder "
                        f"({journal.problem})")

@@ -106,9 +106,7 @@ def restore(folders: Sequence[Path], journal_of: Callable[[int], Journal], capac
     except ValueError as error:
         raise RunError(f"the journal in {folders[0]} cannot be gone on with ({error})") from None
     if reader.corrupt or reader.missing or not reader.has_read(REC_FUNDS):     # first: a damaged one makes other decisions too
-        why = reader.problem or "it was cut before the day began"
-        raise RunError(f"the journal in {folders[0]} cannot be gone on with ({why}): start a new run folder; this one stays "
-                       "as it is")
+        raise cut_short(reader)
     if verifier.mismatched:
         raise RunError(f"the journal in {folders[0]} was written by another build or configuration: "
                        f"start a new run folder ({verifier.first_mismatch})")
@@ -118,6 +116,13 @@ def restore(folders: Sequence[Path], journal_of: Callable[[int], Journal], capac
     core.attach(journal)
     core.feed(REC_BOOT, core.now, orjson.dumps({"nonce": nonce}))
     return Restored(core, [np.frombuffer(payload, GAP)[0] for _, _, payload in verifier.kept])
+
+
+def cut_short(reader: Reader) -> RunError:
+    """Why a journal with a gap, or without a beginning, is not gone on with."""
+    why = reader.problem or "it was cut before the day began"
+    return RunError(f"the journal in {reader.folders[0]} cannot be gone on with ({why}): start a new run folder; this one stays as "
+                    "it is")
 
 
 def recalled(core: Core, folders: Sequence[Path], config: Config, run: Path) -> None:
