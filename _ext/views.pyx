@@ -4,7 +4,7 @@ import numpy as np
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from _ext.core.clock cimport MINUTE_MS, SESSION_MINUTES, session_minute, stopwatch
+from _ext.core.clock cimport MINUTE_MS, SECOND_NS, SESSION_MINUTES, session_minute, stopwatch
 from _ext.core.reasons import REASONS
 from _ext.core.records cimport N_FEATURES, Candidate, Gap, GateDecision, Intent
 from _ext.core.records import GAP, INTENT
@@ -183,6 +183,15 @@ cdef class CoreViews(FrameSink):
         """Equity, available funds, realised, open, charges and exposure, in paise."""
         self.trader.revalue()
         return self.gate.money
+
+    def used(self) -> dict:
+        """What is used of the budgets by now, losing trades in a row, and the clocks' difference (ms; -2^62: not known)."""
+        cdef GateDecision d
+        self.gate._used(self.now, &d)
+        return {"used_second": d.used_second, "used_minute": d.used_minute, "used_half_hour": d.used_half_hour,
+                "used_hour": d.used_hour, "used_day": d.used_day,
+                "entries_minute": self.gate.entries_since(self.now - 60 * SECOND_NS), "losses": self.gate.losses,
+                "skew_ms": self.market.min_lag_ms if self.market.clock_skew_ms() is not None else -<int64_t>(1 << 62)}
 
     def ask_gate(self, uint32_t inst, int side, int64_t quantity, int64_t price) -> tuple:
         """What the gate would say now to an entry: (reason, measured, limit). Nothing is placed or recorded."""

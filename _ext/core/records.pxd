@@ -41,6 +41,7 @@ cpdef enum RecordType:
     REC_BANDS = 23            # Band[]: price bands that changed while the day runs
     REC_DATA = 24             # JSON: hash and rows of a day file that stands for frames which are not journaled
     REC_STRATEGY_OFF = 25     # JSON: a strategy is not called any more: which, at which call, why
+    REC_OPERATION = 26        # Operation: what a person asked for, and who; what follows from it comes after
     # decisions
     REC_CANDIDATE = 64        # Candidate at the tick that made it
     REC_VERDICT = 65          # Candidate once decided
@@ -217,6 +218,22 @@ cpdef enum OperatorState:
     OP_PAUSE = 1              # no entries
     OP_REDUCE = 2             # no entries, exits only
     OP_KILL = 3               # cancel and flatten
+
+cpdef enum OperationKind:
+    DO_RUN = 0                # the four states of the operator
+    DO_PAUSE = 1
+    DO_FLATTEN = 3
+    DO_KILL = 4               # the engine is about to be ended, its orders cancelled, its positions closed
+    DO_PROMOTE = 5            # a model: sha256
+    DO_ROLL_BACK = 6
+    DO_ACKNOWLEDGE = 7        # an alert: its name
+
+ctypedef struct Operation:    # an entry of the operator ring
+    uint64_t number           # from 1 on, of this run folder
+    int32_t kind              # OperationKind
+    int32_t pad
+    char argument[64]
+    char who[24]              # page, command line or chat, and the user
 
 ctypedef struct OperatorChange:
     int32_t state             # OperatorState

@@ -7,8 +7,8 @@ import numpy as np
 from libc.stdint cimport int64_t
 
 
-for _enum in (RecordType, InstrumentKind, GapKind, Stream, Outcome, OrderStatus, OperatorState, ModelRole, IntentKind,
-              Role, OrderType, Why, TradingState, PositionState, StateKind):
+for _enum in (RecordType, InstrumentKind, GapKind, Stream, Outcome, OrderStatus, OperatorState, OperationKind, ModelRole,
+              IntentKind, Role, OrderType, Why, TradingState, PositionState, StateKind):
     globals().update(_enum.__members__)                    # an enumerator is called the same in both halves
 
 
@@ -30,6 +30,7 @@ REQUESTS = labels(IntentKind, "INTENT_")
 OUTCOMES = labels(Outcome, "OUTCOME_", {"OUTCOME_DONE": "accepted", "OUTCOME_RETRY": "throttled", "OUTCOME_HALT": "halted"})
 ORDER_STATES = labels(OrderStatus, "STATUS_")
 POSITION_STATES = labels(PositionState, "POS_")
+OPERATIONS = labels(OperationKind, "DO_", {"DO_RUN": "resume"})
 TRADING_STATES = tuple([state.name for state in sorted(TradingState)])
 OPERATOR_STATES = tuple([state.name.removeprefix("OP_") for state in sorted(OperatorState)])
 
@@ -59,6 +60,7 @@ BAND = of(<Band[:1]><Band*>room)
 ADOPTED = of(<Adopted[:1]><Adopted*>room)
 QUOTE = of(<Quote[:1]><Quote*>room)
 FUNDS = of(<Funds[:1]><Funds*>room)
+OPERATION = of(<Operation[:1]><Operation*>room)
 OPERATOR_CHANGE = of(<OperatorChange[:1]><OperatorChange*>room)
 MODEL_CHANGE = of(<ModelChange[:1]><ModelChange*>room)
 SHADOW = of(<ShadowScore[:1]><ShadowScore*>room)
@@ -74,7 +76,7 @@ CLOSING = of(<Closing[:1]><Closing*>room)
 PAYLOADS = {
     REC_INSTRUMENTS: INSTRUMENT, REC_BARS: WARM_BAR, REC_LINK: LINK, REC_REPLY: REPLY, REC_ORDER_UPDATE: ORDER_UPDATE,
     REC_FUNDS: FUNDS, REC_OPERATOR: OPERATOR_CHANGE, REC_MODEL: MODEL_CHANGE, REC_HOLDINGS: HOLDING, REC_ADOPTED: ADOPTED,
-    REC_QUOTES: QUOTE, REC_ASK: CANDIDATE, REC_BACKFILL: WARM_BAR, REC_FEED_NOTE: GAP, REC_BANDS: BAND,
+    REC_QUOTES: QUOTE, REC_OPERATION: OPERATION, REC_ASK: CANDIDATE, REC_BACKFILL: WARM_BAR, REC_FEED_NOTE: GAP, REC_BANDS: BAND,
     REC_CANDIDATE: CANDIDATE, REC_VERDICT: CANDIDATE, REC_GATE: GATE, REC_INTENT: INTENT, REC_FILL: FILL, REC_POSITION: POSITION,
     REC_STATE: STATE, REC_GAP: GAP, REC_TIMING: TIMING, REC_SHADOW: SHADOW, REC_CLOSED: CLOSING,
 }

@@ -62,6 +62,7 @@ cdef class Gate:
     cdef void count_request(self, int64_t now) noexcept nogil
     cdef void count_entry(self, uint32_t inst, int64_t now) noexcept nogil
     cdef void count_result(self, int64_t net, int64_t now) noexcept nogil
+    cdef int32_t entries_since(self, int64_t since) noexcept nogil
     cdef int64_t result(self) noexcept nogil
     cdef int64_t size(self, const Instrument* spec, const Row* r, int side, int64_t price) noexcept nogil
     cdef void _used(self, int64_t now, GateDecision* out) noexcept nogil

@@ -67,6 +67,10 @@ cdef class Gate:
         out.used_hour = recent(self.entries, REQUESTS_KEPT, self.n_entries, now - 3600 * SECOND_NS)
         out.used_day = <int32_t>self.n_entries
 
+    cdef int32_t entries_since(self, int64_t since) noexcept nogil:
+        """Entry orders later than that."""
+        return recent(self.entries, REQUESTS_KEPT, self.n_entries, since)
+
     cdef int64_t result(self) noexcept nogil:
         """Net result of the day in paise: realised and open, after charges."""
         return self.money.realised + self.money.open - self.money.charges

@@ -1,7 +1,7 @@
 """No new entries."""
 import typer
 
-from _ext.core.records import OP_PAUSE
+from _ext.core.records import DO_PAUSE
 from engine.cli.operator import instruct
 from engine.cli.options import Run
 
@@ -11,4 +11,4 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def pause(run_dir: Run = None) -> None:
     """No new entries; positions stay protected."""
-    instruct(run_dir, OP_PAUSE, "pause")
+    instruct(run_dir, DO_PAUSE, "pause")

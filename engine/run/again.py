@@ -24,6 +24,7 @@ from _ext.core.records import (
     REC_HOLDINGS,
     REC_LINK,
     REC_MODEL,
+    REC_OPERATION,
     REC_OPERATOR,
     REC_ORDER_UPDATE,
     REC_REPLY,
@@ -108,7 +109,7 @@ class Again:
             self.paper.begin_life(self.core.config["nonces"])
         elif kind == REC_OPERATOR:
             self.paper.shell.is_barred = int(np.frombuffer(payload, OPERATOR_CHANGE)[0]["state"]) != OP_RUN
-        if kind not in (REC_STOP, REC_MODEL):
+        if kind not in (REC_STOP, REC_MODEL, REC_OPERATION):
             self.paper.act()
 
     def _beginning(self, kind: int, now: int, payload: bytes) -> None:

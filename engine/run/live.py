@@ -48,6 +48,7 @@ from engine.run.again import taken_up, venue_of_start
 from engine.run.clock import Clock
 from engine.run.guards import Guards, ModelWatch, Target
 from engine.run.opening import ENGINE_ID, Boot, begin, closing, restore
+from engine.run.operations import Operations
 from engine.run.order_line import OrderLine
 from engine.run.paper import Paper
 from engine.run.rollout import step_of_live
@@ -112,6 +113,7 @@ class EngineProcess:
         self.shell = self.paper.shell if self.paper is not None else Shell(
             protocol, self.core, ENGINE_ID, self.core.config["nonces"], self._now, self.observe, not restored, self._note,
             self._second_engine, folder=self.run_dir.path)
+        self.operations = Operations(self.status, self.shell.input, self._note)
         if self.core.pipeline.host is not None:
             watchdog.begin(self.core.pipeline.host)
             self.core.pipeline.host.mark_calls(stops.mark_in(self.run_dir.path))
@@ -272,6 +274,7 @@ class EngineProcess:
 
     def _operator(self) -> None:
         """Takes over what an authorised process wrote into the status file."""
+        self.operations.take()
         if OP_RUN <= self.status.operator <= OP_KILL:
             self.shell.on_operator(self.status.operator)
             if self.paper is not None:

@@ -13,7 +13,8 @@ NO_FILTER = ("the filter is off: no model is active, so every candidate is refus
              "is, `model promote` lets one trade")
 COUNTS = ("updates", "frames", "rejected", "unknown", "candidates", "signals", "orders", "requests", "gaps", "late", "repeats",
           "records")
-MONEY = ("equity", "available", "realised", "charges", "open", "exposure")
+MONEY = ("equity", "available", "realised", "charges", "open", "exposure", "best")
+USED = ("losses", "used_second", "used_minute", "used_half_hour", "used_hour", "used_day", "entries_minute", "skew_ms")
 
 
 class Vitals:
@@ -39,7 +40,7 @@ class Vitals:
 
     def publish(self, ready: int = READY) -> None:
         p, core, v = self.process, self.process.core, self.process.status.values
-        counts, money = core.counts(), core.money()
+        counts, money, used = core.counts(), core.money(), core.used()
         if not self.first_update and counts["updates"]:
             self.first_update = time.time_ns()
         trading, operator, feed_up, positions = core.states()
@@ -54,6 +55,7 @@ class Vitals:
             "sequence": p.journal.seq, "filter": core.scorer is not None,
             "trouble": "\n".join(self.troubles(ready == ENDED)).encode()[:600],
             **{name: counts[name] for name in COUNTS}, **{name: money[name] for name in MONEY},
+            **{name: used[name] for name in USED},
         }.items():
             v[name] = value
         p.status.publish()

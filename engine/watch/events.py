@@ -9,7 +9,9 @@ import orjson
 from _ext.core.reasons import PASS, REASONS
 from _ext.core.records import (
     GAPS,
+    OPERATIONS,
     OPERATOR_STATES,
+    ORDER_STATES,
     ORDER_TYPES,
     OUTCOME_DONE,
     OUTCOMES,
@@ -22,6 +24,8 @@ from _ext.core.records import (
     REC_GATE,
     REC_INTENT,
     REC_LINK,
+    REC_OPERATION,
+    REC_ORDER_UPDATE,
     REC_POSITION,
     REC_REPLY,
     REC_STATE,
@@ -52,22 +56,27 @@ class Event:
 
 
 class EventFormatter:
-    """Turns records into events; `state` is the run's after each of them."""
+    """Turns records into events; `state` is the run's after each of them: its own, or one that is given."""
 
-    def __init__(self) -> None:
-        self.state = RunState(has_ledger=False)
+    def __init__(self, state: RunState | None = None) -> None:
+        self.state = state or RunState(has_ledger=False)
         self.symbol = self.state.symbol
 
     def event(self, kind: int, seq: int, now: int, payload: bytes) -> Event | None:
         """The event of one record, or None where there is nothing to say (frames, timers)."""
         self.state.take(kind, payload)
+        return self.words(kind, seq, now, payload)
+
+    def words(self, kind: int, seq: int, now: int, payload: bytes) -> Event | None:
+        """Likewise, of a record that was taken before."""
         if kind == REC_STRATEGY_OFF:
             told = orjson.loads(payload)
             return Event("errors", now, "strategy", f"STRATEGY OFF: {told['name']} at its call {told['call']:,}: {told['reason']}",
                          told | {"seq": seq})
         method = {REC_CANDIDATE: self._candidate, REC_VERDICT: self._candidate, REC_GATE: self._gate, REC_INTENT: self._intent,
                   REC_FILL: self._fill, REC_POSITION: self._position, REC_STATE: self._state, REC_FEED_NOTE: self._gap,
-                  REC_GAP: self._gap, REC_REPLY: self._reply, REC_LINK: self._link, REC_BANDS: self._band}.get(kind)
+                  REC_GAP: self._gap, REC_REPLY: self._reply, REC_LINK: self._link, REC_BANDS: self._band,
+                  REC_OPERATION: self._operation}.get(kind)
         if method is None:
             return None
         rows = np.frombuffer(payload, PAYLOADS[kind])
@@ -130,6 +139,11 @@ class EventFormatter:
             return Event("errors", now, "state", text, fields | {"reason": reason})
         return Event("trading", now, "state", f"operator: {OPERATOR_STATES[s['was']]} -> {OPERATOR_STATES[s['now_is']]}", fields)
 
+    def _operation(self, kind: int, now: int, o: np.void, fields: dict[str, Any]) -> Event:
+        argument = o["argument"].decode(errors="replace")
+        return Event("trading", now, "operation", f"{o['who'].decode(errors='replace')} asks: {OPERATIONS[o['kind']]}"
+                     + (f" {argument}" if argument else ""), fields)
+
     def _reply(self, kind: int, now: int, r: np.void, fields: dict[str, Any]) -> Event | None:
         if r["outcome"] == OUTCOME_DONE:
             return None
@@ -147,6 +161,17 @@ class EventFormatter:
     def _link(self, kind: int, now: int, link: np.void, fields: dict[str, Any]) -> Event:
         which = "feed" if link["which"] == STREAM_FEED else "order stream"
         return Event("feed", now, "link", f"{which} {'up' if link['up'] else 'down'}", fields)
+
+
+def answered(kind: int, row: np.void) -> str:
+    """What the broker said of an order, in a reply or an update."""
+    number, order_id = int(row["intent"]), row["order_id"].decode(errors="replace")
+    if kind == REC_ORDER_UPDATE:
+        price = int(row["value"]) / int(row["filled"]) / 100 if row["filled"] else 0.0
+        return f"order {number}: {ORDER_STATES[row['status']]}" + (f", {row['filled']} filled at {price:.2f}" if price else "")
+    return (f"order {number}: {OUTCOMES[row['outcome']]} in {row['latency'] / 1e6:.0f} ms"
+            + (f", the broker's id {order_id}" if order_id else "")
+            + (f", {row['error'].decode(errors='replace')}" if row["error"] else ""))
 
 
 def plain(row: np.void) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from _ext.core.records import (
     REC_TIMER,
     WARM_BAR,
 )
-from _ext.recorder import BAR_ROW, FLAGGED, TICK_ROW, TickRecorder
+from _ext.minutes import FLAGGED
+from _ext.recorder import BAR_ROW, TICK_ROW, TickRecorder
 from _ext.trail.journal import Journal
 from _ext.trail.reader import Reader
 from engine.config import Config
