@@ -326,8 +326,9 @@ cdef class Core(TickPath):
             return False
         return at <= head.now if head.type >= FIRST_DECISION else at < head.now
 
-    def replay(self, Reader reader not None, Verifier verifier=None, uint64_t limit=0) -> int:
-        """Applies the inputs of `reader` up to its end (or `limit` records); returns how many were applied.
+    def replay(self, Reader reader not None, Verifier verifier=None, uint64_t limit=0, int64_t until=NEVER) -> int:
+        """Applies the inputs of `reader` up to its end (or `limit` records, or the first one later than `until`, ns); returns how
+        many were applied.
 
         Decisions are compared by `verifier`, which must be this core's trail; one that the core did not make again is
         counted there as a mismatch. Requests are discarded: nothing is sent.
@@ -335,15 +336,17 @@ cdef class Core(TickPath):
         cdef RecordHead* head
         cdef uint64_t applied = 0
         while limit == 0 or applied < limit:
+            head = reader.peek()
             if self.rows is not None:
-                head = reader.peek()
                 if head != NULL and self._has_rows_before(head):
+                    if self.rows.next_ns() > until:
+                        break
                     self._rows(self.rows.next_ns())
                     self.trader.out_count = 0
                     continue
-            head = reader.next()
-            if head == NULL:
+            if head == NULL or (head.now > until and head.type < FIRST_DECISION):
                 break
+            reader.next()
             if head.type < FIRST_DECISION:
                 if self.closed_with is not None:
                     self.closed_with = None

@@ -95,6 +95,13 @@ COVERED = {
     "engine/watch/drift.py": "tests/signals/test_models.py", "engine/watch/day_report.py": "tests/trade/test_evening.py",
     "engine/watch/events.py": "tests/test_events.py", "engine/watch/explain.py": "tests/store/test_queries.py",
     "engine/watch/ledger.py": "tests/cli/test_gaps.py",
+    "_ext/minutes.pyx": "tests/store/test_bars.py", "_ext/quotes.pyx": "tests/watch/test_quotes.py",
+    "engine/cli/watch.py": "tests/system/test_watch.py", "engine/watch/trades.py": "tests/backtest/test_results.py",
+    **{f"engine/watch/{name}.py": "tests/watch/test_day.py" for name in ("chains", "packed", "panels", "rows", "rules")},
+    **{f"engine/watch/{name}.py": "tests/watch/test_seek.py" for name in ("moment", "then")},
+    **{f"engine/watch/server/{name}.py": "tests/watch/test_server.py" for name in (
+        "app", "guard", "operations", "runs", "seeker", "serving")},
+    "engine/watch/server/hub.py": "tests/system/test_watch.py", "engine/watch/server/serve.py": "tests/system/test_watch.py",
     "engine/watch/state.py": "tests/trade/test_evening.py", "engine/watch/view.py": "tests/test_commands.py",
 }
 """Modules without a test file of their name, and the one that covers each."""

@@ -22,6 +22,11 @@ BAR_DTYPE = np.dtype([(name, "<i8") for name in ("minute", "open", "high", "low"
 RING_DTYPE = np.dtype([("now", "<i8"), ("ltt", "<i8"), ("ltp", "<i8"), ("volume", "<i8"), ("bid", "<i8"), ("ask", "<i8"),
                        ("bid_q", "<i4"), ("ask_q", "<i4"), ("flags", "<i4"), ("pad", "<i4")])
 """numpy's view of state.pxd::RingTick."""
+SHOWN = np.dtype([(name, "<i8") for name in (
+    "ltp", "bid", "ask", "bid_q", "ask_q", "volume", "minute_volume", "minute", "open", "high", "low", "close", "seen", "traded")]
+    + [("expected", "<f8"), ("iv", "<f8")])
+"""What is shown of an instrument: prices in paise, `volume` of the day, the minute under way with its volume and that expected of
+a full one, when an update and a trade were last seen (ns)."""
 
 
 cdef class Board:
@@ -207,6 +212,26 @@ cdef class Board:
         array = np.asarray(view).view(RING_DTYPE)
         array.flags.writeable = False
         return array
+
+    def shown(self):
+        """The last of each instrument, by its number: an array of SHOWN."""
+        out = np.zeros(self.size, SHOWN)
+        cdef int64_t[:, ::1] whole
+        cdef double[:, ::1] real
+        cdef int64_t* to
+        cdef double* other
+        cdef uint32_t i
+        cdef Row* r
+        if self.size:
+            whole, real = out.view("<i8").reshape(self.size, -1), out.view("<f8").reshape(self.size, -1)
+        for i in range(self.size):
+            r, to, other = &self.rows[i], &whole[i, 0], &real[i, 0]
+            to[0], to[1], to[2], to[3], to[4] = r.ltp, r.bid, r.ask, r.bid_q, r.ask_q
+            to[5], to[6], to[7] = max(r.peak, <int64_t>0), r.volume, r.minute
+            to[8], to[9], to[10], to[11] = r.open, r.high, r.low, r.close
+            to[12], to[13] = r.seen, r.ltt * MS_NS
+            other[14], other[15] = r.expected, r.iv
+        return out
 
     def row(self, uint32_t inst) -> dict:
         """Everything kept of one instrument, by name (state.pxd::Row)."""

@@ -8,6 +8,8 @@ cdef class Reader:
     cdef readonly uint64_t missing      # records whose numbers were passed over
     cdef readonly uint64_t last         # number of the last record read
     cdef readonly str problem           # the first that is corrupt or missing, in words
+    cdef public bint keeps              # what is no frame and no timer is kept for `take_kept`
+    cdef list kept
     cdef object ahead                   # unpacks compressed segments
     cdef uint64_t kinds[4]              # bit of each record type that has been read
     cdef object view, before            # mappings: of the segment being read and of the one before it

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from _ext.core.records cimport REC_FRAME, REC_TIMER
 from _ext.core.sink cimport record_check
 from _ext.trail.segment cimport RecordHead, SegmentHead
 from _ext.trail.segment import COMPRESSED, foreign, segment_names
@@ -27,6 +28,7 @@ cdef class Reader:
     def __init__(self, *folders):
         self.folders = [Path(folder) for folder in folders]
         self.ahead = Ahead()
+        self.kept = []
 
     def _find(self, name):
         """(contents, size) of a segment that is in use, or None: not there, still being made, or not one of ours."""
@@ -120,6 +122,8 @@ cdef class Reader:
                 self.problem = self.problem or f"records {self.last + 1:,} to {head.seq - 1:,} are missing before {self.current}"
             self.last = head.seq
             self.kinds[(head.type >> 6) & 3] |= <uint64_t>1 << (head.type & 63)
+            if self.keeps and head.type != REC_FRAME and head.type != REC_TIMER:
+                self.kept.append((head.type, head.seq, head.now, (<char*>head + sizeof(RecordHead))[:head.size]))
             return head
 
     cdef RecordHead* peek(self) except? NULL:
@@ -145,6 +149,22 @@ cdef class Reader:
     def __iter__(self):
         while (record := self.read()) is not None:
             yield record
+
+    def next_time(self):
+        """ns of the next record, which stays to be read; None at the end of what is written."""
+        cdef RecordHead* head = self.peek()
+        return None if head == NULL else head.now
+
+    def be_alone(self):
+        """No thread unpacks ahead from here on."""
+        self.ahead = Ahead(is_alone=True)
+
+    def take_kept(self, int64_t until) -> list:
+        """With `keeps`: (type, sequence, now ns, payload) of each record that is no frame and no timer, read since the last call
+        and not later than `until` (ns)."""
+        found = [record for record in self.kept if record[2] <= until]
+        self.kept = self.kept[len(found):]
+        return found
 
     def has_read(self, int type) -> bool:
         """Whether a record of this type has been read."""

@@ -21,9 +21,11 @@ def unpacked(path: Path) -> bytes:
 
 
 class Ahead:
-    """Unpacks the segment that is asked for, and begins with the one after it."""
+    """Unpacks the segment that is asked for, and begins with the one after it; `is_alone`: without a thread, as it must be in a
+    process that forks."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_alone: bool = False) -> None:
+        self.is_alone = is_alone
         self.path: Path | None = None
         self.future: Future[bytes] | None = None
 
@@ -31,7 +33,7 @@ class Ahead:
         """Bytes of `path`; `after` is unpacked meanwhile. Raises as `unpacked`."""
         future, self.future = (self.future if self.path == path else None), None
         data = future.result() if future is not None else unpacked(path)
-        if after is not None:
+        if after is not None and not self.is_alone:
             pool = ThreadPoolExecutor(1)
             self.path, self.future = after, pool.submit(unpacked, after)
             pool.shutdown(wait=False)

@@ -9,8 +9,8 @@ import numpy as np
 
 from _ext.core.reasons import REASONS
 from _ext.core.records import CANDIDATE, GATE, REC_CANDIDATE, REC_GATE, REC_VERDICT
-from engine.backtest.trades import Kept, Trade
 from engine.watch.events import clock
+from engine.watch.trades import Kept, Trade
 
 Key = tuple[str, str, int, int]
 """Symbol, source, ns of the tick, and direction of a candidate."""

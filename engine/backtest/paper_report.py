@@ -11,12 +11,12 @@ from _ext.core.records import CANDIDATE, REC_CANDIDATE, REC_REPLY, REC_TIMING, R
 from engine.backtest import results
 from engine.backtest.parity import parity
 from engine.backtest.remade import paper_run, start_of, symbols_of
-from engine.backtest.trades import KEPT, Trade, trades_of
 from engine.backtest.uptime import WANTED, uptime
 from engine.config import Config
 from engine.errors import DataError, EngineError
 from engine.trail.checked import reader_of
 from engine.trail.rundir import RunDir
+from engine.watch.trades import KEPT, Trade, trades_of
 
 WEEK = 5
 """Trading days of a week."""

@@ -16,12 +16,13 @@ from _ext.core.records import (
     ROLE_ENTRY,
 )
 from engine.backtest.remade import Beginning, remake, symbols_of
-from engine.backtest.trades import END, KEPT, Kept, Trade, mark_open, rows_of, trades_of
+from engine.backtest.trades import mark_open
 from engine.broker.paper.latency import LEAST, keep, quantiles_of
 from engine.config import Config
 from engine.errors import DataError
 from engine.trail.checked import reader_of
 from engine.trail.rundir import RunDir
+from engine.watch.trades import END, KEPT, Kept, Trade, rows_of, trades_of
 
 DRIFT = {"unmatched": 0.10, "entry_bp": 5.0, "exit_bp": 5.0, "entry_delay_s": 2.0, "exit_delay_s": 2.0, "latency": 1.5}
 """From where on a difference is an alarm: share of trades that one account alone has; medians of price and delay; ratio of the

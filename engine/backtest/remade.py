@@ -35,7 +35,7 @@ from _ext.entrance import Core
 from _ext.trade.venue import PaperVenue
 from _ext.trail.journal import Journal
 from _ext.trail.reader import Reader
-from engine.backtest.trades import KEPT, Kept, Trade, mark_open, trades_of
+from engine.backtest.trades import mark_open
 from engine.config import Config
 from engine.errors import DataError
 from engine.market.instruments import of_table
@@ -49,6 +49,7 @@ from engine.trail.checked import JournalError, capacity_of, damage_of, reader_of
 from engine.trail.replay import replay
 from engine.trail.resources import ROOM, advice_for
 from engine.trail.rundir import RunDir, RunError, is_held
+from engine.watch.trades import KEPT, Kept, Trade, trades_of
 
 SEGMENT = 4 << 20
 

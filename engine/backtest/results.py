@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.backtest.trades import Trade
 from engine.market.sessions import IST
+from engine.watch.trades import Trade
 
 DRAWS, SEED = 2000, 1
 YEAR = 252

@@ -21,7 +21,7 @@ from engine.backtest.days import days_of, is_database, must_be_whole
 from engine.backtest.drive import MILLI, DayRun
 from engine.backtest.options import BacktestOptions
 from engine.backtest.remade import ByConfig, paper_run, remake, start_of
-from engine.backtest.trades import COLUMNS, END, KEPT, Trade, counts_of, mark_ambiguous, mark_open, trades_of
+from engine.backtest.trades import counts_of, mark_ambiguous, mark_open
 from engine.broker.paper.latency import kept_latencies, latency_notes
 from engine.config import Config
 from engine.errors import DataError, EngineError
@@ -36,6 +36,7 @@ from engine.strategies.watchdog import ended_if_hung, watched
 from engine.trade.inputs import link_record
 from engine.trail.resources import ROOM, advice_for
 from engine.trail.rundir import RunDir, RunError
+from engine.watch.trades import COLUMNS, END, KEPT, Trade, trades_of
 
 SEGMENT = 16 << 20
 RUNS = Path("runs")

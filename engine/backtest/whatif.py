@@ -13,13 +13,13 @@ import orjson
 
 from engine.backtest.differences import account_of, by_rule, differences
 from engine.backtest.remade import Beginning, Changed, Remade, remake, start_of, symbols_of
-from engine.backtest.trades import END, KEPT, trades_of
 from engine.config import Config, Share
 from engine.config.changes import changed
 from engine.strategies import loading, stops
 from engine.strategies.base import StrategyError
 from engine.trail.checked import reader_of
 from engine.trail.rundir import RunDir, RunError
+from engine.watch.trades import END, KEPT, trades_of
 
 RUNS = Path("runs")
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from engine import config as configuration
-from engine.backtest.trades import END
 from engine.cli.options import Json, tell
+from engine.watch.trades import END
 
 app = typer.Typer(no_args_is_help=True)
 RUNS = Path("runs")

@@ -16,7 +16,7 @@ from _ext.signals.source import MAX_SOURCES, parameters_of
 from engine.config.limits import SCALE, Risk, Section, Session, core_limits, setting
 from engine.errors import UsageError
 
-__all__ = ["Comparison", "Config", "ConfigurationError", "Risk", "Rollout", "Session", "Signals", "Store", "load"]
+__all__ = ["Comparison", "Config", "ConfigurationError", "Risk", "Rollout", "Session", "Share", "Signals", "Store", "Watch", "load"]
 
 FILE_MAX = 256 << 10
 VARIABLES = {
@@ -94,6 +94,16 @@ class Store(Section):
     unconfined_readers: bool = setting(False, "yes or no", "readers of the embedded database also on a kernel without Landlock")
 
 
+class Watch(Section):
+    """The page (docs/page.md)."""
+    is_on: bool = setting(True, "yes or no", "`run` serves a page of what the engine sees and does")
+    host: str = setting("127.0.0.1", "address", "the page is served at; with another than loopback other machines reach it, "
+                        "whoever has its token, and nothing on the way is encrypted", min_length=1, max_length=255)
+    port: int = setting(8420, "port", "of the page; where it is taken, any that is free; 0: any", ge=0, le=65_535)
+    hosts: list[str] = setting([], "names", "the page may be asked for by besides that address, such as one of a tunnel or a proxy",
+                               max_length=32)
+
+
 class Config(BaseSettings):
     """Every setting, by section: docs/configuration.md has them. `Config()` reads the environment and, where there is one, the
     engine.toml of the folder one is in; `engine.config.load()` does so with our own words for what is wrong."""
@@ -109,6 +119,7 @@ class Config(BaseSettings):
     session: Session = Session()
     store: Store = Store()
     rollout: Rollout = Rollout()
+    watch: Watch = Watch()
     excluded: list[str] = setting(["NIFTY", "BANKNIFTY", "FINNIFTY", "NIFTYNXT50"], "symbols",
                                   "underlyings left out by name; every index is left out besides")
     options: int = setting(4, "count", "calls and puts of each stock that are watched for its volatility", ge=0, le=16)

@@ -97,11 +97,16 @@ def sector_of(symbol: str) -> int:
 
 
 @cache
+def sector_names() -> list[str]:
+    """Names of the sectors by their numbers; the first is of those that are in none."""
+    document = json.loads((Path(__file__).parent / "sectors.json").read_text())
+    return ["unknown", *document["sectors"]]
+
+
+@cache
 def sector_name(symbol: str) -> str:
     """Name of a name's sector, "unknown" where it is in none."""
-    number = sector_of(symbol)
-    document = json.loads((Path(__file__).parent / "sectors.json").read_text())
-    return list(document["sectors"])[number - 1] if number else "unknown"
+    return sector_names()[sector_of(symbol)]
 
 
 @cache

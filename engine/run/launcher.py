@@ -153,14 +153,16 @@ class Launcher(Supervisor):
         return not self._holds()
 
     def stop(self) -> None:
-        """Ends engine, then sim and logs, then the store once it has everything."""
-        for names in (("engine",), ("sim", "logs"), ("store",)):
+        """Ends engine, then sim, logs and page, then the store once it has everything."""
+        for names in (("engine",), ("sim", "logs", "watch"), ("store",)):
             ending = [c for c in self.children if c.name in names and c.process is not None]
             for child in ending:
                 self._terminate(child)
             for child in ending:
                 is_filling = child.name == "store" and "finished" in read_note(self.run_dir.store)
                 self._wait(child, STORE_S if is_filling else END_S)
+        with contextlib.suppress(OSError):
+            self.run_dir.address.unlink(missing_ok=True)   # a page that was killed has left it
         self.is_done = True
         self.run_dir.clear_after_removal()
         self._look_back()

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def _run(options: RunOptions, config: Config, quiet: bool, say: Say, confirm: Co
             print("note: the data has no order book, and nothing is entered without one: there will be candidates and no trades; "
                   "`python -m engine backtest --data` models a book", file=sys.stderr)
         return _on_virtual_time(options, config, folder.make(), market, say)
-    return _on_the_sim(options, folder.make(), quiet)
+    return _on_the_sim(options, config, folder.make(), quiet)
 
 
 def _on_virtual_time(options: RunOptions, config: Config, folder: RunDir, market: Any, say: Say) -> dict[str, Any]:
@@ -125,13 +126,13 @@ def _progress(say: Say) -> Callable[[Core, int], None]:
     return progress
 
 
-def _on_the_sim(options: RunOptions, folder: RunDir, quiet: bool) -> dict[str, Any]:
+def _on_the_sim(options: RunOptions, config: Config, folder: RunDir, quiet: bool) -> dict[str, Any]:
     """In real time (or `speed` times it): sim, engine, store and logs as processes, the view in this one."""
     lock, mood = launcher_lock(folder), options.mood or "lively"
     market = f"recorded {options.data}" if options.data else f"SIMULATED market ({mood} day), x{options.speed:g}, paper money"
     launcher = Launcher(folder, f"spike · {market} · {folder.path}", quiet=quiet, core=options.cpus)
     address = folder.path / "sim.address"
-    with attended(launcher, lock, options.seconds, options.store):
+    with attended(launcher, lock, options.seconds, options.store, has_page(config)):
         asked = {"speed": options.speed, "seed": options.seed, "names": options.names, "start": options.start,
                  "address-file": address, "state-file": folder.market, "mood": mood, "contracts": options.contracts,
                  "attend": folder.path, "data": options.data, "day": options.day,
@@ -176,7 +177,7 @@ def _at_the_broker(options: RunOptions, config: Config, opened: Folder, quiet: b
     lock = launcher_lock(folder)
     words = "REAL ORDERS" if options.live else "paper money" if options.is_paper else "observing: nothing is sent"
     launcher = Launcher(folder, f"spike · UPSTOX, {words} · {folder.path}", quiet, options.live, options.ending, options.cpus)
-    with attended(launcher, lock, options.seconds, options.store):
+    with attended(launcher, lock, options.seconds, options.store, has_page(config)):
         launcher.is_observing = options.observe
         launcher.add("engine", "engine", "--source", "upstox", "--run-dir", str(folder.path), *_taker(options))
     return launcher.summary()
@@ -194,10 +195,15 @@ def _must_be_fit(config: Config, confirm: Confirm | None) -> None:
         raise NotReady("not confirmed; no order was sent")
 
 
+def has_page(config: Config) -> bool:
+    """Whether a run serves its page: it is asked to, and what serving needs is installed."""
+    return config.watch.is_on and all(find_spec(name) is not None for name in ("fastapi", "uvicorn", "websockets"))
+
+
 @contextlib.contextmanager
-def attended(launcher: Launcher, lock: Lock, seconds: float | None, store: bool) -> Iterator[None]:
-    """The block starts an engine; store and logs join it and all are watched over until told to stop. Whatever happens, every
-    process ends, and a RunError becomes the run's problem."""
+def attended(launcher: Launcher, lock: Lock, seconds: float | None, store: bool, page: bool) -> Iterator[None]:
+    """The block starts an engine; store, logs and the page join it and all are watched over until told to stop. Whatever happens,
+    every process ends, and a RunError becomes the run's problem."""
     folder = str(launcher.run_dir.path)
     with launcher.watching_signals():
         try:
@@ -205,6 +211,8 @@ def attended(launcher: Launcher, lock: Lock, seconds: float | None, store: bool)
             yield
             launcher.add("store", "store", "--run-dir", folder, *([] if store else ["--drain-only"]))
             launcher.add("logs", "logs", "--run-dir", folder)
+            if page:
+                launcher.add("watch", "watch", "--attend", "--run-dir", folder)
             launcher.loop(seconds)
         except (OSError, MemoryError) as error:
             launcher.failure = launcher.failure or in_words(error)

@@ -120,6 +120,29 @@ def find(folder: Path, name: str) -> Scorer:
     return scorer
 
 
+@lru_cache(maxsize=8)
+def ranges_of(folder: Path, name: str) -> dict[str, tuple[float, float, float]]:
+    """Feature -> 1, 50 and 99 per cent of what genuine candidates had when the model was trained, in the model's order; empty where
+    its file is gone or does not say."""
+    try:
+        meta = find(folder, name).meta if name else {}
+    except (ModelRefused, OSError):
+        return {}
+    return {feature: (float(low), float(middle), float(high)) for feature, (low, middle, high) in zip(
+        json.loads(meta.get("features", "[]")), json.loads(meta.get("ranges", "[]")), strict=False)}
+
+
+def beside_training(values: dict[str, float], ranges: dict[str, tuple[float, float, float]]) -> list[dict[str, Any]]:
+    """Each feature of `ranges` with its value, the furthest outside first; `beyond` in widths of its range."""
+    out = []
+    for name, (low, middle, high) in ranges.items():
+        value = values[name]
+        beyond = max(low - value, value - high) / max(high - low, 1e-12)
+        out.append({"feature": name, "value": value, "low": low, "middle": middle, "high": high, "beyond": beyond,
+                    "is_outside": not low <= value <= high})
+    return sorted(out, key=lambda row: -row["beyond"])
+
+
 def _write(folder: Path, document: dict[str, Any]) -> None:
     temporary = folder / "active.new"
     temporary.write_text(json.dumps(document, indent=1) + "\n")

@@ -114,6 +114,17 @@ class RunDir:
         return self.path / "sim.json"
 
     @property
+    def address(self) -> Path:
+        """Where the page is served, with its token: for its owner alone."""
+        return self.path / "watch.address"
+
+    def page_address(self) -> str:
+        """The address of the page; empty where none is served."""
+        with contextlib.suppress(OSError):
+            return self.address.read_text().strip()
+        return ""
+
+    @property
     def lock(self) -> Path:
         """Held by whoever writes the journal."""
         return self.path / "lock"

@@ -8,8 +8,6 @@ import numpy as np
 from _ext.core.reasons import REASONS
 from _ext.core.records import (
     CANDIDATE,
-    ORDER_STATES,
-    OUTCOMES,
     PAYLOADS,
     REC_CANDIDATE,
     REC_FILL,
@@ -23,11 +21,10 @@ from _ext.core.records import (
     REC_VERDICT,
 )
 from _ext.signals.features import FEATURES
-from _ext.signals.scorer import ModelRefused
 from engine.feed import decode
-from engine.signals.models import find
+from engine.signals.models import beside_training, ranges_of
 from engine.trail.checked import reader_of
-from engine.watch.events import EventFormatter, clock, plain
+from engine.watch.events import EventFormatter, answered, clock, plain
 from engine.watch.state import RunState
 
 
@@ -73,7 +70,7 @@ def explain(path: Path, number: int) -> dict[str, Any] | None:
                 out["chain"].append(f"{clock(now)} {event.text.strip()}")
         elif out and kind in (REC_REPLY, REC_ORDER_UPDATE):
             row = np.frombuffer(payload, PAYLOADS[kind])[0]
-            text = _answered(kind, row)
+            text = "  " + answered(kind, row)
             if int(row["intent"]) in orders and said.get(int(row["intent"])) != text:      # the book repeats what the stream said
                 said[int(row["intent"])] = text
                 out["chain"].append(f"{clock(now)} {text}")
@@ -105,28 +102,7 @@ def _tick(c: np.void, frame: tuple[int, int, bytes], key: str, place: str) -> di
 def against_training(document: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
     """The features the candidate's model looked at when it was decided, each beside what genuine ones had in training: 1, 50 and 99
     per cent, those outside first. Empty where the model's file is gone."""
-    try:
-        meta = find(folder, document["model"]).meta if document["model"] else {}
-    except ModelRefused:
-        return []
-    values = document.get("features_next", document["features"])
-    rows = []
-    for name, (low, middle, high) in zip(json.loads(meta.get("features", "[]")), json.loads(meta.get("ranges", "[]")), strict=True):
-        value = values[name]
-        beyond = max(low - value, value - high) / max(high - low, 1e-12)
-        rows.append({"feature": name, "value": value, "low": low, "middle": middle, "high": high, "beyond": beyond,
-                     "is_outside": not low <= value <= high})
-    return sorted(rows, key=lambda row: -row["beyond"])
-
-
-def _answered(kind: int, row: np.void) -> str:
-    """What the broker said of an order."""
-    number, order_id = int(row["intent"]), row["order_id"].decode()
-    if kind == REC_ORDER_UPDATE:
-        price = int(row["value"]) / int(row["filled"]) / 100 if row["filled"] else 0.0
-        return f"  order {number}: {ORDER_STATES[row['status']]}" + (f", {row['filled']} filled at {price:.2f}" if price else "")
-    return (f"  order {number}: {OUTCOMES[row['outcome']]} in {row['latency'] / 1e6:.0f} ms"
-            + (f", the broker's id {order_id}" if order_id else "") + (f", {row['error'].decode()}" if row["error"] else ""))
+    return beside_training(document.get("features_next", document["features"]), ranges_of(folder, document["model"]))
 
 
 def candidate_of(path: Path, order: int) -> int | None:

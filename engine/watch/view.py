@@ -101,7 +101,9 @@ class View:
                      f"{money['charges']:,.2f})",
                      f"ClickHouse {self.store.get('stored', 0):,} ticks" + (
                          f" [red]{self.store['trouble'][:40]}[/red]" if self.store.get("trouble") else ""))
-        parts: list[Any] = [Panel(head, title=self.title, title_align="left"), *self._wrong()]
+        page = self.run.page_address()
+        parts: list[Any] = [Panel(head, title=self.title, title_align="left", subtitle=page and f"page: {page}",
+                                  subtitle_align="left"), *self._wrong()]
         table = Table(expand=True, title="positions", title_justify="left", box=None, pad_edge=False)
         for name in ("name", "state", "quantity", "average", "stop", "target"):
             table.add_column(name, justify="left" if name in ("name", "state") else "right")
@@ -132,6 +134,7 @@ class Screen:
         self.live = Live(console=self.console, auto_refresh=False, screen=False) if self.console.is_terminal and not quiet else None
         self._told = 0.0
         self._wrong: set[str] = set()
+        self._has_page = False
         if self.live:
             self.live.start()
 
@@ -146,6 +149,9 @@ class Screen:
         if self.live:
             self.live.update(self.view.render(), refresh=True)
             return
+        if not self._has_page and self.view.run.page_address():
+            self._has_page = True
+            print(f"the page of this run: its address stands in {self.view.run.address}", flush=True)
         for event in self.view.fresh:
             if event.log != "signals" or "watched" not in event.text:
                 print(f"{clock(event.now)} {event.text}", flush=True)

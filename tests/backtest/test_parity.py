@@ -12,12 +12,12 @@ from _ext.entrance import Core
 from _ext.trade.venue import PaperVenue
 from _ext.trail.journal import Journal
 from engine.backtest.parity import DRIFT, _alarms, _figures, _pairs, parity
-from engine.backtest.trades import END, Trade
 from engine.broker.paper import latency
 from engine.cli.parity import page
 from engine.config import Config
 from engine.errors import DataError
 from engine.trail.rundir import RunDir
+from engine.watch.trades import END, Trade
 from tests.backtest.conftest import day_of
 
 

@@ -36,11 +36,12 @@ from _ext.core.records import (
     WHY_TIME,
 )
 from engine.backtest import results, terminal
-from engine.backtest.trades import Trade, counts_of, mark_ambiguous, mark_open, trades_of
+from engine.backtest.trades import counts_of, mark_ambiguous, mark_open
 from engine.feed.dayfile import DayFile
 from engine.market import sessions
 from engine.market.instruments import Instrument
 from engine.sim.charges import paise_of
+from engine.watch.trades import Trade, trades_of
 from tests.kit.days import DAY, bars_day
 
 MINUTE = 60_000_000_000

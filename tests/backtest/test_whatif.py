@@ -287,7 +287,7 @@ def test_a_backtest_of_a_paper_run_has_its_trades(paper_day, tmp_path, monkeypat
     from engine.backtest.options import BacktestOptions
     from engine.backtest.remade import symbols_of
     from engine.backtest.session import backtest
-    from engine.backtest.trades import KEPT, trades_of
+    from engine.watch.trades import KEPT, trades_of
     monkeypatch.chdir(tmp_path)
     document = backtest(BacktestOptions(data=paper_day.path, run_dir=tmp_path / "b"), Config())
     theirs = trades_of(paper_day.reader().pick(KEPT), "2026-09-01", symbols_of(paper_day), ["spike"])

@@ -13,7 +13,8 @@ class Cli:
 
     def __init__(self, base: Path):
         self.base = base
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith("ENGINE_")} | {"XDG_STATE_HOME": str(base / "state")}
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("ENGINE_")} | {
+            "XDG_STATE_HOME": str(base / "state"), "ENGINE_WATCH__IS_ON": "false"}      # a page is served where a test looks at one
         (base / "runs").mkdir(exist_ok=True)
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[bytes]:

@@ -1,0 +1,172 @@
+"""What one server serves: the run it follows, the other runs of its folder, their moments, its models, alerts and files."""
+import asyncio
+import contextlib
+import getpass
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from _ext.core.clock import MINUTE
+from _ext.quotes import CANDLE
+from engine.config import Config
+from engine.errors import EngineError
+from engine.signals import models
+from engine.trail.rundir import RunDir
+from engine.trail.signs import about_engine, is_running
+from engine.watch import recorded, rows
+from engine.watch.follow import Follow
+from engine.watch.moment import moment
+from engine.watch.panels import PANELS, NothingThere
+from engine.watch.server.hub import Hub, hash_of
+from engine.watch.server.operations import Desk
+from engine.watch.server.runs import Runs
+from engine.watch.server.seeker import Seeker
+
+PAGE = Path(__file__).parents[1] / "page"
+"""Where the bundled page lies."""
+
+
+class Serving:
+    """Everything the routes ask. `csrf`: the word the page sends with an operation."""
+
+    def __init__(self, run: RunDir, config: Config, csrf: str, sectors: list[str]):
+        self.config, self.csrf, self.sectors = config, csrf, sectors
+        self.follow = Follow(run)
+        self.models = Path(config.models)
+        self.runs = Runs(run.path.parent, self.follow)
+        self.seeker = Seeker(self.models)
+        self.hub = Hub(self.follow, self.alerts_open, hash_of(self.follow.name))
+        self.desk = Desk(run, self.models, f"page: {getpass.getuser()}", self.acknowledge)
+        self.files = {str(path.relative_to(PAGE)): path for path in PAGE.rglob("*") if path.is_file()} if PAGE.is_dir() else {}
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Follows the run for as long as the block lasts."""
+        task = asyncio.create_task(self.hub.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            await self.seeker.close()
+
+    # ---- the run -------------------------------------------------------------------------------------------------------
+    def session(self, follow: Follow) -> dict[str, Any]:
+        start, note = follow.day.start, about_engine(follow.run)
+        mode = ("live" if note.get("live") else "observe" if note.get("observe") else "paper" if start.get("via") else "simulated")
+        return {"csrf": self.csrf, "run": follow.name, "own": self.follow.name, "live": is_running(follow.run),
+                "may_operate": follow is self.follow, "source": str(start.get("source", "")), "mode": mode,
+                "began_us": follow.day.began // 1000, "latest_us": follow.now() // 1000, "day": str(start.get("day", "")),
+                "speed": float(follow.status["speed"]) if follow.status is not None else None,
+                "sources": list(follow.day.state.sources), "run_hash": hash_of(follow.name)}
+
+    async def moment(self, run: str, at: int | None) -> dict[str, Any] | bytes:
+        """The whole page, now or at a moment."""
+        follow = await self.runs.get(run)
+        if at is not None:
+            return checked(await self.seeker.ask(follow.run.path, at * 1000, "moment", {}))
+        return moment(follow.day, follow.shown(), follow.closes_before(), follow.figures(), follow.now()) | {
+            "run": follow.name, "is_live": follow.is_live, "troubles": follow.troubles}
+
+    async def panel(self, name: str, run: str, at: int | None, arguments: dict[str, Any]) -> bytes:
+        """One panel's answer as JSON."""
+        follow = await self.runs.get(run)
+        if at is not None:
+            return checked(await self.seeker.ask(follow.run.path, at * 1000, name, arguments))
+        return orjson.dumps(PANELS[name](follow, arguments, self.models), option=orjson.OPT_SERIALIZE_NUMPY)
+
+    async def candles(self, run: str, at: int | None, inst: int, step: int) -> dict[str, Any]:
+        """History, the day's minutes and the one under way. Of a backtest's day from its day file."""
+        follow = await self.runs.get(run)
+        if follow.market is None or inst >= len(follow.day.instruments):
+            raise NothingThere(f"there is no instrument {inst} in this run")
+        if follow.day.is_of_rows:
+            name = await asyncio.to_thread(recorded.data_of, follow.run.reader())
+            made = await asyncio.to_thread(recorded.minutes, Path(name), follow.day.state.symbol(inst))
+            return rows.candles(follow.day, inst, made if at is None else made[made["told"] <= at * 1000], step)
+        if at is None:
+            return rows.candles(follow.day, inst, follow.minutes(inst), step)
+        told = follow.minutes(inst, at * 1000)
+        bar = orjson.loads(await self.panel("forming", run, at, {"inst": inst}))
+        if bar["open"] > 0 and bar["minute"] * MINUTE <= at * 1000 and (not len(told) or bar["minute"] > told[-1]["minute"]):
+            row = (*(bar[name] for name in ("minute", "open", "high", "low", "close", "volume")), 0, 0)
+            told = np.append(told, np.array([row], CANDLE))
+        return rows.candles(follow.day, inst, told, step)
+
+    def feed(self, follow: Follow) -> dict[str, Any]:
+        """How the feed does, as the engine says it."""
+        status = follow.status
+        if status is None:
+            return {"is_up": None, "reconnects": None, "updates_per_s": None, "skew_ms": None, "rejected": None, "unknown": None}
+        skew = int(status["skew_ms"])
+        return {"is_up": bool(status["feed_up"]), "reconnects": int(status["reconnects"]), "updates_per_s": round(follow.rate),
+                "skew_ms": skew if abs(skew) < 1 << 60 else None, "rejected": int(status["rejected"]),
+                "unknown": int(status["unknown"]), "updates": int(status["updates"]), "late": int(status["late"]),
+                "repeats": int(status["repeats"])}
+
+    # ---- results -------------------------------------------------------------------------------------------------------
+    def result(self, name: str) -> dict[str, Any]:
+        """What came of a backtest or a what-if, with its trades by column."""
+        import polars
+
+        document, path = self.runs.result(name), self.runs.path_of(name) / "trades.parquet"
+        columns = {}
+        if path.exists():
+            with contextlib.suppress(polars.exceptions.PolarsError, OSError):
+                columns = {c.name: c.to_list() for c in polars.read_parquet(path, n_rows=200_000).cast(
+                    {polars.Datetime: polars.Int64, polars.Date: polars.String}).get_columns()}
+        return document | {"name": name, "columns": columns}
+
+    def compare(self, a: str, b: str) -> dict[str, Any]:
+        """Two results side by side, and their days that both have or one."""
+        found = {side: self.runs.result(name) for side, name in (("a", a), ("b", b))}
+        daily = {side: {row["day"]: row["net"] for row in document.get("daily") or []} for side, document in found.items()}
+        days = sorted({*daily["a"], *daily["b"]})
+        return {side: {"name": name, "result": found[side].get("result"), "counts": found[side].get("counts"),
+                       "options": found[side].get("options")} for side, name in (("a", a), ("b", b))} | {
+            "daily": {"day": days, **{side: [daily[side].get(day) for day in days] for side in ("a", "b")}}}
+
+    def model_panel(self) -> dict[str, Any]:
+        """Which models there are, and what each does."""
+        try:
+            known = models.entries(self.models)
+        except EngineError as error:
+            return {"known": [], "problem": str(error), "drift": None}
+        return {"known": known, "problem": None, "drift": None}
+
+    async def broker(self, run: str) -> dict[str, Any]:
+        """Our figures beside the broker's, as the day's report compared them last."""
+        follow = await self.runs.get(run)
+        path = follow.run.path / "evening.json"
+        if not path.exists():
+            return {"rows": [], "read_us": None, "why": (
+                "paper has no broker: nothing to compare" if follow.day.start.get("via") else
+                "nobody has compared yet: `python -m engine report` asks the broker and keeps what differs")}
+        document = orjson.loads(path.read_bytes())
+        return {"rows": document.get("differences", []), "read_us": path.stat().st_mtime_ns // 1000, "why": ""}
+
+    # ---- alerts and metrics --------------------------------------------------------------------------------------------
+    def alerts_open(self) -> int:
+        """Alerts that nobody has seen yet."""
+        return len(self.follow.troubles)
+
+    def alert_rows(self) -> list[dict[str, Any]]:
+        return [{"id": f"trouble {at}", "name": "trouble", "severity": "warning", "text": text, "since_us": None, "until_us": None,
+                 "acknowledged_by": None, "count": 1} for at, text in enumerate(self.follow.troubles)]
+
+    def acknowledge(self, name: str, who: str) -> bool:
+        return False
+
+    def metrics(self) -> tuple[bytes, str]:
+        return b"", "text/plain"
+
+
+def checked(answer: bytes) -> bytes:
+    """An answer of the time machine. EngineError where it says what is wrong."""
+    if answer.startswith(b'{"error":'):
+        raise EngineError(orjson.loads(answer)["error"])
+    return answer
