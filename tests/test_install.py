@@ -36,19 +36,21 @@ def imported(path: Path) -> set[str]:
 def distributions(modules: set[str]) -> set[str]:
     """What to install for them, by the names in pyproject.toml where they are there."""
     known, extras = importlib.metadata.packages_distributions(), PROJECT["optional-dependencies"]
-    declared = named([*PROJECT["dependencies"], *extras["train"], *extras["sequence"]])
+    declared = named([*PROJECT["dependencies"], *extras["watch"], *extras["train"], *extras["sequence"]])
     names = {module: [name.lower().replace("_", "-") for name in known.get(module, ())] for module in modules}
     return {next((name for name in names[module] if name in declared), module) for module in modules}
 
 
 def test_what_running_needs_is_what_the_code_imports():
-    """Each import of the product is among the dependencies, and each dependency is imported; the extras are the lab's alone."""
-    base = named(PROJECT["dependencies"])
+    """Each import of the product is among the dependencies or those of `watch`, which `make run` installs too, and each of them is
+    imported; the other extras are the lab's alone."""
+    base = named([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["watch"]])
     files = [p for folder in ("_ext", "engine") for p in (ROOT / folder).rglob("*") if p.suffix in (".py", ".pyx", ".pxd")]
     running = {module for p in files if (ROOT / "engine" / "lab") not in p.parents for module in imported(p)}
     lab = {module for p in files if (ROOT / "engine" / "lab") in p.parents for module in imported(p)}
     by_library = {"onnxruntime"}                   # its shared library is opened, not imported (_ext/signals/onnx.pyx)
-    assert distributions(running) == base - by_library
+    of_the_page = {"fastapi", "uvicorn", "websockets"}           # of engine/watch/server
+    assert distributions(running) - of_the_page == base - by_library - of_the_page
     extras = PROJECT["optional-dependencies"]
     assert distributions(lab) <= base | named(extras["train"]) | named(extras["sequence"])
 

@@ -167,7 +167,7 @@ def main(what):
     elif what == "build":
         install(lock, "compiling needs", *build_requirements())
     elif what == "run":
-        install(lock, "running needs", "--no-build-isolation", "-e", ".")
+        install(lock, "running needs", "--no-build-isolation", "-e", ".[watch]")
     else:
         install(lock, f"`{what}` of pyproject.toml names", "--no-build-isolation", "-e", f".[{what}]")
     stamp = os.path.join(VENV, what)
