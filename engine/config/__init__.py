@@ -13,10 +13,12 @@ from pydantic import ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from _ext.signals.source import MAX_SOURCES, parameters_of
+from engine.config.alerts import Alerts
 from engine.config.limits import SCALE, Risk, Section, Session, core_limits, setting
 from engine.errors import UsageError
 
-__all__ = ["Comparison", "Config", "ConfigurationError", "Risk", "Rollout", "Session", "Share", "Signals", "Store", "Watch", "load"]
+__all__ = ["Alerts", "Comparison", "Config", "ConfigurationError", "Risk", "Rollout", "Session", "Share", "Signals", "Store", "Watch",
+           "load"]
 
 FILE_MAX = 256 << 10
 VARIABLES = {
@@ -25,6 +27,9 @@ VARIABLES = {
     "api_key": "key of your app as registered with the broker; `login` by browser or phone needs it",
     "api_secret": "secret of your app",
     "redirect": "redirect address of your app, a loopback address with a port",
+    "alerts_urls": "where alerts go to: addresses as Apprise writes them, by blanks; docs/alerts.md",
+    "alerts_heartbeat": "address that is asked at intervals while all is well; off without one",
+    "alerts_file": "file of mode 600 with both instead, an address a line; without it ~/.local/state/spike/alerts if it is there",
     "sandbox_token": "token of the broker's sandbox, for `doctor --sandbox`",
     "shm": "folder of the journal's segments in shared memory; without it /dev/shm",
     "data": "folder of recordings for the tests; without it ../shared/data",
@@ -120,6 +125,7 @@ class Config(BaseSettings):
     store: Store = Store()
     rollout: Rollout = Rollout()
     watch: Watch = Watch()
+    alerts: Alerts = Alerts()
     excluded: list[str] = setting(["NIFTY", "BANKNIFTY", "FINNIFTY", "NIFTYNXT50"], "symbols",
                                   "underlyings left out by name; every index is left out besides")
     options: int = setting(4, "count", "calls and puts of each stock that are watched for its volatility", ge=0, le=16)
