@@ -164,6 +164,7 @@ class Launcher(Supervisor):
         with contextlib.suppress(OSError):
             self.run_dir.address.unlink(missing_ok=True)   # a page that was killed has left it
         self.is_done = True
+        self.sign.close()
         self.run_dir.clear_after_removal()
         self._look_back()
         self.pack()

@@ -12,7 +12,7 @@ from typing import Any
 
 from _ext.entrance import Core
 from engine.broker.upstox.login import stored_token
-from engine.config import Config
+from engine.config import Config, load
 from engine.errors import EngineError
 from engine.market.sessions import IST
 from engine.run.doctor import examine
@@ -205,6 +205,7 @@ def attended(launcher: Launcher, lock: Lock, seconds: float | None, store: bool,
     """The block starts an engine; store, logs and the page join it and all are watched over until told to stop. Whatever happens,
     every process ends, and a RunError becomes the run's problem."""
     folder = str(launcher.run_dir.path)
+    launcher.sign.every_s = load().alerts.heartbeat_s
     with launcher.watching_signals():
         try:
             launcher.beat()

@@ -9,6 +9,7 @@ from typing import Any
 from _ext.core.records import OP_REDUCE
 from _ext.trail.status import StatusBlock
 from engine.run.child import Adopted, Child
+from engine.run.lifesign import LifeSign
 from engine.store import confinement
 from engine.strategies import stops
 from engine.trail.note import Note, read_note
@@ -49,6 +50,7 @@ class Supervisor:
         self.killer_at = 0.0
         self.last_beat = (0, time.monotonic())
         self.call: tuple[stops.Call | None, float] = (None, 0.0)       # of a strategy that is under way, and since when
+        self.sign = LifeSign(run.path)
         self.note: Note | None = None
         self.known: Note | None = None
 
@@ -116,6 +118,7 @@ class Supervisor:
         """Starts again what died, each time later; an engine that died three times in ten minutes starts reducing, one that was
         killed or refuses to start stays dead."""
         self.dead_man()
+        self.sign.take(self.read()[0])
         for child in self.children:
             if child.name == "engine" and (self.killer is not None or self._was_killed()):
                 child.process = None if child.process is None or child.process.poll() is not None else child.process
@@ -212,6 +215,7 @@ class Supervisor:
     def said(self) -> dict[str, Any]:
         """What this launcher has to say of the processes."""
         return {"pid": os.getpid(), "at": time.time(), "failure": self.failure, "damage": self.damage, "rows": self.rows,
+                "died": {child.name: child.died for child in self.children}, "sign": "" if self.is_done else self.sign.why,
                 "deaths": {child.name: [child.died, child.words] for child in self.children if child.is_ill(self.is_done)}}
 
     def _publish(self) -> None:

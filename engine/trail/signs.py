@@ -77,7 +77,7 @@ def troubles(run: RunDir, status: Any, store: dict[str, Any], launcher: dict[str
     for name, (count, words) in (launcher.get("deaths") or {}).items():
         if count >= ENOUGH:
             found.append(f"the {name} process has died {count} times, last: {words}")
-    found += _of_the_dead(run, status)
+    found += [launcher.get("sign") or "", *_of_the_dead(run, status)]
     return list(dict.fromkeys(text for text in found if text))
 
 
