@@ -92,6 +92,8 @@ COVERED = {
     "engine/trade/inputs.py": "tests/broker/test_protocol.py",
     "engine/trade/tags.py": "tests/trade/test_golden.py", "engine/trail/compress.py": "tests/trail/test_segments.py",
     "engine/trail/resources.py": "tests/run/test_child.py", "engine/trail/signs.py": "tests/system/test_trouble.py",
+    "engine/config/alerts.py": "tests/watch/test_conditions.py",
+    **{f"engine/watch/{name}.py": "tests/watch/test_metrics.py" for name in ("figures", "tally", "trades", "watched")},
     "engine/watch/drift.py": "tests/signals/test_models.py", "engine/watch/day_report.py": "tests/trade/test_evening.py",
     "engine/watch/events.py": "tests/test_events.py", "engine/watch/explain.py": "tests/store/test_queries.py",
     "engine/watch/ledger.py": "tests/cli/test_gaps.py",

@@ -198,7 +198,40 @@ def _page(parts: list[str]) -> str:
     return "\n".join(out) + "\n"
 
 
-PAGES = {"configuration.md": configuration, "commands.md": commands, "journal-records.md": journal, "python.md": api}
+# ---- metrics -----------------------------------------------------------------------------------------------------------
+METRICS = """`GET /metrics` of watch, with `Authorization: Bearer TOKEN`; the run folder's `watch.address` has address and token.
+The figures are those of the last look of watch, about a second old; the engine's process computes nothing for them.
+
+- Money is in rupees, time in seconds, sizes in bytes. A figure that is not known has no series: it is not 0.
+- A counter begins anew when a run does. An engine that is started again goes on with its journal, and so do its counters.
+- Instruments, orders and candidates are never labels.
+- Today means the run's trading day. Paper money counts as if it were real; `spike_run_info` has the mode.
+- **Accuracy of the filter** is not accuracy against labels: nobody labels the market. It is the share of the last day's scored
+  candidates on which filter and market agree, where the market's word is whether a quarter of the move was still there a minute
+  later (`python -m engine model drift` has it by fifths of the score). Artefacts that stay and real moves that fade count against
+  it. The sim's labels are used when a model is trained (models/card.md), not here.
+- **Sharpe** is of days, so it needs two; of a few days it says next to nothing.
+
+## Prometheus and Grafana
+
+`engine/watch/prometheus` has `rules.yml` (alerts, the `absent()` rule among them), examples of `prometheus.yml` and
+`alertmanager.yml`, and `rules_test.yml` for `promtool test rules`. `engine/watch/grafana` has two dashboards for Grafana 11.6 and
+later: import the files and choose the data source. `python tools/dashboards.py` makes them."""
+
+
+def metrics() -> str:
+    """docs/metrics.md"""
+    from engine.watch.metrics import TABLE
+
+    out = ["# Metrics", MADE, METRICS, "## Table", "| metric | kind | labels | meaning |\n| --- | --- | --- | --- |"]
+    for m in TABLE:
+        labels = ", ".join(f"`{label}`" for label in m.labels)
+        out.append(f"| `{m.name}` | {m.kind} | {labels} | {m.words} |")
+    return _page(out)
+
+
+PAGES = {"configuration.md": configuration, "commands.md": commands, "journal-records.md": journal, "python.md": api,
+         "metrics.md": metrics}
 
 
 def main() -> int:
