@@ -118,8 +118,9 @@ def scraping(debian, tmp_path, unused_tcp_port_factory):
         (home / "watch.token").write_text(TOKEN)
         rewrite(home, "prometheus.yml", {"127.0.0.1:8700": f"127.0.0.1:{served.port}", "127.0.0.1:9093": f"127.0.0.1:{manager}",
                                          "_interval: 5s": "_interval: 1s"})
-        rewrite(home, "rules.yml", {"for: 1m": "for: 1s"})
-        rewrite(home, "alertmanager.yml", {"127.0.0.1:9999": f"127.0.0.1:{hook.port}", "group_wait: 5s": "group_wait: 0s"})
+        rewrite(home, "rules.yml", {"for: 1m": "for: 6s"})
+        rewrite(home, "alertmanager.yml", {"127.0.0.1:9999": f"127.0.0.1:{hook.port}", "group_wait: 5s": "group_wait: 0s",
+                                         "group_interval: 1m": "group_interval: 1s"})
         processes = [
             subprocess.Popen(["prometheus-alertmanager", f"--config.file={home}/alertmanager.yml", f"--storage.path={home}/am",
                               f"--web.listen-address=127.0.0.1:{manager}", "--cluster.listen-address="], stderr=subprocess.DEVNULL),
