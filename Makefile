@@ -4,9 +4,10 @@ BIN := .venv/bin
 PY := $(BIN)/python
 SOURCES := tools/generate.py engine/config/limits.py $(shell find _ext -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.h')
 # what is downloaded and what is compiled need not wait for each other
-SET_UP = @$(MAKE) -s -j2 build/.compiled
+SET_UP = @$(MAKE) -s -j3 build/.compiled build/.page
+PAGE := tools/page.py $(shell find engine/watch/web -type f -not -path '*/node_modules/*')
 
-.PHONY: run install dev test bench lint sanitize mutants mutants-ci soak clean always
+.PHONY: run install page dev test bench lint sanitize mutants mutants-ci soak clean always
 run: install
 	@$(PY) -m engine
 
@@ -36,6 +37,17 @@ install-%:          # the other extras of pyproject.toml: train, sequence
 build/.compiled: .venv/build setup.py $(SOURCES)
 	@$(PY) setup.py --quiet build_ext --inplace -j $$(nproc)
 	@touch $@
+
+# says itself where it cannot be bundled: the engine runs without its page
+ifeq ($(wildcard engine/watch/page/index.html),)
+.PHONY: build/.page
+endif
+build/.page: $(PAGE) | .venv/made
+	@$(PY) tools/page.py
+	@mkdir -p build && touch $@
+
+page: .venv/made
+	@$(PY) tools/page.py --strict
 
 # two files at a time: half of the time is spent waiting for processes
 test: dev
@@ -69,4 +81,4 @@ soak: dev
 	for i in 1 2 3 4 5; do $(PY) -m pytest -q tests/system/test_live.py tests/system/test_virtual.py -k "kill" || exit 1; done
 
 clean:
-	rm -rf build dist .venv *.egg-info && find _ext -name '*.so' -delete -o -name '*.c' -delete
+	rm -rf build dist .venv *.egg-info engine/watch/page && find _ext -name '*.so' -delete -o -name '*.c' -delete

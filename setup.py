@@ -5,6 +5,7 @@ release (default) · debug (bounds checks) · sanitize (ASAN + UBSAN) · none ·
 import os
 import platform
 import runpy
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
 from setuptools.modified import newer_group
 
 SHARED = "_ext.shared"                 # what typed memoryviews need, compiled once and not in each module that has some
@@ -124,5 +127,30 @@ class Build(build_ext):
         return BEGUN / ext.name
 
 
+def bundle_page() -> None:
+    """The browser page, where its sources changed; says itself where it cannot be made."""
+    if MODE != "none":
+        subprocess.run([sys.executable, "tools/page.py", "--again"], check=False)
+
+
+class BuildPython(build_py):
+    """What a wheel holds."""
+
+    def run(self) -> None:
+        if not self.editable_mode:
+            bundle_page()
+            self.data_files = self._get_data_files()
+        super().run()
+
+
+class Archive(sdist):
+    """The source archive, with the page bundled: who builds from it needs no node."""
+
+    def run(self) -> None:
+        bundle_page()
+        super().run()
+
+
 # pip resolves and links the package first (SPIKE_BUILD=none), then `make` compiles in place.
-setup(ext_modules=[] if MODE == "none" else translated(), cmdclass={"build_ext": Build})
+setup(ext_modules=[] if MODE == "none" else translated(),
+      cmdclass={"build_ext": Build, "build_py": BuildPython, "sdist": Archive})
