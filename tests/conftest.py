@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MAY_SKIP = {"recording", "machine", "prometheus"}
+MAY_SKIP = {"recording", "machine", "prometheus", "browser"}
 """Marks of tests that need what a clean clone or a machine may lack; any other test that skips has failed."""
 collect_ignore = [] if find_spec("torch") else ["lab/test_sequence.py"]      # of the extra `sequence`, which nobody has by chance
 

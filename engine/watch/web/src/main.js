@@ -50,6 +50,10 @@ function useNarrow() {
 }
 
 function Tabs() {
+  useEffect(() => {
+    const one = document.getElementById(`tab-${tab.value}`), list = one.parentElement;
+    list.scrollLeft = one.offsetLeft - list.offsetLeft - (list.clientWidth - one.offsetWidth) / 2;
+  }, [tab.value]);
   const onKeyDown = (event) => {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (!by) return;
@@ -70,8 +74,8 @@ function App() {
   if (!session.value || !instruments.value) return html`<${Waiting} />`;
   const View = VIEWS[tab.value] ?? MarketView;
   return html`<${Strip} /><${Tabs} /><${Banner} />${isMachineOpen.value && html`<${Machine} />`}
-    <main id="view" role="tabpanel" aria-labelledby=${`tab-${tab.value}`} class=${`view view-${tab.value}`}><h1 class="sr">${TABS.find(([name]) => name === tab.value)?.[1]}</h1><${View} key=${tab.value} /></main>
-    <${Opened} /><${ConfirmDialog} /><${Palette} /><${Help} /><${Toasts} /><datalist id="symbols">${instruments.value.count <= 400 && instruments.value.symbol.map((name) => html`<option key=${name} value=${name} />`)}</datalist>`;
+    <div class="desk"><main id="view" role="tabpanel" aria-labelledby=${`tab-${tab.value}`} class=${`view view-${tab.value}`}><h1 class="sr">${TABS.find(([name]) => name === tab.value)?.[1]}</h1><${View} key=${tab.value} /></main><${Opened} /></div>
+    <${ConfirmDialog} /><${Palette} /><${Help} /><${Toasts} /><datalist id="symbols">${instruments.value.count <= 400 && instruments.value.symbol.map((name) => html`<option key=${name} value=${name} />`)}</datalist>`;
 }
 
 const Waiting = () => html`<main class="waiting" role="status" aria-label="Loading"><h1 class="sr">Spike engine</h1><div class="bone tall"></div><div class="bones"><div class="bone block"></div><div class="bone block"></div><div class="bone block"></div></div></main>`;

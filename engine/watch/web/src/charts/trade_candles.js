@@ -7,13 +7,16 @@ const price = (_, ticks) => ticks.map((tick) => tick.toLocaleString('en-IN', { m
 export function tradeCandles(parent, candles, trade) {
   const rupees = (column) => column.map((paise) => paise / 100);
   const data = [candles.t, rupees(candles.o), rupees(candles.h), rupees(candles.l), rupees(candles.c)];
-  const extras = [trade?.stop, trade?.target, trade?.entry, trade?.exit].filter(Boolean).map((paise) => paise / 100);
+  const prices = (...names) => names.map((name) => trade?.[name]).filter(Boolean).map((paise) => paise / 100);
+  const inside = prices('entry', 'exit'), far = prices('stop', 'target');
   const hidden = (label) => ({ label, paths: () => null, points: { show: false }, value: (_, v) => (v == null ? '–' : v.toFixed(2)) });
   return mounted(parent, (w, h, c) => ({
     axes: [xAxis(c), yAxis(c, { values: price, size: 64, side: 1 })],
     scales: { y: { range: (_, low, high) => {
-      const [a, b] = [Math.min(low, ...extras), Math.max(high, ...extras)];
-      return [a - (b - a) * 0.06, b + (b - a) * 0.06];
+      let [a, b] = [Math.min(low, ...inside), Math.max(high, ...inside)];
+      const most = (b - a) * 1.5;                          // a far stop or target must not press the candles flat
+      for (const level of far) if (level > a - most && level < b + most) [a, b] = [Math.min(a, level), Math.max(b, level)];
+      return [a - (b - a) * 0.08, b + (b - a) * 0.08];
     } } },
     series: [{ label: 'Time', value: atTime }, hidden('Open'), hidden('High'), hidden('Low'), hidden('Close')],
     hooks: { draw: [(u) => draw(u, trade)] },
@@ -57,8 +60,12 @@ function marks(u, trade, c, ratio) {
   ctx.font = `${11 * ratio}px system-ui, sans-serif`;
   for (const [name, paise, colour] of [['stop', trade.stop, c.down], ['target', trade.target, c.up]]) {
     if (!paise) continue;
-    const y = u.valToPos(paise / 100, 'y', true);
+    const { top, height } = u.bbox, y = u.valToPos(paise / 100, 'y', true);
     ctx.strokeStyle = ctx.fillStyle = colour;
+    if (y < top || y > top + height) {                     // beyond the picture: said at its edge
+      ctx.fillText(`${y < top ? '↑' : '↓'} ${name} ${(paise / 100).toFixed(2)}`, begin + 3 * ratio, y < top ? top + 12 * ratio : top + height - 5 * ratio);
+      continue;
+    }
     ctx.setLineDash([4 * ratio, 3 * ratio]);
     ctx.beginPath();
     ctx.moveTo(begin, y);

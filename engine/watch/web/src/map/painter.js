@@ -111,7 +111,8 @@ export class Painter {
       out[i] = text;
       this.hasValue[i] = h[i] >= VALUE_H && c.measureText('−00.00').width <= room ? 1 : 0;
     }
-    return out;
+    const some = out.reduce((n, text) => n + (text ? 1 : 0), 0);
+    return some * 2 >= this.cells.order.length ? out : out.fill('');      // names on a few cells only would say nothing
   }
 
   _font = (size) => `600 ${size}px system-ui, "Segoe UI", Roboto, sans-serif`;

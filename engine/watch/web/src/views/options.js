@@ -1,5 +1,5 @@
 // The option chain of one underlying: calls left, puts right, Greeks and implied volatility.
-import { html, useMemo, useSignal } from '../ui/html.js';
+import { html, useEffect, useMemo, useRef, useSignal } from '../ui/html.js';
 import { Empty, Loaded, Panel } from '../ui/parts.js';
 import { useResource } from '../api.js';
 import { count, dayName, fixed, percent, rupees } from '../format.js';
@@ -30,10 +30,14 @@ export function OptionsView() {
 }
 
 function Chain({ data, legs }) {
+  const box = useRef(null);
+  useEffect(() => {                                        // a narrow page shows the strikes first
+    box.current.scrollLeft = (box.current.scrollWidth - box.current.clientWidth) / 2;
+  }, [legs.length]);
   const near = data.rows.reduce((best, row, k) => (Math.abs(row.strike - data.spot) < Math.abs(data.rows[best].strike - data.spot) ? k : best), 0);
   const cell = (leg, render) => (leg ? render(leg) : '–');
   const mirrored = [...legs].reverse();
-  return html`<div class="plain-wrap chain-wrap" tabIndex="0" role="region" aria-label="Option chain"><table class="plain option-chain"><thead>
+  return html`<div class="plain-wrap chain-wrap" tabIndex="0" role="region" aria-label="Option chain" ref=${box}><table class="plain option-chain"><thead>
     <tr><th colSpan=${legs.length} scope="colgroup" class="group">Calls</th><td></td><th colSpan=${legs.length} scope="colgroup" class="group">Puts</th></tr>
     <tr>${legs.map(([name]) => html`<th scope="col" class="right" key=${name}>${name}</th>`)}<th scope="col" class="strike">Strike</th>${mirrored.map(([name]) => html`<th scope="col" class="right" key=${name}>${name}</th>`)}</tr></thead>
     <tbody>${data.rows.map((row, k) => html`<tr key=${row.strike} class=${k === near ? 'at-money' : ''}>

@@ -72,7 +72,7 @@ function Hours({ rows }) {
 
 function Results({ rows }) {
   const { edges, counts } = binned(rows.map((row) => row.net / 100));
-  return html`<${Histogram} label="Net result of trades" edges=${edges} counts=${counts} signed=${true} of=${(value) => `₹ ${Math.round(value).toLocaleString('en-IN')}`} marks=${[['0', edges[0] < 0 && edges.at(-1) > 0 ? 0 : null]]} />
+  return html`<${Histogram} label="Net result of trades" edges=${edges} counts=${counts} signed=${true} of=${(value) => rupees(Math.round(value) * 100).replace('.00', '')} marks=${[['break-even', edges[0] < 0 && edges.at(-1) > 0 ? 0 : null]]} />
     <p class="faint">${words('net result after charges')}; ${count(rows.filter((row) => row.net > 0).length)} of ${count(rows.length)} earned.</p>`;
 }
 

@@ -30,7 +30,7 @@ export function Strip() {
       <${Cell} name="Tick path" main=${p?.tick_us ? nanos(p.tick_us.p50 * 1e3) : '–'} sub=${p?.tick_us ? `p99 ${nanos(p.tick_us.p99 * 1e3)}` : 'while live'} dims=${true} className="lat" />
       <${Cell} name="Orders" main=${count(now?.counts.orders)} sub=${p?.order_ms?.p50 != null ? `${figure(p.order_ms.p50)} ms p50` : `${count(now?.counts.requests)} requests`} dims=${true} className="lat" />
       <button class=${`cell alerts ${alerts ? 'has' : ''}`} onClick=${() => { tab.value = 'log'; }} title="Alerts and log (8)">
-        <span class="cell-name">Alerts</span><span class="cell-main num">${alerts ? `▲ ${alerts}` : '0'}</span><span class="cell-sub">${alerts ? 'to acknowledge' : 'none open'}</span></button>
+        <span class="cell-name">Alerts</span><span class="cell-main num">${alerts ? `▲ ${alerts}` : p ? '0' : '–'}</span><span class="cell-sub">${alerts ? 'to acknowledge' : p ? 'none open' : 'while live'}</span></button>
     </div>
     <div class="strip-tools"><${Fresh} /><${Operate} now=${now} />
       <button class=${`icon ${isMachineOpen.value ? 'is-on' : ''}`} aria-pressed=${isMachineOpen.value} title="Time machine (t)" aria-label="Time machine"

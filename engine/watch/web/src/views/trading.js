@@ -39,7 +39,7 @@ function Between({ row }) {
 const ORDER_COLUMNS = [
   { key: 'time', label: 'Time', width: '78px', render: (row) => html`<span class="num">${clock(row.t_us)}</span>`, sort: (row) => row.t_us },
   { key: 'symbol', label: 'Symbol', width: 'minmax(90px, 1.2fr)', render: (row) => html`<${Direction} sign=${row.side}><b>${row.symbol}</b><//>`, sort: (row) => row.symbol },
-  { key: 'role', label: 'Role', width: 'minmax(56px, .8fr)', render: (row) => row.role, sort: (row) => row.role },
+  { key: 'role', label: 'Role', width: 'minmax(56px, .8fr)', min: 410, render: (row) => row.role, sort: (row) => row.role },
   { key: 'side', label: 'Side', width: '44px', min: 700, render: (row) => buySell(row.side), sort: (row) => row.side },
   { key: 'type', label: 'Type', width: '60px', min: 640, render: (row) => row.type, sort: (row) => row.type },
   { key: 'why', label: 'Why', width: 'minmax(70px, 1fr)', min: 520, render: (row) => words(row.why), sort: (row) => row.why },
