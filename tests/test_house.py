@@ -102,7 +102,7 @@ COVERED = {
     **{f"engine/watch/{name}.py": "tests/watch/test_day.py" for name in ("chains", "packed", "panels", "rows", "rules")},
     **{f"engine/watch/{name}.py": "tests/watch/test_seek.py" for name in ("moment", "then")},
     **{f"engine/watch/server/{name}.py": "tests/watch/test_server.py" for name in (
-        "app", "guard", "operations", "runs", "seeker", "serving")},
+        "app", "guard", "measures", "operations", "runs", "seeker", "serving")},
     "engine/watch/server/hub.py": "tests/system/test_watch.py", "engine/watch/server/serve.py": "tests/system/test_watch.py",
     "engine/watch/state.py": "tests/trade/test_evening.py", "engine/watch/view.py": "tests/test_commands.py",
 }

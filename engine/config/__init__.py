@@ -17,8 +17,8 @@ from engine.config.alerts import Alerts
 from engine.config.limits import SCALE, Risk, Section, Session, core_limits, setting
 from engine.errors import UsageError
 
-__all__ = ["Alerts", "Comparison", "Config", "ConfigurationError", "Risk", "Rollout", "Session", "Share", "Signals", "Store", "Watch",
-           "load"]
+__all__ = ["Alerts", "Comparison", "Config", "ConfigurationError", "Risk", "Rollout", "Session", "Share", "Signals", "Store",
+           "Watch", "load"]
 
 FILE_MAX = 256 << 10
 VARIABLES = {

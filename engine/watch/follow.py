@@ -3,6 +3,7 @@
 Also a run that is over, or one whose engine is dead: what there is of it is shown.
 """
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class Follow:
         self.before = np.zeros(0, np.int64)
         self.realised = self.charges = 0
         self.rate = 0.0
+        self.listeners: list[Callable[[int, int, bytes], Any]] = []      # of (type, ns, payload); of frames the last of a step
         self._seen = (time.monotonic(), 0)
         self._minute = self._fills = 0
 
@@ -59,6 +61,8 @@ class Follow:
                 return False
             if record[0] not in (REC_FRAME, REC_TIMER):
                 self.day.take(*record)
+            for listener in self.listeners:
+                listener(record[0], record[2], record[3])
             self._sample(int(record[2]))
         return True
 

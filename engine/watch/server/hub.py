@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -58,10 +59,11 @@ class Page:
 
 
 class Hub:
-    """Builds frames and pulses of `follow` and sends them to all pages. `alerts` gives how many wait to be seen."""
+    """Builds frames and pulses of `follow` and sends them to all pages. `alerts` gives how many wait to be seen; `look` is called
+    at each pulse."""
 
-    def __init__(self, follow: Follow, alerts: Any, run_hash: int):
-        self.follow, self.alerts, self.run_hash = follow, alerts, run_hash
+    def __init__(self, follow: Follow, alerts: Callable[[], int], look: Callable[[], None], run_hash: int):
+        self.follow, self.alerts, self.look, self.run_hash = follow, alerts, look, run_hash
         self.pages: set[Page] = set()
         self.marks = Marks(0)
         self.key_at = 0.0
@@ -111,6 +113,7 @@ class Hub:
             if now - pulse_at >= PULSE_S:
                 pulse_at = now
                 self.follow.look()
+                self.look()
                 self.send_pulse()
             await asyncio.sleep(0 if more else max(0.01, min(FRAME_S - (time.monotonic() - frame_at), 0.05)))
 

@@ -2,6 +2,7 @@
 import asyncio
 import contextlib
 import getpass
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from engine.watch.follow import Follow
 from engine.watch.moment import moment
 from engine.watch.panels import PANELS, NothingThere
 from engine.watch.server.hub import Hub, hash_of
+from engine.watch.server.measures import Measures
 from engine.watch.server.operations import Desk
 from engine.watch.server.runs import Runs
 from engine.watch.server.seeker import Seeker
@@ -38,31 +40,44 @@ class Serving:
         self.models = Path(config.models)
         self.runs = Runs(run.path.parent, self.follow)
         self.seeker = Seeker(self.models)
-        self.hub = Hub(self.follow, self.alerts_open, hash_of(self.follow.name))
+        self.measures = Measures(self.follow, config, lambda: self.mode(self.follow), self.earlier_days)
+        self.hub = Hub(self.follow, self.alerts_open, self.measures.look, hash_of(self.follow.name))
         self.desk = Desk(run, self.models, f"page: {getpass.getuser()}", self.acknowledge)
         self.files = {str(path.relative_to(PAGE)): path for path in PAGE.rglob("*") if path.is_file()} if PAGE.is_dir() else {}
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Follows the run for as long as the block lasts."""
-        task = asyncio.create_task(self.hub.run())
+        tasks = [asyncio.create_task(work) for work in (self.hub.run(), self.measures.run())]
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self.seeker.close()
+            self.measures.close()
 
     # ---- the run -------------------------------------------------------------------------------------------------------
     def session(self, follow: Follow) -> dict[str, Any]:
-        start, note = follow.day.start, about_engine(follow.run)
-        mode = ("live" if note.get("live") else "observe" if note.get("observe") else "paper" if start.get("via") else "simulated")
+        start, mode = follow.day.start, self.mode(follow)
         return {"csrf": self.csrf, "run": follow.name, "own": self.follow.name, "live": is_running(follow.run),
                 "may_operate": follow is self.follow, "source": str(start.get("source", "")), "mode": mode,
                 "began_us": follow.day.began // 1000, "latest_us": follow.now() // 1000, "day": str(start.get("day", "")),
                 "speed": float(follow.status["speed"]) if follow.status is not None else None,
                 "sources": list(follow.day.state.sources), "run_hash": hash_of(follow.name)}
+
+    def mode(self, follow: Follow) -> str:
+        """paper, live, observe or simulated."""
+        note = about_engine(follow.run)
+        return "live" if note.get("live") else "observe" if note.get("observe") else (
+            "paper" if follow.day.start.get("via") else "simulated")
+
+    def earlier_days(self) -> dict[str, int]:
+        """Net result (paise) of the account on earlier days of runs like the one followed."""
+        day, market = str(self.follow.day.start.get("day", "")), self.follow.day.start.get("source")
+        return {row["day"]: row["net"] for row in self.runs.listed()
+                if row["net"] is not None and row["kind"] != "backtest" and row.get("source") == market and row["day"] < day}
 
     async def moment(self, run: str, at: int | None) -> dict[str, Any] | bytes:
         """The whole page, now or at a moment."""
@@ -132,11 +147,11 @@ class Serving:
 
     def model_panel(self) -> dict[str, Any]:
         """Which models there are, and what each does."""
+        drift = {"drift": self.measures.drift, "why_no_drift": self.measures.why_no_drift}
         try:
-            known = models.entries(self.models)
+            return {"known": models.entries(self.models), "problem": None} | drift
         except EngineError as error:
-            return {"known": [], "problem": str(error), "drift": None}
-        return {"known": known, "problem": None, "drift": None}
+            return {"known": [], "problem": str(error)} | drift
 
     async def broker(self, run: str) -> dict[str, Any]:
         """Our figures beside the broker's, as the day's report compared them last."""
@@ -152,17 +167,23 @@ class Serving:
     # ---- alerts and metrics --------------------------------------------------------------------------------------------
     def alerts_open(self) -> int:
         """Alerts that nobody has seen yet."""
-        return len(self.follow.troubles)
+        return self.measures.watching.book.unacknowledged
 
     def alert_rows(self) -> list[dict[str, Any]]:
-        return [{"id": f"trouble {at}", "name": "trouble", "severity": "warning", "text": text, "since_us": None, "until_us": None,
-                 "acknowledged_by": None, "count": 1} for at, text in enumerate(self.follow.troubles)]
+        """Alerts, the newest first."""
+        return self.measures.watching.rows()
 
-    def acknowledge(self, name: str, who: str) -> bool:
-        return False
+    def acknowledge(self, number: str, who: str) -> bool:
+        """Marks an alert as seen; False where there is none of this number."""
+        try:
+            self.measures.watching.acknowledge(int(number), who, time.time_ns())
+        except (ValueError, LookupError):
+            return False
+        return True
 
     def metrics(self) -> tuple[bytes, str]:
-        return b"", "text/plain"
+        """What a scrape gets, and its kind."""
+        return self.measures.watching.metrics.text(), "text/plain; version=0.0.4; charset=utf-8"
 
 
 def checked(answer: bytes) -> bytes:
