@@ -2,6 +2,7 @@
 
 `_ext/core/features.pxi`: numbers of the features, from DESCRIBED in `_ext/signals/features.pyx`.
 `_ext/trade/limits.pxd`: the struct of limits the core decides by, from `Risk` and `Session` in `engine/config/limits.py`.
+`engine/watch/web/src/frame_layout.js`: the packed frame for the page's reader, from `_ext/quotes.pyx`.
 """
 import ast
 from pathlib import Path
@@ -45,10 +46,29 @@ def _row(line: ast.AnnAssign) -> list[tuple[str, str, str]]:
     return [(kind, name.removesuffix("_s") if unit == "s" else name, f"{core_unit}: {says}")]
 
 
+def frame_layout(source: str) -> str:
+    """Offset and type of each field of a packed frame, and the bit of each mark, for JavaScript."""
+    types = {"<u4": "Uint32", "<u2": "Uint16", "u1": "Uint8", "<i8": "BigInt64", "<i4": "Int32", "<i2": "Int16"}
+    out = [f"// {MADE}, from _ext/quotes.pyx: little endian, [offset, type] of each field."]
+    for name, table in (("HEADER", "FRAME_HEAD"), ("ROW", "FRAME_ROW")):
+        text = source[source.index(f"{table} = [") + len(f"{table} = "):]
+        at, fields = 0, []
+        for field, kind in ast.literal_eval(text[:text.index("\n]\n") + 2]):
+            if not field.startswith("pad"):
+                fields.append(f"    {field}: [{at}, '{types[kind]}'],")
+            at += int(kind[-1])
+        out += [f"export const {name} = {{", f"  size: {at},", "  fields: {", *fields, "  },", "};"]
+    text = source[source.index("MARKS = (") + len("MARKS = "):]
+    marks = ast.literal_eval(text[:text.index(")\n") + 1])
+    out += ["export const MARKS = {", *(f"  {mark}: {1 << at}," for at, mark in enumerate(marks)), "};"]
+    return "\n".join([*out, ""])
+
+
 def write() -> None:
     """Writes each header where it differs: an unchanged one makes nothing be compiled again."""
     for target, text in ((ROOT / "_ext/core/features.pxi", features((ROOT / "_ext/signals/features.pyx").read_text())),
-                         (ROOT / "_ext/trade/limits.pxd", limits((ROOT / "engine/config/limits.py").read_text()))):
+                         (ROOT / "_ext/trade/limits.pxd", limits((ROOT / "engine/config/limits.py").read_text())),
+                         (ROOT / "engine/watch/web/src/frame_layout.js", frame_layout((ROOT / "_ext/quotes.pyx").read_text()))):
         if not target.exists() or target.read_text() != text:
             target.write_text(text)
 

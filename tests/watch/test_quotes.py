@@ -1,4 +1,6 @@
 """`_ext/quotes.pyx`: candles equal the store's bars, packed frames say what the market stage has, by a reader of numpy's own."""
+import re
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from _ext.core.records import REC_FRAME, REC_TIMER
 from _ext.quotes import CANDLE, FRAME_HEAD, FRAME_ROW, MARKS, QuoteFollower
 from _ext.recorder import TickRecorder
 from engine.trail.checked import capacity_of, reader_of
+from tests.conftest import ROOT
 
 
 def told(run, kind):
@@ -115,3 +118,17 @@ def test_a_step_ends_with_each_minute(day_run):
         if record[0] in (REC_FRAME, REC_TIMER):
             minutes.append(record[2] // 60_000_000_000)
     assert set(np.diff(minutes)) <= {0, 1}
+
+
+def test_the_pages_reader_is_made_of_the_layout():
+    """What the browser reads at which place is what numpy has there."""
+    text = (ROOT / "engine/watch/web/src/frame_layout.js").read_text()
+    for name, dtype in (("HEADER", np.dtype(FRAME_HEAD)), ("ROW", np.dtype(FRAME_ROW))):
+        part = text[text.index(f"export const {name}"):].partition("};")[0]
+        fields = {field: (int(at), kind) for field, at, kind in re.findall(r"(\w+): \[(\d+), '(\w+)'\]", part)}
+        assert int(re.search(r"size: (\d+)", part)[1]) == dtype.itemsize
+        kinds = {"u": "Uint", "i": "Int"}
+        assert fields == {field: (dtype.fields[field][1], ("Big" if dtype[field].itemsize == 8 else "") + kinds[dtype[field].kind]
+                                  + str(8 * dtype[field].itemsize)) for field in dtype.names if not field.startswith("pad")}
+    bits = re.findall(r"^  (\w+): (\d+),$", text[text.index("MARKS"):], re.M)
+    assert bits == [(mark, str(1 << at)) for at, mark in enumerate(MARKS)]
