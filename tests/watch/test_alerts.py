@@ -145,6 +145,7 @@ def test_a_position_nobody_can_explain(tmp_path):
     assert {name for _, name in found} == {"unknown_position", "strange_order", "reducing"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(3, 3 + count(1, 2, 8)))
 def test_a_clean_day_tells_nothing_but_its_trades(seed, tmp_path):
     """The calibrated market with artefacts of its own, a broker without faults, all settings as they are."""
