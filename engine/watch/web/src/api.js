@@ -5,7 +5,9 @@ import { useSignal } from '@preact/signals';
 import * as state from './state.js';
 
 let csrf = '';
-export const setCsrf = (value) => { csrf = value; };
+export const setCsrf = (value) => {
+  csrf = value;
+};
 
 /** An answer that says no; `message` has the server's words. */
 export class Refused extends Error {
@@ -19,10 +21,14 @@ async function answer(response) {
   let document = null;
   try {
     document = await response.json();
-  } catch { /* told below */ }
+  } catch {
+    /* told below */
+  }
   if (response.ok && document !== null) return document;
-  throw new Refused(document?.error ?? `the watch process answered ${response.status}: look at its log in the run folder`,
-    response.status);
+  throw new Refused(
+    document?.error ?? `the watch process answered ${response.status}: look at its log in the run folder`,
+    response.status,
+  );
 }
 
 async function send(path, options) {
@@ -43,9 +49,13 @@ export async function get(name, query = {}, { anywhere = false, signal: abort } 
 }
 
 export async function post(name, body) {
-  return answer(await send(`/api/${name}`, {
-    method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Spike': csrf }, body: JSON.stringify(body),
-  }));
+  return answer(
+    await send(`/api/${name}`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'X-Spike': csrf },
+      body: JSON.stringify(body),
+    }),
+  );
 }
 
 /** Data of a panel: {data, error, when}. Asked again every `every` seconds while live, and when the run, the moment or the query
@@ -91,5 +101,7 @@ let toastNumber = 0;
 export function say(text, kind = 'info') {
   const id = ++toastNumber;
   toasts.value = [...toasts.value, { id, text, kind }];
-  setTimeout(() => { toasts.value = toasts.value.filter((toast) => toast.id !== id); }, 8000);
+  setTimeout(() => {
+    toasts.value = toasts.value.filter((toast) => toast.id !== id);
+  }, 8000);
 }

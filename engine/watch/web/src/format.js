@@ -1,5 +1,6 @@
 // Numbers and times as the page writes them: rupees with Indian grouping, India's clock, a sign that is never colour alone.
-const DAY_S = 86_400, IST_S = 19_800;
+const DAY_S = 86_400,
+  IST_S = 19_800;
 const grouped = new Intl.NumberFormat('en-IN', { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const whole = new Intl.NumberFormat('en-IN', { maximumFractionDigits: 0 });
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
@@ -26,8 +27,12 @@ export function figure(value, digits = 3) {
   if (value == null || Number.isNaN(value)) return NONE;
   if (!Number.isFinite(value)) return value > 0 ? '∞' : `${MINUS}∞`;
   const size = Math.abs(value);
-  const text = size >= 1000 ? whole.format(size) : size !== 0 && size < 1e-4 ? size.toExponential(1)
-    : String(Number(size.toPrecision(digits)));
+  const text =
+    size >= 1000
+      ? whole.format(size)
+      : size !== 0 && size < 1e-4
+        ? size.toExponential(1)
+        : String(Number(size.toPrecision(digits)));
   return (value < 0 ? MINUS : '') + text;
 }
 
@@ -37,8 +42,8 @@ export function fixed(value, digits = 2, plus = false) {
   return plus ? signed(Number(value.toFixed(digits)), text) : (value < 0 ? MINUS : '') + text;
 }
 
-export const percent = (share, digits = 2, plus = false) => (share == null || Number.isNaN(share) ? NONE
-  : `${fixed(share * 100, digits, plus)} %`);
+export const percent = (share, digits = 2, plus = false) =>
+  share == null || Number.isNaN(share) ? NONE : `${fixed(share * 100, digits, plus)} %`;
 
 const inIndia = (us) => Math.floor(us / 1e6) + IST_S;
 
@@ -95,8 +100,12 @@ export const arrow = (sign) => (sign > 0 ? '▲' : sign < 0 ? '▼' : '·');
 export const tone = (value) => (value > 0 ? 'up' : value < 0 ? 'down' : '');
 
 const UNITS = {
-  share: (v) => percent(v), rupees: (v) => (v == null ? NONE : `₹ ${grouped.format(v)}`), x: (v) => (v == null ? NONE : `${figure(v)}×`),
-  count: (v) => count(v), s: (v) => span(v), days: (v) => (v == null ? NONE : `${figure(v)} d`),
+  share: (v) => percent(v),
+  rupees: (v) => (v == null ? NONE : `₹ ${grouped.format(v)}`),
+  x: (v) => (v == null ? NONE : `${figure(v)}×`),
+  count: (v) => count(v),
+  s: (v) => span(v),
+  days: (v) => (v == null ? NONE : `${figure(v)} d`),
 };
 /** A limit's number in its unit. */
 export const inUnit = (value, unit) => (UNITS[unit] ?? ((v) => `${figure(v)}${unit ? ` ${unit}` : ''}`))(value);

@@ -1,8 +1,13 @@
 // Reads packed frames into columns over instruments. Nothing is allocated per row.
 import { HEADER, ROW } from './frame_layout.js';
 
-const MAGIC = 0x314b5053;              // "SPK1"
-export const POSITION = 1, CANDIDATE = 2, PASSED = 4, STALE = 8, WORKING = 16, PENDING = 32;
+const MAGIC = 0x314b5053; // "SPK1"
+export const POSITION = 1,
+  CANDIDATE = 2,
+  PASSED = 4,
+  STALE = 8,
+  WORKING = 16,
+  PENDING = 32;
 export const NO_SCORE = 255;
 const read = (view, base, [offset, type]) => view[`get${type}`](base + offset, true);
 
@@ -36,7 +41,8 @@ export class Board {
     if (read(view, 0, head.magic) !== MAGIC) return false;
     const rows = read(view, 0, head.rows);
     if (buffer.byteLength < HEADER.size + rows * ROW.size) return false;
-    const sequence = read(view, 0, head.sequence), isKey = read(view, 0, head.kind) === 1;
+    const sequence = read(view, 0, head.sequence),
+      isKey = read(view, 0, head.kind) === 1;
     if (this.sequence && !isKey && sequence !== (this.sequence + 1) >>> 0) this.missed++;
     this.sequence = sequence;
     this.run = read(view, 0, head.run);
@@ -50,8 +56,14 @@ export class Board {
   }
 
   _rows(view, rows, when) {
-    const at = ROW.fields, size = ROW.size, inst = at.inst[0], flags = at.flags[0], score = at.score[0], price = at.price[0],
-      move = at.move[0], volume = at.volume[0];
+    const at = ROW.fields,
+      size = ROW.size,
+      inst = at.inst[0],
+      flags = at.flags[0],
+      score = at.score[0],
+      price = at.price[0],
+      move = at.move[0],
+      volume = at.volume[0];
     for (let k = 0, base = HEADER.size; k < rows; k++, base += size) {
       const i = view.getUint16(base + inst, true);
       if (i >= this.count) continue;
@@ -81,7 +93,7 @@ export class Board {
     for (let i = 0; i < this.count; i++) {
       this.price[i] = ltp[i] ?? 0;
       this.move[i] = Math.max(-32768, Math.min(32767, Math.round((move[i] ?? 0) * 1e4)));
-      this.volume[i] = expected[i] > 0 ? Math.min(65535, Math.round((volume[i] ?? 0) / expected[i] * 100)) : 0;
+      this.volume[i] = expected[i] > 0 ? Math.min(65535, Math.round(((volume[i] ?? 0) / expected[i]) * 100)) : 0;
       this.score[i] = score && score[i] != null ? Math.round(score[i] * 200) : NO_SCORE;
       this.flags[i] = held.has(i) ? POSITION : 0;
       this.known[i] = ltp[i] ? 1 : 0;

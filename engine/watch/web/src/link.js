@@ -2,11 +2,15 @@
 import { effect, signal } from '@preact/signals';
 import * as state from './state.js';
 
-const FIRST_MS = 500, LONGEST_MS = 15_000, MOST = 400;
-export const linkState = signal('connecting');       // connecting, open, closed
-export const nextTry = signal(0);                    // performance.now() of the next attempt
-export const candle = signal(null);                  // {inst, tf, ...last two bars}
-let socket = null, wait = FIRST_MS, watched = null;
+const FIRST_MS = 500,
+  LONGEST_MS = 15_000,
+  MOST = 400;
+export const linkState = signal('connecting'); // connecting, open, closed
+export const nextTry = signal(0); // performance.now() of the next attempt
+export const candle = signal(null); // {inst, tf, ...last two bars}
+let socket = null,
+  wait = FIRST_MS,
+  watched = null;
 
 export function watch(inst, tf) {
   watched = { inst, tf };
@@ -37,7 +41,9 @@ async function again() {
   try {
     if (!state.session.peek()) await state.begin();
     else if (state.isFollowed.peek()) await renew();
-  } catch { /* the socket's own end says it again */ }
+  } catch {
+    /* the socket's own end says it again */
+  }
   connect();
 }
 
@@ -67,9 +73,16 @@ function onText(message) {
     state.pulse.value = pulse;
     const old = state.liveMoment.peek();
     if (old) {
-      state.liveMoment.value = { ...old, now_us: pulse.now_us, state: pulse.state, counts: { ...old.counts, ...pulse.counts },
-        money: { ...old.money, ...pulse.money }, limits: pulse.limits ?? old.limits, budgets: pulse.budgets ?? old.budgets,
-        positions: pulse.positions ?? old.positions };
+      state.liveMoment.value = {
+        ...old,
+        now_us: pulse.now_us,
+        state: pulse.state,
+        counts: { ...old.counts, ...pulse.counts },
+        money: { ...old.money, ...pulse.money },
+        limits: pulse.limits ?? old.limits,
+        budgets: pulse.budgets ?? old.budgets,
+        positions: pulse.positions ?? old.positions,
+      };
     }
   }
   if (events?.length) state.events.value = newest(state.events.peek(), events);
@@ -85,7 +98,9 @@ function mergedOrders(old, fresh) {
   return [...rows.values()].sort((a, b) => b.id - a.id).slice(0, MOST);
 }
 
-effect(() => { document.title = title(); });
+effect(() => {
+  document.title = title();
+});
 function title() {
   const session = state.session.value;
   if (!session) return 'Spike engine';

@@ -3,12 +3,23 @@ import { effect, signal } from '@preact/signals';
 import { pref } from './prefs.js';
 import { at, moment, open, opened, span, travel } from './state.js';
 
-export const TABS = [['market', 'Market'], ['trading', 'Orders'], ['money', 'P&L'], ['feed', 'Feed'], ['options', 'Options'], ['risk', 'Risk'],
-  ['models', 'Models'], ['log', 'Alerts'], ['runs', 'Runs']];
+export const TABS = [
+  ['market', 'Market'],
+  ['trading', 'Orders'],
+  ['money', 'P&L'],
+  ['feed', 'Feed'],
+  ['options', 'Options'],
+  ['risk', 'Risk'],
+  ['models', 'Models'],
+  ['log', 'Alerts'],
+  ['runs', 'Runs'],
+];
 export const tab = pref('tab', 'market');
-export const palette = signal(null);                // the text that is typed; null: closed
+export const palette = signal(null); // the text that is typed; null: closed
 export const isHelpOpen = signal(false);
-export const showPalette = (text) => { palette.value = text; };
+export const showPalette = (text) => {
+  palette.value = text;
+};
 
 /** The address names view and opened candidate, so that it can be sent to somebody. */
 export function followAddress() {

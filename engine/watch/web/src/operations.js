@@ -14,7 +14,7 @@ export const OPERATIONS = {
   acknowledge: ['Acknowledge', 'Says that a person has seen the alert'],
   note: ['Add the note', 'Writes a note to the journal'],
 };
-const asked = signal(null);                        // {operation, argument, words, confirm, until, resolve}
+const asked = signal(null); // {operation, argument, words, confirm, until, resolve}
 
 /** Asks, shows the dialog, and gives whether it was done. */
 export async function confirmed(operation, argument = '') {
@@ -30,7 +30,10 @@ export async function confirmed(operation, argument = '') {
 }
 
 export function ConfirmDialog() {
-  const box = useRef(null), typed = useSignal(''), busy = useSignal(false), left = useSignal(VALID_S);
+  const box = useRef(null),
+    typed = useSignal(''),
+    busy = useSignal(false),
+    left = useSignal(VALID_S);
   const what = asked.value;
   useEffect(() => {
     if (!what) return undefined;
@@ -66,13 +69,44 @@ export function ConfirmDialog() {
   };
   if (!what) return null;
   const [name, meaning] = OPERATIONS[what.operation];
-  const word = what.operation.toUpperCase(), mustType = TYPED.has(what.operation);
-  return html`<dialog ref=${box} class=${`confirm ${mustType ? 'grave' : ''}`} aria-labelledby="confirm-title" onCancel=${(event) => { event.preventDefault(); finish(false); }}>
-    <form onSubmit=${confirm}><h2 id="confirm-title">${name}${what.argument && what.operation !== 'note' ? ` ${what.argument}` : ''}?</h2>
-      <p class="faint">${meaning}.</p><p class="confirm-words">${what.words}</p>
-      ${mustType && html`<label>Type <b>${word}</b> to go on<input value=${typed.value} autocomplete="off" autocapitalize="characters" spellcheck=${false}
-        onInput=${(event) => { typed.value = event.currentTarget.value; }} /></label>`}
-      <footer><span class="faint num">${left.value} s left</span><button type="button" class="button" onClick=${() => finish(false)}>Cancel</button>
-        <button class=${`button ${mustType ? 'danger' : 'main'}`} disabled=${busy.value || (mustType && typed.value.trim().toUpperCase() !== word)}>${busy.value ? 'Asking…' : name}</button></footer>
-    </form></dialog>`;
+  const word = what.operation.toUpperCase(),
+    mustType = TYPED.has(what.operation);
+  return html`<dialog
+    ref=${box}
+    class=${`confirm ${mustType ? 'grave' : ''}`}
+    aria-labelledby="confirm-title"
+    onCancel=${(event) => {
+      event.preventDefault();
+      finish(false);
+    }}
+  >
+    <form onSubmit=${confirm}>
+      <h2 id="confirm-title">${name}${what.argument && what.operation !== 'note' ? ` ${what.argument}` : ''}?</h2>
+      <p class="faint">${meaning}.</p>
+      <p class="confirm-words">${what.words}</p>
+      ${
+        mustType &&
+        html`<label
+          >Type <b>${word}</b> to go on<input
+            value=${typed.value}
+            autocomplete="off"
+            autocapitalize="characters"
+            spellcheck=${false}
+            onInput=${(event) => {
+              typed.value = event.currentTarget.value;
+            }}
+        /></label>`
+      }
+      <footer>
+        <span class="faint num">${left.value} s left</span
+        ><button type="button" class="button" onClick=${() => finish(false)}>Cancel</button>
+        <button
+          class=${`button ${mustType ? 'danger' : 'main'}`}
+          disabled=${busy.value || (mustType && typed.value.trim().toUpperCase() !== word)}
+        >
+          ${busy.value ? 'Asking…' : name}
+        </button>
+      </footer>
+    </form>
+  </dialog>`;
 }

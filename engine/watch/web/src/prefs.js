@@ -9,7 +9,7 @@ function stored(name, otherwise) {
     const text = localStorage.getItem(PREFIX + name);
     return text === null ? otherwise : JSON.parse(text);
   } catch {
-    return otherwise;                    // storage switched off, or another version's value
+    return otherwise; // storage switched off, or another version's value
   }
 }
 
@@ -26,7 +26,9 @@ export function pref(name, otherwise) {
       }
       try {
         localStorage.setItem(PREFIX + name, text);
-      } catch { /* a full or forbidden storage costs the layout, nothing else */ }
+      } catch {
+        /* a full or forbidden storage costs the layout, nothing else */
+      }
     });
     known.set(name, value);
   }

@@ -5,18 +5,18 @@ import { Board } from './frame.js';
 import { pref } from './prefs.js';
 
 export const session = signal(null);
-export const trouble = signal('');                  // why nothing can be shown at all
-export const instruments = signal(null);            // columns of /api/instruments, with `count` and `bySymbol`
-export const run = signal('');                      // '' : the run that watch follows
-export const at = signal(null);                     // microsecond of the time machine; null: live
+export const trouble = signal(''); // why nothing can be shown at all
+export const instruments = signal(null); // columns of /api/instruments, with `count` and `bySymbol`
+export const run = signal(''); // '' : the run that watch follows
+export const at = signal(null); // microsecond of the time machine; null: live
 export const liveMoment = signal(null);
 export const pastMoment = signal(null);
 export const pulse = signal(null);
 export const liveBoard = signal(null);
 export const pastBoard = signal(null);
-export const selected = pref('instrument', '');     // its symbol: numbers differ between runs
-export const opened = signal(null);                 // {kind: 'candidate' | 'order', id, row}
-export const events = signal([]);                   // the latest, newest first
+export const selected = pref('instrument', ''); // its symbol: numbers differ between runs
+export const opened = signal(null); // {kind: 'candidate' | 'order', id, row}
+export const events = signal([]); // the latest, newest first
 export const freshCandidates = signal([]);
 export const freshOrders = signal([]);
 
@@ -34,7 +34,9 @@ export const STALE_MS = 2000;
 export const heard = { last: 0 };
 export const age = signal(0);
 export const isStale = computed(() => isLive.value && Boolean(session.value?.live) && age.value > STALE_MS);
-setInterval(() => { age.value = heard.last ? performance.now() - heard.last : 0; }, 500);
+setInterval(() => {
+  age.value = heard.last ? performance.now() - heard.last : 0;
+}, 500);
 effect(() => document.documentElement.classList.toggle('is-stale', isStale.value));
 effect(() => document.documentElement.classList.toggle('is-past', isPast.value));
 
@@ -75,14 +77,15 @@ export async function openRun(name) {
 
 /** The last moment there is to see (us), and the first. */
 export const span = computed(() => {
-  const last = isFollowed.value ? liveMoment.value?.now_us : pastEnd.value ?? pastMoment.value?.now_us;
+  const last = isFollowed.value ? liveMoment.value?.now_us : (pastEnd.value ?? pastMoment.value?.now_us);
   const first = isFollowed.value ? session.value?.began_us : pastBegin.value;
   return { first: first ?? (last ? last - 6 * 3600e6 : 0), last: last ?? 0 };
 });
 export const pastBegin = signal(null);
 export const pastEnd = signal(null);
 
-let asked = 0, timer = 0;
+let asked = 0,
+  timer = 0;
 /** Puts the page at a microsecond; null is back to live. What is asked in quick succession is asked once. */
 export function travel(us) {
   const { first, last } = span.value;

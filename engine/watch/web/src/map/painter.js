@@ -3,9 +3,12 @@ import { CANDIDATE, PASSED, PENDING, POSITION, STALE, WORKING } from '../frame.j
 import { token } from '../prefs.js';
 import { LEVELS, level, palette } from './colours.js';
 
-const SIZES = [11, 10, 9, 8];             // px of names, the largest that fits
-const FLARE_MS = 1400, COLOURS = LEVELS + 1;
-const LABEL_W = 30, LABEL_H = 14, VALUE_H = 28;
+const SIZES = [11, 10, 9, 8]; // px of names, the largest that fits
+const FLARE_MS = 1400,
+  COLOURS = LEVELS + 1;
+const LABEL_W = 30,
+  LABEL_H = 14,
+  VALUE_H = 28;
 export const FULL = { move: 200, volume: 300, score: 200 };
 
 export class Painter {
@@ -95,24 +98,27 @@ export class Painter {
 
   /** Each cell's name cut to its width, once a layout. */
   _labels() {
-    const c = this.context, { w, h } = this.cells, out = new Array(this.names.length).fill('');
+    const c = this.context,
+      { w, h } = this.cells,
+      out = new Array(this.names.length).fill('');
     this.sizes = new Uint8Array(this.names.length);
     this.hasValue = new Uint8Array(this.names.length);
     for (const i of this.cells.order) {
       if (w[i] < LABEL_W || h[i] < LABEL_H) continue;
       let text = this.names[i];
       const room = w[i] - 4;
-      this.sizes[i] = SIZES.findIndex((size) => {
-        c.font = this._font(size);
-        return c.measureText(text).width <= room;
-      }) + 1 || SIZES.length;
+      this.sizes[i] =
+        SIZES.findIndex((size) => {
+          c.font = this._font(size);
+          return c.measureText(text).width <= room;
+        }) + 1 || SIZES.length;
       c.font = this.fonts[this.sizes[i] - 1];
       while (text.length > 2 && c.measureText(text).width > room) text = text.slice(0, -1);
       out[i] = text;
       this.hasValue[i] = h[i] >= VALUE_H && c.measureText('−00.00').width <= room ? 1 : 0;
     }
     const some = out.reduce((n, text) => n + (text ? 1 : 0), 0);
-    return some * 2 >= this.cells.order.length ? out : out.fill('');      // names on a few cells only would say nothing
+    return some * 2 >= this.cells.order.length ? out : out.fill(''); // names on a few cells only would say nothing
   }
 
   _font = (size) => `600 ${size}px system-ui, "Segoe UI", Roboto, sans-serif`;
@@ -152,13 +158,20 @@ export class Painter {
 
   /** Of the dirty cells those that look different now, sorted by colour into `bucket`. */
   _sort() {
-    const { board, metric, starts, levels } = this, full = FULL[metric];
+    const { board, metric, starts, levels } = this,
+      full = FULL[metric];
     starts.fill(0);
     let n = 0;
     for (let k = 0; k < this.dirtyCount; k++) {
       const i = this.dirty[k];
       const at = level(board, i, metric, full);
-      const value = this.labels[i] ? (metric === 'move' ? board.move[i] : metric === 'volume' ? board.volume[i] : board.score[i]) : 0;
+      const value = this.labels[i]
+        ? metric === 'move'
+          ? board.move[i]
+          : metric === 'volume'
+            ? board.volume[i]
+            : board.score[i]
+        : 0;
       const look = at | (board.flags[i] << 8) | (i === this.focus ? 1 << 16 : 0) | (i === this.chosen ? 1 << 17 : 0);
       if (board.flared[i] && !this.inFlare[i] && performance.now() - board.flared[i] < FLARE_MS && !this.calm) {
         this.inFlare[i] = 1;
@@ -174,7 +187,8 @@ export class Painter {
     this.isDirty.fill(0);
     this.dirtyCount = 0;
     for (let k = 0; k < COLOURS; k++) starts[k + 1] += starts[k];
-    for (let k = n - 1; k >= 0; k--) {          // `dirty` still has the n that changed
+    for (let k = n - 1; k >= 0; k--) {
+      // `dirty` still has the n that changed
       const i = this.dirty[k];
       this.bucket[--starts[levels[i] + 1]] = i;
     }
@@ -182,7 +196,9 @@ export class Painter {
   }
 
   _fill(n) {
-    const c = this.context, { x, y, w, h } = this.cells, table = this.tables[this.metric];
+    const c = this.context,
+      { x, y, w, h } = this.cells,
+      table = this.tables[this.metric];
     let colour = -1;
     for (let k = 0; k < n; k++) {
       const i = this.bucket[k];
@@ -196,7 +212,10 @@ export class Painter {
 
   /** Names, numbers and marks of the cells just filled. */
   _marks(n) {
-    const c = this.context, { x, y, w, h } = this.cells, table = this.tables[this.metric], { flags } = this.board;
+    const c = this.context,
+      { x, y, w, h } = this.cells,
+      table = this.tables[this.metric],
+      { flags } = this.board;
     let size = 0;
     for (let k = 0; k < n; k++) {
       const i = this.bucket[k];
@@ -255,7 +274,8 @@ export class Painter {
   /** A light over fresh candidates that fades: their cells are drawn again until it has. */
   _flares(now) {
     if (!this.flares) return;
-    const c = this.context, { x, y, w, h } = this.cells;
+    const c = this.context,
+      { x, y, w, h } = this.cells;
     let left = 0;
     for (let k = 0; k < this.flares; k++) {
       const i = this.flaring[k];

@@ -37,11 +37,15 @@ export function VTable({ name, label, columns, rows, source, rowKey, onOpen, row
 
   const from = Math.max(0, Math.floor(top / height) - SPARE);
   const to = Math.min(total, Math.ceil((top + box.height) / height) + SPARE);
-  useEffect(() => { source?.need(from, to); });
+  useEffect(() => {
+    source?.need(from, to);
+  });
 
   const choose = (i) => {
     active.current = Math.max(0, Math.min(total - 1, i));
-    const y = active.current * height, body = scroller.current, head = height;
+    const y = active.current * height,
+      body = scroller.current,
+      head = height;
     if (y < body.scrollTop) body.scrollTop = y;
     else if (y + height + head > body.scrollTop + body.clientHeight) body.scrollTop = y + height + head - body.clientHeight;
     redraw((n) => n + 1);
@@ -60,19 +64,52 @@ export function VTable({ name, label, columns, rows, source, rowKey, onOpen, row
   const template = shown.map((column) => column.width).join(' ');
   const slice = [];
   for (let i = from; i < to; i++) slice.push([i, at(i)]);
-  return html`<div class="vt" role="grid" aria-label=${label} aria-rowcount=${total + 1} aria-colcount=${shown.length} tabIndex="0" ref=${scroller}
-    onScroll=${(event) => setTop(event.currentTarget.scrollTop)} onKeyDown=${onKeyDown} data-table=${name}
-    aria-activedescendant=${active.current >= from && active.current < to ? `${name}-${active.current}` : undefined}>
-    <div class="vt-head" role="rowgroup"><div role="row" class="vt-row" style=${{ gridTemplateColumns: template, height: `${height}px` }}>
-      ${shown.map((column) => html`<${Head} key=${column.key} column=${column} order=${order} canSort=${!source} />`)}</div></div>
+  return html`<div
+    class="vt"
+    role="grid"
+    aria-label=${label}
+    aria-rowcount=${total + 1}
+    aria-colcount=${shown.length}
+    tabindex="0"
+    ref=${scroller}
+    onScroll=${(event) => setTop(event.currentTarget.scrollTop)}
+    onKeyDown=${onKeyDown}
+    data-table=${name}
+    aria-activedescendant=${active.current >= from && active.current < to ? `${name}-${active.current}` : undefined}
+  >
+    <div class="vt-head" role="rowgroup">
+      <div role="row" class="vt-row" style=${{ gridTemplateColumns: template, height: `${height}px` }}>
+        ${shown.map((column) => html`<${Head} key=${column.key} column=${column} order=${order} canSort=${!source} />`)}
+      </div>
+    </div>
     <div class="vt-body" role="rowgroup" style=${{ height: `${total * height}px` }}>
-      ${slice.map(([i, row]) => html`<div role="row" key=${row ? rowKey(row) : `#${i}`} id=${`${name}-${i}`} aria-rowindex=${i + 2}
-        aria-selected=${i === active.current}
-        class=${`vt-row ${i % 2 ? 'odd' : ''} ${i === active.current ? 'is-active' : ''} ${row ? rowClass?.(row) ?? '' : 'is-loading'}`}
-        style=${{ gridTemplateColumns: template, height: `${height}px`, transform: `translateY(${i * height}px)` }}
-        onClick=${row && (() => { active.current = i; redraw((n) => n + 1); onOpen?.(row); })}>
-        ${shown.map((column) => html`<div role="gridcell" key=${column.key} class=${`vt-cell ${column.align ?? ''}`}>
-          ${row ? column.render(row) : html`<span class="bone"></span>`}</div>`)}</div>`)}
+      ${slice.map(
+        ([i, row]) =>
+          html`<div
+            role="row"
+            key=${row ? rowKey(row) : `#${i}`}
+            id=${`${name}-${i}`}
+            aria-rowindex=${i + 2}
+            aria-selected=${i === active.current}
+            class=${`vt-row ${i % 2 ? 'odd' : ''} ${i === active.current ? 'is-active' : ''} ${row ? (rowClass?.(row) ?? '') : 'is-loading'}`}
+            style=${{ gridTemplateColumns: template, height: `${height}px`, transform: `translateY(${i * height}px)` }}
+            onClick=${
+              row &&
+              (() => {
+                active.current = i;
+                redraw((n) => n + 1);
+                onOpen?.(row);
+              })
+            }
+          >
+            ${shown.map(
+              (column) =>
+                html`<div role="gridcell" key=${column.key} class=${`vt-cell ${column.align ?? ''}`}>
+                  ${row ? column.render(row) : html`<span class="bone"></span>`}
+                </div>`,
+            )}
+          </div>`,
+      )}
     </div>
     ${total === 0 && html`<div class="vt-empty"><${Empty}>${empty}<//></div>`}
   </div>`;
@@ -82,7 +119,7 @@ const least = ({ width }) => Number(/(\d+)px/.exec(width)?.[1] ?? 40);
 /** The columns there is room for: those with the largest `min` go first. */
 function fitting(columns, width) {
   const shown = columns.filter((column) => !column.min || width >= column.min);
-  for (let sum = shown.reduce((all, column) => all + least(column), 14); sum > width && width; ) {
+  for (let sum = shown.reduce((all, column) => all + least(column), 14); sum > width && width;) {
     const last = shown.reduce((worst, column) => ((column.min ?? 0) > (worst?.min ?? 0) ? column : worst), null);
     if (!last) break;
     shown.splice(shown.indexOf(last), 1);
@@ -93,11 +130,23 @@ function fitting(columns, width) {
 
 function Head({ column, order, canSort }) {
   const is = order.value?.key === column.key ? order.value.direction : 0;
-  const next = () => { order.value = is === 0 ? { key: column.key, direction: -1 } : is < 0 ? { key: column.key, direction: 1 } : null; };
-  return html`<div role="columnheader" class=${`vt-cell ${column.align ?? ''}`} title=${column.title}
-    aria-sort=${canSort && column.sort ? (is > 0 ? 'ascending' : is < 0 ? 'descending' : 'none') : undefined}>
-    ${canSort && column.sort ? html`<button tabIndex="-1" onClick=${next}>${column.label}<span class="sort-mark" aria-hidden="true">
-      ${is > 0 ? '▴' : is < 0 ? '▾' : ''}</span></button>` : column.label}</div>`;
+  const next = () => {
+    order.value = is === 0 ? { key: column.key, direction: -1 } : is < 0 ? { key: column.key, direction: 1 } : null;
+  };
+  return html`<div
+    role="columnheader"
+    class=${`vt-cell ${column.align ?? ''}`}
+    title=${column.title}
+    aria-sort=${canSort && column.sort ? (is > 0 ? 'ascending' : is < 0 ? 'descending' : 'none') : undefined}
+  >
+    ${
+      canSort && column.sort
+        ? html`<button tabindex="-1" onClick=${next}>
+            ${column.label}<span class="sort-mark" aria-hidden="true"> ${is > 0 ? '▴' : is < 0 ? '▾' : ''}</span>
+          </button>`
+        : column.label
+    }
+  </div>`;
 }
 
 function useSorted(rows, columns, order) {
@@ -105,10 +154,11 @@ function useSorted(rows, columns, order) {
     if (!rows) return [];
     const column = order && columns.find(({ key }) => key === order.key);
     if (!column?.sort) return rows;
-    const value = column.sort, { direction } = order;
+    const value = column.sort,
+      { direction } = order;
     return [...rows].sort((a, b) => {
       const [x, y] = [value(a), value(b)];
-      if (x == null || y == null) return x == null ? (y == null ? 0 : 1) : -1;           // unknown always last
+      if (x == null || y == null) return x == null ? (y == null ? 0 : 1) : -1; // unknown always last
       return direction * (x < y ? -1 : x > y ? 1 : 0);
     });
   }, [rows, order]);

@@ -26,7 +26,7 @@ class Pages {
 
   async more() {
     if (this.isDone || this.busy) return this.busy;
-    const abort = this.abort = new AbortController();
+    const abort = (this.abort = new AbortController());
     this.busy = get('candidates', { ...this.query, limit: LIMIT, before: this.rows.at(-1)?.id }, { signal: abort.signal });
     try {
       const page = await this.busy;
@@ -66,40 +66,70 @@ class Pages {
 
   _fits(row) {
     const { symbol, verdict, reason, source } = this.query;
-    return (!symbol || row.symbol === symbol) && (!verdict || row.verdict === verdict) && (!reason || row.reason === reason)
-      && (!source || row.source === source) && row.id > (this.rows[0]?.id ?? 0);
+    return (
+      (!symbol || row.symbol === symbol) &&
+      (!verdict || row.verdict === verdict) &&
+      (!reason || row.reason === reason) &&
+      (!source || row.source === source) &&
+      row.id > (this.rows[0]?.id ?? 0)
+    );
   }
 }
 
 export function CandidatesPanel() {
-  const tick = useSignal(0), pages = useRef(null);
+  const tick = useSignal(0),
+    pages = useRef(null);
   const text = filter.value.symbol.trim().toUpperCase();
   const symbol = text === '*' ? selected.value : instruments.value?.bySymbol.has(text) ? text : '';
-  const query = useMemo(() => ({ symbol, verdict: filter.value.verdict, reason: filter.value.reason, source: filter.value.source }),
-    [symbol, filter.value]);
+  const query = useMemo(
+    () => ({ symbol, verdict: filter.value.verdict, reason: filter.value.reason, source: filter.value.source }),
+    [symbol, filter.value],
+  );
   const { run, at } = where.value;
   useEffect(() => {
-    const made = pages.current = new Pages(query, () => { if (pages.current === made) tick.value++; });
+    const made = (pages.current = new Pages(query, () => {
+      if (pages.current === made) tick.value++;
+    }));
     made.more();
     return () => made.abort?.abort();
   }, [JSON.stringify(query), run, at]);
-  useEffect(() => { if (isLive.value) pages.current?.add(freshCandidates.value); }, [freshCandidates.value]);
+  useEffect(() => {
+    if (isLive.value) pages.current?.add(freshCandidates.value);
+  }, [freshCandidates.value]);
   tick.value;
-  const now = pages.current, counts = moment.value?.candidates;
+  const now = pages.current,
+    counts = moment.value?.candidates;
   const source = { total: now?.isReady ? now.total : 12, at: (i) => now?.rows[i], need: (from, to) => now?.need(from, to) };
-  return html`<${Panel} name="candidates" title="Candidates" className="candidates-panel"
-    note=${counts ? `${count(counts.passed)} passed of ${count(counts.total)}` : ''}>
+  return html`<${Panel}
+    name="candidates"
+    title="Candidates"
+    className="candidates-panel"
+    note=${counts ? `${count(counts.passed)} passed of ${count(counts.total)}` : ''}
+  >
     <${Filter} reasons=${useReasons(now?.rows)} />
-    ${now?.error ? html`<p class="empty error" role="alert">${now.error}</p>` : html`<${VTable} name="candidates" label="Candidates" source=${source}
-      columns=${COLUMNS} rowKey=${(row) => row.id} anchor=${now?.added ?? 0} onOpen=${(row) => open('candidate', row.id, row)}
-      rowClass=${(row) => `${row.verdict} ${opened.value?.kind === 'candidate' && opened.value.id === row.id ? 'is-chosen' : ''}`}
-      empty=${whyEmpty()} />`}
+    ${
+      now?.error
+        ? html`<p class="empty error" role="alert">${now.error}</p>`
+        : html`<${VTable}
+            name="candidates"
+            label="Candidates"
+            source=${source}
+            columns=${COLUMNS}
+            rowKey=${(row) => row.id}
+            anchor=${now?.added ?? 0}
+            onOpen=${(row) => open('candidate', row.id, row)}
+            rowClass=${(row) => `${row.verdict} ${opened.value?.kind === 'candidate' && opened.value.id === row.id ? 'is-chosen' : ''}`}
+            empty=${whyEmpty()}
+          />`
+    }
   <//>`;
 }
 
 function whyEmpty() {
   const { symbol, verdict, reason, source } = filter.value;
-  return symbol || verdict || reason || source ? 'No candidate fits this filter.' : 'No candidate yet: no name has moved far enough, with enough volume.';
+  return symbol || verdict || reason || source
+    ? 'No candidate fits this filter.'
+    : 'No candidate yet: no name has moved far enough, with enough volume.';
 }
 
 /** Reasons seen so far, for the filter: those in the moment's alarm of the day and those of the rows that are here. */
@@ -111,30 +141,76 @@ function useReasons(rows) {
 }
 
 function Filter({ reasons }) {
-  const set = (name) => (event) => { filter.value = { ...filter.value, [name]: event.currentTarget.value }; };
+  const set = (name) => (event) => {
+    filter.value = { ...filter.value, [name]: event.currentTarget.value };
+  };
   const { symbol, verdict, reason } = filter.value;
   const isOn = symbol || verdict || reason || filter.value.source;
   return html`<div class="filters">
-    <label><span class="sr">Instrument</span><input list="symbols" type="search" placeholder="Symbol" value=${symbol} onInput=${set('symbol')}
-      aria-label="Filter by instrument" /></label>
-    <label><span class="sr">Verdict</span><select value=${verdict} onChange=${set('verdict')} aria-label="Filter by verdict"><option value="">All verdicts</option>
-      ${['passed', 'refused', 'watched'].map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select></label>
-    <label><span class="sr">Reason</span><select value=${reason} onChange=${set('reason')} aria-label="Filter by reason"><option value="">All reasons</option>
-      ${reasons.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select></label>
-    ${isOn && html`<button class="link" onClick=${() => { filter.value = { symbol: '', verdict: '', reason: '', source: '' }; }}>Clear</button>`}
+    <label
+      ><span class="sr">Instrument</span
+      ><input
+        list="symbols"
+        type="search"
+        placeholder="Symbol"
+        value=${symbol}
+        onInput=${set('symbol')}
+        aria-label="Filter by instrument"
+    /></label>
+    <label
+      ><span class="sr">Verdict</span
+      ><select value=${verdict} onChange=${set('verdict')} aria-label="Filter by verdict">
+        <option value="">All verdicts</option>
+        ${['passed', 'refused', 'watched'].map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
+      </select></label
+    >
+    <label
+      ><span class="sr">Reason</span
+      ><select value=${reason} onChange=${set('reason')} aria-label="Filter by reason">
+        <option value="">All reasons</option>
+        ${reasons.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
+      </select></label
+    >
+    ${
+      isOn &&
+      html`<button
+        class="link"
+        onClick=${() => {
+          filter.value = { symbol: '', verdict: '', reason: '', source: '' };
+        }}
+      >
+        Clear
+      </button>`
+    }
   </div>`;
 }
 
 const COLUMNS = [
   { key: 'time', label: 'Time', width: '76px', render: (row) => html`<span class="num">${clock(row.t_us)}</span>` },
-  { key: 'symbol', label: 'Symbol', width: 'minmax(112px, 1.2fr)', render: (row) => html`<${Direction} sign=${row.side}><b>${row.symbol}</b><//>` },
+  {
+    key: 'symbol',
+    label: 'Symbol',
+    width: 'minmax(112px, 1.2fr)',
+    render: (row) => html`<${Direction} sign=${row.side}><b>${row.symbol}</b><//>`,
+  },
   { key: 'price', label: 'Price', width: '86px', align: 'right', min: 500, render: (row) => rupees(row.price) },
   { key: 'strength', label: 'Strength', width: '70px', align: 'right', min: 620, render: (row) => fixed(row.strength) },
   { key: 'volume', label: 'Vol ×', width: '54px', align: 'right', min: 680, render: (row) => fixed(row.volume_ratio, 1) },
   { key: 'score', label: 'Score', width: '54px', align: 'right', render: (row) => fixed(row.score) },
   { key: 'verdict', label: 'Verdict', width: '90px', render: (row) => html`<${Verdict} of=${row.verdict} />` },
-  { key: 'reason', label: 'Refused by', width: 'minmax(104px, 1.4fr)', min: 400,
-    render: (row) => (row.verdict === 'passed' ? html`<span class="faint">–</span>` : row.reason) },
-  { key: 'by', label: 'Measured / limit', width: '124px', align: 'right', min: 760,
-    render: (row) => (row.measured == null || row.verdict === 'passed' ? '' : `${figure(row.measured)} / ${figure(row.limit)}`) },
+  {
+    key: 'reason',
+    label: 'Refused by',
+    width: 'minmax(104px, 1.4fr)',
+    min: 400,
+    render: (row) => (row.verdict === 'passed' ? html`<span class="faint">–</span>` : row.reason),
+  },
+  {
+    key: 'by',
+    label: 'Measured / limit',
+    width: '124px',
+    align: 'right',
+    min: 760,
+    render: (row) => (row.measured == null || row.verdict === 'passed' ? '' : `${figure(row.measured)} / ${figure(row.limit)}`),
+  },
 ];

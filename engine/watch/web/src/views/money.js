@@ -15,25 +15,45 @@ function Figures() {
   const money = moment.value?.money;
   if (!money) return html`<${Panel} name="figures" title="Result"><${Skeleton} /><//>`;
   const net = money.realised + money.open - money.charges;
-  const big = (name, paise, plus = true, note = '') => html`<div class="big" key=${name}><span class="cell-name">${name}</span><${Money} paise=${paise} plus=${plus} /><span class="faint num">${note}</span></div>`;
-  return html`<${Panel} name="figures" title="Result of the day, rupees" className="dims"><div class="bigs">
-    ${big('Net', net, true, money.equity ? `${percent(net / (money.equity - net), 2, true)} of the account` : '')}
-    <span class="operator" aria-hidden="true">=</span>${big('Realised', money.realised)}<span class="operator" aria-hidden="true">+</span>${big('Open', money.open)}
-    <span class="operator" aria-hidden="true">−</span>${big('Charges', money.charges, false)}
-    <span class="gap"></span>${big('Equity', money.equity, false)}${big('Available', money.available, false)}${big('Exposure', money.exposure, false, money.equity ? `${percent(money.exposure / money.equity, 1)} of equity` : '')}
-    ${big('Best of the day', money.best, false, money.best && money.equity ? `now ${rupees(money.equity - money.best, true)}` : '')}</div><//>`;
+  const big = (name, paise, plus = true, note = '') =>
+    html`<div class="big" key=${name}>
+      <span class="cell-name">${name}</span><${Money} paise=${paise} plus=${plus} /><span class="faint num">${note}</span>
+    </div>`;
+  return html`<${Panel} name="figures" title="Result of the day, rupees" className="dims"
+    ><div class="bigs">
+      ${big('Net', net, true, money.equity ? `${percent(net / (money.equity - net), 2, true)} of the account` : '')}
+      <span class="operator" aria-hidden="true">=</span>${big('Realised', money.realised)}<span class="operator" aria-hidden="true"
+        >+</span
+      >${big('Open', money.open)} <span class="operator" aria-hidden="true">−</span>${big('Charges', money.charges, false)}
+      <span class="gap"></span
+      >${big('Equity', money.equity, false)}${big('Available', money.available, false)}${big('Exposure', money.exposure, false, money.equity ? `${percent(money.exposure / money.equity, 1)} of equity` : '')}
+      ${big('Best of the day', money.best, false, money.best && money.equity ? `now ${rupees(money.equity - money.best, true)}` : '')}
+    </div><//
+  >`;
 }
 
 function Curve() {
   const found = useResource('equity', {}, 10);
-  return html`<${Panel} name="equity" title="Equity and drawdown" age=${found.when} note="drag to zoom, double-click for all" className="equity-panel">
-    <${Loaded} of=${found} empty=${(data) => (data.t_us.length < 2 ? 'A curve needs two points: one a minute of market time, and one at each fill.' : '')}>
-      ${(data) => html`<div class="curves"><${UChart} make=${equityChart} data=${data} label="Net, realised and open result over the day" /><${UChart} make=${drawdownChart} data=${data} label="Drawdown from the best of the day" /></div>`}<//><//>`;
+  return html`<${Panel}
+    name="equity"
+    title="Equity and drawdown"
+    age=${found.when}
+    note="drag to zoom, double-click for all"
+    className="equity-panel"
+  >
+    <${Loaded}
+      of=${found}
+      empty=${(data) => (data.t_us.length < 2 ? 'A curve needs two points: one a minute of market time, and one at each fill.' : '')}
+    >
+      ${(data) => html`<div class="curves"><${UChart} make=${equityChart} data=${data} label="Net, realised and open result over the day" /><${UChart} make=${drawdownChart} data=${data} label="Drawdown from the best of the day" /></div>`}<//
+    ><//
+  >`;
 }
 
 /** A chart of charts/*.js in a box of its own. */
 export function UChart({ make, data, label, className = '' }) {
-  const box = useRef(null), chart = useRef(null);
+  const box = useRef(null),
+    chart = useRef(null);
   useEffect(() => {
     chart.current = make(box.current, data);
     return () => chart.current.destroy();
@@ -43,22 +63,61 @@ export function UChart({ make, data, label, className = '' }) {
     if (!isFirst.current) chart.current.set(data);
     isFirst.current = false;
   }, [data]);
-  useEffect(() => { requestAnimationFrame(() => chart.current?.chart && chart.current.rebuild()); }, [shade.value]);
+  useEffect(() => {
+    requestAnimationFrame(() => chart.current?.chart && chart.current.rebuild());
+  }, [shade.value]);
   return html`<div class=${`uchart ${className}`} role="img" aria-label=${label} ref=${box}></div>`;
 }
 
 function Sources() {
   const rows = moment.value?.by_source ?? [];
-  return html`<${Panel} name="sources" title="By source" className="dims">${rows.length === 0 ? html`<${Empty}>No source of signals runs.<//>` : html`<${Plain} label="Result by source" rows=${rows} rowKey=${(row) => row.source} columns=${[
-    ['Source', (row) => html`<b>${row.source}</b>${row.is_on ? '' : html` <span class="chip">off</span>`}`], ['Trades', (row) => count(row.trades), 'right'],
-    ['Won', (row) => (row.trades ? percent(row.wins / row.trades, 0) : '–'), 'right'], ['Realised', (row) => html`<${Money} paise=${row.realised} />`, 'right'], ['Open', (row) => html`<${Money} paise=${row.open} />`, 'right'],
-    ['Charges', (row) => rupees(row.charges), 'right'], ['Net', (row) => html`<${Money} paise=${row.realised + row.open - row.charges} className="strong" />`, 'right']]} />`}<//>`;
+  return html`<${Panel} name="sources" title="By source" className="dims"
+    >${
+      rows.length === 0
+        ? html`<${Empty}>No source of signals runs.<//>`
+        : html`<${Plain}
+            label="Result by source"
+            rows=${rows}
+            rowKey=${(row) => row.source}
+            columns=${[
+              ['Source', (row) => html`<b>${row.source}</b>${row.is_on ? '' : html` <span class="chip">off</span>`}`],
+              ['Trades', (row) => count(row.trades), 'right'],
+              ['Won', (row) => (row.trades ? percent(row.wins / row.trades, 0) : '–'), 'right'],
+              ['Realised', (row) => html`<${Money} paise=${row.realised} />`, 'right'],
+              ['Open', (row) => html`<${Money} paise=${row.open} />`, 'right'],
+              ['Charges', (row) => rupees(row.charges), 'right'],
+              ['Net', (row) => html`<${Money} paise=${row.realised + row.open - row.charges} className="strong" />`, 'right'],
+            ]}
+          />`
+    }<//
+  >`;
 }
 
 function Broker() {
   const found = useResource('broker', {}, 30);
-  return html`<${Panel} name="broker" title="Beside the broker’s figures" age=${found.when} note=${found.data?.read_us ? `read ${clock(found.data.read_us)}` : ''}>
-    <${Loaded} of=${found} empty=${(data) => (data.rows.length ? '' : `Nothing to compare with: ${data.why ?? (session.value.mode === 'live' ? 'not read yet' : 'no real account is traded')}.`)}>
-      ${(data) => html`<${Plain} label="Ours and the broker's" rows=${data.rows} rowKey=${(row) => row.what} columns=${[['', (row) => row.what], ['Ours', (row) => rupees(row.ours), 'right'], ['Broker', (row) => rupees(row.broker), 'right'],
-        ['Difference', (row) => (row.difference ? html`<${Money} paise=${row.difference} />` : '✓ none'), 'right'], ['Explained by', (row) => row.explained || '–', 'grow wrap']]} />`}<//><//>`;
+  return html`<${Panel}
+    name="broker"
+    title="Beside the broker’s figures"
+    age=${found.when}
+    note=${found.data?.read_us ? `read ${clock(found.data.read_us)}` : ''}
+  >
+    <${Loaded}
+      of=${found}
+      empty=${(data) => (data.rows.length ? '' : `Nothing to compare with: ${data.why ?? (session.value.mode === 'live' ? 'not read yet' : 'no real account is traded')}.`)}
+    >
+      ${(data) =>
+        html`<${Plain}
+          label="Ours and the broker's"
+          rows=${data.rows}
+          rowKey=${(row) => row.what}
+          columns=${[
+            ['', (row) => row.what],
+            ['Ours', (row) => rupees(row.ours), 'right'],
+            ['Broker', (row) => rupees(row.broker), 'right'],
+            ['Difference', (row) => (row.difference ? html`<${Money} paise=${row.difference} />` : '✓ none'), 'right'],
+            ['Explained by', (row) => row.explained || '–', 'grow wrap'],
+          ]}
+        />`}<//
+    ><//
+  >`;
 }

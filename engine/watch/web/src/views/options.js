@@ -7,41 +7,129 @@ import { pref } from '../prefs.js';
 import { inst, instruments, selected } from '../state.js';
 
 const more = pref('options.greeks', true);
-const COLUMNS = [['OI', (leg) => count(leg.oi)], ['Volume', (leg) => count(leg.volume)], ['Rho', (leg) => fixed(leg.rho, 3), true], ['Vega', (leg) => fixed(leg.vega, 2), true], ['Theta', (leg) => fixed(leg.theta, 2), true],
-  ['Gamma', (leg) => fixed(leg.gamma, 4), true], ['Delta', (leg) => fixed(leg.delta, 2)], ['IV', (leg) => percent(leg.iv, 1)], ['Bid', (leg) => rupees(leg.bid)], ['Ask', (leg) => rupees(leg.ask)], ['Last', (leg) => rupees(leg.ltp)]];
+const COLUMNS = [
+  ['OI', (leg) => count(leg.oi)],
+  ['Volume', (leg) => count(leg.volume)],
+  ['Rho', (leg) => fixed(leg.rho, 3), true],
+  ['Vega', (leg) => fixed(leg.vega, 2), true],
+  ['Theta', (leg) => fixed(leg.theta, 2), true],
+  ['Gamma', (leg) => fixed(leg.gamma, 4), true],
+  ['Delta', (leg) => fixed(leg.delta, 2)],
+  ['IV', (leg) => percent(leg.iv, 1)],
+  ['Bid', (leg) => rupees(leg.bid)],
+  ['Ask', (leg) => rupees(leg.ask)],
+  ['Last', (leg) => rupees(leg.ltp)],
+];
 
 export function OptionsView() {
   const expiry = useSignal('');
-  const columns = instruments.value, i = inst.value;
-  const withOptions = useMemo(() => [...new Set(columns.under.filter((u, k) => u >= 0 && columns.kind[k] === 'option'))]
-    .map((u) => columns.symbol[u]).sort(), [columns]);
+  const columns = instruments.value,
+    i = inst.value;
+  const withOptions = useMemo(
+    () => [...new Set(columns.under.filter((u, k) => u >= 0 && columns.kind[k] === 'option'))].map((u) => columns.symbol[u]).sort(),
+    [columns],
+  );
   const chosen = i >= 0 && columns.under[i] >= 0 ? columns.symbol[columns.under[i]] : selected.value;
   const under = withOptions.includes(chosen) || !withOptions.length ? chosen : withOptions[0];
   const found = useResource('chain', { symbol: under, expiry: expiry.value }, 3);
   const legs = COLUMNS.filter(([, , isGreek]) => !isGreek || more.value);
-  const tools = html`<label class="inline"><span class="sr">Underlying</span><select aria-label="Underlying" value=${under} onChange=${(event) => { selected.value = event.currentTarget.value; }}>
-      ${!withOptions.includes(under) && html`<option value=${under}>${under}</option>`}${withOptions.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}</select></label>
-    ${found.data?.expiries.length > 0 && html`<label class="inline"><span class="sr">Expiry</span><select aria-label="Expiry" value=${expiry.value || found.data.expiries[0]} onChange=${(event) => { expiry.value = event.currentTarget.value; }}>
-      ${found.data.expiries.map((day) => html`<option key=${day} value=${day}>${dayName(day)}</option>`)}</select></label>`}
-    <button class=${`toggle ${more.value ? 'is-on' : ''}`} aria-pressed=${more.value} onClick=${() => { more.value = !more.value; }}>All Greeks</button>`;
-  return html`<div class="grid options"><${Panel} name="chain" title="Option chain" note=${found.data?.spot ? `${under} at ${rupees(found.data.spot)}` : under} tools=${tools} age=${found.when}>
-    ${!under ? html`<${Empty}>Choose an underlying.<//>` : html`<${Loaded} of=${found} rows=${10} empty=${(data) => (data.rows.length ? '' : `This run watches no option of ${under}. Options are watched where the configuration asks for them.`)}>
-      ${(data) => html`<${Chain} data=${data} legs=${legs} />`}<//>`}<//></div>`;
+  const tools = html`<label class="inline"
+      ><span class="sr">Underlying</span
+      ><select
+        aria-label="Underlying"
+        value=${under}
+        onChange=${(event) => {
+          selected.value = event.currentTarget.value;
+        }}
+      >
+        ${!withOptions.includes(under) && html`<option value=${under}>${under}</option>`}${withOptions.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
+      </select></label
+    >
+    ${
+      found.data?.expiries.length > 0 &&
+      html`<label class="inline"
+        ><span class="sr">Expiry</span
+        ><select
+          aria-label="Expiry"
+          value=${expiry.value || found.data.expiries[0]}
+          onChange=${(event) => {
+            expiry.value = event.currentTarget.value;
+          }}
+        >
+          ${found.data.expiries.map((day) => html`<option key=${day} value=${day}>${dayName(day)}</option>`)}
+        </select></label
+      >`
+    }
+    <button
+      class=${`toggle ${more.value ? 'is-on' : ''}`}
+      aria-pressed=${more.value}
+      onClick=${() => {
+        more.value = !more.value;
+      }}
+    >
+      All Greeks
+    </button>`;
+  return html`<div class="grid options">
+    <${Panel}
+      name="chain"
+      title="Option chain"
+      note=${found.data?.spot ? `${under} at ${rupees(found.data.spot)}` : under}
+      tools=${tools}
+      age=${found.when}
+    >
+      ${
+        !under
+          ? html`<${Empty}>Choose an underlying.<//>`
+          : html`<${Loaded}
+              of=${found}
+              rows=${10}
+              empty=${(data) => (data.rows.length ? '' : `This run watches no option of ${under}. Options are watched where the configuration asks for them.`)}
+            >
+              ${(data) => html`<${Chain} data=${data} legs=${legs} />`}<//
+            >`
+      }<//
+    >
+  </div>`;
 }
 
 function Chain({ data, legs }) {
   const box = useRef(null);
-  useEffect(() => {                                        // a narrow page shows the strikes first
+  useEffect(() => {
+    // a narrow page shows the strikes first
     box.current.scrollLeft = (box.current.scrollWidth - box.current.clientWidth) / 2;
   }, [legs.length]);
-  const near = data.rows.reduce((best, row, k) => (Math.abs(row.strike - data.spot) < Math.abs(data.rows[best].strike - data.spot) ? k : best), 0);
+  const near = data.rows.reduce(
+    (best, row, k) => (Math.abs(row.strike - data.spot) < Math.abs(data.rows[best].strike - data.spot) ? k : best),
+    0,
+  );
   const cell = (leg, render) => (leg ? render(leg) : '–');
   const mirrored = [...legs].reverse();
-  return html`<div class="plain-wrap chain-wrap" tabIndex="0" role="region" aria-label="Option chain" ref=${box}><table class="plain option-chain"><thead>
-    <tr><th colSpan=${legs.length} scope="colgroup" class="group">Calls</th><td></td><th colSpan=${legs.length} scope="colgroup" class="group">Puts</th></tr>
-    <tr>${legs.map(([name]) => html`<th scope="col" class="right" key=${name}>${name}</th>`)}<th scope="col" class="strike">Strike</th>${mirrored.map(([name]) => html`<th scope="col" class="right" key=${name}>${name}</th>`)}</tr></thead>
-    <tbody>${data.rows.map((row, k) => html`<tr key=${row.strike} class=${k === near ? 'at-money' : ''}>
-      ${legs.map(([name, render]) => html`<td key=${name} class=${`right num ${row.strike < data.spot ? 'in-money' : ''}`}>${cell(row.call, render)}</td>`)}
-      <th scope="row" class="strike num">${rupees(row.strike)}${k === near ? html`<span class="sr"> at the money</span>` : ''}</th>
-      ${mirrored.map(([name, render]) => html`<td key=${name} class=${`right num ${row.strike > data.spot ? 'in-money' : ''}`}>${cell(row.put, render)}</td>`)}</tr>`)}</tbody></table></div>`;
+  return html`<div class="plain-wrap chain-wrap" tabindex="0" role="region" aria-label="Option chain" ref=${box}>
+    <table class="plain option-chain">
+      <thead>
+        <tr>
+          <th colspan=${legs.length} scope="colgroup" class="group">Calls</th>
+          <td></td>
+          <th colspan=${legs.length} scope="colgroup" class="group">Puts</th>
+        </tr>
+        <tr>
+          ${legs.map(([name]) => html`<th scope="col" class="right" key=${name}>${name}</th>`)}
+          <th scope="col" class="strike">Strike</th>
+          ${mirrored.map(([name]) => html`<th scope="col" class="right" key=${name}>${name}</th>`)}
+        </tr>
+      </thead>
+      <tbody>
+        ${data.rows.map(
+          (row, k) =>
+            html`<tr key=${row.strike} class=${k === near ? 'at-money' : ''}>
+              ${legs.map(([name, render]) => html`<td key=${name} class=${`right num ${row.strike < data.spot ? 'in-money' : ''}`}>${cell(row.call, render)}</td>`)}
+              <th scope="row" class="strike num">
+                ${rupees(row.strike)}${k === near ? html`<span class="sr"> at the money</span>` : ''}
+              </th>
+              ${mirrored.map(([name, render]) => html`<td key=${name} class=${`right num ${row.strike > data.spot ? 'in-money' : ''}`}>${cell(row.put, render)}</td>`)}
+            </tr>`,
+        )}
+      </tbody>
+    </table>
+  </div>`;
 }
