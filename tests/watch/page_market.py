@@ -2,6 +2,7 @@
 
 Nothing of it is a recording. Times are microseconds since 1970 UTC, prices paise, as the API of `watch` has them.
 """
+
 import json
 import math
 import random
@@ -9,15 +10,42 @@ from pathlib import Path
 from typing import Any
 
 SECOND, MINUTE = 1_000_000, 60_000_000
-OPEN_US = 1_795_837_500 * SECOND                          # 28 November 2026, 09:15 in India
+OPEN_US = 1_795_837_500 * SECOND  # 28 November 2026, 09:15 in India
 NOW_US = OPEN_US + 2 * 3600 * SECOND + 17 * SECOND
 ROOT = Path(__file__).resolve().parents[2]
-REASONS = {"noise": "the filter's score must reach its threshold", "weak": "the strength must reach what is traded",
-           "low volume": "the minute's volume must be so many times what is expected", "wide spread": "the spread may be so many times its mean",
-           "too many positions": "positions and working entries at once", "too soon in this name": "seconds between entries of one instrument",
-           "against trend": "the move must go with the five-minute trend"}
-FEATURES = ("strength", "z20", "z50", "rz", "volume_ratio", "mid_move_s1m", "largest_step", "spread_ratio", "held_updates", "longest_gap_s",
-            "imbalance", "updates", "market_5m_bp", "firing", "lag_s", "rsi", "macd", "atr", "vwap", "to_level", "from_level", "book_age_s")
+REASONS = {
+    "noise": "the filter's score must reach its threshold",
+    "weak": "the strength must reach what is traded",
+    "low volume": "the minute's volume must be so many times what is expected",
+    "wide spread": "the spread may be so many times its mean",
+    "too many positions": "positions and working entries at once",
+    "too soon in this name": "seconds between entries of one instrument",
+    "against trend": "the move must go with the five-minute trend",
+}
+FEATURES = (
+    "strength",
+    "z20",
+    "z50",
+    "rz",
+    "volume_ratio",
+    "mid_move_s1m",
+    "largest_step",
+    "spread_ratio",
+    "held_updates",
+    "longest_gap_s",
+    "imbalance",
+    "updates",
+    "market_5m_bp",
+    "firing",
+    "lag_s",
+    "rsi",
+    "macd",
+    "atr",
+    "vwap",
+    "to_level",
+    "from_level",
+    "book_age_s",
+)
 
 
 class Market:
@@ -27,26 +55,39 @@ class Market:
         self.random = random.Random(seed)
         self.now_us = NOW_US
         names = json.loads((ROOT / "engine/market/names.json").read_text())
-        sectors = {symbol: sector for sector, symbols in json.loads((ROOT / "engine/market/sectors.json").read_text())["sectors"].items()
-                   for symbol in symbols}
+        sectors = {
+            symbol: sector
+            for sector, symbols in json.loads((ROOT / "engine/market/sectors.json").read_text())["sectors"].items()
+            for symbol in symbols
+        }
         self.symbols = [row[0] for row in names][:count] + [f"NAME{i:04d}" for i in range(max(0, count - len(names)))]
         self.count = len(self.symbols)
-        self.sector = [sectors.get(symbol, f"Group {i % 12}" if symbol.startswith("NAME") else "") for i, symbol in enumerate(self.symbols)]
+        self.sector = [
+            sectors.get(symbol, f"Group {i % 12}" if symbol.startswith("NAME") else "") for i, symbol in enumerate(self.symbols)
+        ]
         self.previous = [self.random.randrange(12_000, 480_000) // 5 * 5 for _ in self.symbols]
         market = self.random.gauss(0, 0.004)
         drift = {sector: self.random.gauss(market, 0.006) for sector in sorted(set(self.sector))}
-        self.price = [max(5, round(p * (1 + drift[s] + self.random.gauss(0, 0.007)) / 5) * 5)
-                      for p, s in zip(self.previous, self.sector, strict=True)]
+        self.price = [
+            max(5, round(p * (1 + drift[s] + self.random.gauss(0, 0.007)) / 5) * 5)
+            for p, s in zip(self.previous, self.sector, strict=True)
+        ]
         self.minute_volume = [self.random.randrange(500, 40_000) for _ in self.symbols]
         self.expected = [self.random.randrange(8_000, 30_000) for _ in self.symbols]
         self.score = [255] * self.count
         self.flags = [0] * self.count
-        self.kind, self.under, self.strike, self.right, self.expiry = (["equity"] * self.count, [-1] * self.count, [0] * self.count,
-                                                                       [0] * self.count, [""] * self.count)
+        self.kind, self.under, self.strike, self.right, self.expiry = (
+            ["equity"] * self.count,
+            [-1] * self.count,
+            [0] * self.count,
+            [0] * self.count,
+            [""] * self.count,
+        )
         if options:
             self._add_options(self.symbols.index("RELIANCE") if "RELIANCE" in self.symbols else 0)
-        self.candidates = [self._candidate(i + 1, OPEN_US + round((i + 1) * (NOW_US - OPEN_US) / (candidates + 1)))
-                           for i in range(candidates)]
+        self.candidates = [
+            self._candidate(i + 1, OPEN_US + round((i + 1) * (NOW_US - OPEN_US) / (candidates + 1))) for i in range(candidates)
+        ]
         self.trades = [self._trade(i + 1, trades) for i in range(trades)]
         self.orders = [order for trade in self.trades for order in self._orders(trade)]
         self.positions = [self._position(trade) for trade in self.trades if trade["exited_us"] is None]
@@ -84,15 +125,50 @@ class Market:
         move = r.choice((1, -1))
         verdict = r.choices(("passed", "refused", "watched"), (6, 70, 24))[0]
         reason = r.choice(list(REASONS)) if verdict == "refused" else "weak" if verdict == "watched" else ""
-        limit = {"noise": 0.7, "weak": 0.6, "low volume": 2.5, "wide spread": 3.0, "too many positions": 3.0, "too soon in this name": 30.0,
-                 "against trend": 0.0}.get(reason)
-        measured = None if limit is None else limit * r.uniform(0.2, 0.99) if reason not in ("wide spread", "too many positions") else limit * (
-            r.uniform(1.01, 2.4))
-        score = r.uniform(0.7, 0.99) if verdict == "passed" else measured if reason == "noise" else None if verdict == "watched" else r.random()
-        return {"id": number, "t_us": t_us, "inst": inst, "symbol": self.symbols[inst], "source": r.choice(("spike", "spike", "cross")),
-                "move": move, "side": move, "price": self.price[inst], "strength": r.uniform(0.5, 0.95), "volume_ratio": r.uniform(1, 14),
-                "rz": move * r.uniform(2, 9), "score": score, "verdict": verdict, "reason": reason, "measured": measured, "limit": limit,
-                "tag": ""}
+        limit = {
+            "noise": 0.7,
+            "weak": 0.6,
+            "low volume": 2.5,
+            "wide spread": 3.0,
+            "too many positions": 3.0,
+            "too soon in this name": 30.0,
+            "against trend": 0.0,
+        }.get(reason)
+        measured = (
+            None
+            if limit is None
+            else limit * r.uniform(0.2, 0.99)
+            if reason not in ("wide spread", "too many positions")
+            else limit * (r.uniform(1.01, 2.4))
+        )
+        score = (
+            r.uniform(0.7, 0.99)
+            if verdict == "passed"
+            else measured
+            if reason == "noise"
+            else None
+            if verdict == "watched"
+            else r.random()
+        )
+        return {
+            "id": number,
+            "t_us": t_us,
+            "inst": inst,
+            "symbol": self.symbols[inst],
+            "source": r.choice(("spike", "spike", "cross")),
+            "move": move,
+            "side": move,
+            "price": self.price[inst],
+            "strength": r.uniform(0.5, 0.95),
+            "volume_ratio": r.uniform(1, 14),
+            "rz": move * r.uniform(2, 9),
+            "score": score,
+            "verdict": verdict,
+            "reason": reason,
+            "measured": measured,
+            "limit": limit,
+            "tag": "",
+        }
 
     def _trade(self, number: int, of: int) -> dict[str, Any]:
         r = self.random
@@ -107,41 +183,98 @@ class Market:
         gross = 0 if is_open else (leave - entry) * quantity * row["side"]
         charges = round(entry * quantity * 0.0004) + 4000
         why = "" if is_open else "target" if result == 0.03 else "stop" if result == -0.02 else "time"
-        return {"n": number, "inst": row["inst"], "symbol": row["symbol"], "source": row["source"], "candidate": row["id"],
-                "side": row["side"], "quantity": quantity, "entered_us": begun, "exited_us": end, "entry": entry, "exit": leave,
-                "gross": gross, "charges": charges, "net": gross - charges, "exit_why": why, "strength": row["strength"],
-                "score": row["score"], "tags": [], "stop": round(entry * (1 - 0.02 * row["side"])),
-                "target": round(entry * (1 + 0.04 * row["side"]))}
+        return {
+            "n": number,
+            "inst": row["inst"],
+            "symbol": row["symbol"],
+            "source": row["source"],
+            "candidate": row["id"],
+            "side": row["side"],
+            "quantity": quantity,
+            "entered_us": begun,
+            "exited_us": end,
+            "entry": entry,
+            "exit": leave,
+            "gross": gross,
+            "charges": charges,
+            "net": gross - charges,
+            "exit_why": why,
+            "strength": row["strength"],
+            "score": row["score"],
+            "tags": [],
+            "stop": round(entry * (1 - 0.02 * row["side"])),
+            "target": round(entry * (1 + 0.04 * row["side"])),
+        }
 
     def _orders(self, trade: dict[str, Any]) -> list[dict[str, Any]]:
         number = trade["n"] * 2 - 1
-        common = {"inst": trade["inst"], "symbol": trade["symbol"], "candidate": trade["candidate"], "source": trade["source"],
-                  "quantity": trade["quantity"]}
-        entry = {"id": number, "t_us": trade["entered_us"], "role": "entry", "side": trade["side"], "type": "LIMIT", "why": "enter",
-                 "price": trade["entry"], "trigger": 0, "filled": trade["quantity"], "average": trade["entry"], "status": "complete",
-                 "order_id": f"2611280000{number:04d}", "latency_ms": round(self.random.uniform(18, 60), 1)}
+        common = {
+            "inst": trade["inst"],
+            "symbol": trade["symbol"],
+            "candidate": trade["candidate"],
+            "source": trade["source"],
+            "quantity": trade["quantity"],
+        }
+        entry = {
+            "id": number,
+            "t_us": trade["entered_us"],
+            "role": "entry",
+            "side": trade["side"],
+            "type": "LIMIT",
+            "why": "enter",
+            "price": trade["entry"],
+            "trigger": 0,
+            "filled": trade["quantity"],
+            "average": trade["entry"],
+            "status": "complete",
+            "order_id": f"2611280000{number:04d}",
+            "latency_ms": round(self.random.uniform(18, 60), 1),
+        }
         done = trade["exited_us"] is not None
-        leave = {"id": number + 1, "t_us": trade["exited_us"] or trade["entered_us"] + SECOND, "role": "exit", "side": -trade["side"],
-                 "type": "LIMIT" if done else "SL", "why": trade["exit_why"] or "protect", "price": trade["exit"] or trade["stop"],
-                 "trigger": 0 if done else trade["stop"], "filled": trade["quantity"] if done else 0, "average": trade["exit"],
-                 "status": "complete" if done else "trigger pending", "order_id": f"2611280000{number + 1:04d}",
-                 "latency_ms": round(self.random.uniform(18, 60), 1)}
+        leave = {
+            "id": number + 1,
+            "t_us": trade["exited_us"] or trade["entered_us"] + SECOND,
+            "role": "exit",
+            "side": -trade["side"],
+            "type": "LIMIT" if done else "SL",
+            "why": trade["exit_why"] or "protect",
+            "price": trade["exit"] or trade["stop"],
+            "trigger": 0 if done else trade["stop"],
+            "filled": trade["quantity"] if done else 0,
+            "average": trade["exit"],
+            "status": "complete" if done else "trigger pending",
+            "order_id": f"2611280000{number + 1:04d}",
+            "latency_ms": round(self.random.uniform(18, 60), 1),
+        }
         return [common | entry, common | leave]
 
     def _position(self, trade: dict[str, Any]) -> dict[str, Any]:
         price = self.price[trade["inst"]]
         ltp = round(price * (1 + self.random.gauss(0, 0.004)) / 5) * 5
         quantity = trade["quantity"] * trade["side"]
-        return {"inst": trade["inst"], "symbol": trade["symbol"], "source": trade["source"], "state": "protected", "quantity": quantity,
-                "average": trade["entry"], "ltp": ltp, "open": (ltp - trade["entry"]) * quantity, "realised": 0, "charges": trade["charges"],
-                "stop": trade["stop"], "target": trade["target"], "candidate": trade["candidate"], "entered_us": trade["entered_us"],
-                "hold_until_us": trade["entered_us"] + 1800 * SECOND}
+        return {
+            "inst": trade["inst"],
+            "symbol": trade["symbol"],
+            "source": trade["source"],
+            "state": "protected",
+            "quantity": quantity,
+            "average": trade["entry"],
+            "ltp": ltp,
+            "open": (ltp - trade["entry"]) * quantity,
+            "realised": 0,
+            "charges": trade["charges"],
+            "stop": trade["stop"],
+            "target": trade["target"],
+            "candidate": trade["candidate"],
+            "entered_us": trade["entered_us"],
+            "hold_until_us": trade["entered_us"] + 1800 * SECOND,
+        }
 
     def candles(self, inst: int, tf: int, until_us: int) -> dict[str, Any]:
         """Bars of one instrument that end at its price now; the same at every call."""
         r = random.Random(inst * 100 + tf)
         step = tf * 60
-        days = (until_us - OPEN_US) // (86_400 * SECOND)               # an earlier day has its own
+        days = (until_us - OPEN_US) // (86_400 * SECOND)  # an earlier day has its own
         begin = OPEN_US // SECOND + days * 86_400
         n = max(1, (until_us // SECOND - begin) // step + 1)
         prices = [float(self.price[inst])]

@@ -2,6 +2,7 @@
 
 It serves the built page with the headers that the product sends and data of page_market: frames ten times a second, pulses twice.
 """
+
 import argparse
 import asyncio
 import json
@@ -13,15 +14,24 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from tests.watch import page_documents as documents
+from tests.watch import page_results as results
 from tests.watch.page_market import OPEN_US, ROOT, SECOND, Market
 
-CSP = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; "
-       "form-action 'none'; frame-ancestors 'none'")
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
 CSRF = "a-token-of-the-test"
-WORDS = {"pause": "No new entry is sent; 2 positions keep their stops.", "resume": "Entries are allowed again.",
-         "flatten": "2 positions are closed at the market, then nothing is held.", "kill": "The engine ends, every order is cancelled, 2 positions are closed.",
-         "promote": "The model decides from the next candidate on.", "rollback": "The model before decides from the next candidate on.",
-         "acknowledge": "The alert is marked as seen by you.", "note": "The note is written to the journal."}
+WORDS = {
+    "pause": "No new entry is sent; 2 positions keep their stops.",
+    "resume": "Entries are allowed again.",
+    "flatten": "2 positions are closed at the market, then nothing is held.",
+    "kill": "The engine ends, every order is cancelled, 2 positions are closed.",
+    "promote": "The model decides from the next candidate on.",
+    "rollback": "The model before decides from the next candidate on.",
+    "acknowledge": "The alert is marked as seen by you.",
+    "note": "The note is written to the journal.",
+}
 
 
 class PageServer:
@@ -34,8 +44,8 @@ class PageServer:
         self.operator, self.is_silent = "RUN", False
         self.sequence = 0
         self.asked: list[str] = []
-        self.log = documents.log(market)
-        self.alerts = documents.alerts()
+        self.log = results.log(market)
+        self.alerts = results.alerts()
         self.waiting: dict[str, tuple[str, str]] = {}
         self.sockets: set[web.WebSocketResponse] = set()
         self.app = web.Application(middlewares=[self._guard])
@@ -65,50 +75,128 @@ class PageServer:
         now, name = at or m.now_us, request.match_info["name"]
         head, _, rest = name.partition("/")
         plain: dict[str, Callable[[], Any]] = {
-            "session": lambda: {"csrf": CSRF, "run": "run-28", "live": True, "may_operate": True, "source": "sim", "mode": "paper", "version": "0.1.0",
-                                "began_us": OPEN_US, "day": "2026-11-28", "speed": 10.0, "frame": {}, "timeframes": [1, 3, 5, 15, 30, 60]},
-            "instruments": lambda: documents.instruments(m), "moment": lambda: documents.moment(m, at, self.operator),
-            "candles": lambda: m.candles(int(query["inst"]), int(query["tf"]), now), "marks": lambda: documents.marks(m, int(query["inst"]), now),
-            "candidates": lambda: self._candidates(query, now), "trades": lambda: {"rows": [t for t in m.trades if t["entered_us"] <= now]},
-            "orders": lambda: {"rows": [row for row in m.orders if row["t_us"] <= now][::-1]}, "equity": lambda: documents.equity(m, now),
-            "broker": lambda: {"rows": [{"what": "Realised", "ours": 412_300, "broker": 412_300, "difference": 0, "explained": ""},
-                                        {"what": "Charges", "ours": 98_100, "broker": 91_740, "difference": -6_360,
-                                         "explained": "the broker books stamp duty at the end of the day"}], "read_us": now - 42 * SECOND},
-            "latency": documents.latency, "feed": lambda: {"is_up": True, "reconnects": 1, "updates_per_s": 1904, "lag_ms": 412.0, "skew_ms": 3.1, "rejected": 0,
-                "unknown": 3, "links": [{"t_us": OPEN_US, "which": "feed", "up": True, "code": 0}, {"t_us": OPEN_US + 600 * SECOND, "which": "feed", "up": False,
-                                         "code": 1006}, {"t_us": OPEN_US + 604 * SECOND, "which": "feed", "up": True, "code": 0}]},
-            "gaps": lambda: {"total": 41, "by_kind": {"silence": 30, "jump": 9, "pause": 2}, "rows": [
-                {"begin_us": OPEN_US + k * 170 * SECOND, "end_us": OPEN_US + (k * 170 + 8 + k) * SECOND, "symbol": m.symbols[k * 5], "kind": ("silence", "jump", "pause")[k % 3],
-                 "seconds": 8.0 + k, "volume": 120 * k, "measured": 8.0 + k, "limit": 5.0} for k in range(41)]},
-            "chain": lambda: documents.option_chain(m, query["symbol"], query.get("expiry", "")) if any(m.symbols[u] == query["symbol"] for u in m.under if u >= 0)
-                else {"spot": m.price[m.symbols.index(query["symbol"])], "expiries": [], "rows": []},
-            "models": documents.models, "alerts": lambda: {"rows": self.alerts}, "log": lambda: self._log(query, now), "runs": lambda: {"rows": documents.runs(m)},
-            "compare": lambda: {"a": {"summary": {"net": 1843.0, "trades": 36, "win_rate": 0.47}}, "b": {"summary": {"net": -912.5, "trades": 31, "win_rate": 0.41}},
-                                "daily": {"day": [f"2026-11-{d:02d}" for d in range(9, 28)], "a": [(d * 7919 % 900 - 420) * 100 for d in range(19)],
-                                          "b": [(d * 6007 % 800 - 390) * 100 for d in range(19)]}}}
+            "session": lambda: {
+                "csrf": CSRF,
+                "run": "run-28",
+                "live": True,
+                "may_operate": True,
+                "source": "sim",
+                "mode": "paper",
+                "version": "0.1.0",
+                "began_us": OPEN_US,
+                "latest_us": m.now_us,
+                "day": "2026-11-28",
+                "speed": 10.0,
+                "frame": {},
+                "timeframes": [1, 3, 5, 15, 30, 60],
+            },
+            "instruments": lambda: documents.instruments(m),
+            "moment": lambda: documents.moment(m, at, self.operator),
+            "candles": lambda: m.candles(int(query["inst"]), int(query["tf"]), now),
+            "marks": lambda: documents.marks(m, int(query["inst"]), now),
+            "candidates": lambda: self._candidates(query, now),
+            "trades": lambda: {"rows": [t for t in m.trades if t["entered_us"] <= now]},
+            "orders": lambda: {"rows": [row for row in m.orders if row["t_us"] <= now][::-1]},
+            "equity": lambda: documents.equity(m, now),
+            "broker": lambda: {
+                "rows": [
+                    {"what": "Realised", "ours": 412_300, "broker": 412_300, "difference": 0, "explained": ""},
+                    {
+                        "what": "Charges",
+                        "ours": 98_100,
+                        "broker": 91_740,
+                        "difference": -6_360,
+                        "explained": "the broker books stamp duty at the end of the day",
+                    },
+                ],
+                "read_us": now - 42 * SECOND,
+            },
+            "latency": documents.latency,
+            "feed": lambda: {
+                "is_up": True,
+                "reconnects": 1,
+                "updates_per_s": 1904,
+                "lag_ms": 412.0,
+                "skew_ms": 3.1,
+                "rejected": 0,
+                "unknown": 3,
+                "links": [
+                    {"t_us": OPEN_US, "which": "feed", "up": True, "code": 0},
+                    {"t_us": OPEN_US + 600 * SECOND, "which": "feed", "up": False, "code": 1006},
+                    {"t_us": OPEN_US + 604 * SECOND, "which": "feed", "up": True, "code": 0},
+                ],
+            },
+            "gaps": lambda: {
+                "total": 41,
+                "by_kind": {"silence": 30, "jump": 9, "pause": 2},
+                "rows": [
+                    {
+                        "begin_us": OPEN_US + k * 170 * SECOND,
+                        "end_us": OPEN_US + (k * 170 + 8 + k) * SECOND,
+                        "symbol": m.symbols[k * 5],
+                        "kind": ("silence", "jump", "pause")[k % 3],
+                        "seconds": 8.0 + k,
+                        "volume": 120 * k,
+                        "measured": 8.0 + k,
+                        "limit": 5.0,
+                    }
+                    for k in range(41)
+                ],
+            },
+            "chain": lambda: (
+                documents.option_chain(m, query["symbol"])
+                if any(m.symbols[u] == query["symbol"] for u in m.under if u >= 0)
+                else {"spot": m.price[m.symbols.index(query["symbol"])], "expiries": [], "rows": []}
+            ),
+            "models": results.models,
+            "alerts": lambda: {"rows": self.alerts},
+            "log": lambda: self._log(query, now),
+            "runs": lambda: {"rows": results.runs(m)},
+            "compare": results.compare,
+        }
         if head == "candidate" and 1 <= int(rest) <= len(m.candidates):
             return web.json_response(documents.candidate(m, int(rest), self.notes.get(int(rest), [])))
         if head == "order" and 1 <= int(rest) <= len(m.orders):
             row = m.orders[int(rest) - 1]
-            return web.json_response({"row": row, "chain": [{"t_us": row["t_us"], "kind": "intent", "text": "place"}, {"t_us": row["t_us"] + 31_000, "kind": "reply",
-                                                                                                                       "text": "accepted in 31 ms"}]})
+            return web.json_response(
+                {
+                    "row": row,
+                    "chain": [
+                        {"t_us": row["t_us"], "kind": "intent", "text": "place"},
+                        {"t_us": row["t_us"] + 31_000, "kind": "reply", "text": "accepted in 31 ms"},
+                    ],
+                }
+            )
         if head == "backtest":
-            return web.json_response(documents.backtest(m))
+            return web.json_response(results.whatif() if rest.startswith("whatif") else results.backtest(m))
         if name not in plain:
             return web.json_response({"error": f"there is no {name}: look at the list of the page"}, status=404)
         return web.json_response(plain[name]())
 
     def _candidates(self, query: Any, now: int) -> dict[str, Any]:
-        rows = [row for row in reversed(self.market.candidates) if row["t_us"] <= now and all(
-            not query.get(name) or row[name] == query[name] for name in ("symbol", "verdict", "reason", "source"))]
+        rows = [
+            row
+            for row in reversed(self.market.candidates)
+            if row["t_us"] <= now
+            and all(not query.get(name) or row[name] == query[name] for name in ("symbol", "verdict", "reason", "source"))
+        ]
         before = int(query.get("before", 0))
-        return {"total": len(rows), "rows": [row for row in rows if not before or row["id"] < before][:int(query.get("limit", 200))]}
+        return {
+            "total": len(rows),
+            "rows": [row for row in rows if not before or row["id"] < before][: int(query.get("limit", 200))],
+        }
 
     def _log(self, query: Any, now: int) -> dict[str, Any]:
         before = int(query.get("before", 0))
-        rows = [row for row in reversed(self.log) if row["t_us"] <= now and query.get("text", "").lower() in row["text"].lower()
-                and query.get("kind", row["kind"]) == row["kind"] and (not before or row["seq"] < before)]
-        return {"rows": rows[:int(query.get("limit", 200))]}
+        rows = [
+            row
+            for row in reversed(self.log)
+            if row["t_us"] <= now
+            and query.get("text", "").lower() in row["text"].lower()
+            and query.get("kind", row["kind"]) == row["kind"]
+            and (not before or row["seq"] < before)
+        ]
+        return {"rows": rows[: int(query.get("limit", 200))]}
 
     async def _post(self, request: web.Request) -> web.Response:
         if request.headers.get("X-Spike") != CSRF:
@@ -126,7 +214,9 @@ class PageServer:
             next(row for row in self.alerts if row["id"] == int(argument))["acknowledged_by"] = "you"
         if operation == "note":
             number, _, text = argument.partition(" ")
-            self.notes.setdefault(int(number), []).append({"t_us": self.market.now_us, "text": text, "tags": [w[1:] for w in text.split() if w[0] == "#"]})
+            self.notes.setdefault(int(number), []).append(
+                {"t_us": self.market.now_us, "text": text, "tags": [w[1:] for w in text.split() if w[0] == "#"]}
+            )
         return web.json_response({"done": True, "words": f"Done: {operation}."})
 
     def frame(self, rows: list[int], is_key: bool) -> bytes:
@@ -136,7 +226,11 @@ class PageServer:
         out = [struct.pack("<4sBBHIIIIqq", b"SPK1", is_key, 0, len(rows), 7, 1, self.sequence, 0, m.now_us, m.now_us)]
         for i in rows:
             move = max(-32768, min(32767, round((m.price[i] / m.previous[i] - 1) * 1e4)))
-            out.append(struct.pack("<HBBihH", i, m.flags[i], m.score[i], m.price[i], move, min(65535, m.minute_volume[i] * 100 // m.expected[i])))
+            out.append(
+                struct.pack(
+                    "<HBBihH", i, m.flags[i], m.score[i], m.price[i], move, min(65535, m.minute_volume[i] * 100 // m.expected[i])
+                )
+            )
         return b"".join(out)
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
@@ -167,7 +261,15 @@ class PageServer:
                 if beat % 10 == 0:
                     row = m.next_candidate()
                     message["candidates"] = [row]
-                    self.log.append({"seq": len(self.log) + 1, "t_us": m.now_us, "kind": "signals", "name": "candidate", "text": f"{row['symbol']:<12} {row['verdict']}"})
+                    self.log.append(
+                        {
+                            "seq": len(self.log) + 1,
+                            "t_us": m.now_us,
+                            "kind": "signals",
+                            "name": "candidate",
+                            "text": f"{row['symbol']:<12} {row['verdict']}",
+                        }
+                    )
                     message["events"] = [self.log[-1]]
                 if watched:
                     bars = m.candles(watched["inst"], watched["tf"], m.now_us)

@@ -73,26 +73,18 @@ function onText(message) {
     state.pulse.value = pulse;
     const old = state.liveMoment.peek();
     if (old) {
-      state.liveMoment.value = {
-        ...old,
-        now_us: pulse.now_us,
-        state: pulse.state,
-        counts: { ...old.counts, ...pulse.counts },
-        money: { ...old.money, ...pulse.money },
-        limits: pulse.limits ?? old.limits,
-        budgets: pulse.budgets ?? old.budgets,
-        positions: pulse.positions ?? old.positions,
-      };
+      const fresh = Object.fromEntries(state.PULSED.filter((name) => pulse[name] !== undefined).map((name) => [name, pulse[name]]));
+      state.liveMoment.value = { ...old, ...fresh };
     }
   }
   if (events?.length) state.events.value = newest(state.events.peek(), events);
-  if (candidates?.length) state.freshCandidates.value = newest(state.freshCandidates.peek(), candidates);
-  if (orders?.length) state.freshOrders.value = mergedOrders(state.freshOrders.peek(), orders);
+  if (candidates?.length) state.freshCandidates.value = merged(state.freshCandidates.peek(), candidates);
+  if (orders?.length) state.freshOrders.value = merged(state.freshOrders.peek(), orders);
   if (message.candle) candle.value = message.candle;
 }
 
-/** An order comes again with each change of it: the newest word counts. */
-function mergedOrders(old, fresh) {
+/** A candidate or an order comes again with each change of it: the newest word counts. */
+function merged(old, fresh) {
   const rows = new Map(old.map((row) => [row.id, row]));
   for (const row of fresh) rows.set(row.id, row);
   return [...rows.values()].sort((a, b) => b.id - a.id).slice(0, MOST);

@@ -17,7 +17,7 @@ import { toasts } from './api.js';
 import { connect } from './link.js';
 import { TABS, followAddress, isHelpOpen, listenToKeys, showPalette, tab } from './navigation.js';
 import { ConfirmDialog } from './operations.js';
-import { begin, instruments, opened, session, trouble } from './state.js';
+import { begin, instruments, moment, opened, session, trouble } from './state.js';
 import { Split } from './ui/split.js';
 import { CandidatesPanel } from './views/candidates.js';
 import { CandlesPanel } from './views/candles.js';
@@ -124,7 +124,7 @@ function App() {
     </main>`;
   if (!session.value || !instruments.value) return html`<${Waiting} />`;
   const View = VIEWS[tab.value] ?? MarketView;
-  return html`<${Strip} /><${Tabs} /><${Banner} />${isMachineOpen.value && html`<${Machine} />`}
+  return html`<${Strip} /><${Tabs} /><${Banner} />${isMachineOpen.value && html`<${Machine} />`}<${Troubles} />
     <div class="desk">
       <main id="view" role="tabpanel" aria-labelledby=${`tab-${tab.value}`} class=${`view view-${tab.value}`}>
         <h1 class="sr">${TABS.find(([name]) => name === tab.value)?.[1]}</h1>
@@ -135,6 +135,16 @@ function App() {
     <${ConfirmDialog} /><${Palette} /><${Help} /><${Toasts} /><datalist id="symbols">
       ${instruments.value.count <= 400 && instruments.value.symbol.map((name) => html`<option key=${name} value=${name} />`)}
     </datalist>`;
+}
+
+/** What the processes say is wrong, where nobody can miss it. */
+function Troubles() {
+  const found = moment.value?.troubles ?? [];
+  return found.length
+    ? html`<ul class="troubles" role="alert">
+        ${found.map((text) => html`<li key=${text}>▲ ${text}</li>`)}
+      </ul>`
+    : null;
 }
 
 const Waiting = () =>

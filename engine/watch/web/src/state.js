@@ -5,6 +5,7 @@ import { Board } from './frame.js';
 import { pref } from './prefs.js';
 
 export const session = signal(null);
+export const shownSession = signal(null); // of the run that is shown
 export const trouble = signal(''); // why nothing can be shown at all
 export const instruments = signal(null); // columns of /api/instruments, with `count` and `bySymbol`
 export const run = signal(''); // '' : the run that watch follows
@@ -56,9 +57,11 @@ export async function begin() {
 
 export async function openRun(name) {
   const query = name ? { run: name } : {};
+  const about = name ? await get('session', query, { anywhere: true }) : session.value;
   const columns = withIndex(await get('instruments', query, { anywhere: true }));
   const now = await get('moment', query, { anywhere: true });
   run.value = name;
+  shownSession.value = about;
   at.value = null;
   instruments.value = columns;
   pastMoment.value = null;
@@ -75,14 +78,29 @@ export async function openRun(name) {
   if (!columns.bySymbol.has(selected.value)) selected.value = columns.symbol[0] ?? '';
 }
 
+const RENEW_S = 10;
+/** What no pulse brings (alarms, gaps, models, day volumes) is asked for now and then. */
+setInterval(async () => {
+  if (!session.peek()?.live || !isLive.peek() || document.hidden || !liveMoment.peek()) return;
+  try {
+    const found = await get('moment', {}, { anywhere: true });
+    const now = liveMoment.peek();
+    if (now && found.now_us >= now.now_us) liveMoment.value = found;
+    else if (now) liveMoment.value = { ...found, ...Object.fromEntries(PULSED.map((name) => [name, now[name]])) };
+  } catch {
+    /* the socket says that nobody answers */
+  }
+}, RENEW_S * 1000);
+/** Parts of the moment that every pulse brings anew. */
+export const PULSED = ['now_us', 'state', 'counts', 'money', 'limits', 'budgets', 'positions', 'by_source', 'troubles'];
+
 /** The last moment there is to see (us), and the first. */
 export const span = computed(() => {
-  const last = isFollowed.value ? liveMoment.value?.now_us : (pastEnd.value ?? pastMoment.value?.now_us);
-  const first = isFollowed.value ? session.value?.began_us : pastBegin.value;
+  const about = shownSession.value;
+  const last = isFollowed.value ? liveMoment.value?.now_us : (about?.latest_us ?? pastMoment.value?.now_us);
+  const first = about?.began_us;
   return { first: first ?? (last ? last - 6 * 3600e6 : 0), last: last ?? 0 };
 });
-export const pastBegin = signal(null);
-export const pastEnd = signal(null);
 
 let asked = 0,
   timer = 0;
@@ -90,7 +108,6 @@ let asked = 0,
 export function travel(us) {
   const { first, last } = span.value;
   const target = us === null ? null : Math.min(Math.max(Math.round(us / 1e6) * 1e6, first), last);
-  if (!isFollowed.value && pastEnd.value === null) pastEnd.value = pastMoment.value?.now_us ?? null;
   const number = ++asked;
   clearTimeout(timer);
   if (target === null) {

@@ -70,7 +70,8 @@ export function yAxis(c, { values = (_, ticks) => ticks.map(lakh), size = 58, si
   };
 }
 
-/** A chart that fills its parent, follows its size and is taken away by `destroy`. `make(width, height, colours)` gives the options. */
+/** A chart that fills its parent, follows its size and is taken away by `destroy`. `make(width, height, colours)` gives what
+ * uPlot is to draw. */
 export function mounted(parent, make, data) {
   let chart = null;
   const build = () => {

@@ -19,6 +19,7 @@ export function Histogram({ label, edges, counts, of, marks = [], height = 96, i
     const inside = b > a ? Math.max(0, Math.min(1, (value - a) / (b - a))) : 0.5;
     return ((k + inside) / shown.length) * 100;
   };
+  const known = marks.filter(([, value]) => value != null);
   const total = counts.reduce((a, b) => a + b, 0);
   return html`<figure class="histogram">
     <svg
@@ -40,11 +41,13 @@ export function Histogram({ label, edges, counts, of, marks = [], height = 96, i
             ><title>${of(cut[k])} to ${of(cut[k + 1])}: ${n}</title></rect
           >`,
       )}
-      ${marks.filter(([, value]) => value != null).map(([name, value]) => html`<line key=${name} class="mark-line" x1=${x(value)} x2=${x(value)} y1="0" y2=${height} />`)}
+      ${known.map(
+        ([name, value]) => html`<line key=${name} class="mark-line" x1=${x(value)} x2=${x(value)} y1="0" y2=${height} />`,
+      )}
     </svg>
     <figcaption>
       <span>${of(cut[0])}</span>
-      ${marks.filter(([, value]) => value != null).map(([name, value]) => html`<span class="mark-name" key=${name}>${name} ${of(value)}</span>`)}
+      ${known.map(([name, value]) => html`<span class="mark-name" key=${name}>${name} ${of(value)}</span>`)}
       <span>${of(cut.at(-1))}</span>
     </figcaption>
   </figure>`;

@@ -1,4 +1,5 @@
-// One trade on its candles, drawn by uPlot: hollow bars rose, full bars fell; entry, exit, stop and target. Page and reports use it.
+// One trade on its candles, drawn by uPlot: hollow bars rose, full bars fell; entry, exit, stop and target. Page and reports
+// use it.
 import { atTime, colours, mounted, uPlot, xAxis, yAxis } from './axes.js';
 
 const price = (_, ticks) => ticks.map((tick) => tick.toLocaleString('en-IN', { maximumFractionDigits: 2 }));

@@ -48,7 +48,10 @@ export function Loaded({ of, empty, rows = 4, children }) {
 
 export const Skeleton = ({ rows = 4 }) =>
   html`<div class="skeleton" role="status" aria-label="Loading">
-    ${Array.from({ length: rows }, (_, i) => html`<div class="bone" key=${i} style=${{ width: `${88 - ((i * 23) % 40)}%` }}></div>`)}
+    ${Array.from(
+      { length: rows },
+      (_, i) => html`<div class="bone" key=${i} style=${{ width: `${88 - ((i * 23) % 40)}%` }}></div>`,
+    )}
   </div>`;
 
 export const Empty = ({ children, kind = '' }) =>

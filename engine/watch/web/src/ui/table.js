@@ -6,8 +6,8 @@ import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './h
 const SPARE = 8;
 const rowHeight = () => (matchMedia('(pointer: coarse)').matches ? 36 : 25);
 
-/** Columns: {key, label, width, min (of the table, px, below which it is left out), align, render(row), sort(row)}. `rows` is an array, or `source` is {total,
- * at(i), need(from, to)} for rows that come by pages (the order is then the server's). */
+/** Columns: {key, label, width, min (px of the table below which it is left out), align, render(row), sort(row)}. `rows` is an
+ * array, or `source` is {total, at(i), need(from, to)} for rows that come by pages (the order is then the server's). */
 export function VTable({ name, label, columns, rows, source, rowKey, onOpen, rowClass, empty, anchor }) {
   const scroller = useRef(null);
   const [box, setBox] = useState({ width: 0, height: 0 });
@@ -61,6 +61,8 @@ export function VTable({ name, label, columns, rows, source, rowKey, onOpen, row
     else return;
     event.preventDefault();
   };
+  const classOf = (i, row) =>
+    ['vt-row', i % 2 && 'odd', i === active.current && 'is-active', row ? rowClass?.(row) : 'is-loading'].filter(Boolean).join(' ');
   const template = shown.map((column) => column.width).join(' ');
   const slice = [];
   for (let i = from; i < to; i++) slice.push([i, at(i)]);
@@ -91,7 +93,7 @@ export function VTable({ name, label, columns, rows, source, rowKey, onOpen, row
             id=${`${name}-${i}`}
             aria-rowindex=${i + 2}
             aria-selected=${i === active.current}
-            class=${`vt-row ${i % 2 ? 'odd' : ''} ${i === active.current ? 'is-active' : ''} ${row ? (rowClass?.(row) ?? '') : 'is-loading'}`}
+            class=${classOf(i, row)}
             style=${{ gridTemplateColumns: template, height: `${height}px`, transform: `translateY(${i * height}px)` }}
             onClick=${
               row &&

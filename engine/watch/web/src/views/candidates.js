@@ -18,6 +18,8 @@ class Pages {
     this.rows = [];
     this.total = 0;
     this.added = 0;
+    this.at = new Map();
+    this.said = new Map();
     this.error = '';
     this.isReady = false;
     this.isDone = false;
@@ -30,12 +32,11 @@ class Pages {
     this.busy = get('candidates', { ...this.query, limit: LIMIT, before: this.rows.at(-1)?.id }, { signal: abort.signal });
     try {
       const page = await this.busy;
-      const known = this.rows.length;
       this.rows = this.rows.concat(page.rows);
       this.isDone = page.rows.length < LIMIT;
       this.total = this.isDone ? this.rows.length : Math.max(page.total, this.rows.length);
       this.isReady = true;
-      if (known === 0) this.seen = new Set(page.rows.map((row) => row.id));
+      page.rows.forEach((row) => this.at.set(row.id, true));
       this.error = '';
     } catch (error) {
       if (error.name !== 'AbortError') {
@@ -55,9 +56,20 @@ class Pages {
   /** Rows of the WebSocket, newest first. */
   add(fresh) {
     if (!this.isReady) return;
-    const matching = fresh.filter((row) => !this.seen.has(row.id) && this._fits(row));
-    if (!matching.length) return;
-    matching.forEach((row) => this.seen.add(row.id));
+    let changed = false;
+    for (const row of fresh) {
+      const at = this.at.get(row.id); // decided since: the same line says another thing now
+      if (at === undefined || this.said.get(row.id) === row) continue;
+      this.said.set(row.id, row);
+      changed = true;
+    }
+    if (changed) this.rows = this.rows.map((row) => this.said.get(row.id) ?? row);
+    const matching = fresh.filter((row) => !this.at.has(row.id) && this._fits(row));
+    if (!matching.length) {
+      if (changed) this.changed();
+      return;
+    }
+    matching.forEach((row) => this.at.set(row.id, true));
     this.rows = matching.concat(this.rows);
     this.total += matching.length;
     this.added += matching.length;
@@ -69,7 +81,7 @@ class Pages {
     return (
       (!symbol || row.symbol === symbol) &&
       (!verdict || row.verdict === verdict) &&
-      (!reason || row.reason === reason) &&
+      (!reason || row.reason === reason || row.gate === reason) &&
       (!source || row.source === source) &&
       row.id > (this.rows[0]?.id ?? 0)
     );
@@ -118,12 +130,14 @@ export function CandidatesPanel() {
             rowKey=${(row) => row.id}
             anchor=${now?.added ?? 0}
             onOpen=${(row) => open('candidate', row.id, row)}
-            rowClass=${(row) => `${row.verdict} ${opened.value?.kind === 'candidate' && opened.value.id === row.id ? 'is-chosen' : ''}`}
+            rowClass=${(row) => `${row.verdict} ${isOpen(row) ? 'is-chosen' : ''}`}
             empty=${whyEmpty()}
           />`
     }
   <//>`;
 }
+
+const isOpen = (row) => opened.value?.kind === 'candidate' && opened.value.id === row.id;
 
 function whyEmpty() {
   const { symbol, verdict, reason, source } = filter.value;
@@ -203,7 +217,8 @@ const COLUMNS = [
     label: 'Refused by',
     width: 'minmax(104px, 1.4fr)',
     min: 400,
-    render: (row) => (row.verdict === 'passed' ? html`<span class="faint">–</span>` : row.reason),
+    render: (row) =>
+      row.gate ? html`gate: ${row.gate}` : row.verdict === 'passed' ? html`<span class="faint">–</span>` : row.reason,
   },
   {
     key: 'by',

@@ -201,7 +201,10 @@ function Chart({ inst: i, tf, isWatched }) {
         ? html`<div class="over"><${Empty} kind="error">${bars.error}<//></div>`
         : html`<div class="over"><${Skeleton} rows=${3} /></div>`)
     }
-    ${bars.data?.t.length === 0 && html`<div class="over"><${Empty}>No bar of ${selected.value} yet: its first trade begins one.<//></div>`}
+    ${
+      bars.data?.t.length === 0 &&
+      html`<div class="over"><${Empty}>No bar of ${selected.value} yet: its first trade begins one.<//></div>`
+    }
   </div>`;
 }
 

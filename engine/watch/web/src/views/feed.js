@@ -28,8 +28,8 @@ function Health() {
         html` <${Facts}
             className="two"
             rows=${[
-              ['State', data.is_up ? '● up' : '✕ down', data.is_up ? 'ok' : 'bad'],
-              ['Updates a second', count(isLive.value && pulse.value ? pulse.value.updates_per_s : data.updates_per_s)],
+              ['State', data.is_up == null ? null : data.is_up ? '● up' : '✕ down', data.is_up ? 'ok' : 'bad'],
+              ['Updates a second', count((isLive.value && pulse.value?.updates_per_s) || data.updates_per_s)],
               ['Lag', data.lag_ms == null ? null : `${figure(data.lag_ms)} ms`],
               ['Clock skew', data.skew_ms == null ? null : `${figure(data.skew_ms)} ms`],
               ['Reconnects', count(data.reconnects)],
@@ -82,7 +82,7 @@ function Stage({ name, of }) {
     <h3>${name} <span class="faint num">${count(total)}</span></h3>
     <${Histogram}
       label=${name}
-      edges=${of.edges_ns}
+      edges=${of.edges_ns.length === of.counts.length ? [0, ...of.edges_ns] : of.edges_ns}
       counts=${of.counts}
       of=${nanos}
       marks=${[
@@ -176,7 +176,9 @@ function Gaps() {
     ><${Loaded} of=${found}
       >${(data) =>
         html` <p class="chips">
-            ${Object.entries(data.by_kind).map(([kind, n]) => html`<span class="chip" key=${kind}>${words(kind)} <b class="num">${count(n)}</b></span>`)}
+            ${Object.entries(data.by_kind).map(
+              ([kind, n]) => html`<span class="chip" key=${kind}>${words(kind)} <b class="num">${count(n)}</b></span>`,
+            )}
           </p>
           <${VTable}
             name="gaps"

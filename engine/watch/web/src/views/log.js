@@ -18,6 +18,19 @@ export function LogView() {
 
 const SIGNS = { critical: '■', warning: '▲', info: '●' };
 
+/** Since when, how long, how often. */
+function lasted(row) {
+  const now = moment.value?.now_us;
+  const seconds = row.since_us && ((row.until_us ?? now) - row.since_us) / 1e6;
+  return [
+    row.since_us && `since ${clock(row.since_us)}`,
+    seconds > 0 && (row.until_us ? `over after ${span(seconds)}` : span(seconds)),
+    row.count > 1 && `${count(row.count)} times`,
+  ]
+    .filter(Boolean)
+    .join(', ');
+}
+
 function Alerts() {
   const found = useResource('alerts', {}, 5);
   const acknowledge = (row) => confirmed('acknowledge', String(row.id)).then((done) => done && found.reload());
@@ -35,11 +48,16 @@ function Alerts() {
                   <b>${row.name}</b> <span class="faint">${row.severity}</span>
                   <p>${row.text}</p>
                   <p class="faint num">
-                    since
-                    ${clock(row.since_us)}${row.until_us ? `, over after ${span((row.until_us - row.since_us) / 1e6)}` : moment.value ? `, ${span(Math.max(0, (moment.value.now_us - row.since_us) / 1e6))}` : ''}${row.count > 1 ? `, ${count(row.count)} times` : ''}
+                    ${lasted(row)}
                   </p>
                 </div>
-                ${row.acknowledged_by ? html`<span class="chip">seen by ${row.acknowledged_by}</span>` : html`<button class="button small" disabled=${!mayOperate.value} onClick=${() => acknowledge(row)}>Acknowledge</button>`}
+                ${
+                  row.acknowledged_by
+                    ? html`<span class="chip">seen by ${row.acknowledged_by}</span>`
+                    : html`<button class="button small" disabled=${!mayOperate.value} onClick=${() => acknowledge(row)}>
+                        Acknowledge
+                      </button>`
+                }
               </li>`,
           )}
         </ul>`}<//

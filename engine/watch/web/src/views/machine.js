@@ -69,7 +69,9 @@ export function Machine() {
       <span class="num faint">${clock(last)}</span>
     </div>
     <div class="machine-steps" role="group" aria-label="Steps">
-      ${STEPS.map(([seconds, text]) => html`<button key=${text} class="toggle num" onClick=${() => step(seconds)}>${text}</button>`)}
+      ${STEPS.map(
+        ([seconds, text]) => html`<button key=${text} class="toggle num" onClick=${() => step(seconds)}>${text}</button>`,
+      )}
     </div>
     <form onSubmit=${go}>
       <input
@@ -100,7 +102,9 @@ function RunPicker() {
     ><span class="sr">Run</span
     ><select aria-label="Run" value=${run.value} onChange=${choose}>
       <option value="">${session.value.run} (followed)</option>
-      ${rows.filter((row) => row.name !== session.value.run && row.kind !== 'backtest').map((row) => html`<option key=${row.name} value=${row.name}>${row.name}</option>`)}
+      ${rows
+        .filter((row) => row.name !== session.value.run && !['backtest', 'whatif'].includes(row.kind))
+        .map((row) => html`<option key=${row.name} value=${row.name}>${row.name}</option>`)}
     </select></label
   >`;
 }

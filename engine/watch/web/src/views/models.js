@@ -14,6 +14,14 @@ export function ModelsView() {
   return html`<div class="grid models"><${Active} found=${found} /><${Drift} found=${found} /><${Known} found=${found} /></div>`;
 }
 
+/** The models of an answer by their role, whichever way it names them. */
+function named(data) {
+  const known = (data.known ?? []).map((row) => ({ ...row, id: row.sha256 ?? row.model }));
+  const active = data.active && Object.keys(data.active).length ? data.active : known.find((row) => row.role === 'active');
+  const beside = data.shadows?.length ? data.shadows : known.filter((row) => row.role === 'shadow' || row.role === 'arm B');
+  return { known, active, beside: beside.map((model) => (typeof model === 'string' ? { sha256: model } : model)) };
+}
+
 const facts = (model) =>
   Object.entries(model)
     .filter(([, value]) => typeof value !== 'object')
@@ -30,13 +38,21 @@ function Active({ found }) {
   return html`<${Panel}
     name="active"
     title="The model that decides"
-    note=${moment.value ? `filter ${moment.value.filter}` : ''}
+    note=${moment.value?.filter ? `filter ${moment.value.filter}` : ''}
     tools=${tools}
     ><${Loaded} of=${found}
-      >${(data) =>
-        html` ${data.active && Object.keys(data.active).length ? html`<${Facts} className="two" rows=${facts(data.active)} />` : html`<${Empty}>No model decides: the filter is off.<//>`}
+      >${(data) => {
+        const { active, beside } = named(data);
+        return html`${data.problem && html`<p class="notice warn">▲ ${data.problem}</p>`}
+          ${
+            active
+              ? html`<${Facts} className="two" rows=${facts(active)} />`
+              : html`<${Empty}>No model decides: the filter is off.<//>`
+          }
           <h3>Shadows</h3>
-          ${data.shadows?.length ? data.shadows.map((model, k) => html`<${Facts} key=${k} className="two" rows=${facts(typeof model === 'string' ? { sha256: model } : model)} />`) : html`<p class="faint">No other model runs beside it.</p>`}`}<//
+          ${beside.map((model, k) => html`<${Facts} key=${k} className="two" rows=${facts(model)} />`)}
+          ${beside.length === 0 && html`<p class="faint">No other model runs beside it.</p>`}`;
+      }}<//
     ><//
   >`;
 }
@@ -74,24 +90,36 @@ function Drift({ found }) {
 }
 
 function Known({ found }) {
-  const promote = (row) => confirmed('promote', row.sha256).then((done) => done && found.reload());
+  const promote = (row) => confirmed('promote', row.id).then((done) => done && found.reload());
+  const decides = (row) => row.role === 'active' || (moment.value?.models?.active && row.id.startsWith(moment.value.models.active));
+  const about = (row) =>
+    row.words ??
+    row.why ??
+    [row.features && `${row.features} features`, row.threshold && `threshold ${row.threshold}`].filter(Boolean).join(', ');
   return html`<${Panel} name="known" title="Models that are known here"
-    ><${Loaded} of=${found} empty=${(data) => (data.known.length ? '' : 'No model file lies in the models folder.')}
+    ><${Loaded} of=${found} empty=${(data) => (data.known?.length ? '' : 'No model file lies in the models folder.')}
       >${(data) =>
         html`<${Plain}
           label="Models"
-          rows=${data.known}
-          rowKey=${(row) => row.sha256}
+          rows=${named(data).known}
+          rowKey=${(row) => row.id}
           columns=${[
-            ['Model', (row) => html`<code>${row.sha256.slice(0, 16)}</code>`],
+            ['Model', (row) => html`<code>${row.id.slice(0, 16)}</code>`],
+            ['Role', (row) => (decides(row) ? 'active' : row.role || '–')],
             ['Made', (row) => row.made || '–'],
-            ['', (row) => row.words, 'grow wrap'],
+            ['About', about, 'grow wrap'],
             [
-              '',
+              'Change',
               (row) =>
-                moment.value?.models.active && row.sha256.startsWith(moment.value.models.active)
+                decides(row)
                   ? html`<span class="chip">decides</span>`
-                  : html`<button class="button small" disabled=${!mayOperate.value} onClick=${() => promote(row)}>Promote</button>`,
+                  : html`<button
+                      class="button small"
+                      disabled=${!mayOperate.value || row.role === 'refused'}
+                      onClick=${() => promote(row)}
+                    >
+                      Promote
+                    </button>`,
               'right',
             ],
           ]}

@@ -26,12 +26,14 @@ function Figures() {
         >+</span
       >${big('Open', money.open)} <span class="operator" aria-hidden="true">−</span>${big('Charges', money.charges, false)}
       <span class="gap"></span
-      >${big('Equity', money.equity, false)}${big('Available', money.available, false)}${big('Exposure', money.exposure, false, money.equity ? `${percent(money.exposure / money.equity, 1)} of equity` : '')}
-      ${big('Best of the day', money.best, false, money.best && money.equity ? `now ${rupees(money.equity - money.best, true)}` : '')}
+      >${big('Equity', money.equity, false)}${big('Available', money.available, false)}
+      ${big('Exposure', money.exposure, false, money.equity ? `${percent(money.exposure / money.equity, 1)} of equity` : '')}
+      ${big('Best of the day', money.best, true, `now ${rupees(net - money.best, true)}`)}
     </div><//
   >`;
 }
 
+const TOO_FEW = 'A curve needs two points: one a minute of market time, and one at each fill.';
 function Curve() {
   const found = useResource('equity', {}, 10);
   return html`<${Panel}
@@ -43,9 +45,12 @@ function Curve() {
   >
     <${Loaded}
       of=${found}
-      empty=${(data) => (data.t_us.length < 2 ? 'A curve needs two points: one a minute of market time, and one at each fill.' : '')}
+      empty=${(data) => (data.t_us.length < 2 ? TOO_FEW : '')}
     >
-      ${(data) => html`<div class="curves"><${UChart} make=${equityChart} data=${data} label="Net, realised and open result over the day" /><${UChart} make=${drawdownChart} data=${data} label="Drawdown from the best of the day" /></div>`}<//
+      ${(data) => html`<div class="curves">
+          <${UChart} make=${equityChart} data=${data} label="Net, realised and open result over the day" />
+          <${UChart} make=${drawdownChart} data=${data} label="Drawdown from the best of the day" />
+        </div>`}<//
     ><//
   >`;
 }
@@ -93,6 +98,23 @@ function Sources() {
   >`;
 }
 
+const whyNothing = (data) =>
+  data.rows.length ? '' : `${data.why || (session.value.mode === 'live' ? 'Not read yet' : 'No real account is traded')}.`;
+
+/** A row of the day's report names an order, in rupees or shares; other rows are in paise. */
+function compared(row) {
+  if (row.order_id === undefined) return { ...row, difference: row.difference ?? row.broker - row.ours };
+  const scale = row.what === 'quantity' ? (n) => n * 100 : (n) => Math.round(n * 100);
+  const [ours, broker] = [scale(row.ours), scale(row.broker)];
+  return {
+    what: row.what,
+    ours,
+    broker,
+    difference: broker - ours,
+    explained: row.explained ?? `order ${row.order}, ${row.symbol}`,
+  };
+}
+
 function Broker() {
   const found = useResource('broker', {}, 30);
   return html`<${Panel}
@@ -101,17 +123,13 @@ function Broker() {
     age=${found.when}
     note=${found.data?.read_us ? `read ${clock(found.data.read_us)}` : ''}
   >
-    <${Loaded}
-      of=${found}
-      empty=${(data) => (data.rows.length ? '' : `Nothing to compare with: ${data.why ?? (session.value.mode === 'live' ? 'not read yet' : 'no real account is traded')}.`)}
-    >
+    <${Loaded} of=${found} empty=${whyNothing}>
       ${(data) =>
         html`<${Plain}
           label="Ours and the broker's"
-          rows=${data.rows}
-          rowKey=${(row) => row.what}
+          rows=${data.rows.map(compared)}
           columns=${[
-            ['', (row) => row.what],
+            ['Figure', (row) => row.what],
             ['Ours', (row) => rupees(row.ours), 'right'],
             ['Broker', (row) => rupees(row.broker), 'right'],
             ['Difference', (row) => (row.difference ? html`<${Money} paise=${row.difference} />` : '✓ none'), 'right'],

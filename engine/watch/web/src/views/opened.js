@@ -120,17 +120,20 @@ function Summary({ row, more }) {
     />`;
 }
 
-/** The rule that refused it, by how much: what was measured on a bar whose mark is the limit. */
+/** The rule or the gate that refused it, by how much: what was measured on a bar whose mark is the limit. */
 function Decision({ data }) {
-  if (data.verdict === 'passed')
+  const by = data.refused_by ?? (data.verdict === 'passed' ? null : data);
+  if (!by?.reason) {
+    const text = data.verdict === 'watched' ? 'Watched only: below what is traded' : 'Passed every rule';
     return html`<section class="why passed">
-      <h3>Passed every rule</h3>
+      <h3>${text}</h3>
       <p>${data.words || 'No rule refused it.'}</p>
     </section>`;
+  }
   return html`<section class="why refused">
-    <h3><span aria-hidden="true">✕ </span>${data.reason}</h3>
-    <p>${data.words}</p>
-    ${data.measured != null && html`<${Against} measured=${data.measured} limit=${data.limit} />`}
+    <h3><span aria-hidden="true">✕ </span>${by.by === 'gate' ? 'the gate: ' : ''}${by.reason}</h3>
+    <p>${by.words}${by.setting && html` <code>${by.setting}</code>`}</p>
+    ${by.measured != null && html`<${Against} measured=${by.measured} limit=${by.limit} />`}
   </section>`;
 }
 
@@ -161,14 +164,13 @@ const SAID = { yes: '✓ yes', no: '✕ no', 'not asked': '· not asked' };
 function Rules({ rules }) {
   if (!rules?.length) return null;
   return html`<section>
-    <h3>Rules, in their order</h3>
+    <h3>Rules and gate</h3>
     <${Plain}
       label="Rules"
       rows=${rules}
-      rowKey=${(row) => row.reason}
       columns=${[
         ['Said', (row) => html`<span class=${`said ${row.said.replace(' ', '-')}`}>${SAID[row.said] ?? row.said}</span>`],
-        ['Rule', (row) => html`<span title=${row.words}>${words(row.reason)}</span>`, 'grow'],
+        ['Rule', (row) => html`<span title=${row.words}>${row.by === 'gate' ? 'gate: ' : ''}${words(row.reason)}</span>`, 'grow'],
         ['Measured', (row) => figure(row.measured), 'right'],
         ['Limit', (row) => figure(row.limit), 'right'],
       ]}
@@ -215,6 +217,7 @@ function Seen({ rows, data }) {
 
 function Range({ row }) {
   const { low, middle, high, value } = row;
+  if (low == null) return html`<span class="faint">not known of its model</span>`;
   const width = high - low || 1,
     from = low - width * 0.6,
     all = width * 2.2;
@@ -280,7 +283,11 @@ function Shadows({ rows, data }) {
         [
           'Beside the threshold',
           (row) =>
-            row.score == null || data.threshold == null ? '–' : row.score >= data.threshold ? '✓ would keep' : '✕ would refuse',
+            row.score == null || data.threshold == null
+              ? '–'
+              : row.score >= data.threshold
+                ? '✓ would keep'
+                : '✕ would refuse',
         ],
       ]}
     />
@@ -295,7 +302,8 @@ function Statistics({ data }) {
       className="three"
       rows=${rows.map(([name, value]) => [words(name), typeof value === 'number' ? figure(value, 5) : String(value ?? '–')])}
     />
-    ${data.model && html`<p class="faint">Model <code>${data.model}</code></p>`}${data.note && html`<p>Note of its source: ${data.note}</p>`}
+    ${data.model && html`<p class="faint">Model <code>${data.model}</code></p>`}
+    ${data.note && html`<p>Note of its source: ${data.note}</p>`}
   </section>`;
 }
 
@@ -308,6 +316,7 @@ function Notes({ data, id, reload }) {
       reload();
     }
   };
+  if (data.notes === undefined) return null;
   return html`<section>
     <h3>Notes</h3>
     ${
@@ -350,9 +359,12 @@ function Order({ what, head }) {
         row &&
         html`<div class="summary">
             <${Direction} sign=${row.side}><b>${buySell(row.side)} ${row.quantity}</b><//
-            ><span>${row.type}</span
-            ><span>${words(row.why)}</span>
-            ${row.candidate ? html`<button class="link" onClick=${() => open('candidate', row.candidate)}>Candidate ${row.candidate}</button>` : ''}
+            ><span>${row.type}</span><span>${words(row.why)}</span>
+            ${
+              row.candidate
+                ? html`<button class="link" onClick=${() => open('candidate', row.candidate)}>Candidate ${row.candidate}</button>`
+                : ''
+            }
           </div>
           <${Facts}
             className="four"

@@ -21,6 +21,12 @@ const COLUMNS = [
   ['Last', (leg) => rupees(leg.ltp)],
 ];
 
+const without = (under) => `This run watches no option of ${under}. Options are watched where the configuration asks for them.`;
+const about = (under, { spot, atm_iv: iv, pcr }) =>
+  [`${under} at ${rupees(spot)}`, iv && `at the money ${percent(iv, 1)}`, pcr && `puts to calls ${fixed(pcr)}`]
+    .filter(Boolean)
+    .join(', ');
+
 export function OptionsView() {
   const expiry = useSignal('');
   const columns = instruments.value,
@@ -31,7 +37,9 @@ export function OptionsView() {
   );
   const chosen = i >= 0 && columns.under[i] >= 0 ? columns.symbol[columns.under[i]] : selected.value;
   const under = withOptions.includes(chosen) || !withOptions.length ? chosen : withOptions[0];
-  const found = useResource('chain', { symbol: under, expiry: expiry.value }, 3);
+  const found = useResource('chain', { symbol: under }, 3);
+  const day = found.data?.expiries.includes(expiry.value) ? expiry.value : found.data?.expiries[0];
+  const ofDay = (data) => ({ ...data, rows: data.rows.filter((row) => !row.expiry || row.expiry === day) });
   const legs = COLUMNS.filter(([, , isGreek]) => !isGreek || more.value);
   const tools = html`<label class="inline"
       ><span class="sr">Underlying</span
@@ -42,7 +50,7 @@ export function OptionsView() {
           selected.value = event.currentTarget.value;
         }}
       >
-        ${!withOptions.includes(under) && html`<option value=${under}>${under}</option>`}${withOptions.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
+        ${[...new Set([under, ...withOptions])].sort().map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
       </select></label
     >
     ${
@@ -51,7 +59,7 @@ export function OptionsView() {
         ><span class="sr">Expiry</span
         ><select
           aria-label="Expiry"
-          value=${expiry.value || found.data.expiries[0]}
+          value=${day}
           onChange=${(event) => {
             expiry.value = event.currentTarget.value;
           }}
@@ -73,7 +81,7 @@ export function OptionsView() {
     <${Panel}
       name="chain"
       title="Option chain"
-      note=${found.data?.spot ? `${under} at ${rupees(found.data.spot)}` : under}
+      note=${found.data?.spot ? about(under, found.data) : under}
       tools=${tools}
       age=${found.when}
     >
@@ -83,9 +91,9 @@ export function OptionsView() {
           : html`<${Loaded}
               of=${found}
               rows=${10}
-              empty=${(data) => (data.rows.length ? '' : `This run watches no option of ${under}. Options are watched where the configuration asks for them.`)}
+              empty=${(data) => (data.rows.length ? '' : without(under))}
             >
-              ${(data) => html`<${Chain} data=${data} legs=${legs} />`}<//
+              ${(data) => html`<${Chain} data=${ofDay(data)} legs=${legs} />`}<//
             >`
       }<//
     >
@@ -102,7 +110,8 @@ function Chain({ data, legs }) {
     (best, row, k) => (Math.abs(row.strike - data.spot) < Math.abs(data.rows[best].strike - data.spot) ? k : best),
     0,
   );
-  const cell = (leg, render) => (leg ? render(leg) : '–');
+  const cell = (name, leg, render, isInMoney) =>
+    html`<td key=${name} class=${`right num ${isInMoney ? 'in-money' : ''}`}>${leg ? render(leg) : '–'}</td>`;
   const mirrored = [...legs].reverse();
   return html`<div class="plain-wrap chain-wrap" tabindex="0" role="region" aria-label="Option chain" ref=${box}>
     <table class="plain option-chain">
@@ -122,11 +131,11 @@ function Chain({ data, legs }) {
         ${data.rows.map(
           (row, k) =>
             html`<tr key=${row.strike} class=${k === near ? 'at-money' : ''}>
-              ${legs.map(([name, render]) => html`<td key=${name} class=${`right num ${row.strike < data.spot ? 'in-money' : ''}`}>${cell(row.call, render)}</td>`)}
+              ${legs.map(([name, render]) => cell(name, row.call, render, row.strike < data.spot))}
               <th scope="row" class="strike num">
                 ${rupees(row.strike)}${k === near ? html`<span class="sr"> at the money</span>` : ''}
               </th>
-              ${mirrored.map(([name, render]) => html`<td key=${name} class=${`right num ${row.strike > data.spot ? 'in-money' : ''}`}>${cell(row.put, render)}</td>`)}
+              ${mirrored.map(([name, render]) => cell(name, row.put, render, row.strike > data.spot))}
             </tr>`,
         )}
       </tbody>

@@ -79,12 +79,20 @@ function Alarms() {
   const rows = Object.entries(now?.alarms ?? {}).sort((a, b) => b[1] - a[1]),
     stopped = Object.entries(now?.stopped ?? {});
   return html`<${Panel} name="alarms" title="Alarms and stops">
-    ${now?.reducing?.length ? html`<p class="notice warn"><b>▲ Reducing</b> because of ${now.reducing.map(words).join(', ')}: positions are only closed.</p>` : ''}
+    ${
+      now?.reducing?.length > 0 &&
+      html`<p class="notice warn">
+        <b>▲ Reducing</b> because of ${now.reducing.map(words).join(', ')}: positions are only closed.
+      </p>`
+    }
     ${stopped.map(([name, why]) => html`<p class="notice warn" key=${name}><b>▲ ${name} stopped</b> ${why}</p>`)}
     ${
       rows.length
         ? html`<ul class="counts">
-            ${rows.map(([name, n]) => html`<li key=${name}><span>${words(name).toLowerCase()}</span><b class="num">${count(n)}</b></li>`)}
+            ${rows.map(
+              ([name, n]) =>
+                html`<li key=${name}><span>${words(name).toLowerCase()}</span><b class="num">${count(n)}</b></li>`,
+            )}
           </ul>`
         : html`<${Empty}>No alarm was raised${now?.reducing?.length || stopped.length ? '' : ', nothing is stopped'}.<//>`
     }<//

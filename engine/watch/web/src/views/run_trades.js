@@ -50,7 +50,15 @@ export function RunTrades({ name, rows, isBacktest }) {
           note=${picked.value ? `${picked.value.symbol}, ${day(picked.value.entered_us)}` : ''}
           className="trade-chart"
         >
-          ${picked.value ? html`<${OnCandles} key=${picked.value.n} name=${name} row=${picked.value} />` : html`<${Empty}>Choose a trade above.<//>`}<//
+          ${
+            picked.value
+              ? html`<${OnCandles}
+                  key=${picked.value.n}
+                  name=${isBacktest ? `${name}/${picked.value.day}` : name}
+                  row=${picked.value}
+                />`
+              : html`<${Empty}>Choose a trade above.<//>`
+          }<//
         >
         <div class="two-up">
           <${Panel} name="months" title="By month"><${Months} rows=${closed} /><//
@@ -63,6 +71,8 @@ export function RunTrades({ name, rows, isBacktest }) {
     }`;
 }
 
+const leg = (name, paise, us) => `${name} ${rupees(paise)} at ${clock(us)}`;
+
 function OnCandles({ name, row }) {
   const names = useResource(row.inst == null ? 'instruments' : null, { run: name });
   const known = names.data?.symbol.indexOf(row.symbol);
@@ -71,7 +81,6 @@ function OnCandles({ name, row }) {
     run: name,
     inst: i,
     tf: 1,
-    at: row.exited_us ? row.exited_us + 900e6 : undefined,
   });
   if (i == null)
     return html`<${Loaded} of=${names}
@@ -82,7 +91,7 @@ function OnCandles({ name, row }) {
       html`<${UChart}
         make=${(parent, candles) => tradeCandles(parent, around(candles, row), row)}
         data=${data}
-        label=${`${row.symbol}: entry ${rupees(row.entry)} at ${clock(row.entered_us)}, exit ${rupees(row.exit)} at ${clock(row.exited_us)}`}
+        label=${`${row.symbol}: ${leg('entry', row.entry, row.entered_us)}, ${leg('exit', row.exit, row.exited_us)}`}
       />`}<//
   >`;
 }

@@ -1,17 +1,17 @@
 // Runs: live, paper, backtests, what-ifs. One opened, or two beside each other.
-import { html, signal, useMemo } from '../ui/html.js';
-import { Choice, Empty, Facts, Loaded, Money, Panel, Plain } from '../ui/parts.js';
+import { html, useMemo } from '../ui/html.js';
+import { Choice, Direction, Empty, Facts, Loaded, Money, Panel, Plain } from '../ui/parts.js';
 import { VTable } from '../ui/table.js';
 import { say, useResource } from '../api.js';
 import { PairBars } from '../charts/svg.js';
 import { count, dayName, figure, rupees, words } from '../format.js';
+import { daysOf, figures, flat, isMoney, shown, tradeRows } from './run_documents.js';
 import { pref } from '../prefs.js';
 import { openRun, session } from '../state.js';
 import { RunTrades } from './run_trades.js';
 
 const chosen = pref('runs.chosen', ['', '']); // one or two names
 const kind = pref('runs.kind', '');
-export const shownTrade = signal(null);
 
 export function RunsView() {
   const [a, b] = chosen.value;
@@ -29,6 +29,12 @@ export function RunsView() {
       }
     </div>
   </div>`;
+}
+
+/** Only results have figures to compare: backtests and what-ifs. */
+function isComparable(row, a, rows) {
+  const isResult = (one) => one && (one.kind === 'backtest' || one.kind === 'whatif');
+  return a && isResult(row) && isResult(rows.find((one) => one.name === a));
 }
 
 function List() {
@@ -55,7 +61,7 @@ function List() {
       render: (row) => html`${row.is_running ? html`<span class="ok" title="running">● </span>` : ''}${row.kind}`,
       sort: (row) => row.kind,
     },
-    { key: 'day', label: 'Day', width: '104px', min: 420, render: (row) => dayName(row.day), sort: (row) => row.began_us },
+    { key: 'day', label: 'Day', width: '104px', min: 420, render: (row) => daysOf(row.day), sort: (row) => row.began_us },
     {
       key: 'trades',
       label: 'Trades',
@@ -78,7 +84,7 @@ function List() {
       label: '',
       width: '66px',
       render: (row) =>
-        a && row.name !== a
+        isComparable(row, a, found.data.rows) && row.name !== a
           ? html`<button
               class="button small"
               aria-label=${row.name === b ? `${a} alone again` : `beside ${a}: compare ${row.name}`}
@@ -122,94 +128,79 @@ function List() {
   >`;
 }
 
-/** Trades of a run as rows with times in microseconds and money in paise, whichever way they came. */
-export function tradeRows(data) {
-  if (data.rows) return data.rows;
-  const columns = data.trades ?? {};
-  const n = columns.symbol?.length ?? 0,
-    out = [];
-  const us = (name, i) => columns[`${name}_us`]?.[i] ?? (columns[`${name}_time`]?.[i] ? columns[`${name}_time`][i] / 1000 : null);
-  for (let i = 0; i < n; i++) {
-    const gross = columns.gross[i],
-      charges = columns.charges[i];
-    out.push({
-      n: i,
-      symbol: columns.symbol[i],
-      inst: columns.inst?.[i],
-      source: columns.source?.[i],
-      candidate: columns.candidate?.[i],
-      side: columns.side[i],
-      quantity: columns.quantity[i],
-      day: columns.day?.[i],
-      entered_us: us('entered', i) ?? us('entry', i),
-      exited_us: us('exited', i) ?? us('exit', i),
-      entry: columns.entry?.[i] ?? columns.entry_price?.[i],
-      exit: columns.exit?.[i] ?? columns.exit_price?.[i],
-      gross,
-      charges,
-      net: columns.net?.[i] ?? gross - charges,
-      exit_why: columns.exit_why?.[i] ?? columns.reason?.[i],
-      score: columns.score?.[i],
-      strength: columns.strength?.[i],
-      stop: columns.stop?.[i],
-      target: columns.target?.[i],
-    });
-  }
-  return out;
-}
-
 function One({ name }) {
   const runs = useResource('runs');
   const row = runs.data?.rows.find((one) => one.name === name);
-  const isBacktest = row?.kind === 'backtest' || row?.kind === 'whatif';
-  const trades = useResource(
-    row ? (isBacktest ? `backtest/${encodeURIComponent(name)}` : 'trades') : null,
-    isBacktest ? {} : { run: name },
+  const isResult = row?.kind === 'backtest' || row?.kind === 'whatif';
+  const found = useResource(
+    row ? (isResult ? `backtest/${encodeURIComponent(name)}` : 'trades') : null,
+    isResult ? {} : { run: name },
   );
   if (runs.data && !row)
     return html`<${Panel} name="one" title=${name}><${Empty}>This run is no longer in the runs folder.<//><//>`;
-  const summary = trades.data?.summary ?? trades.data?.result ?? trades.data?.document?.summary;
+  const show = () => openRun(name).catch((error) => say(error.message, 'error'));
+  const canShow = row && !isResult && name !== session.value.run;
   return html`<${Panel}
       name="one"
       title=${name}
-      note=${row ? `${row.kind}, ${dayName(row.day)}` : ''}
-      tools=${row && !isBacktest && name !== session.value.run && html`<button class="button small" onClick=${() => openRun(name).catch((error) => say(error.message, 'error'))}>Show the whole page of it</button>`}
+      note=${row ? `${row.kind}, ${daysOf(row.day)}` : ''}
+      tools=${canShow && html`<button class="button small" onClick=${show}>Show the whole page of it</button>`}
     >
       ${row?.problem && html`<p class="notice warn">▲ ${row.problem}</p>`}
-      ${row && html`<${Facts} className="four" rows=${[['Net', html`<${Money} paise=${row.net} />`], ['Trades', count(row.trades)], ['Candidates', count(row.candidates)], ['Passed', count(row.passed)], ['Updates', count(row.updates)], ...figures(summary)]} />`}<//
+      ${row && html`<${Facts} className="four" rows=${[...countsOf(row), ...figures(found.data?.result)]} />`}<//
     >
-    <${Loaded} of=${trades} rows=${8}
-      >${(data) => html`<${RunTrades} name=${name} rows=${tradeRows(data)} isBacktest=${isBacktest} />`}<//
-    >`;
+    ${found.data?.before && html`<${WhatIf} of=${found.data} />`}
+    ${
+      row?.kind !== 'whatif' &&
+      html`<${Loaded} of=${found} rows=${8}
+        >${(data) => html`<${RunTrades} name=${name} rows=${tradeRows(data)} isBacktest=${isResult} />`}<//
+      >`
+    }`;
 }
 
-const MONEY = new Set(['gross', 'charges', 'net', 'realised', 'open', 'equity', 'best', 'exposure']);
-const SHARES = new Set(['win_rate', 'total_return', 'max_drawdown', 'exposure', 'drawdown']);
-/** A document's plain figures as facts; money of a summary is in rupees. */
-function figures(summary) {
-  return Object.entries(summary ?? {})
-    .filter(([name, value]) => typeof value === 'number' && !['trades'].includes(name))
-    .map(([name, value]) => [
-      words(name),
-      SHARES.has(name) ? `${figure(value * 100)} %` : MONEY.has(name) ? rupees(value * 100, name !== 'charges') : figure(value, 4),
-    ]);
-}
+const countsOf = (row) =>
+  [
+    ['Net', row.net == null ? null : html`<${Money} paise=${row.net} />`],
+    ['Trades', row.trades],
+    ['Orders', row.orders],
+    ['Candidates', row.candidates],
+    ['Passed', row.passed],
+    ['Updates', row.updates],
+  ]
+    .filter(([, value]) => value != null)
+    .map(([name, value]) => [name, typeof value === 'number' ? count(value) : value]);
 
-function flat(document, prefix = '') {
-  const out = {};
-  for (const [name, value] of Object.entries(document ?? {})) {
-    if (typeof value === 'number') out[prefix + name] = value;
-    else if (
-      value &&
-      typeof value === 'object' &&
-      !Array.isArray(value) &&
-      prefix.length < 30 &&
-      name !== 'interval' &&
-      name !== 'groups'
-    )
-      Object.assign(out, flat(value, `${prefix}${name} · `));
-  }
-  return out;
+/** A day made again with a change, beside the day as it was. */
+function WhatIf({ of }) {
+  const names = Object.keys(of.before).filter((name) => typeof of.before[name] === 'number');
+  return html`<${Panel} name="whatif" title="What if" note=${(of.changes ?? []).join(', ')}>
+    <${Plain}
+      label="Figures before and after"
+      rows=${names}
+      columns=${[
+        ['Figure', (name) => words(name), 'grow'],
+        ['As it was', (name) => shown(name, of.before[name]), 'right'],
+        ['With the change', (name) => shown(name, of.after[name]), 'right'],
+        ['Difference', (name) => shown(name, of.after[name] - of.before[name]), 'right'],
+      ]}
+    />
+    ${
+      of.differences?.length
+        ? html`<h3 class="inset">What became another</h3>
+            <${Plain}
+              label="Candidates whose way differs"
+              rows=${of.differences.slice(0, 500)}
+              columns=${[
+                ['Time', (row) => row.time],
+                ['Symbol', (row) => html`<${Direction} sign=${row.move === 'up' ? 1 : -1}><b>${row.symbol}</b><//>`],
+                ['Source', (row) => row.source],
+                ['Rule', (row) => row.rule, 'grow wrap'],
+                ['Net', (row) => html`<${Money} paise=${row.net * 100} />`, 'right'],
+              ]}
+            />`
+        : html`<${Empty}>No candidate went another way.<//>`
+    }<//
+  >`;
 }
 
 function Compare({ a, b }) {
@@ -220,37 +211,49 @@ function Compare({ a, b }) {
         const [left, right] = [flat(data.a), flat(data.b)];
         const names = [...new Set([...Object.keys(left), ...Object.keys(right)])];
         const { daily } = data;
-        const isMoney = (name) => MONEY.has(name.split(' · ').at(-1));
-        const show = (name, value, plus) => (value == null ? '–' : isMoney(name) ? rupees(value, plus) : figure(value, 4));
+        const paise = (column) => column.map((rupee) => (rupee == null ? null : Math.round(rupee * 100)));
+        const days = daily?.day?.length ? { day: daily.day, a: paise(daily.a), b: paise(daily.b) } : null;
+        const words_ = (value) => rupees(value, true);
         return html`<p class="pair-legend">
             <span class="pair-key a" aria-hidden="true"></span>${a} <span class="pair-key b" aria-hidden="true"></span>${b}
           </p>
-          ${daily?.day?.length ? html`<${PairBars} label=${`Net result a day of ${a} and ${b}`} names=${daily.day} a=${daily.a} b=${daily.b} titles=${{ a, b }} of=${(paise) => rupees(paise, true)} />` : html`<p class="faint">No common day.</p>`}
+          ${
+            days
+              ? html`<${PairBars}
+                  label=${`Net result a day of ${a} and ${b}`}
+                  names=${days.day}
+                  a=${days.a}
+                  b=${days.b}
+                  titles=${{ a, b }}
+                  of=${words_}
+                />`
+              : html`<p class="faint">No day of either is known.</p>`
+          }
           <${Plain}
             label="Figures of both"
             rows=${names}
             rowKey=${(name) => name}
             columns=${[
               ['Figure', (name) => words(name), 'grow'],
-              [a, (name) => show(name, left[name]), 'right'],
-              [b, (name) => show(name, right[name]), 'right'],
+              [a, (name) => shown(name, left[name]), 'right'],
+              [b, (name) => shown(name, right[name]), 'right'],
               [
                 'Difference',
                 (name) =>
                   left[name] == null || right[name] == null
                     ? '–'
                     : isMoney(name)
-                      ? html`<${Money} paise=${right[name] - left[name]} />`
+                      ? html`<${Money} paise=${(right[name] - left[name]) * 100} />`
                       : figure(right[name] - left[name], 4),
                 'right',
               ],
             ]}
           />
           ${
-            daily?.day?.length
+            days
               ? html`<${Plain}
                   label="Net result a day"
-                  rows=${daily.day.map((day, k) => ({ day, a: daily.a[k], b: daily.b[k] }))}
+                  rows=${days.day.map((day, k) => ({ day, a: days.a[k], b: days.b[k] }))}
                   columns=${[
                     ['Day', (row) => dayName(row.day), 'grow'],
                     [a, (row) => html`<${Money} paise=${row.a} />`, 'right'],

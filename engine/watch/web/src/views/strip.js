@@ -19,6 +19,7 @@ import {
   pulse,
   run,
   session,
+  shownSession,
 } from '../state.js';
 import { showPalette, tab } from '../navigation.js';
 
@@ -32,7 +33,7 @@ const MODES = {
 
 export function Strip() {
   const now = moment.value,
-    s = session.value,
+    s = shownSession.value ?? session.value,
     p = isLive.value ? pulse.value : null;
   const [mode, meaning] = MODES[s.mode] ?? [String(s.mode).toUpperCase(), ''];
   const money = now?.money,
@@ -245,6 +246,6 @@ const PATHS = {
   auto: 'M12 4a8 8 0 1 0 0 16V4zM12 4a8 8 0 0 1 0 16',
   dark: 'M19 14.5A7.5 7.5 0 0 1 9.500 5a7.500 7.500 0 1 0 9.500 9.500z',
   light:
-    'M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 3v2M12 19v2M3 12h2M19 12h2M5.600 5.600l1.400 1.400M17 17l1.400 1.400M5.600 18.400 7 17M17 7l1.400-1.400',
+    'M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 3v2M12 19v2M3 12h2M19 12h2M5.6 5.6 7 7M17 17l1.4 1.4M5.6 18.4 7 17M17 7l1.4-1.4',
 };
 export const Icon = ({ name }) => html`<svg class="glyph" viewBox="0 0 24 24" aria-hidden="true"><path d=${PATHS[name]} /></svg>`;

@@ -15,6 +15,8 @@ export function TradingView() {
   </div>`;
 }
 
+const CLOSED = 'No position: the market is closed.';
+const HOLDS_NONE = 'No position is held. The next entry shows here with its stop and target.';
 export function Positions() {
   const now = moment.value,
     rows = now?.positions ?? [];
@@ -23,7 +25,7 @@ export function Positions() {
     ${
       rows.length === 0
         ? html`<${Empty}
-            >${now?.state.trading === 'CLOSED' ? 'No position: the market is closed.' : 'No position is held. The next entry shows here with its stop and target.'}<//
+            >${now?.state.trading === 'CLOSED' ? CLOSED : HOLDS_NONE}<//
           >`
         : html`<${Plain}
             label="Positions"
@@ -46,7 +48,13 @@ export function Positions() {
               ['Held', (row) => span(Math.max(0, (now.now_us - row.entered_us) / 1e6)), 'right'],
               ['Until', (row) => clock(row.hold_until_us), 'right'],
             ]}
-            foot=${['All', '', '', '', '', '', html`<${Money} paise=${total('open')} />`, html`<${Money} paise=${total('realised')} />`, rupees(total('charges'))]}
+            foot=${[
+              'All',
+              ...['', '', '', '', ''],
+              html`<${Money} paise=${total('open')} />`,
+              html`<${Money} paise=${total('realised')} />`,
+              rupees(total('charges')),
+            ]}
           />`
     }
   <//>`;
