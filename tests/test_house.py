@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 STAGES = ["core", "feed", "market", "signals", "trade", "trail"]
 ROOMS = ["errors", "config", "market", "signals", "strategies", "feed", "broker", "trade", "trail", "sim", "store", "lab", "watch",
-         "run", "backtest", "cli"]
+         "run", "backtest", "report", "cli"]
 """Of `engine`, each knows only those before it."""
 LONG_FILES = {"_ext/core/records.pxd": "every record of the stream on one page"}
 LONG_FUNCTIONS = {"fill_features": "a line a feature", "check": "the gate's truth table, an if a rule",
