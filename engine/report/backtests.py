@@ -16,6 +16,7 @@ from engine.report import candles, gather, runs, seen, timing
 from engine.report.gather import Report, Say
 from engine.report.payload import Block
 from engine.report.seen import Seen
+from engine.report.settings import settings_of
 from engine.trail.checked import reader_of
 from engine.trail.rundir import RunDir
 from engine.watch.state import RunState
@@ -44,7 +45,7 @@ def of_backtest(folder: Path, say: Say = lambda _: None) -> Report:
         "slippage": timing.against_quotes(trades, saw, days) if has_journals else None, "suggestions": None, "feed": None,
         "rows": document["rows"], "optimistic": document.get("optimistic") and {
             name: document["optimistic"][name] for name in ("net", "trades", "total_return")},
-        "settings": {name: settings.get(name) for name in ("signals", "limits")},
+        "settings": settings_of(settings),
         "thresholds": runs.thresholds_of(settings, None)}
     title = f"Backtest {days[0]} to {days[-1]}" if days else "Backtest"
     begin = int(dt.datetime.combine(dt.date.fromisoformat(days[0]), dt.time(9, 15), IST).timestamp()) if days else 0

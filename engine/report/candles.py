@@ -85,7 +85,7 @@ class _Windows:
         heads = Block("windows", len(self.heads))
         symbols, counts, begins, minutes, bases, steps = ([head[k] for head in self.heads] for k in range(6))
         heads.words("symbol", [str(symbol) for symbol in symbols])
-        heads.whole("rows", counts, "candles", differ=False)
+        heads.whole("rows_of", counts, "candles", differ=False)
         heads.whole("begin", begins, "s since 1970")
         heads.whole("minutes", minutes, "minutes a candle", differ=False)
         heads.whole("base", bases, "paise", differ=False)

@@ -18,6 +18,7 @@ from engine.report import candles, figures, seen, suggest, timing
 from engine.report.payload import Block
 from engine.report.runs import Run, read, together
 from engine.report.seen import Seen
+from engine.report.settings import settings_of
 from engine.trail.rundir import RunDir
 
 Say = Callable[[str], Any]
@@ -56,7 +57,7 @@ def of_runs(runs: Sequence[tuple[str, RunDir]], config: Config, what: str, say: 
               **common(trades, days, equity), "seen": seen.summary(saw), "latency": timing.latency(run.latencies for run in found),
               "criteria": _criteria(found, days, trades, equity, kind, beside), "slippage": None,
               "suggestions": suggest.suggestions(saw.rows, found[-1].thresholds),
-              "feed": _feed(found), "settings": {name: found[-1].start.get(name) for name in ("signals", "limits")},
+              "feed": _feed(found), "settings": settings_of(found[-1].start),
               "thresholds": found[-1].thresholds}
     header["slippage"] = (timing.against_backtest(beside) if is_judged else None) or timing.against_quotes(trades, saw, days)
     bars = {(run.day, symbol): rows for run in found for symbol, rows in run.bars.items()}

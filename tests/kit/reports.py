@@ -51,8 +51,9 @@ def trades_of_year(days: Sequence[str], count: int, names: int, seed: int = 1) -
         gross = int(quantity * price * draw.normal(-2e-4, 40e-4))
         enter = start + int(begin) * 60_000_000_000 + int(draw.integers(0, 60_000)) * 1_000_000
         out.append(Trade(day, symbol, str(draw.choice(("spike", "opening_range"))), len(out) + 1, side, quantity, enter,
-                         enter + held * 1_000_000_000, price, price + side * gross / quantity, gross, int(draw.integers(2_000, 9_000)),
-                         str(draw.choice(REASONS)), float(draw.uniform(0.6, 1)), float(draw.uniform(0.3, 1)),
+                         enter + held * 1_000_000_000, price, price + side * gross / quantity, gross,
+                         int(draw.integers(2_000, 9_000)), str(draw.choice(REASONS)), float(draw.uniform(0.6, 1)),
+                         float(draw.uniform(0.3, 1)),
                          round(price * (1 - side * 0.02)), round(price * (1 + side * 0.04))))
     return out
 
@@ -83,7 +84,7 @@ def year(days: int, trades: int, names: int, candidates: int) -> Report:
     made, candidates_seen = trades_of_year(names_of_days, trades, names), saw(names_of_days, candidates, names)
     header = {"kind": "backtest", "what": gather.KINDS["backtest"], "runs": ["generated"], "account": EQUITY / 100, "notes": [],
               "problem": None, **gather.common(made, names_of_days, EQUITY), "seen": seen.summary(candidates_seen), "latency": {},
-              "criteria": None, "slippage": None, "suggestions": None, "feed": None, "settings": {}, "thresholds": {}}
+              "criteria": None, "slippage": None, "suggestions": None, "feed": None, "settings": [], "thresholds": {}}
     begin = epoch_ms(dt.date.fromisoformat(names_of_days[0])) // 1000
     return "A generated year", header, gather.blocks_of(made, candidates_seen, names_of_days, bars, EQUITY, begin, header)
 
