@@ -10,6 +10,7 @@ number of values that were tried demands (Bonferroni).
 """
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ FEWEST, FEW, BLOCKS = 200, 50, 20
 DRAWS, SEED, SURE = 20_000, 1, 0.05
 HALF_HOUR_NS = 1_800_000_000_000
 QUANTILES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
-LABEL = ("stayed: a minute after the candidate's last trade at least a quarter of its minute's move is still there. It says that "
-         "activity went on, not that a trade would have earned anything.")
+LABEL = ("stayed: a minute after the candidate's last trade at least a quarter of its minute's move is still there. It predicts "
+         "activity and not profit: nothing says that a trade would have earned anything.")
 
 
 @dataclass(frozen=True)
@@ -129,13 +130,19 @@ def _compared(values: np.ndarray, label: np.ndarray, blocks: np.ndarray, limit: 
             "interval": interval, "edge": edge, "is_sure": edge > 0}
 
 
+@lru_cache(maxsize=2)
+def _weights(blocks: int) -> np.ndarray:
+    """How often each draw has each half hour."""
+    drawn = np.random.default_rng(SEED).multinomial(blocks, np.full(blocks, 1 / blocks), DRAWS)
+    return drawn.astype(np.float32)
+
+
 def _interval(label: np.ndarray, changed: np.ndarray, kept: np.ndarray, blocks: np.ndarray, sure: float) -> list[float]:
     """Of the difference of shares, over half hours drawn with replacement; `sure`: what both ends leave out together."""
     names, at = np.unique(blocks, return_inverse=True)
     sums = np.stack([np.bincount(at, weights=weights, minlength=len(names)) for weights in (
-        changed, changed * label, kept, kept * label)], 1).astype(float)
-    weights = np.random.default_rng(SEED).multinomial(len(names), np.full(len(names), 1 / len(names)), DRAWS)
-    drawn = weights @ sums
+        changed, changed * label, kept, kept * label)], 1).astype(np.float32)
+    drawn = _weights(len(names)) @ sums
     with np.errstate(divide="ignore", invalid="ignore"):
         found = drawn[:, 1] / drawn[:, 0] - drawn[:, 3] / drawn[:, 2]
     found = found[np.isfinite(found)]

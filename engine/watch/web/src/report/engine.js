@@ -32,7 +32,7 @@ export function Criteria({ head }) {
 export function Suggestions({ head }) {
   const { suggestions: s } = head;
   const isOne = s.rows.some((row) => row.value != null);
-  return html`<p>A label says: ${s.label} It predicts activity, not profit. ${count(s.labelled)} of ${count(s.candidates)} candidates have one, in ${count(s.half_hours)} half hours; ${percent(s.stayed, 1)} stayed.</p>
+  return html`<p>The label is ${s.label} ${count(s.labelled)} of ${count(s.candidates)} candidates have one, in ${count(s.half_hours)} half hours; ${percent(s.stayed, 1)} stayed.</p>
     <p><b>${isOne ? 'Nothing here has been applied.' : 'No change is suggested.'}</b> A value is suggested only where the candidates that would change sides stayed more, or less, often than those that pass either way, by an
     interval that excludes no change after ${count(s.tried)} values were tried (bootstrap over half hours, widened for the number tried).</p>
     <${Plain} label="Thresholds" rows=${s.rows} rowKey=${(row) => row.setting} columns=${[['Threshold', (row) => html`<b>${row.setting}</b><br /><span class="faint">${row.words}</span>`], ['Now', (row) => figure(row.now), 'right num'],

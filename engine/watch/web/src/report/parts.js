@@ -2,7 +2,7 @@
 import { Empty, Skeleton } from '../ui/parts.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from '../ui/html.js';
 import { shade } from '../prefs.js';
-import { NONE } from '../format.js';
+import { NONE, clock, day } from '../format.js';
 
 const NEAR = '600px 0px';
 
@@ -50,6 +50,13 @@ export function Canvas({ make, label, height = 240 }) {
     return () => chart.destroy();
   }, [make, theme]);
   return html`<div class="canvas" ref=${box} role="img" aria-label=${label} style=${{ height: `${height}px` }}></div>`;
+}
+
+/** How the moment (s) of a row is written, and how wide: the day is left out where there is one, the year where it is plain. */
+export function moments(days) {
+  if (days.length < 2) return { width: '74px', write: (s) => clock(s * 1e6) };
+  const isPlain = Date.parse(days.at(-1)) - Date.parse(days[0]) < 330 * 86_400_000;
+  return { width: isPlain ? '122px' : '168px', write: (s) => `${isPlain ? day(s * 1e6).slice(0, -5) : day(s * 1e6)} ${clock(s * 1e6)}` };
 }
 
 /** `[low, high]` in words. */

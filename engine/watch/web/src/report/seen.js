@@ -2,9 +2,9 @@
 import { html, useMemo, useSignal } from '../ui/html.js';
 import { Direction, Empty, Plain } from '../ui/parts.js';
 import { VTable } from '../ui/table.js';
-import { Later } from './parts.js';
+import { Later, moments } from './parts.js';
 import { block } from './payload.js';
-import { NONE, clock, count, day, figure, fixed, percent, rupees } from '../format.js';
+import { NONE, count, figure, fixed, percent, rupees } from '../format.js';
 
 const nearPercent = (value) => (value == null ? NONE : value < 0.001 ? 'under 0.1 %' : percent(value, 1));
 
@@ -20,7 +20,7 @@ export function Seen({ head }) {
       ['Median miss', (row) => nearPercent(row.median_miss), 'right num'], ['Nearest', (row) => nearPercent(row.least_miss), 'right num'],
       ['Measured', (row) => figure(row.measured), 'right num'], ['Limit', (row) => figure(row.limit), 'right num']]} />
       <p class="faint">A miss is the distance from the limit as a share of the limit; measured and limit are medians, in the unit of the rule.</p></div></div>
-    ${head.blocks.candidates.rows > 0 && html`<h3>The candidates</h3><${Later} of=${() => block(head, 'candidates')}>${(columns) => html`<${List} columns=${columns} />`}<//>`}`;
+    ${head.blocks.candidates.rows > 0 && html`<h3>The candidates</h3><${Later} of=${() => block(head, 'candidates')}>${(columns) => html`<${List} head=${head} columns=${columns} />`}<//>`}`;
 }
 
 function Stages({ stages, all }) {
@@ -31,14 +31,14 @@ function Stages({ stages, all }) {
 
 const word = (column, i) => column.words[column.codes[i]];
 
-function List({ columns }) {
+function List({ head, columns }) {
   const stage = useSignal(''), reason = useSignal(''), text = useSignal('');
   const rows = useMemo(() => Array.from({ length: columns.rows }, (_, i) => ({ i })).reverse(), [columns]);
   const wanted = text.value.trim().toUpperCase();
   const shown = useMemo(() => rows.filter(({ i }) => (!stage.value || word(columns.stage, i) === stage.value)
     && (!reason.value || word(columns.reason, i) === reason.value) && (!wanted || word(columns.symbol, i).toUpperCase().includes(wanted))),
   [rows, stage.value, reason.value, wanted]);
-  const heads = useMemo(() => table(columns), [columns]);
+  const heads = useMemo(() => table(columns, moments(head.days)), [columns]);
   const choice = (label, signal, options) => html`<label><span class="sr">${label}</span><select value=${signal.value} onChange=${(event) => { signal.value = event.currentTarget.value; }}>
     <option value="">${label}: all</option>${options.map((option) => html`<option key=${option} value=${option}>${option}</option>`)}</select></label>`;
   return html`<div class="filters"><label><span class="sr">Symbol</span><input type="search" placeholder="Symbol" value=${text.value} onInput=${(event) => { text.value = event.currentTarget.value; }} /></label>
@@ -46,11 +46,11 @@ function List({ columns }) {
     <div class="table-box"><${VTable} name="report-candidates" label="Candidates" columns=${heads} rows=${shown} rowKey=${(row) => row.i} empty="None is like that." /></div>`;
 }
 
-function table(c) {
+function table(c, moment) {
   const number = (name, size, digits) => (row) => (c[name][row.i] < 0 ? NONE : fixed(c[name][row.i] / size, digits));
   const plain = (name) => (row) => c[name][row.i];
   return [
-    { key: 'time', label: 'Time', width: '168px', render: (r) => `${day(c.time[r.i] * 1e6)} ${clock(c.time[r.i] * 1e6)}`, sort: plain('time') },
+    { key: 'time', label: 'Time', width: moment.width, render: (r) => moment.write(c.time[r.i]), sort: plain('time') },
     { key: 'symbol', label: 'Instrument', width: 'minmax(96px, 1fr)', render: (r) => html`<${Direction} sign=${c.move[r.i]}><b>${word(c.symbol, r.i)}</b><//>`, sort: (r) => word(c.symbol, r.i) },
     { key: 'price', label: 'Price', width: '84px', align: 'right', min: 560, render: (r) => rupees(c.price[r.i]), sort: plain('price') },
     { key: 'strength', label: 'Strength', width: '66px', align: 'right', min: 480, render: number('strength', 1000, 2), sort: plain('strength') },

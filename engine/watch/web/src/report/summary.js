@@ -14,7 +14,7 @@ export function Head({ head }) {
   const { days } = head;
   const span = days.length > 1 ? `${dayName(days[0])} to ${dayName(days.at(-1))}, ${count(days.length)} trading days` : dayName(days[0]);
   return html`<header class="report-head">
-    <p class="kind">${head.kind === 'backtest' ? 'Backtest' : head.kind === 'week' ? 'Report of a week' : 'Report of a day'} · ${head.what}</p>
+    <p class="kind">${head.kind === 'backtest' ? 'Backtest' : head.kind === 'week' ? 'Report of a week' : 'Report of a day'}${head.kind === 'backtest' ? '' : ` · ${head.what}`}</p>
     <h1>${span}</h1>
     <p class="faint">${head.runs.join(', ')} · account ₹ ${money(head.account, false)} · made ${dayName(head.made)} ${head.made.slice(11, 16)} India</p>
     ${head.problem && html`<p class="notice bad-notice" role="alert">${head.problem}</p>`}

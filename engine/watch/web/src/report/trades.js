@@ -3,7 +3,7 @@ import { html, useMemo, useSignal } from '../ui/html.js';
 import { Direction, Empty, Facts, Money } from '../ui/parts.js';
 import { VTable } from '../ui/table.js';
 import { tradeCandles } from '../charts/trade_candles.js';
-import { Canvas, Later } from './parts.js';
+import { Canvas, Later, moments } from './parts.js';
 import { block, candlesOf } from './payload.js';
 import { NONE, clock, count, day, fixed, rupees, side, span } from '../format.js';
 
@@ -19,7 +19,7 @@ const bp = (t, i) => net(t, i) / (t.quantity[i] * t.entry[i]) * 1e4;
 
 function Book({ head, t }) {
   const rows = useMemo(() => Array.from({ length: t.rows }, (_, i) => ({ i })), [t]);
-  const heads = useMemo(() => table(t), [t]);
+  const heads = useMemo(() => table(t, moments(head.days)), [t]);
   const text = useSignal(''), reason = useSignal(''), chosen = useSignal(0);
   const wanted = text.value.trim().toUpperCase();
   const shown = useMemo(() => rows.filter(({ i }) => (!wanted || word(t.symbol, i).toUpperCase().includes(wanted))
@@ -71,10 +71,10 @@ function near(candles, trade) {
   return keep.length < 2 ? candles : Object.fromEntries(['t', 'o', 'h', 'l', 'c'].map((name) => [name, keep.map((k) => candles[name][k])]));
 }
 
-function table(t) {
+function table(t, moment) {
   const plain = (name) => (row) => t[name][row.i];
   return [
-    { key: 'time', label: 'Entry', width: '168px', render: (r) => `${day(t.entered[r.i] * 1e6)} ${clock(t.entered[r.i] * 1e6)}`, sort: plain('entered') },
+    { key: 'time', label: 'Entry', width: moment.width, render: (r) => moment.write(t.entered[r.i]), sort: plain('entered') },
     { key: 'symbol', label: 'Instrument', width: 'minmax(96px, 1fr)', render: (r) => html`<${Direction} sign=${t.side[r.i]}><b>${word(t.symbol, r.i)}</b><//>`, sort: (r) => word(t.symbol, r.i) },
     { key: 'quantity', label: 'Quantity', width: '70px', align: 'right', min: 560, render: (r) => count(t.quantity[r.i]), sort: plain('quantity') },
     { key: 'entry', label: 'In', width: '84px', align: 'right', min: 520, render: (r) => rupees(t.entry[r.i]), sort: plain('entry') },
