@@ -129,8 +129,8 @@ def test_trades_are_filtered_and_stepped_through_by_keyboard(chromium, files):
         page.wait_for_function("before => document.querySelector('.one-trade .facts').innerText !== before", arg=first)
         symbol = opened.text("#trades .vt-row[aria-rowindex='2'] b")
         page.fill("#trades input", symbol[:4])
-        page.wait_for_function("word => [...document.querySelectorAll('#trades .vt-body b')].every(b => b.innerText.includes(word))",
-                               arg=symbol[:4])
+        page.wait_for_function("word => [...document.querySelectorAll('#trades .vt-body b')].every("
+                               "b => b.innerText.includes(word))", arg=symbol[:4])
         rows = [row.inner_text() for row in page.query_selector_all("#trades .vt-body .vt-row b")]
         assert rows and all(symbol[:4] in row for row in rows)
         page.focus("#trades .vt")
