@@ -123,10 +123,10 @@ def candidates_block(saw: Seen, places: np.ndarray, days: Sequence[str]) -> Bloc
 
 
 def _beside(found: Sequence[Run], config: Config, notes: list[str], say: Say) -> tuple[list[dict[str, Any]], bool]:
-    """Paper and live days, each trade beside the one the backtester makes; whether there are any."""
+    """Days of real money and of paper, each trade beside the one the backtester makes; whether there are any."""
     out = []
     for run in found:
-        if run.kind not in ("paper", "live") or run.is_running:
+        if (run.kind != "live" and run.start.get("via") != 1) or run.is_running or not run.frames:
             continue
         say(f"{run.path}: its day made again")
         try:

@@ -2,6 +2,7 @@
 
 `engine/report/gather.py`, and the commands that write the files.
 """
+import datetime as dt
 import os
 import shutil
 
@@ -14,11 +15,14 @@ from _ext.core.records import FILL, REC_FILL, ROLE_ENTRY
 from engine.cli import app
 from engine.config import Config
 from engine.errors import DataError
+from engine.market.instruments import shipped
 from engine.report import gather
 from engine.report.gather import candidates_block, of_runs
 from engine.report.html import PAGE
 from engine.report.payload import unpacked
 from engine.report.runs import read, together
+from engine.run.virtual import run_virtual
+from engine.sim.market import SyntheticMarket
 from engine.trail.checked import reader_of
 from engine.trail.rundir import Lock, RunDir
 from tests.kit.reports import saw, sessions
@@ -82,6 +86,18 @@ def test_of_too_many_candidates_the_nearest_are_listed(monkeypatch):
     order = ["watched", "not decided", "refused by a rule", "refused by the gate", "entered, nothing filled", "entered"]
     taken = sum(row["stage"] == 5 for row in everything.rows)
     assert found["stage"].count("entered") == min(taken, 50) and set(found["stage"]) <= set(order)
+
+
+def test_a_day_on_paper_stands_beside_the_backtest_of_its_inputs(tmp_path):
+    market = SyntheticMarket(shipped()[:12], dt.date(2026, 9, 3), 4, mood=3.0)
+    market.minutes = 40
+    run = RunDir(tmp_path / "paper")
+    run_virtual(Config(), market, "sim", run, 3, None, is_paper=True)
+    header = of_runs([("2026-09-03", run)], Config(), "day")[1]
+    slip = header["slippage"]
+    assert slip["against"] == "backtest" and slip["trades"] == len(slip["rows"]) > 0
+    assert slip["entry"]["mean"] == slip["entry"]["p95"] == 0.0 and slip["net"]["run"] == slip["net"]["made"]
+    assert header["criteria"]["days"][0]["is_same"] is True
 
 
 def test_a_run_that_goes_on_is_reported_as_far_as_it_is(week, tmp_path):

@@ -67,7 +67,7 @@ export function Groups({ head }) {
   const shown = isWhole.value ? entries : entries.slice(0, MOST);
   const edges = shown.flatMap(([, row]) => [row.average_bp, ...(row.interval.average_bp ?? [])]).filter((v) => v != null);
   const low = Math.min(0, ...edges), high = Math.max(0, ...edges);
-  const beyond = (interval) => (interval ? (interval[0] > 0 ? 'earned beyond doubt' : interval[1] < 0 ? 'lost beyond doubt' : '') : 'one day');
+  const beyond = (interval) => (interval ? (interval[0] > 0 ? 'all of it above 0' : interval[1] < 0 ? 'all of it below 0' : '') : 'one day');
   return html`<${Choice} label="Grouped by" value=${which.value} options=${NAMES} onChoose=${(name) => { which.value = name; isWhole.value = false; }} />
     <${Plain} label=${`Trades by ${which.value}`} rows=${shown} rowKey=${(row) => row[0]} columns=${[['', ([name]) => html`<b>${name}</b>`], ['Trades', ([, row]) => count(row.trades), 'right num'],
       ['Net, ₹', ([, row]) => html`<span class=${tone(row.net)}>${money(row.net)}</span>`, 'right num'], ['95 %, ₹', ([, row]) => between(row.interval.net, (v) => whole(v)), 'right num'],
