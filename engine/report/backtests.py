@@ -31,15 +31,16 @@ def of_backtest(folder: Path, say: Say = lambda _: None) -> Report:
     document, trades = results_of(folder), trades_at(folder)
     days = [str(row["day"]) for row in document["daily"]]
     equity = round(float(document["account"]) * 100)
-    notes = [str(note) for note in document["notes"]] + [f"strategy off on {text}" for text in document["stopped"]]
+    notes = [gather.plain(str(note)) for note in document["notes"]]
+    notes += [gather.plain(f"strategy off on {text}") for text in document["stopped"]]
     if not document["is_whole"]:
-        notes.append(f"not whole: {document['problem'] or 'it was interrupted'}; this is what was done")
+        notes.append(f"not whole: {gather.plain(document['problem'] or 'it was interrupted')}; this is what was done")
     saw, latencies = _journals(folder, days, notes, say)
     has_journals = len(saw.rows) > 0
     settings = document["settings"] or {}
     header: dict[str, Any] = {
         "kind": "backtest", "what": gather.KINDS["backtest"], "runs": [folder.name], "account": equity / 100, "notes": notes,
-        "problem": document["problem"], **gather.common(trades, days, equity),
+        "problem": document["problem"] and gather.plain(str(document["problem"])), **gather.common(trades, days, equity),
         "seen": seen.summary(saw) if has_journals else seen.of_counts(document["counts"]),
         "latency": timing.latency(latencies), "criteria": None,
         "slippage": timing.against_quotes(trades, saw, days) if has_journals else None, "suggestions": None, "feed": None,
@@ -95,7 +96,7 @@ def _journals(folder: Path, days: Sequence[str], notes: list[str], say: Say) -> 
         try:
             records = reader_of(path).pick((*NAMES, *runs.WANTED))
         except (EngineError, ValueError) as error:
-            notes.append(f"{day}: {error}")
+            notes.append(f"{day}: {gather.plain(str(error))}")
             continue
         state = RunState(has_ledger=False)
         for kind, _, payload in records:

@@ -1,7 +1,7 @@
 """What a report says, put together: of run folders (a day, a week) and of a backtest's folder."""
 import datetime as dt
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ Report = tuple[str, dict[str, Any], list[Block]]
 MOST_CANDIDATES = 20_000
 """Rows of candidates in a file; of more the ones that were judged and came nearest are kept."""
 KINDS = {"paper": "paper on the live feed", "live": "real money", "simulated": "a simulated market", "backtest": "backtest"}
+FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/:;,]+/)+")
 PROMISE = ("Profit is not promised: on the data we have, spikes predict activity, not direction. Intervals are of the middle 95 % "
            "of days drawn anew.")
 
@@ -41,7 +42,7 @@ def of_runs(runs: Sequence[tuple[str, RunDir]], config: Config, what: str, say: 
         try:
             found.append(read(run, days.index(day)))
         except (EngineError, ValueError) as error:
-            notes.append(f"{run.path.name} is left out: {_plain(str(error), run.path)}")
+            notes.append(f"{run.path.name} is left out: {plain(str(error))}")
     if not found:
         raise DataError(f"no run of {len(runs)} can be read: {'; '.join(notes)}")
     kind = found[0].kind
@@ -53,7 +54,7 @@ def of_runs(runs: Sequence[tuple[str, RunDir]], config: Config, what: str, say: 
     equity = found[0].account or round(config.risk.account_size * 100)
     beside, is_judged = _beside(found, config, notes, say)
     header = {"kind": what, "what": KINDS[kind], "runs": [run.path.name for run in found], "account": equity / 100,
-              "notes": notes, "problem": "; ".join(_plain(run.problem, run.path) for run in found if run.problem) or None,
+              "notes": notes, "problem": "; ".join(plain(run.problem) for run in found if run.problem) or None,
               **common(trades, days, equity), "seen": seen.summary(saw), "latency": timing.latency(run.latencies for run in found),
               "criteria": _criteria(found, days, trades, equity, kind, beside), "slippage": None,
               "suggestions": suggest.suggestions(saw.rows, found[-1].thresholds),
@@ -132,10 +133,10 @@ def _beside(found: Sequence[Run], config: Config, notes: list[str], say: Say) ->
         try:
             made = parity(RunDir.existing(run.path), config)
         except (EngineError, ValueError) as error:
-            notes.append(f"{run.path.name} cannot be made again: {_plain(str(error), run.path)}")
+            notes.append(f"{run.path.name} cannot be made again: {plain(str(error))}")
             continue
         out.append({"day": run.day, "beside": made["trades"], "is_same": made["is_same"], "problems": made["alarms"]})
-        notes += [f"{run.day}: {alarm}" for alarm in made["alarms"]]
+        notes += [f"{run.day}: {plain(alarm)}" for alarm in made["alarms"]]
     return out, bool(out)
 
 
@@ -177,9 +178,9 @@ def _feed(found: Sequence[Run]) -> dict[str, Any]:
                 into[name] = into.get(name, 0) + count
     return {"updates": sum(run.updates for run in found), "gaps": gaps, "alarms": alarms,
             "reducing": [reason for run in found for reason in run.state.reducing],
-            "stopped": {name: why for run in found for name, why in run.state.stopped.items()}}
+            "stopped": {name: plain(why) for run in found for name, why in run.state.stopped.items()}}
 
 
-def _plain(text: str | None, path: Path) -> str:
-    """Words without the folders of this machine: a report is shown to others."""
-    return str(text).replace(f"{path.parent}/", "").replace(str(path.parent), "runs")
+def plain(text: str) -> str:
+    """Words without the folders of this machine: a report is shown to others. Of a path its last part stays."""
+    return FOLDERS.sub("", text)

@@ -136,6 +136,7 @@ class _Later:
                     self.over.add(number)
             if any(number in self.over for number, _ in waiting):
                 self.asked[int(tick["inst"])] = [entry for entry in waiting if entry[0] not in self.over]
+        self.asked = {inst: waiting for inst, waiting in self.asked.items() if waiting}
 
     def label(self, rows: np.ndarray) -> None:
         """Sets `stayed` of each row whose minute was over before the feed ended."""

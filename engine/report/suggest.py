@@ -40,7 +40,7 @@ THRESHOLDS = (
     Threshold("signals.strength", "strength", True, "strength of the move"),
     Threshold("signals.volume", "volume", True, "volume, expected bars"),
     Threshold("signals.spread_bp", "spread_bp", False, "spread, bp"),
-    Threshold("filter", "score", True, "score of the noise filter; the threshold is the model's own"),
+    Threshold("filter", "score", True, "score of the noise filter, at least: 1 less signals.noise"),
 )
 
 

@@ -76,6 +76,11 @@ def test_criteria_are_said_with_what_they_are_of(report):
     assert [day["day"] for day in criteria["days"]] == ["2026-09-01", "2026-09-02"]
 
 
+def test_a_path_is_shown_by_its_last_part():
+    assert gather.plain("the day of /home/me/runs/2026-09-01: see /a/b.py, or runs/x and 3/4") == (
+        "the day of 2026-09-01: see b.py, or runs/x and 3/4")
+
+
 def test_of_too_many_candidates_the_nearest_are_listed(monkeypatch):
     monkeypatch.setattr(gather, "MOST_CANDIDATES", 50)
     everything, days = saw(sessions(3), 400, 5), sessions(3)
@@ -122,6 +127,7 @@ def test_a_folder_that_cannot_be_read_is_left_out_and_named(week, tmp_path):
         of_runs([("2026-09-03", RunDir.existing(bad))], Config(), "week")
 
 
+@pytest.mark.browser
 @NEEDS_PAGE
 def test_the_commands_write_their_files(week, played, tmp_path, monkeypatch):
     monkeypatch.setenv("ENGINE_TOKEN", "secret.token.0123456789")

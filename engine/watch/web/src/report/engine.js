@@ -19,7 +19,7 @@ const unit = (name) => UNITS[name] ?? figure;
 
 export function Criteria({ head }) {
   const { criteria } = head;
-  return html`<p class="faint">${criteria.of}.</p><${Plain} label="Criteria" rows=${criteria.rows} rowKey=${(row) => row.name} columns=${[
+  return html`<p class="faint">Figures ${criteria.of}.</p><${Plain} label="Criteria" rows=${criteria.rows} rowKey=${(row) => row.name} columns=${[
     ['', (row) => html`<span class=${row.passed == null ? 'faint' : row.passed ? 'ok strong' : 'bad strong'}>${row.passed == null ? '○ open' : row.passed ? '✓ pass' : '✕ fail'}</span>`],
     ['Criterion', (row) => html`<b>${row.name}</b>`], ['Figure', (row) => (row.figure == null ? NONE : unit(row.name)(row.figure)), 'right num'],
     ['95 % over days', (row) => between(row.interval, unit(row.name)), 'right num'], ['Wanted', (row) => unit(row.name)(row.target), 'right num'],

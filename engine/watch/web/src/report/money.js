@@ -23,13 +23,13 @@ export function Costs({ head }) {
 
 function Slippage({ slip }) {
   const rows = [['Entry', slip.entry], ['Exit', slip.exit]].filter(([, of]) => of);
-  return html`<p class="faint">${slip.words}. ${count(slip.trades)} trades${slip.delay_s == null ? '' : `; entries filled ${two(slip.delay_s)} s after the decision's tick at the median`}.</p>
+  return html`<p class="faint">${slip.words}. ${count(slip.trades)} trades${slip.delay_s == null ? '' : `; at the median entries filled ${two(slip.delay_s)} s ${slip.against === 'quote' ? 'after the tick of the decision' : 'later than the backtest\'s'}`}.</p>
     <${Plain} label="Slippage in basis points" rows=${rows} rowKey=${(row) => row[0]} columns=${[['', (row) => row[0]], ['Mean', (row) => fixed(row[1].mean, 2, true), 'right num'],
       ['95 % over days', (row) => between(row[1].interval, (v) => fixed(v, 2, true)), 'right num'], ['Median', (row) => fixed(row[1].median, 2, true), 'right num'],
       ['5 %', (row) => fixed(row[1].p5, 2, true), 'right num'], ['95 %', (row) => fixed(row[1].p95, 2, true), 'right num']]} />
-    ${slip.net && html`<p>Net ₹ ${money(slip.net.run)}; the backtest of the same inputs ₹ ${money(slip.net.made)}.</p>`}
+    ${slip.net && html`<p>Net ₹ ${money(slip.net.run)}; the backtest of the same inputs ₹ ${money(slip.net.made)}; what was still held counts at the best price shown last.</p>`}
     ${slip.rows.length > 0 && html`<${Plain} label="Each trade beside the backtest" rows=${slip.rows} rowKey=${(row) => row.day + row.symbol + (row.run?.entry_time ?? row.made?.entry_time)} columns=${[
-      ['Day', (row) => row.day], ['Instrument', (row) => row.symbol], ['Decision', (row) => row.decision, 'wrap'], ['In, bp', (row) => fixed(row.entry_bp, 1, true), 'right num'],
+      ['Day', (row) => row.day], ['Instrument', (row) => row.symbol || NONE], ['Decision', (row) => row.decision, 'wrap'], ['In, bp', (row) => fixed(row.entry_bp, 1, true), 'right num'],
       ['Out, bp', (row) => fixed(row.exit_bp, 1, true), 'right num'], ['Difference, ₹', (row) => money(row.net), 'right num'], ['Exit', (row) => row.run?.reason || NONE]]} />`}`;
 }
 

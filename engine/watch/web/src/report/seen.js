@@ -6,7 +6,7 @@ import { Later, moments } from './parts.js';
 import { block } from './payload.js';
 import { NONE, count, figure, fixed, percent, rupees } from '../format.js';
 
-const nearPercent = (value) => (value == null ? NONE : value < 0.001 ? 'under 0.1 %' : percent(value, 1));
+const nearPercent = (value) => (value == null ? NONE : value === 0 ? 'at the limit' : value < 0.001 ? 'under 0.1 %' : percent(value, 1));
 
 export function Seen({ head }) {
   const { seen } = head;
