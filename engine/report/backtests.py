@@ -8,7 +8,6 @@ import numpy as np
 import orjson
 
 from _ext.core.records import REC_INSTRUMENTS, REC_START
-from engine.backtest.trades import Trade
 from engine.errors import DataError, EngineError
 from engine.feed.dayfile import SUFFIX, DayFile, Head
 from engine.market.sessions import IST
@@ -20,6 +19,7 @@ from engine.report.settings import settings_of
 from engine.trail.checked import reader_of
 from engine.trail.rundir import RunDir
 from engine.watch.state import RunState
+from engine.watch.trades import Trade
 
 CACHE = Path("runs") / "days"
 NAMES = (REC_START, REC_INSTRUMENTS)

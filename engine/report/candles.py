@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from _ext.recorder import BAR_ROW
-from engine.backtest.trades import Trade
 from engine.feed.dayfile import DayFile
 from engine.report.payload import Block
+from engine.watch.trades import Trade
 
 BAR = np.dtype([("s", "i8"), ("open", "i8"), ("high", "i8"), ("low", "i8"), ("close", "i8")])
 """One minute: seconds since 1970 of its start, prices in paise."""

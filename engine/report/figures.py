@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from engine.backtest import results
-from engine.backtest.trades import Trade
 from engine.market.sessions import IST
 from engine.report.payload import Block
+from engine.watch.trades import Trade
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 BINS = 40

@@ -9,7 +9,6 @@ import numpy as np
 from _ext.core.reasons import REASONS
 from engine.backtest import paper_report, results
 from engine.backtest.parity import parity
-from engine.backtest.trades import Trade
 from engine.backtest.uptime import uptime
 from engine.config import Config
 from engine.errors import DataError, EngineError
@@ -20,6 +19,7 @@ from engine.report.runs import Run, read, together
 from engine.report.seen import Seen
 from engine.report.settings import settings_of
 from engine.trail.rundir import RunDir
+from engine.watch.trades import Trade
 
 Say = Callable[[str], Any]
 Report = tuple[str, dict[str, Any], list[Block]]

@@ -21,7 +21,6 @@ from _ext.core.records import (
     REC_TIMING,
 )
 from _ext.recorder import BAR_ROW, TickRecorder
-from engine.backtest.trades import KEPT, Trade, trades_of
 from engine.errors import DataError
 from engine.report import candles, seen, suggest
 from engine.report.seen import Seen
@@ -30,6 +29,7 @@ from engine.trail.checked import capacity_of, damage_of, reader_of
 from engine.trail.rundir import RunDir, is_held
 from engine.watch.ledger import rows_of as gap_rows
 from engine.watch.state import RunState
+from engine.watch.trades import KEPT, Trade, trades_of
 
 WANTED = (*KEPT, REC_REPLY, REC_TIMING)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from _ext.core.reasons import PASS, REASONS
 from _ext.core.records import REC_CANDIDATE, REC_FILL, REC_GATE, REC_VERDICT, ROLE_ENTRY
-from engine.backtest.trades import Kept, rows_of
+from engine.watch.trades import Kept, rows_of
 
 WATCHED, UNDECIDED, RULE, GATE, UNFILLED, ENTERED = range(6)
 STAGES = ("watched", "not decided", "refused by a rule", "refused by the gate", "entered, nothing filled", "entered")

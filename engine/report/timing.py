@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from _ext.core.records import PAYLOADS, REC_REPLY, REC_TIMING
-from engine.backtest.trades import Kept, Trade, rows_of
 from engine.report.seen import Seen
+from engine.watch.trades import Kept, Trade, rows_of
 
 EDGES_NS = np.round(10 ** np.arange(3, 10.01, 0.125)).astype(np.int64)
 """Of the histograms: eight a decade, 1 us to 10 s."""

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from engine.backtest.trades import Trade
 from engine.market.sessions import epoch_ms
 from engine.report import gather, seen
 from engine.report.candles import BAR
 from engine.report.gather import Report
 from engine.report.seen import COLUMNS, Seen
+from engine.watch.trades import Trade
 
 SIGMA = 7e-4                           # of a minute (docs/market.md 5)
 REASONS = ("stop", "time", "target", "square-off")
