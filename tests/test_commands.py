@@ -3,9 +3,11 @@
 What cannot be done is said as `engine/errors.py` has it: in one line, with exit code 1 or 2. The operator's words go by
 `engine/cli/operator.py`, `store` becomes `engine/store/__main__.py`, and the last words are `engine/cli/closing.py`.
 """
+import getpass
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from _ext.core.records import REC_STATE
 from _ext.trail.journal import Journal
 from _ext.trail.status import StatusBlock
 from engine.__main__ import main
+from engine.run.operations import Operations
 from engine.run.options import RunOptions
 from engine.run.session import Folder, NotReady
 from engine.run.session import run as begin
@@ -179,15 +182,41 @@ def test_a_compiled_part_that_is_missing_is_told_with_what_brings_it():
 
 @pytest.mark.parametrize(("word", "state"), [("pause", 1), ("resume", 0), ("flatten", 3)])
 def test_each_word_of_the_operator_reaches_a_living_engine(here, said, word, state):
-    """By the numbers of the status file: run 0, pause 1, flatten 3; the engine here has seen it before it is asked."""
+    """By the numbers of the status file: run 0, pause 1, flatten 3; the engine here takes what is asked and notes who asked."""
     run = RunDir.new(here / "run")
     block = StatusBlock(run.status, create=True)
     block.values["ready"], block.values["pid"] = READY, os.getpid()
-    block.values["heartbeat"], block.values["operator"] = time.time_ns() + 60 * 10**9, state
+    block.values["heartbeat"] = time.time_ns() + 60 * 10**9
     block.publish()
     block.operator = 2
-    assert said(word, "--run-dir", "run") == (0, "") and f"{word}: the engine has seen it" in said.out
-    assert block.operator == state
+    notes: list[str] = []
+    engine, ended = Operations(block, lambda *_: None, notes.append), threading.Event()
+
+    def life() -> None:
+        while not ended.wait(0.01):
+            engine.take()
+
+    thread = threading.Thread(target=life)
+    thread.start()
+    try:
+        assert said(word, "--run-dir", "run") == (0, "") and f"{word}: the engine has seen it" in said.out
+    finally:
+        ended.set()
+        thread.join()
+    assert block.operator == state and notes == [f"command: {getpass.getuser()} asks: {word}"]
+
+
+def test_an_engine_that_takes_nothing_is_told(here, said, monkeypatch):
+    run = RunDir.new(here / "run")
+    block = StatusBlock(run.status, create=True)
+    block.values["ready"], block.values["pid"], block.values["heartbeat"] = READY, os.getpid(), time.time_ns() + 60 * 10**9
+    block.publish()
+    code, text = said("pause", "--run-dir", "run")
+    assert code == 1 and "has not answered within 2 s" in text and block.operator == 0
+    for _ in range(15):
+        block.ask(1, b"", b"")
+    code, text = said("pause", "--run-dir", "run")
+    assert code == 1 and "`python -m engine kill` ends it" in text
 
 
 def test_without_a_command_a_run_with_every_default_begins(said, monkeypatch):
