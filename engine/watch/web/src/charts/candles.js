@@ -69,6 +69,7 @@ export class CandleChart {
       downColor: c.down,
       borderDownColor: c.down,
       wickDownColor: c.down,
+      priceLineColor: c.faint,
     });
     this.volume.applyOptions({ color: `${c.faint}55` });
     this.levels.stop.applyOptions({ color: c.down });

@@ -9,7 +9,19 @@ const FLARE_MS = 1400,
 const LABEL_W = 30,
   LABEL_H = 14,
   VALUE_H = 28;
+/** Where each ramp ends; that of the move follows the market. */
 export const FULL = { move: 200, volume: 300, score: 200 };
+const STEPS = [50, 100, 200, 300, 500, 1000]; // basis points
+
+/** The step that nine of ten moves lie within; `now` is kept until it is clearly too large or too small. */
+export function rangeOf(board, shown, now) {
+  const sizes = shown.filter((i) => board.known[i]).map((i) => Math.abs(board.move[i]));
+  if (sizes.length < 5) return now;
+  sizes.sort((a, b) => a - b);
+  const most = sizes[Math.floor(sizes.length * 0.9)];
+  if (most > now * 0.35 && most <= now * 1.1) return now;
+  return STEPS.find((step) => most <= step) ?? STEPS.at(-1);
+}
 
 export class Painter {
   constructor(canvas) {
@@ -229,9 +241,12 @@ export class Painter {
       }
       if (flags[i]) this._flags(i, flags[i], ink, x[i], y[i], w[i], h[i]);
       if (i === this.chosen || i === this.focus) {
-        c.strokeStyle = i === this.focus ? this.flare : ink;
         c.lineWidth = 2;
+        c.strokeStyle = this.flare;
         c.strokeRect(x[i] + 1, y[i] + 1, w[i] - 2, h[i] - 2);
+        c.lineWidth = 1;
+        c.strokeStyle = this.background;
+        c.strokeRect(x[i] + 2.5, y[i] + 2.5, w[i] - 5, h[i] - 5);
       }
     }
   }

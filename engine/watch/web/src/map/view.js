@@ -7,15 +7,17 @@ import { pref, shade } from '../prefs.js';
 import { board, inst, instruments, selected } from '../state.js';
 import { InstrumentTable } from './table.js';
 import { hit, layout, neighbour } from './layout.js';
-import { Painter } from './painter.js';
+import { FULL, Painter, rangeOf } from './painter.js';
 
 const metric = pref('map.metric', 'move');
 const grouped = pref('map.sectors', true);
 const kind = pref('map.kind', 'equity');
 const form = pref('map.form', 'map');
 export const mapCost = signal(null);
+const RANGE_MS = 5000; // how often the ramp's end follows the market
 const KINDS = { equity: 'Stocks', future: 'Futures', option: 'Options', index: 'Indices' };
-const LEGENDS = { move: ['−2 %', '0', '+2 %'], volume: ['0', '1.5× expected', '3×'], score: ['0', '0.5', '1'] };
+const range = signal(FULL.move);
+const LEGENDS = { volume: ['0', '1.5× expected', '3×'], score: ['0', '0.5', '1'] };
 
 export function shownInstruments(columns, of) {
   const list = [];
@@ -143,6 +145,17 @@ function MapCanvas({ shown }) {
   }, []);
   useEffect(() => painter.current.attach(now, columns.count), [now, columns]);
   useEffect(() => {
+    const fit = () => {
+      const next = rangeOf(now, shown, FULL.move);
+      if (next === FULL.move) return;
+      FULL.move = range.value = next;
+      painter.current.all();
+    };
+    fit();
+    const timer = setInterval(fit, RANGE_MS);
+    return () => clearInterval(timer);
+  }, [now, shown]);
+  useEffect(() => {
     const watcher = new ResizeObserver(arrange);
     watcher.observe(frame.current);
     return () => watcher.disconnect();
@@ -265,7 +278,8 @@ function Tip({ at }) {
 }
 
 function Legend() {
-  const [low, middle, high] = LEGENDS[metric.value];
+  const side = `${range.value / 100} %`;
+  const [low, middle, high] = LEGENDS[metric.value] ?? [`−${side}`, '0', `+${side}`];
   return html`<div class="legend">
     <span>${low}</span><span class=${`ramp ${metric.value}`} aria-hidden="true"></span><span>${high}</span>
     <span class="legend-middle">middle ${middle}</span>

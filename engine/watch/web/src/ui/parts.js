@@ -64,7 +64,7 @@ export const Money = ({ paise, plus = true, className = '' }) =>
 export const Direction = ({ sign, children }) =>
   html`<span class=${`dir ${tone(sign)}`}><span aria-hidden="true">${arrow(sign)}</span> ${' '}${children}</span>`;
 
-const VERDICTS = { passed: '✓', refused: '✕', watched: '○' };
+const VERDICTS = { passed: '✓', refused: '✕', watched: '○', gated: '⊘' };
 export const Verdict = ({ of }) =>
   html`<span class=${`verdict ${of}`}><span aria-hidden="true">${VERDICTS[of] ?? ''}</span> ${of}</span>`;
 

@@ -211,14 +211,14 @@ const COLUMNS = [
   { key: 'strength', label: 'Strength', width: '70px', align: 'right', min: 620, render: (row) => fixed(row.strength) },
   { key: 'volume', label: 'Vol ×', width: '54px', align: 'right', min: 680, render: (row) => fixed(row.volume_ratio, 1) },
   { key: 'score', label: 'Score', width: '54px', align: 'right', render: (row) => fixed(row.score) },
-  { key: 'verdict', label: 'Verdict', width: '90px', render: (row) => html`<${Verdict} of=${row.verdict} />` },
+  { key: 'verdict', label: 'Verdict', width: '90px', render: (row) => html`<${Verdict} of=${row.gate ? 'gated' : row.verdict} />` },
   {
     key: 'reason',
     label: 'Refused by',
     width: 'minmax(104px, 1.4fr)',
     min: 400,
     render: (row) =>
-      row.gate ? html`gate: ${row.gate}` : row.verdict === 'passed' ? html`<span class="faint">–</span>` : row.reason,
+      row.gate ? row.gate : row.verdict === 'passed' ? html`<span class="faint">–</span>` : row.reason,
   },
   {
     key: 'by',

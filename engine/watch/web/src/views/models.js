@@ -24,7 +24,7 @@ function named(data) {
 
 const facts = (model) =>
   Object.entries(model)
-    .filter(([, value]) => typeof value !== 'object')
+    .filter(([name, value]) => typeof value !== 'object' && name !== 'id')
     .map(([name, value]) => [words(name), typeof value === 'number' ? figure(value, 4) : String(value)]);
 
 function Active({ found }) {

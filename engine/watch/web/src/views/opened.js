@@ -67,7 +67,7 @@ function Candidate({ what, head }) {
       neighbours=${html`<button class="icon" aria-label="Later candidate" title="Later" onClick=${() => step(-1)}>↑</button>
         <button class="icon" aria-label="Earlier candidate" title="Earlier" onClick=${() => step(1)}>↓</button>`}
     >
-      ${row && html`<${Verdict} of=${row.verdict} />`}<//
+      ${row && html`<${Verdict} of=${row.gate ? 'gated' : row.verdict} />`}<//
     >
     <div class="drawer-body">
       ${row && html`<${Summary} row=${row} more=${found.data} />`}
@@ -137,6 +137,8 @@ function Decision({ data }) {
   </section>`;
 }
 
+const apart = (off) => (off === 0 ? 'at the limit' : `${figure(Math.abs(off) * 100, 3)} % ${off < 0 ? 'below' : 'above'} it`);
+
 function Against({ measured, limit }) {
   if (limit == null)
     return html`<p>Measured <b class="num">${figure(measured)}</b>; the rule has no number to compare it with.</p>`;
@@ -155,12 +157,14 @@ function Against({ measured, limit }) {
     <div class="against-words">
       <span>measured <b class="num">${figure(measured, 4)}</b></span
       ><span>limit <b class="num">${figure(limit, 4)}</b></span>
-      ${off !== null && html`<span class="num">${figure(Math.abs(off) * 100, 3)} % ${off < 0 ? 'below' : 'above'} it</span>`}
+      ${off !== null && html`<span class="num">${apart(off)}</span>`}
     </div>
   </div>`;
 }
 
 const SAID = { yes: '✓ yes', no: '✕ no', 'not asked': '· not asked' };
+const ruleName = (row) => (row.said === 'yes' ? `every rule of the ${row.by === 'gate' ? 'gate' : 'signals'}` : words(row.reason));
+
 function Rules({ rules }) {
   if (!rules?.length) return null;
   return html`<section>
@@ -170,7 +174,7 @@ function Rules({ rules }) {
       rows=${rules}
       columns=${[
         ['Said', (row) => html`<span class=${`said ${row.said.replace(' ', '-')}`}>${SAID[row.said] ?? row.said}</span>`],
-        ['Rule', (row) => html`<span title=${row.words}>${row.by === 'gate' ? 'gate: ' : ''}${words(row.reason)}</span>`, 'grow'],
+        ['Rule', (row) => html`<span title=${row.words}>${ruleName(row)}</span>`, 'grow'],
         ['Measured', (row) => figure(row.measured), 'right'],
         ['Limit', (row) => figure(row.limit), 'right'],
       ]}
