@@ -12,6 +12,7 @@ cdef class MarketFollower:
     cdef readonly Decoder decoder
     cdef readonly Market market
     cdef readonly int64_t now
+    cdef readonly int64_t last_frame     # now of the last frame
     cdef readonly uint64_t updates
     cdef readonly uint64_t seq           # of the record under way
     cdef int on_update(self, const Tick* t, const Row* r, const TickInfo* info, int64_t now) except -1

@@ -44,6 +44,7 @@ cdef class MarketFollower:
         cdef uint32_t inst
         self.now = now
         if type == REC_FRAME:
+            self.last_frame = now
             if self.decoder.decode(payload, n) == WIRE_OK:
                 self.market.is_snapshot = self.decoder.head.type == INITIAL_FEED
                 for i in range(<size_t>self.decoder.head.n_ticks):

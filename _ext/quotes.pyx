@@ -12,8 +12,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
 from _ext.core.clock cimport MINUTE_NS, MS_NS, SESSION_MINUTES, session_minute
-from _ext.core.tick cimport HAS_LTPC, Tick
-from _ext.market.state cimport BAR_PARTIAL, Row, TickInfo
+from _ext.market.state cimport Row
 from _ext.minutes cimport Forming, MinuteFollower
 
 FRAME_HEAD = [
@@ -80,7 +79,6 @@ cdef class QuoteFollower(MinuteFollower):
     """Follows records one step at a time. Rings are short: nothing is detected here."""
     cdef Candle* candles
     cdef FrameRow* sent
-    cdef int64_t* references             # close of the day before, as the feed says it
     cdef int64_t day_minute              # 09:15 of the day, minutes since 1970; 0: nothing traded yet
     cdef readonly uint32_t sequence      # of frames made
     cdef uint32_t room
@@ -90,18 +88,15 @@ cdef class QuoteFollower(MinuteFollower):
         MinuteFollower.__init__(self, capacity, ring_depth, batch)
         free(self.candles)
         free(self.sent)
-        free(self.references)
         self.room = capacity
         self.candles = <Candle*>calloc(<size_t>capacity * SESSION_MINUTES, sizeof(Candle))
         self.sent = <FrameRow*>calloc(capacity, sizeof(FrameRow))
-        self.references = <int64_t*>calloc(capacity, sizeof(int64_t))
-        if self.candles == NULL or self.sent == NULL or self.references == NULL:
+        if self.candles == NULL or self.sent == NULL:
             raise MemoryError(f"no memory for the candles of {capacity} instruments")
 
     def __dealloc__(self):
         free(self.candles)
         free(self.sent)
-        free(self.references)
 
     cdef bint is_full(self) noexcept:
         """A step ends with each minute, for whoever takes samples."""
@@ -114,17 +109,13 @@ cdef class QuoteFollower(MinuteFollower):
     cdef int on_minute(self, uint32_t inst, const Forming* f, int flags) except -1:
         cdef int64_t at = session_minute(f.minute)
         cdef Candle* candle
-        if flags & BAR_PARTIAL or not 0 <= at < SESSION_MINUTES:
+        if not 0 <= at < SESSION_MINUTES:
             return 0
         self.day_minute = f.minute - at
         candle = &self.candles[<size_t>inst * SESSION_MINUTES + at]
         candle.open, candle.high, candle.low, candle.close = f.open, f.high, f.low, f.close
-        candle.volume, candle.told, candle.flags = <int64_t>f.volume, self.now, flags
-        return 0
-
-    cdef int on_flagged(self, const Tick* t, const Row* r, const TickInfo* info, int flags, bint is_trade, int64_t now) except -1:
-        if t.has & HAS_LTPC and t.cp > 0:
-            self.references[t.inst] = t.cp
+        candle.volume, candle.flags = <int64_t>f.volume, flags
+        candle.told = candle.told or self.now          # told again it was known before
         return 0
 
     def minutes(self, uint32_t inst, int64_t until=9223372036854775807):
@@ -142,17 +133,6 @@ cdef class QuoteFollower(MinuteFollower):
                 rows.pop()
             rows.append((f.minute, f.open, f.high, f.low, f.close, <int64_t>f.volume, 0, f.flags))
         return np.array(rows, CANDLE)
-
-    def closes_before(self):
-        """What the feed says each instrument closed at the day before, paise; 0: it has not said."""
-        out = np.zeros(self.market.size, np.int64)
-        cdef int64_t[::1] view
-        cdef uint32_t i
-        if self.market.size:
-            view = out
-            for i in range(self.market.size):
-                view[i] = self.references[i]
-        return out
 
     def frame(self, const uint8_t[::1] marks not None, const uint8_t[::1] scores not None, const int64_t[::1] before not None,
               bint is_key, uint32_t run, uint32_t epoch, int64_t wall) -> bytes:
@@ -172,7 +152,7 @@ cdef class QuoteFollower(MinuteFollower):
         cdef uint8_t* to = &view[0]
         for i in range(n):
             r = &self.market.rows[i]
-            reference = self.references[i] or before[i]
+            reference = r.closed_at or before[i]
             row.inst, row.score = <uint16_t>i, scores[i]
             is_stale = r.seen == 0 or self.now - r.seen > max(STALE_NS, r.gap_limit_ms * MS_NS)
             row.flags = marks[i] | (STALE_BIT if is_stale else 0)

@@ -89,8 +89,8 @@ def install(node: list[str], npm: list[str]) -> None:
     for name in ("package.json", "package-lock.json"):
         shutil.copy(WEB / name, WORK / name)
     path = os.pathsep.join([str(Path(node[0]).parent), os.environ.get("PATH", "")])
-    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=1", "--fetch-retry-mintimeout=1000",
-               "--fetch-timeout=30000"]
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=1",
+               "--fetch-retry-mintimeout=1000", "--fetch-timeout=30000"]
     run([*npm, "ci", *options], "npm ci", cwd=WORK, env=dict(os.environ, PATH=path))
     whole.write_bytes(wanted)
 

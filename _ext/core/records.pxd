@@ -224,15 +224,15 @@ cpdef enum OperationKind:
     DO_PAUSE = 1
     DO_FLATTEN = 3
     DO_KILL = 4               # the engine is about to be ended, its orders cancelled, its positions closed
-    DO_PROMOTE = 5            # a model: sha256
+    DO_PROMOTE = 5            # a model
     DO_ROLL_BACK = 6
-    DO_ACKNOWLEDGE = 7        # an alert: its name
+    DO_ACKNOWLEDGE = 7        # an alert
 
 ctypedef struct Operation:    # an entry of the operator ring
     uint64_t number           # from 1 on, of this run folder
     int32_t kind              # OperationKind
     int32_t pad
-    char argument[64]
+    char argument[72]         # a model's sha256, an alert's name; empty: none
     char who[24]              # page, command line or chat, and the user
 
 ctypedef struct OperatorChange:

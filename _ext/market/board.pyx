@@ -23,10 +23,10 @@ RING_DTYPE = np.dtype([("now", "<i8"), ("ltt", "<i8"), ("ltp", "<i8"), ("volume"
                        ("bid_q", "<i4"), ("ask_q", "<i4"), ("flags", "<i4"), ("pad", "<i4")])
 """numpy's view of state.pxd::RingTick."""
 SHOWN = np.dtype([(name, "<i8") for name in (
-    "ltp", "bid", "ask", "bid_q", "ask_q", "volume", "minute_volume", "minute", "open", "high", "low", "close", "seen", "traded")]
-    + [("expected", "<f8"), ("iv", "<f8")])
+    "ltp", "bid", "ask", "bid_q", "ask_q", "volume", "minute_volume", "minute", "open", "high", "low", "close", "seen", "traded",
+    "before")] + [("expected", "<f8"), ("iv", "<f8")])
 """What is shown of an instrument: prices in paise, `volume` of the day, the minute under way with its volume and that expected of
-a full one, when an update and a trade were last seen (ns)."""
+a full one, when an update and a trade were last seen (ns), the close of the day before as the feed says it (0: it has not)."""
 
 
 cdef class Board:
@@ -229,8 +229,8 @@ cdef class Board:
             to[0], to[1], to[2], to[3], to[4] = r.ltp, r.bid, r.ask, r.bid_q, r.ask_q
             to[5], to[6], to[7] = max(r.peak, <int64_t>0), r.volume, r.minute
             to[8], to[9], to[10], to[11] = r.open, r.high, r.low, r.close
-            to[12], to[13] = r.seen, r.ltt * MS_NS
-            other[14], other[15] = r.expected, r.iv
+            to[12], to[13], to[14] = r.seen, r.ltt * MS_NS, r.closed_at
+            other[15], other[16] = r.expected, r.iv
         return out
 
     def row(self, uint32_t inst) -> dict:

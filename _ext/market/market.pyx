@@ -136,6 +136,8 @@ cdef class Market(Gaps):
             r.flowing = now
         if t.has & (HAS_FULL | HAS_FIRST) and t.iv > 0.0:
             r.iv = t.iv
+        if t.has & HAS_LTPC and t.cp > 0:
+            r.closed_at = t.cp
         if t.has & HAS_LTPC and t.ltp > 0 and t.ltt > 0:
             lag = now_ms - t.ltt
             if lag < -AHEAD_MS:

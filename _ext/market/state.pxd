@@ -46,6 +46,7 @@ ctypedef struct Row:
     int64_t bid_depth         # quantity of all levels shown
     int64_t ask_depth
     int64_t ltt               # ms, newest trade
+    int64_t closed_at         # close of the day before, as the feed says it; 0: it has not. For people: nothing decides by it
     int64_t peak              # running peak of cumulative volume of the day; -1: none yet
     int64_t seen              # now of the last update, ns; 0: never
     int64_t book_seen         # now of the last update with a book, ns

@@ -10,6 +10,7 @@ cdef class Reader:
     cdef readonly str problem           # the first that is corrupt or missing, in words
     cdef public bint keeps              # what is no frame and no timer is kept for `take_kept`
     cdef list kept
+    cdef uint64_t rested                # where reading goes on in a segment that was let go of; 0: none was
     cdef object ahead                   # unpacks compressed segments
     cdef uint64_t kinds[4]              # bit of each record type that has been read
     cdef object view, before            # mappings: of the segment being read and of the one before it

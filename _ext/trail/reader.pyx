@@ -68,6 +68,15 @@ cdef class Reader:
     cdef bint _open(self) except *:
         """Goes on to the next segment in use, if there is one; one made ahead and never used is passed over."""
         cdef const uint8_t[::1] data
+        if self.rested:
+            found = self._find(self.current)
+            if found is None:
+                return False
+            self.view, self.size = found
+            data = self.view
+            self.base = &data[0]
+            self.used, self.rested = self.rested, 0
+            return True
         names = segment_names(*self.folders)
         for name in names:
             if self.current is not None and name <= self.current:
@@ -154,6 +163,19 @@ cdef class Reader:
         """ns of the next record, which stays to be read; None at the end of what is written."""
         cdef RecordHead* head = self.peek()
         return None if head == NULL else head.now
+
+    def rest(self):
+        """Lets go of the segment that is being read; it is opened again where reading goes on. Records that were borrowed end."""
+        cdef RecordHead* head = self.peeked
+        if self.base == NULL:
+            return
+        if head != NULL:                     # it will be read once more
+            self.used -= head.length
+            self.peeked = NULL
+            if self.kept and self.kept[len(self.kept) - 1][1] == head.seq:
+                self.kept.pop()
+        self.rested = self.used
+        self.base, self.view, self.before = NULL, None, None
 
     def be_alone(self):
         """No thread unpacks ahead from here on."""

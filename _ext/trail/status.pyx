@@ -46,6 +46,7 @@ cdef enum:
     HEAD = 8
     TRIES = 100
     RING = 16
+    WITHDRAWN = -1
 cdef size_t RING_AT = (HEAD + STATUS.itemsize + 7) & ~7
 cdef size_t SIZE = RING_AT + 8 + RING * sizeof(Operation)
 
@@ -135,6 +136,18 @@ cdef class StatusBlock:
             memcpy(<char*>self._entry(number + 1) + 8, <char*>&entry + 8, sizeof(Operation) - 8)
             STORE64(&self._entry(number + 1).number, number + 1)
             return number + 1
+        finally:
+            os.close(fd)
+
+    def withdraw(self, uint64_t number) -> bool:
+        """Takes an entry back that the engine has not taken; False where it has."""
+        fd = os.open(self.path, os.O_RDWR)
+        try:
+            _locked(fd)
+            if LOAD64(self.base + RING_AT) >= number or LOAD64(&self._entry(number).number) != number:
+                return False
+            self._entry(number).kind = WITHDRAWN
+            return LOAD64(self.base + RING_AT) < number
         finally:
             os.close(fd)
 

@@ -25,4 +25,5 @@ def instruct(run_dir: Path | None, kind: int, word: str) -> None:
             print(f"{word}: the engine has seen it")
             return
         time.sleep(0.02)
-    raise Failed(f"{word}: written, but the engine has not answered within 2 s")
+    block.withdraw(number)                                 # the engine after this one shall not find it
+    raise Failed(f"{word}: the engine has not answered within 2 s, it was taken back; `python -m engine kill` ends the engine")

@@ -114,6 +114,7 @@ class EngineProcess:
             protocol, self.core, ENGINE_ID, self.core.config["nonces"], self._now, self.observe, not restored, self._note,
             self._second_engine, folder=self.run_dir.path)
         self.operations = Operations(self.status, self.shell.input, self._note)
+        self.operations.left_over()
         if self.core.pipeline.host is not None:
             watchdog.begin(self.core.pipeline.host)
             self.core.pipeline.host.mark_calls(stops.mark_in(self.run_dir.path))
@@ -177,8 +178,7 @@ class EngineProcess:
         self.backfill.recall(self.gaps, self.core.now)
         first = [key for key in self.day.order if key in insts]
         self.keeper = SubscriptionManager(self.core, list(dict.fromkeys([*first, *insts])), insts, record=self.input,
-                                          note=self._note,
-                             draw=random.random, pace=self.day.speed)
+                                          note=self._note, draw=random.random, pace=self.day.speed)
         self.feed = FeedClient(self.rest, self.core, self.keeper, self._now, self._held, self._on_link, self._note, self.act,
                                self._new_token)
 

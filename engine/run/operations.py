@@ -29,16 +29,30 @@ class Operations:
     def __init__(self, status: StatusBlock, record: Callable[[int, bytes], Any], note: Callable[[str], Any]):
         self.status, self.record, self.note = status, record, note
 
+    def left_over(self) -> None:
+        """At the start: what was asked of an engine before this one. Only what tightens is done; the rest is old."""
+        for entry in self.status.take():
+            row = np.frombuffer(entry, OPERATION)[0]
+            if STATES.get(int(row["kind"]), 0) > self.status.operator:
+                self._do(entry, row)
+            elif int(row["kind"]) >= 0:
+                self.note("an operation that an engine before this one was asked for is left out: ask again")
+
     def take(self) -> None:
         """Everything asked for since the last call, in order. An entry that is no operation is told and left out."""
         for entry in self.status.take():
-            row = np.frombuffer(entry, OPERATION)[0]
-            kind, who = int(row["kind"]), clean(row["who"].decode(errors="replace")) or "somebody"
-            if kind not in range(len(OPERATIONS)) or not OPERATIONS[kind]:
-                self.note(f"{who} asked for operation {kind}, which there is not: left out")
-                continue
-            self.record(REC_OPERATION, entry)
-            argument = clean(row["argument"].decode(errors="replace"))
-            self.note(f"{who} asks: {OPERATIONS[kind]}{' ' + argument if argument else ''}")
-            if kind in STATES:
-                self.status.operator = STATES[kind]
+            self._do(entry, np.frombuffer(entry, OPERATION)[0])
+
+    def _do(self, entry: bytes, row: np.void) -> None:
+        """One entry: journaled, told, done."""
+        kind, who = int(row["kind"]), clean(row["who"].decode(errors="replace")) or "somebody"
+        if kind < 0:                                       # taken back by whoever asked
+            return
+        if kind not in range(len(OPERATIONS)) or not OPERATIONS[kind]:
+            self.note(f"{who} asked for operation {kind}, which there is not: left out")
+            return
+        self.record(REC_OPERATION, entry)
+        argument = clean(row["argument"].decode(errors="replace"))
+        self.note(f"{who} asks: {OPERATIONS[kind]}{' ' + argument if argument else ''}")
+        if kind in STATES and (kind == DO_RUN or STATES[kind] > self.status.operator):     # only `resume` loosens
+            self.status.operator = STATES[kind]

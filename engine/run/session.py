@@ -213,7 +213,8 @@ def attended(launcher: Launcher, lock: Lock, seconds: float | None, store: bool,
             launcher.add("store", "store", "--run-dir", folder, *([] if store else ["--drain-only"]))
             launcher.add("logs", "logs", "--run-dir", folder)
             if page:
-                launcher.add("watch", "watch", "--attend", "--run-dir", folder)
+                with contextlib.suppress(RunError):            # the run does without; it is started again
+                    launcher.add("watch", "watch", "--attend", "--run-dir", folder)
             launcher.loop(seconds)
         except (OSError, MemoryError) as error:
             launcher.failure = launcher.failure or in_words(error)

@@ -353,7 +353,11 @@ def is_held(path: Path) -> bool:
     return False
 
 
+def state_folder() -> Path:
+    """Of this machine's user: what outlives a run."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "spike"
+
+
 def account_lock(account: str) -> Lock:
     """One engine per account, wherever its run folder is."""
-    base = Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "spike"
-    return Lock(base / f"account-{hashlib.sha256(account.encode()).hexdigest()[:16]}.lock", f"account {account}")
+    return Lock(state_folder() / f"account-{hashlib.sha256(account.encode()).hexdigest()[:16]}.lock", f"account {account}")

@@ -49,6 +49,8 @@ from engine.watch.state import Record, RunState
 from engine.watch.trades import KEPT, Trade, trades_of
 
 OVER = (STATUS_COMPLETE, STATUS_CANCELLED, STATUS_REJECTED)
+TRADED = frozenset(KEPT) - {REC_CANDIDATE, REC_VERDICT, REC_GATE}
+"""Records that trades are made of; of candidates only those are looked at that something was bought for."""
 LOG_KEPT = 20_000
 """Lines of the log that are kept; the files have all."""
 Chained = tuple[int, int, int, bytes]
@@ -99,6 +101,7 @@ class Day:
         self.answers: list[int] = []                   # ns from a request to its answer
         self.links: list[tuple[int, np.void]] = []
         self.models: list[tuple[int, np.void]] = []
+        self.is_whatif = False                         # its frames stand in the run it was made from
         self.is_of_rows = False                        # a day file stands for its frames
         self.lives: list[int] = []                     # now of each restart
         self.funds = 0                                 # paise, at the day's start
@@ -107,6 +110,7 @@ class Day:
         self.kept: list[tuple[int, int, bytes]] = []
         self.changed: set[int] = set()                 # candidates, and orders, since somebody looked last
         self.changed_orders: set[int] = set()
+        self._before = np.zeros(0, np.int64)
         self._trades: tuple[int, list[Trade]] = (-1, [])
         self._of = {REC_START: self._start, REC_INSTRUMENTS: self._instruments, REC_BARS: self._bars, REC_BOOT: self._boot,
                     REC_DATA: self._data, REC_FUNDS: self._funds, REC_CANDIDATE: self._candidate, REC_VERDICT: self._verdict,
@@ -120,7 +124,7 @@ class Day:
         event = self.formatter.event(kind, seq, now, payload)
         if event is not None:
             self.log.append((seq, event))
-        if kind in KEPT:
+        if kind in TRADED:
             self.kept.append((kind, now, payload))
         method = self._of.get(kind)
         if method is not None:
@@ -137,7 +141,10 @@ class Day:
         """Positions of the day in order of entry, those still held among them."""
         if self._trades[0] != len(self.fills):
             day = str(self.start.get("day", ""))
-            self._trades = len(self.fills), trades_of(self.kept, day, self.state.symbols, self.state.sources)
+            wanted = {int(fill["candidate"]) for _, fill in self.fills} & self.candidates.keys()
+            facts = [(kind, at, payload) for number in wanted for kind, _, at, payload in self.candidates[number].chain
+                     if kind in (REC_CANDIDATE, REC_VERDICT)]
+            self._trades = len(self.fills), trades_of([*facts, *self.kept], day, self.state.symbols, self.state.sources)
         return self._trades[1]
 
     def source_of(self, candidate: int) -> str:
@@ -145,8 +152,15 @@ class Day:
         seen = self.candidates.get(candidate)
         return self.state.source(int(seen.last["source"])) if seen is not None else ""
 
-    def closes_before(self) -> np.ndarray:
-        """The last close of each instrument before the day, paise, as its history has it; 0: not known."""
+    def closes(self, shown: np.ndarray) -> np.ndarray:
+        """Close of each instrument before the day, paise: as the feed says it (in `shown`, board.SHOWN), else the history; 0: not
+        known."""
+        if len(self._before) != len(self.instruments):
+            self._before = self._closes_of_history()
+        said = shown["before"]
+        return np.where(said > 0, said, self._before[:len(said)])
+
+    def _closes_of_history(self) -> np.ndarray:
         out = np.zeros(len(self.instruments), np.int64)
         for bars in self.history:
             old = bars[day_of_minutes(bars["minute"]) < day_of_minutes(self.began // MINUTE)]
@@ -161,6 +175,7 @@ class Day:
     # ---- records -------------------------------------------------------------------------------------------------------
     def _start(self, record: Chained) -> None:
         self.start, self.began = orjson.loads(record[3]), record[2]
+        self.is_whatif = "inputs" in self.start
 
     def _instruments(self, record: Chained) -> None:
         self.instruments = np.concatenate([self.instruments, np.frombuffer(record[3], INSTRUMENT)])

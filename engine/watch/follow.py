@@ -11,6 +11,7 @@ import numpy as np
 
 from _ext.core.clock import MINUTE
 from _ext.core.records import REC_FRAME, REC_TIMER
+from _ext.market.board import SHOWN
 from _ext.quotes import QuoteFollower
 from engine.trail.checked import JournalError, capacity_of
 from engine.trail.rundir import RunDir
@@ -33,12 +34,11 @@ class Follow:
         self.status: Any = None
         self.store: dict[str, Any] = {}
         self.troubles: list[str] = []
-        self.before = np.zeros(0, np.int64)
         self.realised = self.charges = 0
         self.rate = 0.0
         self.listeners: list[Callable[[int, int, bytes], Any]] = []      # of (type, ns, payload); of frames the last of a step
         self._seen = (time.monotonic(), 0)
-        self._minute = self._fills = 0
+        self._minute = self._fills = self._frame = 0
 
     @property
     def name(self) -> str:
@@ -62,7 +62,11 @@ class Follow:
             if record[0] not in (REC_FRAME, REC_TIMER):
                 self.day.take(*record)
             for listener in self.listeners:
-                listener(record[0], record[2], record[3])
+                if self.market.last_frame != self._frame:
+                    listener(REC_FRAME, self.market.last_frame, b"")
+                if record[0] != REC_FRAME:
+                    listener(record[0], record[2], record[3])
+            self._frame = self.market.last_frame
             self._sample(int(record[2]))
         return True
 
@@ -109,23 +113,13 @@ class Follow:
     def shown(self) -> np.ndarray:
         """board.SHOWN of each instrument."""
         if self.market is None:
-            return np.zeros(0)
+            return np.zeros(0, SHOWN)
         shown: np.ndarray = self.market.market.shown()
         return shown
 
     def closes_before(self) -> np.ndarray:
-        """Closes of the day before, paise: the feed's, else those of the history."""
-        if self.market is None:
-            return np.zeros(len(self.day.instruments), np.int64)
-        if len(self.before) != len(self.day.instruments):
-            self.before = self.day.closes_before()
-        said = self.market.closes_before()
-        return np.where(said > 0, said, self.before[:len(said)])
-
-    def before_known(self) -> np.ndarray:
-        """The same of the history alone: packed frames prefer what the feed says themselves."""
-        self.closes_before()
-        return self.before
+        """Closes of the day before, paise."""
+        return self.day.closes(self.shown())
 
     def figures(self) -> Figures:
         if self.status is None and self.market is not None:          # a run on virtual time has no status block

@@ -64,7 +64,8 @@ def _sharpe(w: Watched) -> float | None:
 
 def _drawdown(w: Watched) -> float | None:
     steps = [*w.days.values(), *(trade.net for trade in w.closed)]
-    return figures.max_drawdown(steps, _account(w)) if _account(w) else None
+    begun = _account(w) - sum(w.days.values())             # today's equity has the days before in it
+    return figures.max_drawdown(steps, begun) if _account(w) and begun > 0 else None
 
 
 def _accuracy(w: Watched) -> tuple[float, int] | None:

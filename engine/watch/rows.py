@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from _ext.core.clock import AHEAD_OF_UTC, OPEN_OF_DAY
+from _ext.core.clock import AHEAD_OF_UTC, MINUTE, OPEN_OF_DAY
 from _ext.core.reasons import PASS, REASONS
 from _ext.core.records import (
     GAPS,
@@ -81,12 +81,11 @@ def candidates(day: Day, before: int = 0, limit: int = 200, symbol: str = "", re
             continue
         if source and day.state.source(int(c["source"])) != source:
             continue
-        row = candidate(day, name) if reason or len(found) < limit else None
-        if reason and row is not None and reason not in (row["reason"], row["gate"]):
+        if reason and reason not in (REASONS[c["reason"]] if c["level"] else "", gate_of(day.candidates[name])):
             continue
         total += 1
-        if row is not None and len(found) < limit and (not before or name < before):
-            found.append(row)
+        if len(found) < limit and (not before or name < before):
+            found.append(candidate(day, name))
     return {"total": total, "rows": found}
 
 
@@ -136,8 +135,9 @@ def instruments(day: Day, before: np.ndarray, sectors: Sequence[str]) -> dict[st
             "tradable": (table["tradable"] != 0).tolist(), "previous_close": before.tolist()}
 
 
-def candles(day: Day, inst: int, minutes: np.ndarray, step: int, with_history: bool = True) -> dict[str, Any]:
-    """History and `minutes` (quotes.CANDLE) of one instrument in candles of `step` minutes, counted from 09:15 of each day."""
+def candles(day: Day, inst: int, minutes: np.ndarray, step: int, now: int, with_history: bool = True) -> dict[str, Any]:
+    """History and `minutes` (quotes.CANDLE) of one instrument in candles of `step` minutes, counted from 09:15 of each day;
+    `closed` of them are over at `now` (ns)."""
     old = [bars[bars["inst"] == inst] for bars in day.history] if with_history else []
     names = ("minute", "open", "high", "low", "close", "volume", "flags")
     columns = {name: np.concatenate([*(part[name].astype(np.int64) for part in old), minutes[name]]) for name in names}
@@ -147,13 +147,13 @@ def candles(day: Day, inst: int, minutes: np.ndarray, step: int, with_history: b
         start = start - (start - OPEN_UTC) % step
     at = np.flatnonzero(np.diff(start, prepend=-1)) if len(start) else np.zeros(0, int)
     last = np.append(at[1:], len(start)) - 1
-    forming = bool(len(minutes) and minutes[-1]["told"] == 0)
     if not len(at):
         return {"t": [], "o": [], "h": [], "l": [], "c": [], "v": [], "flags": [], "closed": 0}
     return {"t": (start[at] * 60).tolist(), "o": columns["open"][at].tolist(),
             "h": np.maximum.reduceat(columns["high"], at).tolist(), "l": np.minimum.reduceat(columns["low"], at).tolist(),
             "c": columns["close"][last].tolist(), "v": np.add.reduceat(columns["volume"], at).tolist(),
-            "flags": np.bitwise_or.reduceat(columns["flags"], at).tolist(), "closed": len(at) - forming}
+            "flags": np.bitwise_or.reduceat(columns["flags"], at).tolist(),
+            "closed": int(((start[at] + step) * MINUTE <= now).sum())}
 
 
 def marks(day: Day, inst: int) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def links(day: Day) -> list[dict[str, Any]]:
 
 
 EDGES_NS = [int(edge) for edge in np.unique(np.round(np.geomspace(500, 2e9, 67)))]
-"""Bounds of the latency histograms, ten to a decade."""
+"""Bounds of the latency histograms, ten to a decade; the last bin has all that took longer, too."""
 
 
 def latency(day: Day) -> dict[str, Any]:
@@ -201,7 +201,8 @@ def latency(day: Day) -> dict[str, Any]:
     for name, values in stages.items():
         values = values[values > 0]
         shares = np.percentile(values, (50, 99, 99.9)).tolist() if len(values) else [None] * 3
-        out[name] = {"edges_ns": EDGES_NS, "counts": np.histogram(values, [0, *EDGES_NS])[0].tolist(), "n": len(values),
+        counts = np.histogram(np.minimum(values, EDGES_NS[-1]), [0, *EDGES_NS])[0]
+        out[name] = {"edges_ns": EDGES_NS, "counts": counts.tolist(), "n": len(values),
                      "p50": shares[0], "p99": shares[1], "p999": shares[2], "max": int(values.max()) if len(values) else None}
     return {"stages": out}
 

@@ -30,13 +30,20 @@ MEMORY = 1 << 30
 OF_A_NAME = 20 << 10
 """Bytes of an instrument, besides its ring, that change between two copies, about."""
 SESSION_STEPS = 39
+KEPT = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "VIRTUAL_ENV", "XDG_STATE_HOME", "ENGINE_SHM")
+KEPT_PREFIXES = ("PYTHON", "LC_")
+"""Of the environment: a process that runs strategies needs no address and no token."""
+TAIL_S = 20.0
+"""Between two looks at the end of a journal that grows."""
 LENGTH = struct.Struct("<Q")
 MOST = 256 << 20
 
 
 def environment() -> dict[str, str]:
-    """Of this process: numpy's algebra starts no thread, and a strategy's sets have one order, as in the run."""
-    return dict(os.environ) | {"OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    """Of this process: numpy's algebra starts no thread, a strategy's sets have one order, as in the run, and an unpacked segment
+    goes back to the machine instead of staying in every copy's heap."""
+    kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith(KEPT_PREFIXES)}
+    return kept | {"OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
 
 
 class Copy(NamedTuple):
@@ -77,6 +84,7 @@ class Tree:
         if os.fork() == 0:
             ours.close()
             self._forget()
+            self.then.reader.rest()                            # a segment that was unpacked is 16 MiB in each copy
             self._stand(theirs)
             os._exit(0)
         theirs.close()
@@ -138,6 +146,7 @@ def serve(tree: Tree, line: socket.socket) -> None:
         document = orjson.loads(request)
         answer = tree.answer(int(document["at"]), document["panel"], document["arguments"])
         line.sendall(LENGTH.pack(len(answer)) + answer)
+        tree.then.reader.rest()                                # a segment in use elsewhere must not be held by who waits
 
 
 def requests(file: Any) -> Iterator[bytes]:
@@ -156,8 +165,11 @@ def main(path: Path, models: Path) -> None:
     tree = Tree(path, models)
     out, file = sys.stdout.buffer, os.fdopen(os.dup(0), "rb", 0)
     while True:
-        while not select.select([file], [], [], 0)[0] and tree.grow():
-            pass
+        wait = 0.0
+        while not select.select([file], [], [], wait)[0]:
+            wait = 0.0 if tree.grow() else TAIL_S              # a day that goes on is followed
+            if wait:
+                tree.then.reader.rest()
         request = next(requests(file), None)
         if request is None:
             return

@@ -17,7 +17,7 @@ from _ext.core.records import (
     GAPS,
     GATE,
     HOLDING,
-        INTENT,
+    INTENT,
     INTENT_PLACE,
     LINK,
     ORDER_UPDATE,

@@ -42,7 +42,6 @@ class Then:
                        run is None or not is_held(run.lock))
         self.core.day_files.update(day_files_of(reader_of(path)))
         self.now = 0
-        self.before = np.zeros(0, np.int64)
 
     def advance(self, until: int) -> None:
         """Takes everything that is not later than `until` (ns)."""
@@ -59,10 +58,8 @@ class Then:
         return shown
 
     def closes_before(self) -> np.ndarray:
-        """Closes of the day before, of the history; paise."""
-        if len(self.before) != len(self.day.instruments):
-            self.before = self.day.closes_before()
-        return self.before
+        """Closes of the day before, paise."""
+        return self.day.closes(self.shown())
 
     def option_chain(self, under: int) -> dict[str, Any]:
         return dict(self.core.market.chains.view(under))

@@ -56,12 +56,16 @@ class Watching:
         """One record."""
         self.tally.take(kind, now, payload)
 
-    def look(self, view: Watched) -> list[Notice]:
-        """Completes `view` by what the machine says, updates the metrics, tells what is to be told, and gives it back."""
+    def look(self, view: Watched, tells: bool = True) -> list[Notice]:
+        """Completes `view` by what the machine says, updates the metrics, tells what is to be told, and gives it back. `tells`: the
+        run goes on; of one that is over there are figures and no alerts."""
         view.tally = self.tally
         self._of_the_machine(view)
         view.channels, view.firing = self.delivery.channels(), self.book.by_severity()
         view.troubles = [*view.troubles, *([self.problem] if self.problem else [])]
+        if not tells:
+            self.metrics.update(view)
+            return []
         notices = self.book.take(view)
         view.firing = self.book.by_severity()
         self.delivery.tell(notices)

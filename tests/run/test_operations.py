@@ -11,6 +11,7 @@ from _ext.core.records import (
     DO_RUN,
     OP_KILL,
     OP_PAUSE,
+    OP_REDUCE,
     OP_RUN,
     OPERATION,
     REC_OPERATION,
@@ -59,7 +60,7 @@ def test_another_engine_goes_on_where_the_one_before_ended(block, tmp_path):
 
 def test_longer_words_are_cut_and_end(block):
     block.ask(DO_PAUSE, b"x" * 500, b"y" * 500)
-    assert taken(block) == [(1, DO_PAUSE, "x" * 63, "y" * 23)]
+    assert taken(block) == [(1, DO_PAUSE, "x" * 71, "y" * 23)]
 
 
 def test_many_that_ask_at_once_lose_nothing(block, tmp_path):
@@ -103,8 +104,45 @@ def test_an_operation_is_journaled_with_who_before_it_acts(block):
 def test_what_is_no_operation_is_told_and_left_out(block):
     notes: list[str] = []
     operations = Operations(block, lambda *_: pytest.fail("journaled"), notes.append)
-    for number in (2, 99, -1, 1 << 30):
+    for number in (2, 99, 1 << 20, 1 << 30):
         block.ask(number, b"", b"\x1b[31mwho")
         operations.take()
     assert len(notes) == 4 and all("which there is not" in note and "\x1b" not in note for note in notes)
     assert block.operator == OP_RUN
+
+
+def test_only_resume_loosens(block):
+    operations = Operations(block, lambda *_: None, lambda _: None)
+    for state, asked, then in ((OP_KILL, DO_PAUSE, OP_KILL), (OP_REDUCE, DO_PAUSE, OP_REDUCE), (OP_PAUSE, DO_FLATTEN, OP_KILL),
+                               (OP_KILL, DO_RUN, OP_RUN), (OP_RUN, DO_PAUSE, OP_PAUSE)):
+        block.operator = state
+        block.ask(asked, b"", b"x")
+        operations.take()
+        assert block.operator == then, (state, asked)
+
+
+def test_what_was_asked_of_an_engine_before_is_done_only_where_it_tightens(block):
+    """A hung engine did not take `resume`; the one after its kill must not."""
+    record: list[int] = []
+    notes: list[str] = []
+    operations = Operations(block, lambda _, payload: record.append(int(np.frombuffer(payload, OPERATION)[0]["kind"])),
+                            notes.append)
+    block.operator = OP_KILL
+    for kind in (DO_RUN, DO_PAUSE, DO_ACKNOWLEDGE):
+        block.ask(kind, b"", b"x")
+    operations.left_over()
+    assert block.operator == OP_KILL and record == [] and len(notes) == 3
+    block.operator = OP_RUN
+    block.ask(DO_PAUSE, b"", b"x")
+    operations.left_over()
+    assert block.operator == OP_PAUSE and record == [DO_PAUSE]
+    operations.take()
+    assert record == [DO_PAUSE]
+
+
+def test_what_is_taken_back_is_not_done(block):
+    operations = Operations(block, lambda *_: pytest.fail("journaled"), lambda _: pytest.fail("told"))
+    number = block.ask(DO_FLATTEN, b"", b"x")
+    assert block.withdraw(number)
+    operations.take()
+    assert block.operator == OP_RUN and block.taken == number and not block.withdraw(number) and not block.withdraw(number + 5)

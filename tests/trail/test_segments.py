@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from _ext.core.records import LAYOUT, REC_FRAME
+from _ext.core.records import LAYOUT, REC_FRAME, REC_STATE
 from _ext.trail import reader as reader_module
 from _ext.trail import unpack
 from _ext.trail.journal import Journal
@@ -145,3 +145,27 @@ def test_the_compressed_segment_after_the_one_asked_for_is_unpacked_meanwhile(tm
     packed = [f"{name}.zst" if k != plain else None for k, name in enumerate(names)]
     assert len(names) > 3
     assert asked == [(name, after) for name, after in zip(packed, [*packed[1:], None], strict=True) if name]
+
+
+def test_a_reader_that_rests_goes_on_where_it_was(tmp_path):
+    """Also from a record that was looked at and not read, at the end of a segment, and after it was compressed."""
+    journal = Journal(tmp_path, 1 << 14, 1 << 30)
+    for k in range(600):
+        journal.append(REC_STATE, k, bytes(64))
+    journal.close()
+    whole = list(Reader(tmp_path))
+    for is_packed in (False, True):
+        reader, found = Reader(tmp_path), []
+        reader.keeps = True
+        while True:
+            if len(found) % 7 == 0:
+                reader.next_time()                             # looked at
+            reader.rest()
+            record = reader.read()
+            if record is None:
+                break
+            found.append(record)
+        assert found == whole and not reader.corrupt and not reader.missing
+        assert reader.take_kept(1 << 62) == whole
+        if not is_packed:
+            compress.compress(tmp_path, worth=0)

@@ -115,7 +115,9 @@ def test_trades_add_up_to_the_days_result(day, followed_day, day_run):
 
 def test_candles_of_more_minutes_are_made_of_one(day, followed_day):
     for step in rows.TIMEFRAMES:
-        one, more = (rows.candles(day, 2, followed_day.minutes(2), n) for n in (1, step))
+        now = followed_day.now()
+        one, more = (rows.candles(day, 2, followed_day.minutes(2), n, now) for n in (1, step))
+        assert more["closed"] == sum((t + 60 * step) * 10 ** 9 <= now for t in more["t"]) >= len(more["t"]) - 1
         for at, start in enumerate(more["t"]):
             mine = [k for k, t in enumerate(one["t"]) if start <= t < start + 60 * step]
             assert (start // 60 - 225) % step == 0                  # 225: 09:15 in India is 03:45 UTC

@@ -1,6 +1,9 @@
 """A run is followed as it grows: in any pieces, from nothing to its end, and without a status block."""
 import shutil
 
+import numpy as np
+
+from _ext.core.records import REC_FRAME
 from engine.trail.rundir import RunDir
 from engine.watch.follow import Follow, followed
 from engine.watch.moment import moment
@@ -37,5 +40,19 @@ def test_without_a_status_block_the_money_is_that_of_the_fills(followed_day):
 
 
 def test_the_closes_of_the_day_before_are_those_of_the_feed(followed_day):
-    said = followed_day.market.closes_before()
-    assert (followed_day.closes_before()[said > 0] == said[said > 0]).all() and (said > 0).all()
+    said, found = followed_day.shown()["before"], followed_day.closes_before()
+    assert (found == said).all() and (said > 0).all()
+    unsaid = followed_day.shown()
+    unsaid["before"] = 0
+    history = followed_day.day.closes(unsaid)
+    assert (history > 0).all() and (np.abs(history / said - 1) < 0.05).all()
+
+
+def test_the_last_frame_is_told_whatever_ends_a_step(day_run):
+    """Silence of the feed is measured by it: a step that ends with a timer had frames all the same."""
+    follow, told = Follow(RunDir.existing(day_run)), []
+    follow.listeners.append(lambda kind, now, _: told.append(now) if kind == REC_FRAME else None)
+    while follow.advance(0.001):
+        pass
+    frames = [now for kind, _, now, _ in follow.run.reader() if kind == REC_FRAME]
+    assert told[-1] == frames[-1] and len(set(told)) > 50 and set(told) <= set(frames)

@@ -35,8 +35,7 @@ def framed(follower, key=False, marks=None, scores=None, before=None, wall=0):
 
 def test_candles_are_the_stores_bars(day_run):
     quotes, recorder = told(day_run, QuoteFollower), told(day_run, TickRecorder)
-    bars = recorder.take_bars()
-    last = {(int(bar["inst"]), int(bar["ts"]) // 60): bar for bar in bars if not bar["flags"] & 32}      # 32: cut by the end
+    last = {(int(bar["inst"]), int(bar["ts"]) // 60): bar for bar in recorder.take_bars()}
     for inst in range(quotes.market.size):
         rows = quotes.minutes(inst)
         assert rows.dtype == CANDLE and (np.diff(rows["minute"]) > 0).all()
@@ -60,7 +59,8 @@ def test_minutes_told_later_are_left_out(day_run):
 
 def test_a_keyframe_has_every_name_as_the_market_stage_has_it(day_run):
     quotes = told(day_run, QuoteFollower)
-    shown, said = quotes.market.shown(), quotes.closes_before()
+    shown = quotes.market.shown()
+    said = shown["before"]
     marks, scores = np.arange(len(shown), dtype=np.uint8) % 64, np.arange(len(shown), dtype=np.uint8) * 12
     head, rows = framed(quotes, True, marks, scores, wall=5_000_000)
     assert (head["kind"], head["run"], head["epoch"], head["wall"], head["now"]) == (1, 7, 3, 5000, quotes.now // 1000)

@@ -14,8 +14,11 @@ from pathlib import Path
 import orjson
 import pytest
 
+import engine
 from _ext.core.clock import MINUTE
+from _ext.trail.unpack import unpacked
 from engine.config import Config
+from engine.watch.follow import followed
 from engine.watch.seek import environment
 from engine.watch.then import MomentError, Then, moment_of
 
@@ -120,6 +123,26 @@ def is_of(pid: int, run: str) -> bool:
     except OSError:
         return False
     return "engine.watch.seek" in words and run in words
+
+
+def test_no_copy_holds_a_segment(tmp_path):
+    """A segment in shared memory that is drained and unlinked still takes its room while anybody maps it: entries would stop."""
+    run = tmp_path / "run"
+    engine.run(speed="max", names=4, minutes=45, seed=2, store=False, run_dir=run, unlisted=True)
+    for path in (run / "journal").glob("*.zst"):
+        (run / "journal" / path.stem).write_bytes(unpacked(path))
+        path.unlink()
+    machine = Machine(run)
+    follow = followed(run)
+    for at in moments(follow, 4, 1):
+        assert "error" not in machine.ask(at)
+    time.sleep(0.5)
+    held = [line for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if is_of(pid, str(run))
+            for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if ".seg" in line]
+    assert held == []
+    machine.process.stdin.close()
+    assert machine.process.wait(10) == 0
+    machine.process.stdout.close()
 
 
 def test_no_copy_has_a_thread_but_its_own(machine, followed_day):

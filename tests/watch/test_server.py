@@ -4,18 +4,23 @@
 `engine/watch/server/measures.py`, `engine/watch/server/seeker.py`, `engine/watch/server/serving.py`.
 """
 import asyncio
+import hashlib
+import hmac
 import json
 import os
+import shutil
 import stat
 
 import httpx
 import numpy as np
 import pytest
+from starlette.datastructures import Headers
 
 from _ext.core.records import DO_PAUSE, OPERATION
 from _ext.trail.status import StatusBlock
 from engine.config import Config
 from engine.market.instruments import sector_names
+from engine.signals import models
 from engine.trail.rundir import RunDir
 from engine.watch.server import operations
 from engine.watch.server.app import make_app
@@ -25,7 +30,8 @@ from engine.watch.server.serving import Serving
 
 TOKEN = "t" * 43
 HOST = "127.0.0.1:8420"
-PAGE = {"host": HOST, "cookie": f"{COOKIE}={TOKEN}", "sec-fetch-site": "same-origin"}
+KNOWN = hmac.new(TOKEN.encode(), b"page", hashlib.sha256).hexdigest()
+PAGE = {"host": HOST, "cookie": f"{COOKIE}={KNOWN}", "sec-fetch-site": "same-origin"}
 CHANGE = PAGE | {"origin": f"http://{HOST}", "x-spike": csrf_of(TOKEN)}
 
 
@@ -38,6 +44,7 @@ class Server:
         while self.serving.follow.advance(1.0):
             pass
         self.serving.follow.look()
+        self.serving.warm = lambda follow: None            # each request here has a loop of its own
         self.app = make_app(self.serving)
         self.guard = Guard(self.app, TOKEN, log=self.log.append)
 
@@ -70,7 +77,8 @@ READS = ("/api/session", "/api/moment", "/api/candidates", "/metrics", "/api/ope
 @pytest.mark.parametrize(("headers", "status"), [
     ({"host": HOST}, 401),                                                              # no token
     ({"host": HOST, "cookie": f"{COOKIE}={'x' * 43}"}, 401),
-    ({"host": HOST, "cookie": f"other={TOKEN}"}, 401),
+    ({"host": HOST, "cookie": f"other={KNOWN}"}, 401),
+    ({"host": HOST, "cookie": f"{COOKIE}={TOKEN}"}, 401),                               # a cookie is not the token
     ({"host": HOST, "authorization": "Bearer "}, 401),
     ({"host": HOST, "authorization": f"Basic {TOKEN}"}, 401),
     (PAGE | {"host": "evil.example"}, 403),                                            # a name that was rebound
@@ -101,7 +109,8 @@ def test_the_first_look_puts_the_token_into_a_cookie_and_out_of_the_address(serv
     answer = server.ask(f"/?token={TOKEN}", {"host": HOST})
     assert answer.status_code == 303 and answer.headers["location"] == "/"
     cookie = answer.headers["set-cookie"].lower()
-    assert "httponly" in cookie and "samesite=strict" in cookie and TOKEN in answer.headers["set-cookie"]
+    assert "httponly" in cookie and "samesite=strict" in cookie and f"{COOKIE}={KNOWN}" in answer.headers["set-cookie"]
+    assert TOKEN not in cookie
     server.log.clear()
     assert server.ask("/?token=wrong", {"host": HOST}).status_code == 401
     assert "wrong" not in json.dumps(server.log)
@@ -111,7 +120,7 @@ def test_the_first_look_puts_the_token_into_a_cookie_and_out_of_the_address(serv
 def test_a_link_clicked_elsewhere_shows_the_page_to_who_has_the_cookie_alone(server):
     clicked = {"host": HOST, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
     assert server.ask("/", clicked).status_code == 401
-    assert server.ask("/api/session", clicked | {"cookie": f"{COOKIE}={TOKEN}"}).status_code == 403
+    assert server.ask("/api/session", clicked | {"cookie": f"{COOKIE}={KNOWN}"}).status_code == 403
 
 
 def test_every_answer_forbids_other_hosts_and_frames(server):
@@ -129,6 +138,11 @@ def test_a_change_needs_more_than_the_cookie(server):
         assert server.ask("/api/operations", headers, "POST", json=body).status_code in (401, 403), without
     for wrong in ({"x-spike": "0" * 64}, {"origin": "http://evil.example"}, {"host": "evil.example"}):
         assert server.ask("/api/operations", CHANGE | wrong, "POST", json=body).status_code == 403, wrong
+    for odd in ({"x-spike": "\xff\xfe"}, {"content-length": "\u00b2"}):
+        sent = {name: value.encode("latin-1", "replace") for name, value in (CHANGE | odd).items()}
+        raw = [*((name.encode(), value) for name, value in sent.items()), (b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/api/operations", "query_string": b""}
+        assert server.guard.refusal(scope, Headers(raw=raw))[0] in (403, 413)
     form = server.ask("/api/operations", CHANGE | {"content-type": "text/plain"}, "POST", content=json.dumps(body))
     assert form.status_code == 403                                                      # what a form could send
     assert server.ask("/api/operations", CHANGE, "POST", json={"operation": "x" * BODY_MAX}).status_code == 413
@@ -223,7 +237,8 @@ def desk(tmp_path, monkeypatch):
     monkeypatch.setattr(operations, "is_running", lambda run: True)
     monkeypatch.setattr(operations, "ANSWER_S", 0.3)
     seen: list[tuple[str, str]] = []
-    desk = operations.Desk(run, tmp_path / "models", "page: asha", lambda name, who: seen.append((name, who)) or name == "feed")
+    desk = operations.Desk(run, tmp_path / "models", "page: asha",
+                           lambda name, who: seen.append((name, who)) or ("feed" if name == "7" else ""))
     desk.block, desk.seen = block, seen
     return desk
 
@@ -268,6 +283,22 @@ def test_an_engine_that_does_not_answer_is_told(desk):
     asked = desk.ask("flatten")
     with pytest.raises(operations.OperationRefused, match="has not answered"):
         asyncio.run(desk.confirm(asked["confirm"]))
+    (left,) = desk.block.take()
+    assert np.frombuffer(left, OPERATION)[0]["kind"] < 0                                # taken back
+
+
+def test_what_is_done_beside_the_engine_is_said_to_be_done(desk, tmp_path):
+    """A rollback that the engine has not confirmed has happened all the same: whoever is told otherwise does it twice."""
+    shutil.copytree(Config().models, desk.models)
+    names = [row["model"] for row in models.entries(desk.models) if row["role"] != "refused"]
+    roles = models.roles(desk.models)
+    (desk.models / "active.json").write_text(json.dumps(roles | {"before": [roles["sha256"]]}))
+    asked = desk.ask("rollback")
+    done = asyncio.run(desk.confirm(asked["confirm"]))
+    assert done["done"] and "has not confirmed" in done["words"] and names
+    asked = desk.ask("rollback")
+    with pytest.raises(operations.OperationRefused, match="no model traded before"):
+        asyncio.run(desk.confirm(asked["confirm"]))
 
 
 @pytest.mark.parametrize(("name", "argument", "words"), [
@@ -279,9 +310,9 @@ def test_what_is_no_operation_is_refused(desk, name, argument, words):
 
 
 def test_alerts_are_acknowledged_with_who(desk):
-    asked = desk.ask("acknowledge", "feed")
-    asyncio.run(with_engine(desk, desk.confirm(asked["confirm"])))
-    assert desk.seen == [("feed", "page: asha")]
+    asked = desk.ask("acknowledge", "7")
+    _, taken = asyncio.run(with_engine(desk, desk.confirm(asked["confirm"])))
+    assert desk.seen == [("7", "page: asha")] and [t["argument"] for t in taken] == [b"feed"]
     asked = desk.ask("acknowledge", "nobody")
     with pytest.raises(operations.OperationRefused, match="no alert"):
         asyncio.run(desk.confirm(asked["confirm"]))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.errors import UsageError
+from engine.trail.rundir import state_folder
 
 URLS, HEARTBEAT, FILE = "ENGINE_ALERTS_URLS", "ENGINE_ALERTS_HEARTBEAT", "ENGINE_ALERTS_FILE"
 FILE_MAX = 64 << 10
@@ -57,7 +58,7 @@ def addresses() -> Addresses:
 
 
 def default_file() -> Path:
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "spike" / "alerts"
+    return state_folder() / "alerts"
 
 
 def _lines() -> list[str]:

@@ -1,4 +1,5 @@
 """The routes: what the page and scripts may read, and the two steps of an operation. docs/page.md has them for people."""
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -94,6 +95,7 @@ def _now(app: FastAPI, serving: Serving) -> None:
     @app.get("/api/session")
     async def session(run: RunName = "") -> Response:
         follow = await serving.runs.get(run)
+        serving.warm(follow)
         return json(serving.session(follow) | {"frame": packed_layout(), "timeframes": list(rows.TIMEFRAMES)})
 
     @app.get("/api/instruments")
@@ -182,15 +184,15 @@ def _results(app: FastAPI, serving: Serving) -> None:
     """Runs, what came of them, models and alerts."""
     @app.get("/api/runs")
     async def runs() -> Response:
-        return json({"rows": serving.runs.listed(), "own": serving.follow.name})
+        return json({"rows": await asyncio.to_thread(serving.runs.listed), "own": serving.follow.name})
 
     @app.get("/api/backtest/{name}")
     async def backtest(name: str) -> Response:
-        return json(serving.result(name))
+        return json(await asyncio.to_thread(serving.result, name))
 
     @app.get("/api/compare")
     async def compare(a: RunName, b: RunName) -> Response:
-        return json(serving.compare(a, b))
+        return json(await asyncio.to_thread(serving.compare, a, b))
 
     @app.get("/api/models")
     async def models() -> Response:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -59,7 +60,9 @@ class Guard:
 
     def __init__(self, app: ASGIApp, token: str, hosts: Iterable[str] = (), log: Callable[[dict[str, Any]], Any] | None = None):
         self.app, self.token = app, token
-        self.hosts = {name.lower() for name in (*LOOPBACK, *hosts)}
+        self.hosts = {f"[{name}]" if ":" in name and not name.startswith("[") else name
+                      for name in map(str.lower, (*LOOPBACK, *hosts))}
+        self.cookie = hmac.new(token.encode(), b"page", hashlib.sha256).hexdigest()      # a cookie goes to every port of a host
         self.csrf = csrf_of(token)
         self.log = log or (lambda document: print(json.dumps(document), flush=True))
 
@@ -75,8 +78,8 @@ class Guard:
             self._told(scope, status, why)
             await self._refuse(scope, receive, send, status, why)
             return
-        if scope["type"] == "http" and (token := self._offered(scope)):
-            await self._welcome(scope, receive, send, token)
+        if scope["type"] == "http" and self._offered(scope):
+            await self._welcome(scope, receive, send)
             return
 
         async def send_guarded(message: Message) -> None:
@@ -117,12 +120,12 @@ class Guard:
         is_program = "authorization" in headers and "cookie" not in headers
         if not is_program and headers.get("origin") is None:
             return 403, "a change needs an Origin"
-        if not hmac.compare_digest(headers.get("x-spike", ""), self.csrf):
+        if not hmac.compare_digest(headers.get("x-spike", "").encode("utf-8", "replace"), self.csrf.encode()):
             return 403, "a change needs the header X-Spike with `csrf` of /api/session"
         if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             return 403, "a change is sent as application/json"
         length = headers.get("content-length", "")
-        if not length.isdigit() or int(length) > BODY_MAX:
+        if not re.fullmatch("[0-9]{1,9}", length, re.ASCII) or int(length) > BODY_MAX:
             return 413, f"a change has at most {BODY_MAX >> 10} KiB and says how long it is"
         return 0, ""
 
@@ -140,7 +143,7 @@ class Guard:
             return self.is_token(given.strip())
         for part in headers.get("cookie", "").split(";"):
             name, _, value = part.strip().partition("=")
-            if name == COOKIE and self.is_token(value):
+            if name == COOKIE and hmac.compare_digest(value.encode("utf-8", "replace"), self.cookie.encode()):
                 return True
         return False
 
@@ -153,10 +156,10 @@ class Guard:
         return parse_qs(query.decode("ascii", "replace")).get("token", [""])[0]
 
     # ---- answers -------------------------------------------------------------------------------------------------------
-    async def _welcome(self, scope: Scope, receive: Receive, send: Send, token: str) -> None:
-        """The token goes into a cookie and out of the address, which a browser keeps and shows."""
+    async def _welcome(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What follows from the token goes into a cookie, and the token out of the address, which a browser keeps and shows."""
         answer = RedirectResponse("/", 303, {"cache-control": "no-store", "referrer-policy": "no-referrer"})
-        answer.set_cookie(COOKIE, token, max_age=30 * 86_400, path="/", httponly=True, samesite="strict",
+        answer.set_cookie(COOKIE, self.cookie, max_age=30 * 86_400, path="/", httponly=True, samesite="strict",
                           secure=scope.get("scheme") == "https")
         await answer(scope, receive, send)
 

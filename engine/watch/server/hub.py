@@ -104,8 +104,10 @@ class Hub:
     async def run(self) -> None:
         """Reads the journal and sends, until cancelled."""
         frame_at = pulse_at = 0.0
+        has_caught_up = False
         while True:
             more = self.follow.advance(0.03)
+            has_caught_up = has_caught_up or (not more and self.follow.market is not None)
             now = time.monotonic()
             if now - frame_at >= FRAME_S:
                 frame_at = now
@@ -113,7 +115,8 @@ class Hub:
             if now - pulse_at >= PULSE_S:
                 pulse_at = now
                 self.follow.look()
-                self.look()
+                if has_caught_up:                          # what stood in the journal before is no news
+                    self.look()
                 self.send_pulse()
             await asyncio.sleep(0 if more else max(0.01, min(FRAME_S - (time.monotonic() - frame_at), 0.05)))
 
@@ -124,7 +127,7 @@ class Hub:
         if len(self.marks.marks) != len(follow.day.instruments):
             self.marks = Marks(len(follow.day.instruments))
         self.marks.update(follow.day, int(market.now))
-        before, epoch, wall = follow.before_known(), len(follow.day.lives), time.time_ns()
+        before, epoch, wall = follow.closes_before(), len(follow.day.lives), time.time_ns()
         is_due = now - self.key_at >= KEY_S
         if is_due:
             self.key_at = now
@@ -177,9 +180,12 @@ class Hub:
         return [rows.order(day, number) for number in wanted]
 
     def send_pulse(self) -> None:
-        document = self.pulse()
+        day = self.follow.day
         if not self.pages:
+            self.said = day.log[-1][0] if day.log else 0
+            day.changed, day.changed_orders = set(), set()
             return
+        document = self.pulse()
         text = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
         made: dict[tuple[int, int], bytes] = {}
         for page in self.pages:
@@ -192,9 +198,11 @@ class Hub:
 
     def candle(self, inst: int, step: int) -> bytes:
         """The last candles of an instrument, of which one is under way."""
-        made = rows.candles(self.follow.day, inst, self.follow.minutes(inst)[-2 * step - 2:], step, with_history=False)
+        minutes = self.follow.minutes(inst)[-2 * step - 2:]
+        made = rows.candles(self.follow.day, inst, minutes, step, self.follow.now(), with_history=False)
+        cut = max(len(made["t"]) - CANDLES, 0)
         return orjson.dumps({"candle": {"inst": inst, "tf": step} | {
-            name: values[-CANDLES:] if isinstance(values, list) else values for name, values in made.items()}})
+            name: values[cut:] if isinstance(values, list) else max(values - cut, 0) for name, values in made.items()}})
 
 
 def hash_of(name: str) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from engine.config import Config
 from engine.errors import EngineError
 from engine.store.client import client_of, number_of
+from engine.trail.rundir import is_held
 from engine.watch import drift
 from engine.watch.follow import Follow
 from engine.watch.moment import models
@@ -30,7 +31,7 @@ class Measures:
         self.days: Mapping[str, int] = {}
         self.drift: dict[str, Any] | None = None
         self.why_no_drift = "not measured yet"
-        self._days_at = self._looked = 0.0
+        self._looked = 0.0
         self._version = version("spike-engine")
 
     def look(self) -> None:
@@ -39,9 +40,8 @@ class Measures:
         if now - self._looked < LOOK_S:
             return
         self._looked = now
-        if now - self._days_at > DAYS_S:
-            self._days_at, self.days = now, self.days_of()
-        self.watching.look(self.view())
+        is_attended = self.follow.is_live or is_held(self.follow.run.path / "launcher.lock")
+        self.watching.look(self.view(), tells=is_attended)     # of a run that is over nothing is news
 
     def view(self) -> Watched:
         """The run at this moment."""
@@ -55,11 +55,14 @@ class Measures:
             updates_per_s=follow.rate, drift=self.drift, threshold=thresholds[-1] if thresholds else None, model=active)
 
     async def run(self) -> None:
-        """Measures drift in the store now and then, in a thread: it asks ClickHouse."""
+        """Looks at the days before, and measures drift in the store now and then; in threads, for both take their time."""
+        drift_at = time.monotonic() + DAYS_S
         while True:
-            await asyncio.sleep(DRIFT_S if self.drift is not None else LOOK_S * 60)
-            if not self.follow.is_live:
+            self.days = await asyncio.to_thread(self.days_of)
+            await asyncio.sleep(DAYS_S)
+            if not self.follow.is_live or time.monotonic() < drift_at:
                 continue
+            drift_at = time.monotonic() + DRIFT_S
             try:
                 self.drift, self.why_no_drift = await asyncio.to_thread(self._measured), ""
             except (EngineError, LookupError, OSError) as error:

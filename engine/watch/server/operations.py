@@ -1,6 +1,7 @@
 """What the page may do, in two steps: asked for, told what it will do, confirmed. The engine takes it from the operator ring and
 journals who asked."""
 import asyncio
+import contextlib
 import secrets
 import sys
 import time
@@ -49,9 +50,10 @@ OPERATIONS = {
 
 
 class Desk:
-    """Takes operations on `run`. `on_acknowledge(alert, who)` marks an alert as seen; `who` names whoever sits at the page."""
+    """Takes operations on `run`. `on_acknowledge(number, who)` marks an alert as seen and gives its name, empty where there is
+    none; `who` names whoever sits at the page."""
 
-    def __init__(self, run: RunDir, folder: Path, who: str, on_acknowledge: Callable[[str, str], bool]):
+    def __init__(self, run: RunDir, folder: Path, who: str, on_acknowledge: Callable[[str, str], str]):
         self.run, self.models, self.who, self.on_acknowledge = run, folder, who, on_acknowledge
         self.waiting: dict[str, tuple[float, str, str]] = {}
 
@@ -82,60 +84,79 @@ class Desk:
         said = await doing[name](argument) if name in doing else await self._told(name)
         return {"done": True, "operation": name, "words": said}
 
-    async def _told(self, name: str, argument: str = "") -> str:
-        """Writes the operation into the ring and waits until the engine has taken it."""
+    def _write(self, name: str, argument: str = "") -> tuple[StatusBlock, int]:
+        """Puts the operation into the ring: the engine journals who asked before anything is done."""
         try:
             block = StatusBlock(self.run.status)
-            number = block.ask(OPERATIONS[name].kind, argument.encode()[:63], self.who.encode()[:23])
+            return block, block.ask(OPERATIONS[name].kind, argument.encode()[:71], self.who.encode()[:23])
         except (OSError, ValueError) as error:
             raise OperationRefused(f"{name}: {error}") from None
+
+    async def _is_taken(self, block: StatusBlock, number: int) -> bool:
+        """Whether the engine has taken it within two seconds; an entry it has not is taken back."""
         end = time.monotonic() + ANSWER_S
         while block.taken < number:
             if time.monotonic() > end:
-                raise OperationRefused(f"{name} was written, but the engine has not answered within {ANSWER_S:.0f} s; kill ends it")
+                return not block.withdraw(number)
             await asyncio.sleep(0.02)
+        return True
+
+    async def _told(self, name: str) -> str:
+        """What the engine does itself."""
+        if not await self._is_taken(*self._write(name)):
+            raise OperationRefused(f"{name}: the engine has not answered within {ANSWER_S:.0f} s, and it was taken back; kill ends "
+                                   "the engine")
         return f"{name}: the engine has seen it"
 
-    async def _noted(self, name: str, argument: str = "") -> str:
-        """Likewise where the engine need not know: without one it is done all the same."""
-        return await self._told(name, argument) if is_running(self.run) else f"{name}: done, no engine runs"
+    async def _beside(self, name: str, argument: str, do: Callable[[], str]) -> str:
+        """What is done here: who asked stands in the ring before, and the answer is what was done, whatever the engine says."""
+        if not is_running(self.run):
+            return do()
+        asked = self._write(name, argument)
+        said = do()
+        return said if await self._is_taken(*asked) else f"{said}; the engine has not confirmed that it knows"
 
     async def _kill(self, _: str) -> str:
-        """By the command, in a process of its own, which needs nothing of an engine that hangs."""
+        """By the command, in a process of its own, which needs nothing of an engine that hangs and outlives this one."""
+        with contextlib.suppress(OperationRefused):        # a dead engine takes nothing; it is killed all the same
+            self._write("kill")
+        path = self.run.path / "kill.out"
+        with path.open("wb") as out:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "engine", "kill", "--run-dir", str(self.run.path), "--yes",
+                stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
         try:
-            StatusBlock(self.run.status).ask(DO_KILL, b"", self.who.encode()[:23])
-        except (OSError, ValueError):
-            pass                                           # a dead engine takes nothing; it is killed all the same
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "engine", "kill", "--run-dir", str(self.run.path), "--yes", stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
-        try:
-            out, error = await asyncio.wait_for(process.communicate(), KILL_S)
+            await asyncio.wait_for(process.wait(), KILL_S)
         except TimeoutError:
-            raise OperationRefused(f"kill has not ended within {KILL_S:.0f} s: `python -m engine kill` says what it does") from None
-        lines = (out.decode(errors="replace").strip() or error.decode(errors="replace").strip()).splitlines()
+            raise OperationRefused(f"kill goes on after {KILL_S:.0f} s: {path.name} of the run says what it does") from None
+        lines = path.read_text(errors="replace").strip().splitlines()
         if process.returncode:
             raise OperationRefused(f"kill: {lines[-1] if lines else 'it failed'}")
         return f"kill: {lines[-1] if lines else 'done'}"
 
     async def _promote(self, name: str) -> str:
-        try:
-            scorer = models.promote(self.models, name)
-        except (ModelRefused, OSError) as error:
-            raise OperationRefused(str(error)) from None
-        await self._noted("promote", scorer.sha256)
-        return f"model {scorer.sha256[:16]} decides from now on"
+        def do() -> str:
+            return f"model {models.promote(self.models, name).sha256[:16]} decides from now on"
+        return await self._beside("promote", name[:16], self._of_models(do))
 
     async def _roll_back(self, _: str) -> str:
-        try:
-            scorer = models.rollback(self.models)
-        except (ModelRefused, OSError) as error:
-            raise OperationRefused(str(error)) from None
-        await self._noted("rollback")
-        return f"model {scorer.sha256[:16]} decides again"
+        def do() -> str:
+            return f"model {models.rollback(self.models).sha256[:16]} decides again"
+        return await self._beside("rollback", "", self._of_models(do))
+
+    @staticmethod
+    def _of_models(do: Callable[[], str]) -> Callable[[], str]:
+        """`do`, with what the models' folder says against it in our words."""
+        def checked() -> str:
+            try:
+                return do()
+            except (ModelRefused, OSError) as error:
+                raise OperationRefused(str(error)) from None
+        return checked
 
     async def _acknowledge(self, name: str) -> str:
-        if not self.on_acknowledge(name, self.who):
-            raise OperationRefused(f"there is no alert {name!r} that waits to be seen")
-        return await self._noted("acknowledge", name)
+        alert = self.on_acknowledge(name, self.who)
+        if not alert:
+            raise OperationRefused(f"there is no alert {name[:40]!r} that waits to be seen")
+        return await self._beside("acknowledge", alert, lambda: f"{alert} is marked as seen")
 

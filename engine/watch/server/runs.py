@@ -1,6 +1,7 @@
 """The runs of a folder: those that trade or have traded, backtests with their days, and what-ifs; opened when somebody looks."""
 import asyncio
 import contextlib
+import os
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from engine.watch.follow import Follow, followed
 
 KEPT = 2
 """Runs besides the one followed that stay open: each holds its day's candidates and candles."""
-LISTED = 500
+LISTED, NAME_MAX = 500, 200
 RESULT_MAX = 256 << 20
 
 
@@ -30,6 +31,7 @@ class Runs:
     def __init__(self, root: Path, own: Follow):
         self.root, self.own = root, own
         self.open: OrderedDict[str, Follow] = OrderedDict()
+        self._starts: dict[str, tuple[int, dict[str, Any]]] = {}
         self.opening: dict[str, asyncio.Task[Follow]] = {}
 
     def path_of(self, name: str) -> Path:
@@ -38,8 +40,11 @@ class Runs:
         if not 1 <= len(parts) <= 2 or any(not part or part.startswith(".") or "\\" in part or "\0" in part for part in parts):
             raise NoSuchRun(f"{name[:80]!r} is no name of a run")
         path = self.root.joinpath(*parts)
-        if not path.is_dir() or not path.resolve().is_relative_to(self.root.resolve()):
+        if len(name) > NAME_MAX or not path.is_dir() or not path.resolve().is_relative_to(self.root.resolve()):
             raise NoSuchRun(f"there is no run {name[:80]!r} in {self.root.name}")
+        about = path.stat()
+        if about.st_uid != os.getuid() or about.st_mode & 0o022:         # its strategies would be run here
+            raise NoSuchRun(f"{name} can be written by others: only runs of your own are opened (`chmod go-w`)")
         return path
 
     async def get(self, name: str) -> Follow:
@@ -49,7 +54,9 @@ class Runs:
         if name in self.open:
             self.open.move_to_end(name)
             follow = self.open[name]
-            follow.advance(0.05)
+            while follow.advance(0.05):                        # another run that goes on
+                await asyncio.sleep(0)
+            follow.look()
             return follow
         if name not in self.opening:
             path = self.path_of(name)
@@ -75,9 +82,20 @@ class Runs:
         for path in self.root.iterdir() if self.root.is_dir() else ():
             if path.is_symlink() or path.name.startswith(".") or not path.is_dir():
                 continue
-            with contextlib.suppress(EngineError, OSError, ValueError, KeyError, TypeError):
-                found.append(_backtest(path) if (path / "backtest.json").exists() else _run(path))
+            with contextlib.suppress(Exception):               # whatever lies there: it is no run that could be shown
+                found.append(self._row(path))
         return sorted(found, key=lambda row: -row["began_us"])[:LISTED]
+
+    def _row(self, path: Path) -> dict[str, Any]:
+        """The line of one run; what stands in its first segment is read once."""
+        if (path / "backtest.json").exists():
+            return _backtest(path)
+        begun = (path / "journal").stat().st_mtime_ns
+        if self._starts.get(path.name, (0, None))[0] != begun:
+            head = RunDir.existing(path).reader().read()
+            start = orjson.loads(head[3]) if head is not None and head[0] == REC_START else {}
+            self._starts[path.name] = begun, start
+        return _run(path, self._starts[path.name][1])
 
     def result(self, name: str) -> dict[str, Any]:
         """backtest.json of a backtest, or whatif.json of a what-if. NoSuchRun."""
@@ -105,19 +123,19 @@ def _backtest(path: Path) -> dict[str, Any]:
             "days": sorted(part.name for part in path.iterdir() if (part / "journal").is_dir())}
 
 
-def _run(path: Path) -> dict[str, Any]:
+def kind_of(start: dict[str, Any]) -> str:
+    """What kind of run a START record is of."""
+    return "whatif" if "inputs" in start else "live" if start.get("step") else "paper" if start.get("via") else "run"
+
+
+def _run(path: Path, start: dict[str, Any]) -> dict[str, Any]:
     run = RunDir.existing(path)
-    head = run.reader().read()
-    start = orjson.loads(head[3]) if head is not None and head[0] == REC_START else {}
     status, _ = vital_signs(run)
-    is_whatif = (path / "whatif.json").exists() or "inputs" in start
-    kind = "whatif" if is_whatif else "live" if start.get("step") else "paper" if start.get("via") else "run"
+    kind = "whatif" if (path / "whatif.json").exists() else kind_of(start)
     row: dict[str, Any] = {
         "name": path.name, "kind": kind, "day": str(start.get("day", "")), "source": str(start.get("source", "")),
-        "began_us": head[2] // 1000 if head is not None else 0, "is_running": is_running(run), "trades": None, "net": None,
+        "began_us": (path / "journal").stat().st_mtime_ns // 1000, "is_running": is_running(run), "trades": None, "net": None,
         "candidates": None, "passed": None, "updates": None, "problem": None}
-    if head is not None and start.get("source") != "upstox":         # a simulated day's own time says nothing of when it was made
-        row["began_us"] = (path / "journal").stat().st_mtime_ns // 1000 if (path / "journal").exists() else row["began_us"]
     if status is not None:
         net = int(status["realised"]) + int(status["open"]) - int(status["charges"])
         row |= {"net": net, "candidates": int(status["candidates"]), "passed": int(status["signals"]),

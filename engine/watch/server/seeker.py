@@ -42,19 +42,24 @@ class Seeker:
                 await process.stdin.drain()
                 size = LENGTH.unpack(await asyncio.wait_for(process.stdout.readexactly(LENGTH.size), WAIT_S))[0]
                 if size > MOST:
-                    raise SeekFailed("the time machine's answer is too large to be one")
+                    raise OSError("no answer is so large")
                 return await asyncio.wait_for(process.stdout.readexactly(size), WAIT_S)
             except (TimeoutError, OSError, asyncio.IncompleteReadError):
                 words = await self._ended(path)
                 raise SeekFailed(f"the time machine of {path.name} has ended{': ' + words if words else ''}; ask again") from None
+
+    async def warm(self, path: Path) -> None:
+        """Begins to apply a run's journal, so that the first moment that is asked for is not waited for."""
+        async with self.locks.setdefault(path, asyncio.Lock()):
+            await self._process(path)
 
     async def _process(self, path: Path) -> asyncio.subprocess.Process:
         found = self.processes.get(path)
         if found is not None and found.returncode is None:
             self.processes.move_to_end(path)
             return found
-        while len(self.processes) >= KEPT:
-            oldest = next(iter(self.processes))
+        idle = [one for one in self.processes if not self.locks[one].locked()]
+        for oldest in idle[:max(len(self.processes) + 1 - KEPT, 0)]:
             await self._ended(oldest)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "engine.watch.seek", str(path), json.dumps(str(self.models)), stdin=asyncio.subprocess.PIPE,

@@ -10,8 +10,13 @@ from typing import Any
 from engine.config import Config
 from engine.errors import EngineError
 from engine.market.instruments import sector_names
-from engine.trail.rundir import Attendance, Lock, RunDir
+from engine.trail.rundir import Attendance, Lock, RunDir, state_folder
 from engine.watch.server.guard import Guard, csrf_of, kept_token
+
+
+class CannotGoOn(EngineError):
+    """What follows the run has failed."""
+
 
 NICE = 5
 """The page waits where the engine wants the processor."""
@@ -19,10 +24,6 @@ NICE = 5
 
 class CannotListen(EngineError):
     """No address to listen on."""
-
-
-def state_folder() -> Path:
-    return Path(os.environ.get("XDG_STATE_HOME", Path.home() / ".local" / "state")) / "spike"
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -53,12 +54,19 @@ def main(run: RunDir, config: Config, attends: bool) -> None:
     listener = bound(config.watch.host, config.watch.port)
     host, port = listener.getsockname()[:2]
     named = f"[{host}]" if ":" in host else host
-    app = make_app(Serving(run, config, csrf_of(token), sector_names()))
-    guard = Guard(app, token, [config.watch.host, *config.watch.hosts])
+    serving = Serving(run, config, csrf_of(token), sector_names())
+    guard = Guard(make_app(serving), token, [config.watch.host, *config.watch.hosts])
     address = run.address
     _leave(address, f"http://{named}:{port}/?token={token}\n")
     server = uvicorn.Server(uvicorn.Config(guard, log_level="warning", access_log=False, lifespan="on", ws="websockets-sansio",
                                            timeout_graceful_shutdown=2, server_header=False, ws_max_size=64 << 10))
+    failed = False
+
+    def fail() -> None:
+        nonlocal failed
+        failed = server.should_exit = True
+
+    serving.on_failure = fail
     attendance = Attendance(run) if attends else None
 
     def look(*_: Any) -> None:
@@ -76,6 +84,8 @@ def main(run: RunDir, config: Config, attends: bool) -> None:
         with contextlib.suppress(OSError):
             address.unlink()
         lock.release()
+    if failed:
+        raise CannotGoOn("watch could not go on: watch.out of the run's folder says why")
 
 
 def _leave(path: Path, text: str) -> None:

@@ -2,8 +2,10 @@
 import asyncio
 import contextlib
 import getpass
+import os
 import time
-from collections.abc import AsyncIterator
+import traceback
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from engine.watch.panels import PANELS, NothingThere
 from engine.watch.server.hub import Hub, hash_of
 from engine.watch.server.measures import Measures
 from engine.watch.server.operations import Desk
-from engine.watch.server.runs import Runs
+from engine.watch.server.runs import Runs, kind_of
 from engine.watch.server.seeker import Seeker
 
 PAGE = Path(__file__).parents[1] / "page"
@@ -42,13 +44,17 @@ class Serving:
         self.seeker = Seeker(self.models)
         self.measures = Measures(self.follow, config, lambda: self.mode(self.follow), self.earlier_days)
         self.hub = Hub(self.follow, self.alerts_open, self.measures.look, hash_of(self.follow.name))
-        self.desk = Desk(run, self.models, f"page: {getpass.getuser()}", self.acknowledge)
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.on_failure: Callable[[], Any] = lambda: None
+        self.desk = Desk(run, self.models, f"page: {user_name()}", self.acknowledge)
         self.files = {str(path.relative_to(PAGE)): path for path in PAGE.rglob("*") if path.is_file()} if PAGE.is_dir() else {}
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Follows the run for as long as the block lasts."""
         tasks = [asyncio.create_task(work) for work in (self.hub.run(), self.measures.run())]
+        for task in tasks:
+            task.add_done_callback(self._ended)
         try:
             yield
         finally:
@@ -58,7 +64,20 @@ class Serving:
             await self.seeker.close()
             self.measures.close()
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """What follows the run has failed: a page that stands still would pass for a calm market, so the process ends and is
+        started again."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            traceback.print_exception(error)
+            self.on_failure()
+
     # ---- the run -------------------------------------------------------------------------------------------------------
+    def warm(self, follow: Follow) -> None:
+        """A page has opened: its time machine begins to apply the journal."""
+        if follow.market is not None and not follow.day.is_whatif:
+            self.tasks.add(task := asyncio.create_task(self.seeker.warm(follow.run.path)))
+            task.add_done_callback(self.tasks.discard)
+
     def session(self, follow: Follow) -> dict[str, Any]:
         start, mode = follow.day.start, self.mode(follow)
         return {"csrf": self.csrf, "run": follow.name, "own": self.follow.name, "live": is_running(follow.run),
@@ -74,10 +93,14 @@ class Serving:
             "paper" if follow.day.start.get("via") else "simulated")
 
     def earlier_days(self) -> dict[str, int]:
-        """Net result (paise) of the account on earlier days of runs like the one followed."""
-        day, market = str(self.follow.day.start.get("day", "")), self.follow.day.start.get("source")
-        return {row["day"]: row["net"] for row in self.runs.listed()
-                if row["net"] is not None and row["kind"] != "backtest" and row.get("source") == market and row["day"] < day}
+        """Earlier day -> net result (paise) of the account in runs of the same kind: of a simulated day the latest, else of all."""
+        start = self.follow.day.start
+        day, market, kind = str(start.get("day", "")), start.get("source"), kind_of(start)
+        out: dict[str, int] = {}
+        for row in reversed(self.runs.listed()):               # the oldest first
+            if row["net"] is not None and row["kind"] == kind and row.get("source") == market and row["day"] < day:
+                out[row["day"]] = row["net"] + (out.get(row["day"], 0) if market == "upstox" else 0)
+        return dict(sorted(out.items()))
 
     async def moment(self, run: str, at: int | None) -> dict[str, Any] | bytes:
         """The whole page, now or at a moment."""
@@ -102,15 +125,16 @@ class Serving:
         if follow.day.is_of_rows:
             name = await asyncio.to_thread(recorded.data_of, follow.run.reader())
             made = await asyncio.to_thread(recorded.minutes, Path(name), follow.day.state.symbol(inst))
-            return rows.candles(follow.day, inst, made if at is None else made[made["told"] <= at * 1000], step)
+            return rows.candles(follow.day, inst, made if at is None else made[made["told"] <= at * 1000], step,
+                                follow.now() if at is None else at * 1000)
         if at is None:
-            return rows.candles(follow.day, inst, follow.minutes(inst), step)
+            return rows.candles(follow.day, inst, follow.minutes(inst), step, follow.now())
         told = follow.minutes(inst, at * 1000)
         bar = orjson.loads(await self.panel("forming", run, at, {"inst": inst}))
         if bar["open"] > 0 and bar["minute"] * MINUTE <= at * 1000 and (not len(told) or bar["minute"] > told[-1]["minute"]):
             row = (*(bar[name] for name in ("minute", "open", "high", "low", "close", "volume")), 0, 0)
             told = np.append(told, np.array([row], CANDLE))
-        return rows.candles(follow.day, inst, told, step)
+        return rows.candles(follow.day, inst, told, step, at * 1000)
 
     def feed(self, follow: Follow) -> dict[str, Any]:
         """How the feed does, as the engine says it."""
@@ -173,17 +197,23 @@ class Serving:
         """Alerts, the newest first."""
         return self.measures.watching.rows()
 
-    def acknowledge(self, number: str, who: str) -> bool:
-        """Marks an alert as seen; False where there is none of this number."""
+    def acknowledge(self, number: str, who: str) -> str:
+        """Marks an alert as seen; its name, empty where there is none of this number."""
         try:
-            self.measures.watching.acknowledge(int(number), who, time.time_ns())
+            return self.measures.watching.acknowledge(int(number), who, time.time_ns()).name
         except (ValueError, LookupError):
-            return False
-        return True
+            return ""
 
     def metrics(self) -> tuple[bytes, str]:
         """What a scrape gets, and its kind."""
         return self.measures.watching.metrics.text(), "text/plain; version=0.0.4; charset=utf-8"
+
+
+def user_name() -> str:
+    """Of whoever runs this; a number where the machine has no name for it, as in a container."""
+    with contextlib.suppress(KeyError, OSError):
+        return getpass.getuser()
+    return f"user {os.getuid()}"
 
 
 def checked(answer: bytes) -> bytes:
