@@ -1,4 +1,5 @@
 """The chain of one candidate."""
+import datetime as dt
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -6,6 +7,7 @@ import typer
 
 from engine import config as configuration
 from engine.cli.options import Failed, Json, Run, fail_where, run_of, show
+from engine.market.sessions import IST
 from engine.trail.checked import survey
 
 app = typer.Typer(add_completion=False)
@@ -18,6 +20,7 @@ def explain(number: Annotated[int, typer.Argument(min=1, help="of the candidate,
     """Show the chain of one candidate: tick, statistics, features, score, the rule that said no, orders, stage times."""
     from engine.watch.explain import against_training, candidate_of
     from engine.watch.explain import explain as work
+    from engine.watch.notes import Notes
 
     folder = run_of(run_dir).path
     damage = survey(folder)
@@ -32,6 +35,7 @@ def explain(number: Annotated[int, typer.Argument(min=1, help="of the candidate,
         fail_where(damage)
         raise Failed(f"there is no candidate {number} in this run: `python -m engine query \"SELECT id, reason FROM signals\"`")
     document["against_training"] = against_training(document, Path(configuration.load().models))
+    document["notes"] = [note.shown() for note in Notes(folder).of(number)]
     if json:
         show(document | {"problem": damage})
     else:
@@ -62,5 +66,9 @@ def _show_chain(document: dict[str, Any]) -> None:
               f"{row['middle']:>9.4g} {row['high']:>9.4g}")
     for line in document["chain"]:
         print(f"  {line}")
+    for note in document["notes"]:
+        tags = "".join(f" #{tag}" for tag in note["tags"] if f"#{tag}" not in note["text"].casefold())
+        at = dt.datetime.fromtimestamp(note["t_us"] / 1e6, IST)
+        print(f"  note {note['n']} of {at:%d %b %H:%M}, {note['who']}: {note['text']}{tags}")
     if "stages_ns" in document:
         print("  stages: " + ", ".join(f"{k} {v / 1000:.1f} us" for k, v in document["stages_ns"].items()))

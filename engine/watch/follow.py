@@ -18,6 +18,7 @@ from engine.trail.rundir import RunDir
 from engine.trail.signs import is_running, troubles, vital_signs
 from engine.watch.day import Day
 from engine.watch.moment import Figures, figures_of_status, leaving
+from engine.watch.notes import Notes
 
 Point = tuple[int, int, int, int]
 """ns, realised, open profit and charges of the day so far, paise."""
@@ -27,7 +28,7 @@ class Follow:
     """Follows `run`; `advance` reads what is new. `market` and `day` are empty until its instruments stand in the journal."""
 
     def __init__(self, run: RunDir):
-        self.run, self.day = run, Day()
+        self.run, self.day, self.notes = run, Day(), Notes(run.path)
         self.reader = run.reader()
         self.market: QuoteFollower | None = None
         self.points: list[Point] = []

@@ -30,7 +30,6 @@ WORDS = {
     "promote": "The model decides from the next candidate on.",
     "rollback": "The model before decides from the next candidate on.",
     "acknowledge": "The alert is marked as seen by you.",
-    "note": "The note is written to the journal.",
 }
 
 
@@ -202,6 +201,15 @@ class PageServer:
         if request.headers.get("X-Spike") != CSRF:
             return web.json_response({"error": "this request is not of the page: load the page again"}, status=403)
         body = await request.json()
+        if request.match_info["name"] == "notes":
+            kept = self.notes.setdefault(body["candidate"], []) if "candidate" in body else []
+            if "removes" in body:
+                self.notes = {at: [one for one in of if one["n"] != body["removes"]] for at, of in self.notes.items()}
+                return web.json_response({"removed": body["removes"]})
+            tags = [w[1:] for w in body["text"].split() if w[0] == "#"]
+            number = sum(map(len, self.notes.values())) + 1
+            kept.append({"n": number, "t_us": self.market.now_us, "who": "page: asha", "text": body["text"], "tags": tags})
+            return web.json_response(kept[-1])
         if request.match_info["name"] == "operations":
             nonce = f"nonce-{len(self.waiting)}"
             self.waiting[nonce] = (body["operation"], body["argument"])
@@ -212,11 +220,6 @@ class PageServer:
             self.operator = "PAUSE" if operation == "pause" else "RUN"
         if operation == "acknowledge":
             next(row for row in self.alerts if row["id"] == int(argument))["acknowledged_by"] = "you"
-        if operation == "note":
-            number, _, text = argument.partition(" ")
-            self.notes.setdefault(int(number), []).append(
-                {"t_us": self.market.now_us, "text": text, "tags": [w[1:] for w in text.split() if w[0] == "#"]}
-            )
         return web.json_response({"done": True, "words": f"Done: {operation}."})
 
     def frame(self, rows: list[int], is_key: bool) -> bytes:

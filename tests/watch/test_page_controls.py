@@ -57,9 +57,11 @@ def test_notes_are_written_and_shown(visit: Visit, running: Running) -> None:
     page.click("[data-table=candidates] .vt-body .vt-row:nth-child(4)")
     page.fill(".note-form input", "the news came first #news")
     page.click(".note-form button")
-    page.click("dialog.confirm button.main")
     page.wait_for_selector(".notes .chip:has-text('news')")
-    assert running.server.operations[0][0] == "note"
+    assert [[one["text"] for one in of] for of in running.server.notes.values()] == [["the news came first #news"]]
+    assert page.input_value(".note-form input") == "" and running.server.operations == []
+    page.click(".notes button[aria-label^='Take the note']")
+    page.wait_for_selector(".notes", state="detached")
 
 
 def test_what_is_stale_looks_it_and_the_page_connects_again(visit: Visit, running: Running) -> None:

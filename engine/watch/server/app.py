@@ -12,6 +12,7 @@ from starlette.responses import FileResponse, PlainTextResponse
 
 from engine.errors import EngineError, UsageError
 from engine.watch import rows
+from engine.watch.notes import TAG_MAX, TAGS_MAX, TEXT_MAX
 from engine.watch.panels import NothingThere
 from engine.watch.server.hub import packed_layout
 from engine.watch.server.runs import NoSuchRun
@@ -39,6 +40,16 @@ class Confirmed(BaseModel):
     """The word that was given for it."""
     model_config = ConfigDict(extra="forbid")
     confirm: str = Field(max_length=100)
+
+
+class Noted(BaseModel):
+    """A note on a candidate, or, with `removes`, that one is taken back."""
+    model_config = ConfigDict(extra="forbid")
+    run: str = Field("", max_length=200)
+    candidate: int = Field(0, ge=0, le=1 << 53)
+    text: str = Field("", max_length=TEXT_MAX)
+    tags: list[Annotated[str, Field(max_length=TAG_MAX + 1)]] = Field([], max_length=TAGS_MAX)
+    removes: int = Field(0, ge=0, le=1 << 53)
 
 
 def json(document: Any, status: int = 200) -> Response:
@@ -124,7 +135,7 @@ def _panels(app: FastAPI, serving: Serving) -> None:
 
     @app.get("/api/candidate/{number}")
     async def candidate(number: int, run: RunName = "", at: Moment = None) -> Response:
-        return json(await panel("candidate", run, at, {"id": number}))
+        return json(await serving.candidate(run, at, number))
 
     @app.get("/api/orders")
     async def orders(run: RunName = "", at: Moment = None, before: Before = 0, limit: Limit = 200) -> Response:
@@ -136,7 +147,7 @@ def _panels(app: FastAPI, serving: Serving) -> None:
 
     @app.get("/api/trades")
     async def trades(run: RunName = "", at: Moment = None) -> Response:
-        return json(await panel("trades", run, at, {}))
+        return json(await serving.trades(run, at))
 
     @app.get("/api/marks")
     async def marks(inst: Number, run: RunName = "", at: Moment = None) -> Response:
@@ -213,7 +224,7 @@ def _results(app: FastAPI, serving: Serving) -> None:
 
 
 def _changes(app: FastAPI, serving: Serving) -> None:
-    """The two steps of an operation."""
+    """The two steps of an operation; a note, which changes nothing of the engine, takes one."""
     @app.post("/api/operations")
     async def ask(asked: Asked) -> Response:
         return json(serving.desk.ask(asked.operation, asked.argument))
@@ -221,6 +232,10 @@ def _changes(app: FastAPI, serving: Serving) -> None:
     @app.post("/api/operations/confirm")
     async def confirm(confirmed: Confirmed) -> Response:
         return json(await serving.desk.confirm(confirmed.confirm))
+
+    @app.post("/api/notes")
+    async def note(noted: Noted) -> Response:
+        return json(await serving.note(noted.run, noted.candidate, noted.text, noted.tags, noted.removes))
 
 
 def _files(app: FastAPI, serving: Serving) -> None:

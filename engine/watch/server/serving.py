@@ -22,6 +22,7 @@ from engine.trail.signs import about_engine, is_running
 from engine.watch import recorded, rows
 from engine.watch.follow import Follow
 from engine.watch.moment import moment
+from engine.watch.notes import NoteRefused
 from engine.watch.panels import PANELS, NothingThere
 from engine.watch.server.hub import Hub, hash_of
 from engine.watch.server.measures import Measures
@@ -116,6 +117,31 @@ class Serving:
         if at is not None:
             return checked(await self.seeker.ask(follow.run.path, at * 1000, name, arguments))
         return orjson.dumps(PANELS[name](follow, arguments, self.models), option=orjson.OPT_SERIALIZE_NUMPY)
+
+    async def candidate(self, run: str, at: int | None, number: int) -> dict[str, Any]:
+        """One candidate with what people noted of it, whenever they did."""
+        document: dict[str, Any] = orjson.loads(await self.panel("candidate", run, at, {"id": number}))
+        return document | {"notes": [note.shown() for note in (await self.runs.get(run)).notes.of(number)]}
+
+    async def trades(self, run: str, at: int | None) -> dict[str, Any]:
+        """Positions that ended, with the tags of their candidates."""
+        document: dict[str, Any] = orjson.loads(await self.panel("trades", run, at, {}))
+        tags = (await self.runs.get(run)).notes.tags()
+        for row in document["rows"]:
+            row["tags"] = tags.get(row["candidate"], [])
+        return document
+
+    async def note(self, run: str, candidate: int, text: str, tags: list[str], removes: int) -> dict[str, Any]:
+        """Keeps a note on a candidate, or takes note `removes` back. NoteRefused, NothingThere."""
+        follow = await self.runs.get(run)
+        if bool(candidate) == bool(removes) or (removes and (text or tags)):
+            raise NoteRefused("send `candidate` with `text` or `tags`, or `removes` with the number of a note")
+        if removes:
+            follow.notes.remove(removes, self.desk.who)
+            return {"removed": removes}
+        if candidate not in follow.day.candidates:
+            raise NothingThere(f"there is no candidate {candidate} in this run")
+        return follow.notes.add(candidate, text, tags, self.desk.who).shown()
 
     async def candles(self, run: str, at: int | None, inst: int, step: int) -> dict[str, Any]:
         """History, the day's minutes and the one under way. Of a backtest's day from its day file."""

@@ -12,7 +12,6 @@ export const OPERATIONS = {
   promote: ['Promote', 'Make a shadow model the one that decides'],
   rollback: ['Roll back', 'Back to the model before'],
   acknowledge: ['Acknowledge', 'Says that a person has seen the alert'],
-  note: ['Add the note', 'Writes a note to the journal'],
 };
 const asked = signal(null); // {operation, argument, words, confirm, until, resolve}
 
@@ -81,7 +80,7 @@ export function ConfirmDialog() {
     }}
   >
     <form onSubmit=${confirm}>
-      <h2 id="confirm-title">${name}${what.argument && what.operation !== 'note' ? ` ${what.argument}` : ''}?</h2>
+      <h2 id="confirm-title">${name}${what.argument ? ` ${what.argument}` : ''}?</h2>
       <p class="faint">${meaning}.</p>
       <p class="confirm-words">${what.words}</p>
       ${

@@ -1,10 +1,9 @@
 // The drawer: one candidate or order, whole. What the list knew is drawn at once, the rest when it comes.
 import { html, useEffect, useRef, useSignal } from '../ui/html.js';
 import { Direction, Facts, Loaded, Plain, Verdict } from '../ui/parts.js';
-import { get, say, useResource } from '../api.js';
+import { get, post, say, useResource } from '../api.js';
 import { buySell, clock, figure, fixed, nanos, rupees, span, words } from '../format.js';
-import { confirmed } from '../operations.js';
-import { freshCandidates, mayOperate, moment, open, opened, selected } from '../state.js';
+import { freshCandidates, moment, open, opened, selected, where } from '../state.js';
 
 export function close() {
   const { from } = opened.value ?? {};
@@ -315,9 +314,16 @@ function Notes({ data, id, reload }) {
   const text = useSignal('');
   const add = async (event) => {
     event.preventDefault();
-    if (text.value.trim() && (await confirmed('note', `${id} ${text.value.trim()}`))) {
-      text.value = '';
+    if (text.value.trim() && (await kept({ candidate: id, text: text.value.trim() }))) text.value = '';
+  };
+  const kept = async (note) => {
+    try {
+      await post('notes', { run: where.peek().run || '', ...note });
       reload();
+      return true;
+    } catch (error) {
+      say(error.message, 'error');
+      return false;
     }
   };
   if (data.notes === undefined) return null;
@@ -331,24 +337,30 @@ function Notes({ data, id, reload }) {
                 html`<li key=${k}>
                   <span class="num faint">${clock(note.t_us)}</span>
                   ${note.text}${' '}${(note.tags ?? []).map((tag) => html`<span class="chip" key=${tag}>${tag}</span>`)}
+                  <button
+                    class="icon"
+                    aria-label=${`Take the note ${note.text} back`}
+                    title=${`Take it back (written by ${note.who})`}
+                    onClick=${() => kept({ removes: note.n })}
+                  >
+                    ✕
+                  </button>
                 </li>`,
             )}
           </ul>`
         : html`<p class="faint">None yet.</p>`
     }
-    ${
-      mayOperate.value &&
-      html`<form class="note-form" onSubmit=${add}>
-        <input
-          aria-label="A note; #words are tags"
-          placeholder="A note; #words are tags"
-          value=${text.value}
-          onInput=${(event) => {
-            text.value = event.currentTarget.value;
-          }}
-        /><button class="button" disabled=${!text.value.trim()}>Add</button>
-      </form>`
-    }
+    <form class="note-form" onSubmit=${add}>
+      <input
+        aria-label="A note; #words are tags"
+        placeholder="A note; #words are tags"
+        maxlength="1000"
+        value=${text.value}
+        onInput=${(event) => {
+          text.value = event.currentTarget.value;
+        }}
+      /><button class="button" disabled=${!text.value.trim()}>Add</button>
+    </form>
   </section>`;
 }
 
