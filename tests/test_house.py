@@ -104,6 +104,7 @@ COVERED = {
     **{f"engine/watch/server/{name}.py": "tests/watch/test_server.py" for name in (
         "app", "guard", "measures", "operations", "runs", "seeker", "serving")},
     "engine/watch/server/hub.py": "tests/system/test_watch.py", "engine/watch/server/serve.py": "tests/system/test_watch.py",
+    "engine/watch/questions.py": "tests/cli/test_mcp.py",
     "engine/watch/state.py": "tests/trade/test_evening.py", "engine/watch/view.py": "tests/test_commands.py",
 }
 """Modules without a test file of their name, and the one that covers each."""

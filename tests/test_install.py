@@ -46,12 +46,14 @@ def test_what_running_needs_is_what_the_code_imports():
     imported; the other extras are the lab's alone."""
     base = named([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["watch"]])
     files = [p for folder in ("_ext", "engine") for p in (ROOT / folder).rglob("*") if p.suffix in (".py", ".pyx", ".pxd")]
-    running = {module for p in files if (ROOT / "engine" / "lab") not in p.parents for module in imported(p)}
+    assistant = ROOT / "engine" / "cli" / "mcp.py"
+    running = {module for p in files if (ROOT / "engine" / "lab") not in p.parents and p != assistant for module in imported(p)}
     lab = {module for p in files if (ROOT / "engine" / "lab") in p.parents for module in imported(p)}
     by_library = {"onnxruntime", "websockets"}     # opened by _ext/signals/onnx.pyx, and by uvicorn
     with_another = {"starlette"}                   # what FastAPI is made of
     assert distributions(running - with_another) == base - by_library
     extras = PROJECT["optional-dependencies"]
+    assert distributions(imported(assistant)) <= base | named(extras["mcp"])
     assert distributions(lab) <= base | named(extras["train"]) | named(extras["sequence"])
 
 
