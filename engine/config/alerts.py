@@ -9,6 +9,7 @@ class Alerts(Section):
     """When an alert fires and how often it is told; docs/alerts.md has each of them."""
     least: Literal["note", "warn", "page"] = setting("warn", "choice", "the least severity that is sent; the page shows all")
     trades: bool = setting(True, "yes or no", "each closed trade is told, realised and after charges")
+    chats: bool = setting(False, "yes or no", "chats of tgram:// addresses may ask: status, positions, pause, resume, flatten")
     recoveries: bool = setting(True, "yes or no", "that an alert is over is told too")
     again_s: float = setting(900, "s", "an alert that comes back sooner is shown and not sent", ge=0, le=86_400)
     per_hour: int = setting(30, "count", "messages of one hour at most; beyond it one says that more are only on the page", ge=1,

@@ -211,7 +211,7 @@ def _results(app: FastAPI, serving: Serving) -> None:
 
     @app.get("/api/alerts")
     async def alerts() -> Response:
-        return json({"rows": serving.alert_rows()})
+        return json({"rows": serving.alert_rows(), "answers": serving.chats()})
 
     @app.get("/api/broker")
     async def broker(run: RunName = "") -> Response:

@@ -84,6 +84,10 @@ class Desk:
         said = await doing[name](argument) if name in doing else await self._told(name)
         return {"done": True, "operation": name, "words": said}
 
+    async def at_once(self, name: str) -> str:
+        """Asks and confirms: for who has a confirmation of its own. OperationRefused."""
+        return str((await self.confirm(self.ask(name)["confirm"]))["words"])
+
     def _write(self, name: str, argument: str = "") -> tuple[StatusBlock, int]:
         """Puts the operation into the ring: the engine journals who asked before anything is done."""
         try:

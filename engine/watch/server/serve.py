@@ -54,7 +54,7 @@ def main(run: RunDir, config: Config, attends: bool) -> None:
     listener = bound(config.watch.host, config.watch.port)
     host, port = listener.getsockname()[:2]
     named = f"[{host}]" if ":" in host else host
-    serving = Serving(run, config, csrf_of(token), sector_names())
+    serving = Serving(run, config, csrf_of(token), sector_names(), attends and config.alerts.chats)
     guard = Guard(make_app(serving), token, [config.watch.host, *config.watch.hosts])
     address = run.address
     _leave(address, f"http://{named}:{port}/?token={token}\n")

@@ -20,8 +20,10 @@ from engine.signals import models
 from engine.trail.rundir import RunDir
 from engine.trail.signs import about_engine, is_running
 from engine.watch import recorded, rows
+from engine.watch.alerts.answers import Answers
+from engine.watch.alerts.telegram import Listener, bots
 from engine.watch.follow import Follow
-from engine.watch.moment import moment
+from engine.watch.moment import moment, positions, states
 from engine.watch.notes import NoteRefused
 from engine.watch.panels import PANELS, NothingThere
 from engine.watch.server.hub import Hub, hash_of
@@ -32,12 +34,16 @@ from engine.watch.server.seeker import Seeker
 
 PAGE = Path(__file__).parents[1] / "page"
 """Where the bundled page lies."""
+CHAT_S = 15.0
+NO_CHAT = "alerts.chats is on and no address names a chat by its number: write tgram://TOKEN/NUMBER, or turn it off"
 
 
 class Serving:
-    """Everything the routes ask. `csrf`: the word the page sends with an operation."""
+    """Everything the routes ask. `csrf`: the word the page sends with an operation. `listens`: chats may ask too; of one run at a
+    time, since a bot's messages go to one process."""
 
-    def __init__(self, run: RunDir, config: Config, csrf: str, sectors: list[str]):
+    def __init__(self, run: RunDir, config: Config, csrf: str, sectors: list[str], listens: bool = False):
+        self.listens = listens
         self.config, self.csrf, self.sectors = config, csrf, sectors
         self.follow = Follow(run)
         self.models = Path(config.models)
@@ -48,17 +54,21 @@ class Serving:
         self.tasks: set[asyncio.Task[None]] = set()
         self.on_failure: Callable[[], Any] = lambda: None
         self.desk = Desk(run, self.models, f"page: {user_name()}", self.acknowledge)
+        self.listeners: list[Listener] = []
         self.files = {str(path.relative_to(PAGE)): path for path in PAGE.rglob("*") if path.is_file()} if PAGE.is_dir() else {}
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Follows the run for as long as the block lasts."""
+        self._listen(asyncio.get_running_loop())
         tasks = [asyncio.create_task(work) for work in (self.hub.run(), self.measures.run())]
         for task in tasks:
             task.add_done_callback(self._ended)
         try:
             yield
         finally:
+            for listener in self.listeners:
+                listener.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -71,6 +81,36 @@ class Serving:
         if not task.cancelled() and (error := task.exception()) is not None:
             traceback.print_exception(error)
             self.on_failure()
+
+    # ---- chats ---------------------------------------------------------------------------------------------------------
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Answers chats where that is wanted: what they ask is looked up and done here, in the loop, not in their threads."""
+        if not self.listens:
+            return
+
+        async def facts() -> dict[str, Any]:
+            return self.facts()
+
+        def operate(name: str, who: str) -> str:
+            desk = Desk(self.follow.run, self.models, f"chat: {who}", self.acknowledge)
+            return str(asyncio.run_coroutine_threadsafe(desk.at_once(name), loop).result(CHAT_S))
+
+        def look() -> dict[str, Any]:
+            return asyncio.run_coroutine_threadsafe(facts(), loop).result(CHAT_S)
+
+        watching = self.measures.watching
+        self.listeners = [Listener(bot, Answers(look, operate), said) for bot in bots(watching.delivery.addresses)]
+        for listener in self.listeners:
+            listener.start()
+        if not self.listeners:
+            watching.problem = watching.problem or NO_CHAT
+
+    def facts(self) -> dict[str, Any]:
+        """What a chat is told of; money in paise."""
+        follow, figures = self.follow, self.follow.figures()
+        return {"run": follow.name, "mode": self.mode(follow), "is_running": follow.is_live, "state": states(follow.day, figures),
+                "counts": figures["counts"], "money": figures["money"], "positions": positions(follow.day, follow.shown()),
+                "troubles": list(follow.troubles)}
 
     # ---- the run -------------------------------------------------------------------------------------------------------
     def warm(self, follow: Follow) -> None:
@@ -223,6 +263,10 @@ class Serving:
         """Alerts, the newest first."""
         return self.measures.watching.rows()
 
+    def chats(self) -> list[dict[str, Any]]:
+        """What became of the messages of each bot's chats; empty where none are answered."""
+        return [listener.counts() for listener in self.listeners]
+
     def acknowledge(self, number: str, who: str) -> str:
         """Marks an alert as seen; its name, empty where there is none of this number."""
         try:
@@ -240,6 +284,11 @@ def user_name() -> str:
     with contextlib.suppress(KeyError, OSError):
         return getpass.getuser()
     return f"user {os.getuid()}"
+
+
+def said(document: dict[str, Any]) -> None:
+    """A line of watch.out."""
+    print(orjson.dumps(document).decode(), flush=True)
 
 
 def checked(answer: bytes) -> bytes:
