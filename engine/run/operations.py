@@ -19,6 +19,8 @@ from _ext.core.records import (
 from _ext.trail.status import StatusBlock
 from engine.broker.upstox.answers import clean
 
+WITHDRAWN = -1
+"""What StatusBlock.withdraw makes of an entry."""
 STATES = {DO_RUN: OP_RUN, DO_PAUSE: OP_PAUSE, DO_FLATTEN: OP_KILL, DO_KILL: OP_KILL}
 """Operation -> the operator's word it sets; the others are done by whoever asks, and noted here."""
 
@@ -35,7 +37,7 @@ class Operations:
             row = np.frombuffer(entry, OPERATION)[0]
             if STATES.get(int(row["kind"]), 0) > self.status.operator:
                 self._do(entry, row)
-            elif int(row["kind"]) >= 0:
+            elif row["kind"] != WITHDRAWN:
                 self.note("an operation that an engine before this one was asked for is left out: ask again")
 
     def take(self) -> None:
@@ -46,7 +48,7 @@ class Operations:
     def _do(self, entry: bytes, row: np.void) -> None:
         """One entry: journaled, told, done."""
         kind, who = int(row["kind"]), clean(row["who"].decode(errors="replace")) or "somebody"
-        if kind < 0:                                       # taken back by whoever asked
+        if kind == WITHDRAWN:                              # taken back by whoever asked
             return
         if kind not in range(len(OPERATIONS)) or not OPERATIONS[kind]:
             self.note(f"{who} asked for operation {kind}, which there is not: left out")
