@@ -21,13 +21,18 @@ from _ext.core.records import OPERATION, REC_OPERATION, REC_OPERATOR
 from _ext.quotes import FRAME_ROW
 from engine.trail.rundir import RunDir
 
+SECRETS = {"ENGINE_ALERTS_URLS": "json://asha:pa55-of-a-person@127.0.0.1:9/hook-of-nobody",
+           "ENGINE_ALERTS_HEARTBEAT": "http://127.0.0.1:9/ping-of-a-person", "ENGINE_API_SECRET": "secret-of-an-app"}
+WORDS = ("pa55-of-a-person", "hook-of-nobody", "ping-of-a-person", "secret-of-an-app")
+"""What must stand nowhere. Nobody answers at these addresses."""
+
 
 class Watched:
     """A run on the sim with its page; `client` has the token."""
 
     def __init__(self, cli, folder: Path, *more: str):
         self.process = cli.start("run", "--names", "30", "--speed", "20", "--seed", "4", "--run-dir", str(folder), "--for", "60s",
-                                 *more, ENGINE_WATCH__IS_ON="true", ENGINE_WATCH__PORT="0")
+                                 *more, ENGINE_WATCH__IS_ON="true", ENGINE_WATCH__PORT="0", **SECRETS)
         self.run, address = folder, folder / "watch.address"
         end = time.monotonic() + 60
         while not address.exists():
@@ -93,9 +98,12 @@ def test_a_run_shows_what_it_does_and_takes_what_it_is_asked(watched):
     asked = [np.frombuffer(payload, OPERATION)[0] for kind, payload in journal if kind == REC_OPERATION]
     assert [kind for kind, _ in journal] == [REC_OPERATION, REC_OPERATOR] * 2      # who asked stands before what followed
     assert all(row["who"].startswith(b"page: ") for row in asked)
-    text = "".join(path.read_text(errors="replace") for path in watched.run.rglob("*") if path.is_file() and path.suffix in (
-        ".out", ".jsonl", ".json"))
-    assert "page: " in text and watched.token not in text
+    said = {path: watched.client.get(path).text for path in watched.client.get("/api/openapi.json").json()["paths"]
+            if "{" not in path and not path.startswith("/api/operations")} | {"/": watched.client.get("/").text}
+    said |= {str(path): path.read_bytes().decode(errors="replace") for path in watched.run.rglob("*")
+             if path.is_file() and path.name != "watch.address"}
+    assert any("page: " in text for text in said.values()) and len(said) > 30 and said["/metrics"].count("spike_") > 50
+    assert [(where, word) for where, text in said.items() for word in (*WORDS, watched.token) if word in text] == []
 
 
 def test_without_the_token_nothing_is_shown(watched):
