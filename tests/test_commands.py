@@ -188,7 +188,7 @@ def test_each_word_of_the_operator_reaches_a_living_engine(here, said, word, sta
     block.values["ready"], block.values["pid"] = READY, os.getpid()
     block.values["heartbeat"] = time.time_ns() + 60 * 10**9
     block.publish()
-    block.operator = 2
+    block.operator = 2 if word == "resume" else 0
     notes: list[str] = []
     engine, ended = Operations(block, lambda *_: None, notes.append), threading.Event()
 

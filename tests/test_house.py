@@ -13,8 +13,8 @@ from engine import cli
 from tests.conftest import ROOT
 
 STAGES = ["core", "feed", "market", "signals", "trade", "trail"]
-ROOMS = ["errors", "config", "market", "signals", "strategies", "feed", "broker", "trade", "trail", "sim", "store", "lab", "watch",
-         "run", "backtest", "report", "cli"]
+ROOMS = ["errors", "paths", "config", "market", "signals", "strategies", "feed", "broker", "trade", "trail", "sim", "store", "lab",
+         "watch", "run", "backtest", "report", "cli"]
 """Of `engine`, each knows only those before it."""
 LONG_FILES = {"_ext/core/records.pxd": "every record of the stream on one page"}
 LONG_FUNCTIONS = {"fill_features": "a line a feature", "check": "the gate's truth table, an if a rule",
@@ -58,7 +58,8 @@ COVERED = {
     "engine/cli/sim.py": "tests/sim/test_sdk.py", "engine/cli/typed.py": "tests/run/test_options.py",
     "engine/cli/status.py": "tests/test_commands.py", "engine/cli/store.py": "tests/test_commands.py",
     "engine/cli/train.py": "tests/lab/test_train.py", "engine/config/limits.py": "tests/test_limits.py",
-    "engine/errors.py": "tests/test_commands.py", "engine/lab/dataset.py": "tests/lab/test_train.py",
+    "engine/errors.py": "tests/test_commands.py", "engine/paths.py": "tests/watch/test_server.py",
+    "engine/lab/dataset.py": "tests/lab/test_train.py",
     "engine/lab/evaluate.py": "tests/lab/test_train.py", "engine/lab/graph.py": "tests/lab/test_train.py",
     "engine/lab/members.py": "tests/lab/test_train.py", "engine/lab/outcomes.py": "tests/lab/test_train.py",
     "engine/lab/report.py": "tests/lab/test_train.py", "engine/lab/series.py": "tests/lab/test_train.py",

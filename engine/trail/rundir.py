@@ -15,6 +15,7 @@ import orjson
 from _ext.trail.reader import Reader
 from _ext.trail.segment import segment_names
 from engine.errors import EngineError
+from engine.paths import state_folder
 
 
 class RunError(EngineError):
@@ -351,11 +352,6 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(fd)
     return False
-
-
-def state_folder() -> Path:
-    """Of this machine's user: what outlives a run."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "spike"
 
 
 def account_lock(account: str) -> Lock:

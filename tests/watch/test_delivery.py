@@ -7,6 +7,7 @@ import email
 import logging
 import threading
 import time
+from dataclasses import replace
 from email.policy import default
 
 import orjson
@@ -50,7 +51,8 @@ def delivered(*urls: str, notice: Notice = NOTICE, **options):
 
 
 def test_a_webhook_gets_it(web):
-    (channel,) = delivered(f"json://{SECRET}@127.0.0.1:{web.port}/hook")
+    notice = replace(NOTICE, at=time.time_ns())
+    (channel,) = delivered(f"json://{SECRET}@127.0.0.1:{web.port}/hook", notice=notice)
     (asked,) = web.asked
     document = orjson.loads(asked.body)
     assert document["title"] == "spike: no frames of the feed" and document["type"] == "failure"

@@ -1,7 +1,7 @@
 """The page's server, asked in its own process: who is let in, what the routes answer, and the two steps of an operation.
 
 `engine/watch/server/app.py`, `engine/watch/server/guard.py`, `engine/watch/server/operations.py`, `engine/watch/server/runs.py`,
-`engine/watch/server/measures.py`, `engine/watch/server/seeker.py`, `engine/watch/server/serving.py`.
+`engine/watch/server/measures.py`, `engine/watch/server/seeker.py`, `engine/watch/server/serving.py`, `engine/paths.py`.
 """
 import asyncio
 import hashlib

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.errors import UsageError
-from engine.trail.rundir import state_folder
+from engine.paths import state_folder
 
 URLS, HEARTBEAT, FILE = "ENGINE_ALERTS_URLS", "ENGINE_ALERTS_HEARTBEAT", "ENGINE_ALERTS_FILE"
 FILE_MAX = 64 << 10

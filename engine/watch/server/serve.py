@@ -10,7 +10,8 @@ from typing import Any
 from engine.config import Config
 from engine.errors import EngineError
 from engine.market.instruments import sector_names
-from engine.trail.rundir import Attendance, Lock, RunDir, state_folder
+from engine.paths import state_folder
+from engine.trail.rundir import Attendance, Lock, RunDir
 from engine.watch.server.guard import Guard, csrf_of, kept_token
 
 

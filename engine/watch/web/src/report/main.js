@@ -1,6 +1,9 @@
 // A report, drawn from the data beside it in the file. Each section is made when it comes near the window; nothing is asked of anybody.
 import '../style/tokens.css';
+import '../style/controls.css';
 import '../style/panels.css';
+import '../style/tables.css';
+import '../style/charts.css';
 import './report.css';
 import { render } from 'preact';
 import { html } from '../ui/html.js';
