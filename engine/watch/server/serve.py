@@ -35,6 +35,7 @@ def bound(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, wanted))
+            listener.listen(128)                           # who has read the address waits, and is not refused
             return listener
         except OSError as error:
             listener.close()
