@@ -12,7 +12,7 @@ from typing import Any
 
 from _ext.entrance import Core
 from engine.broker.upstox.login import stored_token
-from engine.config import Config, load
+from engine.config import Config
 from engine.errors import EngineError
 from engine.market.sessions import IST
 from engine.run.doctor import examine
@@ -132,7 +132,7 @@ def _on_the_sim(options: RunOptions, config: Config, folder: RunDir, quiet: bool
     market = f"recorded {options.data}" if options.data else f"SIMULATED market ({mood} day), x{options.speed:g}, paper money"
     launcher = Launcher(folder, f"spike · {market} · {folder.path}", quiet=quiet, core=options.cpus)
     address = folder.path / "sim.address"
-    with attended(launcher, lock, options.seconds, options.store, has_page(config)):
+    with attended(launcher, lock, options.seconds, options.store, config):
         asked = {"speed": options.speed, "seed": options.seed, "names": options.names, "start": options.start,
                  "address-file": address, "state-file": folder.market, "mood": mood, "contracts": options.contracts,
                  "attend": folder.path, "data": options.data, "day": options.day,
@@ -177,7 +177,7 @@ def _at_the_broker(options: RunOptions, config: Config, opened: Folder, quiet: b
     lock = launcher_lock(folder)
     words = "REAL ORDERS" if options.live else "paper money" if options.is_paper else "observing: nothing is sent"
     launcher = Launcher(folder, f"spike · UPSTOX, {words} · {folder.path}", quiet, options.live, options.ending, options.cpus)
-    with attended(launcher, lock, options.seconds, options.store, has_page(config)):
+    with attended(launcher, lock, options.seconds, options.store, config):
         launcher.is_observing = options.observe
         launcher.add("engine", "engine", "--source", "upstox", "--run-dir", str(folder.path), *_taker(options))
     return launcher.summary()
@@ -201,18 +201,18 @@ def has_page(config: Config) -> bool:
 
 
 @contextlib.contextmanager
-def attended(launcher: Launcher, lock: Lock, seconds: float | None, store: bool, page: bool) -> Iterator[None]:
+def attended(launcher: Launcher, lock: Lock, seconds: float | None, store: bool, config: Config) -> Iterator[None]:
     """The block starts an engine; store, logs and the page join it and all are watched over until told to stop. Whatever happens,
     every process ends, and a RunError becomes the run's problem."""
     folder = str(launcher.run_dir.path)
-    launcher.sign.every_s = load().alerts.heartbeat_s
+    launcher.sign.every_s = config.alerts.heartbeat_s
     with launcher.watching_signals():
         try:
             launcher.beat()
             yield
             launcher.add("store", "store", "--run-dir", folder, *([] if store else ["--drain-only"]))
             launcher.add("logs", "logs", "--run-dir", folder)
-            if page:
+            if has_page(config):
                 with contextlib.suppress(RunError):            # the run does without; it is started again
                     launcher.add("watch", "watch", "--attend", "--run-dir", folder)
             launcher.loop(seconds)

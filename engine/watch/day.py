@@ -155,22 +155,21 @@ class Day:
     def closes(self, shown: np.ndarray) -> np.ndarray:
         """Close of each instrument before the day, paise: as the feed says it (in `shown`, board.SHOWN), else the history; 0: not
         known."""
-        if len(self._before) != len(self.instruments):
-            self._before = self._closes_of_history()
         said = shown["before"]
-        return np.where(said > 0, said, self._before[:len(said)])
+        return np.where(said > 0, said, self.closes_of_history()[:len(said)])
 
-    def _closes_of_history(self) -> np.ndarray:
+    def closes_of_history(self) -> np.ndarray:
+        """The same by the history alone."""
+        if len(self._before) != len(self.instruments):
+            self._before = self._last_closes()
+        return self._before
+
+    def _last_closes(self) -> np.ndarray:
         out = np.zeros(len(self.instruments), np.int64)
         for bars in self.history:
             old = bars[day_of_minutes(bars["minute"]) < day_of_minutes(self.began // MINUTE)]
             out[old["inst"]] = old["close"]
         return out
-
-    def candidate_of(self, intent: int) -> int:
-        """The candidate an order was placed for; 0: none, or unknown."""
-        asked = self.orders.get(intent)
-        return int(asked.placed["candidate"]) if asked is not None else 0
 
     # ---- records -------------------------------------------------------------------------------------------------------
     def _start(self, record: Chained) -> None:

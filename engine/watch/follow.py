@@ -163,8 +163,9 @@ class Follow:
 def followed(path: Path) -> Follow:
     """A run that is read to what is written now. Raises JournalError where there is nothing to read."""
     follow = Follow(RunDir.existing(path))
-    capacity_of(path)
     while follow.advance(1.0):
         pass
+    if follow.market is None:
+        capacity_of(path)                                  # says why there is nothing
     follow.look()
     return follow

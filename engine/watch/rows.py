@@ -127,9 +127,7 @@ def instruments(day: Day, before: np.ndarray, sectors: Sequence[str]) -> dict[st
     return {"symbol": [text(v) for v in table["symbol"]], "key": [text(v) for v in table["key"]],
             "kind": [KINDS[kind] for kind in table["kind"]],
             "sector": [sectors[s] if 0 <= s < len(sectors) else "" for s in table["sector"]],
-            **{name: table[field].tolist() for name, field in (
-                ("tick", "tick"), ("lot", "lot"), ("lower_band", "lower_band"), ("upper_band", "upper_band"), ("strike", "strike"),
-                ("right", "right"))},
+            **{name: table[name].tolist() for name in ("tick", "lot", "lower_band", "upper_band", "strike", "right")},
             "under": [int(u) if u < len(table) else -1 for u in table["under"]],
             "expiry": [day_of(int(d)).isoformat() if d > 0 else "" for d in table["expiry"]],
             "tradable": (table["tradable"] != 0).tolist(), "previous_close": before.tolist()}

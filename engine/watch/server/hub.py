@@ -33,7 +33,6 @@ class Page:
         self.socket = socket
         self.inst, self.step = -1, 1
         self.needs_key = True
-        self.is_busy = False
         self.frame: bytes | None = None
         self.texts: list[bytes] = []
         self.ready = asyncio.Event()
@@ -127,7 +126,7 @@ class Hub:
         if len(self.marks.marks) != len(follow.day.instruments):
             self.marks = Marks(len(follow.day.instruments))
         self.marks.update(follow.day, int(market.now))
-        before, epoch, wall = follow.closes_before(), len(follow.day.lives), time.time_ns()
+        before, epoch, wall = follow.day.closes_of_history(), len(follow.day.lives), time.time_ns()
         is_due = now - self.key_at >= KEY_S
         if is_due:
             self.key_at = now
